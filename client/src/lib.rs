@@ -1,0 +1,1 @@
+//! The client library: account, devices, conversations, sync

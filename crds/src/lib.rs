@@ -1,0 +1,1 @@
+//! The four custom resources of sotto.dev/v1alpha1

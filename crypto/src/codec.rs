@@ -1,0 +1,76 @@
+//! Deterministic CBOR (RFC 8949, section 4.2): one value, one encoding.
+
+use minicbor::{Decode, Encode};
+
+/// Bytes that are not the one encoding of a value of the expected type.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// Not CBOR, or not of this type.
+    #[error("malformed encoding: {0}")]
+    Malformed(String),
+    /// There are bytes after the value.
+    #[error("{0} bytes follow the value; nothing may")]
+    TrailingBytes(usize),
+    /// The value is well formed, but this is not its deterministic encoding.
+    #[error("not the deterministic encoding of the value (RFC 8949, section 4.2)")]
+    NotDeterministic,
+}
+
+/// Encodes a value. Types of this crate encode to exactly one form.
+#[expect(clippy::expect_used, reason = "writing to a vector cannot fail, and no encoder here refuses a value")]
+pub fn encode<T: Encode<()>>(value: &T) -> Vec<u8> {
+    minicbor::to_vec(value).expect("encoding into memory cannot fail")
+}
+
+/// Decodes a value, and accepts nothing but the bytes that [`encode`] would make of it.
+pub fn decode_strict<T>(bytes: &[u8]) -> Result<T, DecodeError>
+where
+    T: Encode<()> + for<'b> Decode<'b, ()>,
+{
+    let mut decoder = minicbor::Decoder::new(bytes);
+    let value: T = decoder.decode().map_err(|error| DecodeError::Malformed(error.to_string()))?;
+    let trailing = bytes.len().saturating_sub(decoder.position());
+    if trailing != 0 {
+        return Err(DecodeError::TrailingBytes(trailing));
+    }
+    // Unknown fields, indefinite lengths and integers that are longer than need be do not survive the round trip.
+    let again = zeroize::Zeroizing::new(encode(&value));
+    if again.as_slice() == bytes { Ok(value) } else { Err(DecodeError::NotDeterministic) }
+}
+
+/// A decoding error with a message, for hand-written decoders.
+pub(crate) fn invalid(message: impl std::fmt::Display) -> minicbor::decode::Error {
+    minicbor::decode::Error::message(message)
+}
+
+/// Reads a byte string of a fixed length.
+pub(crate) fn fixed<const N: usize>(
+    decoder: &mut minicbor::Decoder<'_>,
+    what: &'static str,
+) -> Result<[u8; N], minicbor::decode::Error> {
+    let bytes = decoder.bytes()?;
+    bytes.try_into().map_err(|_| invalid(format!("{what}: {} bytes, expected {N}", bytes.len())))
+}
+
+/// Field helper for `#[cbor(with = "...")]`: a list of 32-byte strings.
+pub(crate) mod digests {
+    use minicbor::bytes::ByteArray;
+    use minicbor::encode::Write;
+    use minicbor::{Decoder, Encoder};
+
+    pub(crate) fn encode<C, W: Write>(
+        value: &[[u8; 32]],
+        encoder: &mut Encoder<W>,
+        _: &mut C,
+    ) -> Result<(), minicbor::encode::Error<W::Error>> {
+        encoder.array(value.len() as u64)?;
+        for digest in value {
+            encoder.bytes(digest)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn decode<C>(decoder: &mut Decoder<'_>, _: &mut C) -> Result<Vec<[u8; 32]>, minicbor::decode::Error> {
+        decoder.array_iter::<ByteArray<32>>()?.map(|digest| digest.map(Into::into)).collect()
+    }
+}

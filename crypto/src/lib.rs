@@ -1,0 +1,1 @@
+//! Keys, sealing and opening: no I/O, no clock, no network

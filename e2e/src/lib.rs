@@ -1,0 +1,1 @@
+//! End-to-end tests: from kubectl apply to the retained JSON

@@ -1,0 +1,1 @@
+//! The gateway that carries sealed messages between networks

@@ -1,0 +1,1 @@
+//! Custom resources to running networks: plan, apply, controllers, the local runner

@@ -1,0 +1,123 @@
+//! The relay's admin interface: JSON over mutual TLS, caller's certificate CN `operator`. Every call is an upsert or
+//! an idempotent removal; a repeat changes nothing.
+//!
+//! | method and path | body → answer |
+//! |---|---|
+//! | `GET /admin/v1/state` | → [`AdminState`]: all that the relay holds, to compare with what is wanted |
+//! | `PUT /admin/v1/network` | [`PutNetwork`] |
+//! | `PUT /admin/v1/groups/{name}` | [`PutGroup`] |
+//! | `DELETE /admin/v1/groups/{name}` | refused while users are in it (`invalid`) |
+//! | `PUT /admin/v1/users/{local}` | [`PutUser`] |
+//! | `DELETE /admin/v1/users/{local}` | removes user, devices, queues |
+//! | `DELETE /admin/v1/users/{local}/devices` | resets: removes every device and ends sessions |
+//! | `POST /admin/v1/users/{local}/unlock` | ends a lockout |
+
+use serde::{Deserialize, Serialize};
+
+/// Bytes as standard base64 in JSON and YAML.
+pub mod base64_bytes {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    /// As base64.
+    pub fn serialize<S: Serializer>(bytes: &[u8], s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_str(&STANDARD.encode(bytes))
+    }
+
+    /// From base64.
+    pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<u8>, D::Error> {
+        STANDARD.decode(String::deserialize(d)?).map_err(|_| D::Error::custom("not standard base64"))
+    }
+}
+
+/// The network's signed document ([`crate::policy::NetworkDocument`]). The relay checks it against the policy key of
+/// its configuration and refuses one with a lower serial.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PutNetwork {
+    /// `Signed<NetworkDocument>` as CBOR.
+    #[serde(with = "base64_bytes")]
+    pub document: Vec<u8>,
+}
+
+/// A group's signed document ([`crate::policy::GroupDocument`]).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PutGroup {
+    /// `Signed<GroupDocument>` as CBOR.
+    #[serde(with = "base64_bytes")]
+    pub document: Vec<u8>,
+}
+
+/// What kind of account it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Role {
+    /// A person.
+    #[default]
+    Person,
+    /// A retention process.
+    Retention,
+}
+
+/// A user as wanted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PutUser {
+    /// Name of the security group, which must have been put before.
+    pub group: String,
+    /// Suspended users are out at once: sessions end, sockets close, nothing is accepted or delivered; what is queued
+    /// stays.
+    pub suspended: bool,
+    /// What kind of account.
+    #[serde(default)]
+    pub role: Role,
+    /// The invite, as long as the user has not registered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invite: Option<InviteGrant>,
+}
+
+/// An invite as the relay knows it: not the code, only its digest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InviteGrant {
+    /// Hex of SHA-512/256 over `"sotto/1 invite\0"` and the code ([`crate::invite::code_digest`]).
+    pub code_digest: String,
+    /// When it ends (milliseconds since the epoch).
+    pub expires_at_ms: u64,
+}
+
+/// All that the relay holds by the admin interface, and what it knows better.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AdminState {
+    /// As put, or none yet.
+    pub network: Option<PutNetwork>,
+    /// By name.
+    pub groups: std::collections::BTreeMap<String, PutGroup>,
+    /// By local part.
+    pub users: std::collections::BTreeMap<String, UserState>,
+    /// Messages queued for all devices.
+    pub queued_messages: u64,
+    /// Version of the relay.
+    pub version: String,
+}
+
+/// A user as the relay has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UserState {
+    /// As put last.
+    pub wanted: PutUser,
+    /// Has used the invite.
+    pub registered: bool,
+    /// Is locked out after wrong passwords.
+    pub locked: bool,
+    /// Number of devices.
+    pub devices: u32,
+    /// Messages queued for this user's devices.
+    pub queued_messages: u64,
+    /// When a device last opened a session (milliseconds since the epoch).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_seen_ms: Option<u64>,
+}

@@ -1,0 +1,452 @@
+//! The relay's client interface.
+//!
+//! | method and path | body → answer | caller |
+//! |---|---|---|
+//! | `GET /v1/network` | → [`NetworkInfo`] | anybody |
+//! | `POST /v1/register/start` | [`RegisterStart`] → [`RegisterStarted`] | invite |
+//! | `POST /v1/register/finish` | [`RegisterFinish`] → empty | invite |
+//! | `POST /v1/login/start` | [`LoginStart`] → [`LoginStarted`] | anybody |
+//! | `POST /v1/login/finish` | [`LoginFinish`] → [`LoggedIn`] | password |
+//! | `POST /v1/devices` | [`RegisterDevice`] → empty | log-in token |
+//! | `POST /v1/session/challenge` | [`SessionChallenge`] → [`Challenge`] | anybody |
+//! | `POST /v1/session` | [`OpenSession`] → [`Session`] | device key |
+//! | `GET /v1/policy` | → [`PolicyAnswer`] | session |
+//! | `GET /v1/devices` | → [`DeviceList`] | session |
+//! | `DELETE /v1/devices/{device}` | → empty | session |
+//! | `GET /v1/prekeys` | → [`PrekeyCount`] | session |
+//! | `POST /v1/prekeys` | [`UploadPrekeys`] → [`PrekeyCount`] | session |
+//! | `POST /v1/identities` | [`FetchIdentities`] → [`Identities`] | session |
+//! | `POST /v1/recipients` | [`FetchRecipients`] → [`Recipients`] | session |
+//! | `POST /v1/envelopes` | [`Envelope`] → [`Accepted`] | session |
+//! | `POST /v1/blobs` | bytes → [`BlobStored`] | session |
+//! | `GET /v1/blobs/{domain}/{blob}` | → bytes | session |
+//! | `GET /v1/socket` | WebSocket: [`ServerFrame`], [`ClientFrame`] (one binary frame each) | session |
+//!
+//! Tokens travel as `Authorization: Bearer …`. Answers without content are 204.
+
+use minicbor::{Decode, Encode};
+use sotto_crypto::{
+    Address, BlobId, DeviceCertificate, DeviceId, Domain, IdentityPublic, MessageId, PolicyPublic, Prekey, PrekeyBatch,
+    PrekeyRef, Signature, Signed, Wrap, WrappedKey,
+};
+
+use crate::policy::{GroupDocument, NetworkDocument};
+
+/// Label of the signature that opens a session: over the challenge.
+pub const SESSION_LABEL: &str = "sotto/1 session";
+
+/// What anybody may know of a network. The client compares the key's fingerprint with its invite's.
+#[derive(Clone, Debug, Encode, Decode)]
+#[cbor(array)]
+pub struct NetworkInfo {
+    /// The key that signs policy.
+    #[n(0)]
+    pub policy_key: PolicyPublic,
+    /// The network's document.
+    #[n(1)]
+    pub document: Signed<NetworkDocument>,
+}
+
+/// First step of OPAQUE registration (RFC 9807 §5).
+#[derive(Clone, Encode, Decode)]
+#[cbor(array)]
+pub struct RegisterStart {
+    /// Who registers.
+    #[n(0)]
+    pub address: Address,
+    /// The code of the invite.
+    #[n(1)]
+    pub invite: String,
+    /// OPAQUE `RegistrationRequest`.
+    #[cbor(n(2), with = "minicbor::bytes")]
+    pub request: Vec<u8>,
+}
+
+/// Answer to [`RegisterStart`].
+#[derive(Clone, Encode, Decode)]
+#[cbor(array)]
+pub struct RegisterStarted {
+    /// OPAQUE `RegistrationResponse`.
+    #[cbor(n(0), with = "minicbor::bytes")]
+    pub response: Vec<u8>,
+    /// What a password must have, for the client to check before it goes on.
+    #[n(1)]
+    pub group: Signed<GroupDocument>,
+}
+
+/// Second step: stores the password file and the identity, and uses the invite up.
+#[derive(Clone, Encode, Decode)]
+#[cbor(array)]
+pub struct RegisterFinish {
+    /// Who registers.
+    #[n(0)]
+    pub address: Address,
+    /// The code of the invite.
+    #[n(1)]
+    pub invite: String,
+    /// OPAQUE `RegistrationRecord`.
+    #[cbor(n(2), with = "minicbor::bytes")]
+    pub record: Vec<u8>,
+    /// The user's identity key.
+    #[n(3)]
+    pub identity: IdentityPublic,
+}
+
+/// First step of OPAQUE log-in (RFC 9807 §6).
+#[derive(Clone, Encode, Decode)]
+#[cbor(array)]
+pub struct LoginStart {
+    /// Who logs in.
+    #[n(0)]
+    pub address: Address,
+    /// OPAQUE `KE1`.
+    #[cbor(n(1), with = "minicbor::bytes")]
+    pub request: Vec<u8>,
+}
+
+/// Answer to [`LoginStart`]; the same shape for unknown users, so that it tells nobody who exists.
+#[derive(Clone, Encode, Decode)]
+#[cbor(array)]
+pub struct LoginStarted {
+    /// Names this attempt.
+    #[cbor(n(0), with = "minicbor::bytes")]
+    pub attempt: Vec<u8>,
+    /// OPAQUE `KE2`.
+    #[cbor(n(1), with = "minicbor::bytes")]
+    pub response: Vec<u8>,
+}
+
+/// Second step of log-in.
+#[derive(Clone, Encode, Decode)]
+#[cbor(array)]
+pub struct LoginFinish {
+    /// As answered.
+    #[cbor(n(0), with = "minicbor::bytes")]
+    pub attempt: Vec<u8>,
+    /// OPAQUE `KE3`.
+    #[cbor(n(1), with = "minicbor::bytes")]
+    pub finalization: Vec<u8>,
+}
+
+/// Answer to [`LoginFinish`]: a token that registers one device.
+#[derive(Clone, Encode, Decode)]
+#[cbor(array)]
+pub struct LoggedIn {
+    /// Bearer token, good for [`crate::limits::LOGIN_SECONDS`].
+    #[n(0)]
+    pub token: String,
+    /// The identity that the user has registered.
+    #[n(1)]
+    pub identity: IdentityPublic,
+}
+
+/// A new device with its keys.
+#[derive(Clone, Encode, Decode)]
+#[cbor(array)]
+pub struct RegisterDevice {
+    /// The device's key under the user's identity.
+    #[n(0)]
+    pub certificate: Signed<DeviceCertificate>,
+    /// Name for people, such as "laptop"; at most 60 characters.
+    #[n(1)]
+    pub label: String,
+    /// One-time prekeys.
+    #[n(2)]
+    pub one_time: PrekeyBatch,
+    /// The prekey that is used when the one-time ones are gone.
+    #[n(3)]
+    pub medium_term: PrekeyBatch,
+}
+
+/// Asks for something to sign.
+#[derive(Clone, Encode, Decode)]
+#[cbor(array)]
+pub struct SessionChallenge {
+    /// Whose device.
+    #[n(0)]
+    pub address: Address,
+    /// Which device.
+    #[n(1)]
+    pub device: DeviceId,
+}
+
+/// To be signed with the device key under [`SESSION_LABEL`].
+#[derive(Clone, Encode, Decode)]
+#[cbor(array)]
+pub struct Challenge {
+    /// Opaque; binds network, address, device and time.
+    #[cbor(n(0), with = "minicbor::bytes")]
+    pub challenge: Vec<u8>,
+}
+
+/// Opens a session.
+#[derive(Clone, Encode, Decode)]
+#[cbor(array)]
+pub struct OpenSession {
+    /// As answered.
+    #[cbor(n(0), with = "minicbor::bytes")]
+    pub challenge: Vec<u8>,
+    /// By the device key over the challenge.
+    #[n(1)]
+    pub signature: Signature,
+}
+
+/// A session.
+#[derive(Clone, Encode, Decode)]
+#[cbor(array)]
+pub struct Session {
+    /// Bearer token.
+    #[n(0)]
+    pub token: String,
+    /// When it ends (milliseconds since the epoch, by the relay's clock).
+    #[n(1)]
+    pub expires_at_ms: u64,
+}
+
+/// The documents that the caller obeys.
+#[derive(Clone, Debug, Encode, Decode)]
+#[cbor(array)]
+pub struct PolicyAnswer {
+    /// The network's.
+    #[n(0)]
+    pub network: Signed<NetworkDocument>,
+    /// The caller's security group's.
+    #[n(1)]
+    pub group: Signed<GroupDocument>,
+}
+
+/// The caller's devices.
+#[derive(Clone, Debug, Encode, Decode)]
+#[cbor(array)]
+pub struct DeviceList {
+    /// In the order of registration.
+    #[n(0)]
+    pub devices: Vec<DeviceEntry>,
+}
+
+/// One device of the caller.
+#[derive(Clone, Debug, Encode, Decode)]
+#[cbor(array)]
+pub struct DeviceEntry {
+    /// Its key under the identity.
+    #[n(0)]
+    pub certificate: Signed<DeviceCertificate>,
+    /// Name for people.
+    #[n(1)]
+    pub label: String,
+    /// When it last opened a session (milliseconds since the epoch).
+    #[n(2)]
+    pub last_seen_ms: Option<u64>,
+}
+
+/// How many one-time prekeys are left.
+#[derive(Clone, Copy, Debug, Encode, Decode)]
+#[cbor(array)]
+pub struct PrekeyCount {
+    /// Not yet handed out.
+    #[n(0)]
+    pub one_time: u32,
+    /// When the medium-term prekey ends (milliseconds since the epoch).
+    #[n(1)]
+    pub medium_term_expires_at_ms: u64,
+}
+
+/// New prekeys; a medium-term batch replaces the one before.
+#[derive(Clone, Encode, Decode)]
+#[cbor(array)]
+pub struct UploadPrekeys {
+    /// Any number of batches.
+    #[n(0)]
+    pub batches: Vec<PrekeyBatch>,
+}
+
+/// Asks for identities without using prekeys up.
+#[derive(Clone, Encode, Decode)]
+#[cbor(array)]
+pub struct FetchIdentities {
+    /// Own network or federated.
+    #[n(0)]
+    pub addresses: Vec<Address>,
+}
+
+/// Answer to [`FetchIdentities`].
+#[derive(Clone, Debug, Encode, Decode)]
+#[cbor(array)]
+pub struct Identities {
+    /// Address and identity; users who have not registered are left out.
+    #[n(0)]
+    pub identities: Vec<(Address, IdentityPublic)>,
+}
+
+/// Asks for all that is needed to write to these addresses.
+#[derive(Clone, Encode, Decode)]
+#[cbor(array)]
+pub struct FetchRecipients {
+    /// Without the sender's own and without retention processes: the relay adds both.
+    #[n(0)]
+    pub addresses: Vec<Address>,
+}
+
+/// Everybody to whom the message must be sealed.
+#[derive(Clone, Debug, Encode, Decode)]
+#[cbor(array)]
+pub struct Recipients {
+    /// The addressed users, the sender's own other devices, the retention processes.
+    #[n(0)]
+    pub users: Vec<RecipientUser>,
+    /// Documents of the other networks that are involved; checked against the own network's document.
+    #[n(1)]
+    pub networks: Vec<NetworkInfo>,
+}
+
+/// One user to seal to.
+#[derive(Clone, Debug, Encode, Decode)]
+#[cbor(array)]
+pub struct RecipientUser {
+    /// Who.
+    #[n(0)]
+    pub address: Address,
+    /// The identity that the devices are certified by.
+    #[n(1)]
+    pub identity: IdentityPublic,
+    /// Why this user is a recipient.
+    #[n(2)]
+    pub role: RecipientRole,
+    /// Each with a prekey for this message.
+    #[n(3)]
+    pub devices: Vec<RecipientDevice>,
+}
+
+/// Why somebody is a recipient.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub enum RecipientRole {
+    /// Was asked for.
+    #[n(0)]
+    Addressed,
+    /// The sender's own other devices.
+    #[n(1)]
+    Own,
+    /// A policy asks for it; the certificate is in the network document's rule.
+    #[n(2)]
+    Retention,
+}
+
+/// One device to seal to.
+#[derive(Clone, Debug, Encode, Decode)]
+#[cbor(array)]
+pub struct RecipientDevice {
+    /// Its key under the identity.
+    #[n(0)]
+    pub certificate: Signed<DeviceCertificate>,
+    /// A prekey; a one-time one was handed out to nobody else.
+    #[n(1)]
+    pub prekey: Prekey,
+}
+
+/// One message as the relay sees it.
+#[derive(Clone, Encode, Decode)]
+#[cbor(array)]
+pub struct Envelope {
+    /// The sealed header's CBOR, carried as it was sealed.
+    #[cbor(n(0), with = "minicbor::bytes")]
+    pub header: Vec<u8>,
+    /// The sealed body.
+    #[cbor(n(1), with = "minicbor::bytes")]
+    pub body: Vec<u8>,
+    /// One wrap a recipient device.
+    #[n(2)]
+    pub wraps: Vec<Wrap>,
+    /// Seconds from acceptance after which an undelivered copy is dropped; at most
+    /// [`crate::limits::MAX_QUEUE_SECONDS`].
+    #[n(3)]
+    pub expires_in_s: Option<u64>,
+}
+
+/// The message is durable. A repeat of the same message id by the same device gets the same answer.
+#[derive(Clone, Copy, Debug, Encode, Decode)]
+#[cbor(array)]
+pub struct Accepted {
+    /// By the relay's clock (milliseconds since the epoch).
+    #[n(0)]
+    pub accepted_at_ms: u64,
+}
+
+/// A blob is durable.
+#[derive(Clone, Copy, Debug, Encode, Decode)]
+#[cbor(array)]
+pub struct BlobStored {
+    /// Names it in this network.
+    #[n(0)]
+    pub blob: BlobId,
+}
+
+/// From relay to device. Binary WebSocket frames, one value each.
+#[derive(Clone, Debug, Encode, Decode)]
+pub enum ServerFrame {
+    /// A message for this device.
+    #[n(0)]
+    Delivery(#[n(0)] Delivery),
+    /// Word about a message that this device sent.
+    #[n(1)]
+    Notice(#[n(0)] Notice),
+    /// All that was queued when the socket opened has been sent.
+    #[n(2)]
+    CaughtUp,
+}
+
+/// A message with this device's wrap only.
+#[derive(Clone, Debug, Encode, Decode)]
+#[cbor(array)]
+pub struct Delivery {
+    /// Position in the device's queue; grows.
+    #[n(0)]
+    pub seq: u64,
+    /// The sealed header's CBOR.
+    #[cbor(n(1), with = "minicbor::bytes")]
+    pub header: Vec<u8>,
+    /// The sealed body.
+    #[cbor(n(2), with = "minicbor::bytes")]
+    pub body: Vec<u8>,
+    /// Which prekey it is wrapped to.
+    #[n(3)]
+    pub prekey: PrekeyRef,
+    /// The wrapped content key.
+    #[n(4)]
+    pub key: WrappedKey,
+    /// When the relay accepted it (milliseconds since the epoch).
+    #[n(5)]
+    pub accepted_at_ms: u64,
+    /// When an undelivered copy is dropped.
+    #[n(6)]
+    pub expires_at_ms: u64,
+}
+
+/// Word about a message sent to another network, which was accepted here and then refused there.
+#[derive(Clone, Debug, Encode, Decode)]
+#[cbor(array)]
+pub struct Notice {
+    /// Position in the device's queue, acknowledged like a delivery.
+    #[n(0)]
+    pub seq: u64,
+    /// The message.
+    #[n(1)]
+    pub message: MessageId,
+    /// The network that refused it.
+    #[n(2)]
+    pub domain: Domain,
+    /// The code of the refusal, as in [`crate::ErrorCode::as_str`].
+    #[n(3)]
+    pub code: String,
+    /// For people.
+    #[n(4)]
+    pub reason: String,
+}
+
+/// From device to relay.
+#[derive(Clone, Debug, Encode, Decode)]
+pub enum ClientFrame {
+    /// These are durable on the device; the relay forgets them.
+    #[n(0)]
+    Ack(#[n(0)] Vec<u64>),
+}

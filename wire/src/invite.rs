@@ -1,0 +1,176 @@
+//! The URL by which a user registers.
+//!
+//! `sotto://HOST[:PORT]/join?user=ADDRESS&code=CODE&key=FINGERPRINT[&ca=SHA256HEX|&tls=off]`
+//!
+//! `key` is the fingerprint of the network's policy key, which the client pins. `ca` is the SHA-256 of the network's own
+//! certificate authority (DER), where the relay's certificate comes from it; without `ca` the public authorities count.
+//! `tls=off` is for a relay on a trusted path (this machine, a service mesh): message secrecy does not depend on TLS.
+
+use std::fmt;
+use std::str::FromStr;
+
+use sotto_crypto::{Address, Fingerprint};
+
+/// How the client reaches the relay.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// Plain HTTP.
+    Plain,
+    /// TLS with a certificate of the public authorities.
+    PublicTls,
+    /// TLS with a certificate of the network's own authority: SHA-256 of its DER.
+    NetworkTls([u8; 32]),
+}
+
+/// An invite. It holds the code, so it is a secret until it is used: no Debug, no log.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Invite {
+    /// `host:port` or `host` of the relay.
+    pub authority: String,
+    /// How to reach it.
+    pub transport: Transport,
+    /// Who is invited.
+    pub address: Address,
+    /// One-time code.
+    pub code: String,
+    /// Policy key to pin.
+    pub policy_key: Fingerprint,
+}
+
+/// Why a text is no invite.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InviteError {
+    /// Not this scheme or path.
+    #[error("an invite starts with sotto:// and goes on HOST:PORT/join?…; copy the whole line that `sotto invite` prints")]
+    Form,
+    /// A part is missing.
+    #[error("the invite lacks `{0}`; copy the whole line that `sotto invite` prints")]
+    Missing(&'static str),
+    /// A part cannot be read.
+    #[error("the invite's `{0}` cannot be read; copy the whole line that `sotto invite` prints")]
+    Bad(&'static str),
+}
+
+/// Hex digest under which the relay knows a code.
+pub fn code_digest(code: &str) -> String {
+    let mut input = b"sotto/1 invite\0".to_vec();
+    input.extend_from_slice(code.as_bytes());
+    data_encoding::HEXLOWER.encode(&sotto_crypto::digest(&input))
+}
+
+impl Invite {
+    /// Base URL of the relay: `http://…` or `https://…`, without a slash at the end.
+    pub fn base_url(&self) -> String {
+        let scheme = if self.transport == Transport::Plain { "http" } else { "https" };
+        format!("{scheme}://{}", self.authority)
+    }
+
+    /// The URL. Not `Display`, so that it does not slip into a log.
+    pub fn to_url(&self) -> String {
+        let mut url =
+            format!("sotto://{}/join?user={}&code={}&key={}", self.authority, self.address, self.code, self.policy_key);
+        match &self.transport {
+            Transport::Plain => url.push_str("&tls=off"),
+            Transport::PublicTls => {}
+            Transport::NetworkTls(ca) => {
+                url.push_str("&ca=");
+                url.push_str(&data_encoding::HEXLOWER.encode(ca));
+            }
+        }
+        url
+    }
+}
+
+impl FromStr for Invite {
+    type Err = InviteError;
+
+    fn from_str(text: &str) -> Result<Self, InviteError> {
+        let rest = text.trim().strip_prefix("sotto://").ok_or(InviteError::Form)?;
+        let (authority, query) = rest.split_once("/join?").ok_or(InviteError::Form)?;
+        let bad_host = |c: char| !(c.is_ascii_alphanumeric() || "-.:[]".contains(c));
+        if authority.is_empty() || authority.contains(bad_host) {
+            return Err(InviteError::Bad("host"));
+        }
+        let (mut address, mut code, mut key, mut transport) = (None, None, None, Transport::PublicTls);
+        for pair in query.split('&') {
+            let (name, value) = pair.split_once('=').ok_or(InviteError::Form)?;
+            match name {
+                "user" => address = Some(Address::parse(value).map_err(|_| InviteError::Bad("user"))?),
+                "code" if !value.is_empty() && value.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') => {
+                    code = Some(value.to_owned());
+                }
+                "code" => return Err(InviteError::Bad("code")),
+                "key" => key = Some(value.parse::<Fingerprint>().map_err(|_| InviteError::Bad("key"))?),
+                "ca" => {
+                    let bytes = data_encoding::HEXLOWER.decode(value.as_bytes()).map_err(|_| InviteError::Bad("ca"))?;
+                    transport = Transport::NetworkTls(bytes.try_into().map_err(|_| InviteError::Bad("ca"))?);
+                }
+                "tls" if value == "off" => transport = Transport::Plain,
+                "tls" => return Err(InviteError::Bad("tls")),
+                // Parts that a newer version added are for newer clients.
+                _ => {}
+            }
+        }
+        Ok(Self {
+            authority: authority.to_owned(),
+            transport,
+            address: address.ok_or(InviteError::Missing("user"))?,
+            code: code.ok_or(InviteError::Missing("code"))?,
+            policy_key: key.ok_or(InviteError::Missing("key"))?,
+        })
+    }
+}
+
+/// Says nothing of the code.
+impl fmt::Debug for Invite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Invite").field("authority", &self.authority).field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn invite(transport: Transport) -> Invite {
+        let key = sotto_crypto::PolicyKey::generate(&mut sotto_crypto::SystemRng).verifying_key().fingerprint();
+        Invite {
+            authority: "127.0.0.1:7443".into(),
+            transport,
+            address: Address::parse("alice@chat.acme.example").unwrap(),
+            code: "abcd-2345".into(),
+            policy_key: key,
+        }
+    }
+
+    #[test]
+    fn url_round_trip() {
+        for transport in [Transport::Plain, Transport::PublicTls, Transport::NetworkTls([7; 32])] {
+            let invite = invite(transport);
+            assert!(invite.to_url().parse::<Invite>().unwrap() == invite);
+        }
+    }
+
+    #[test]
+    fn errors_name_the_part() {
+        let url = invite(Transport::Plain).to_url();
+        assert_eq!("http://x/join?".parse::<Invite>(), Err(InviteError::Form));
+        assert_eq!(url.replace("&code=abcd-2345", "").parse::<Invite>(), Err(InviteError::Missing("code")));
+        assert_eq!(url.replace("alice@", "al ice@").parse::<Invite>(), Err(InviteError::Bad("user")));
+        assert_eq!(url.replace("tls=off", "tls=no").parse::<Invite>(), Err(InviteError::Bad("tls")));
+    }
+
+    #[test]
+    fn debug_hides_the_code() {
+        assert!(!format!("{:?}", invite(Transport::Plain)).contains("abcd"));
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics(text in ".{0,200}") {
+            let _ = text.parse::<Invite>();
+            let _ = format!("sotto://h/join?{text}").parse::<Invite>();
+        }
+    }
+}

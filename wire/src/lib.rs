@@ -1,0 +1,27 @@
+//! What travels between client, relay, gateway and operator: types, encoding, limits.
+//!
+//! - [`api`]: the relay's client interface. Bodies are deterministic CBOR arrays (RFC 8949 §4.2) of type
+//!   [`CBOR`]; errors are JSON ([`ApiError`]), so that a person with `curl` can read them.
+//! - [`policy`]: documents under the policy key, which clients verify themselves.
+//! - [`content`]: what is inside a sealed message; the relay never sees it.
+//! - [`admin`]: the relay's admin interface (JSON, mutual TLS), used by the operator.
+//! - [`gateway`]: what relays and gateways say to each other.
+//! - [`invite`]: the URL by which a user registers.
+//! - [`config`]: the configuration files of relay, gateway and retention process.
+//! - [`limits`]: every bound in one place.
+
+pub mod admin;
+pub mod api;
+pub mod config;
+pub mod content;
+mod error;
+pub mod gateway;
+pub mod invite;
+pub mod limits;
+pub mod password;
+pub mod policy;
+
+pub use error::{ApiError, ErrorCode};
+
+/// Media type of request and answer bodies of the client and gateway interfaces.
+pub const CBOR: &str = "application/cbor";

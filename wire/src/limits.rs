@@ -1,0 +1,30 @@
+//! Every bound that client, relay and gateway agree on.
+
+/// Recipient devices of one message.
+pub const MAX_RECIPIENT_DEVICES: usize = 2_000;
+/// Addresses in one request for recipients.
+pub const MAX_RECIPIENT_ADDRESSES: usize = 500;
+/// Bytes of a sealed body: 64 KiB of content, the recipient list of a large room, padding.
+pub const MAX_SEALED_BODY: usize = 256 * 1024;
+/// Bytes of clear content in one message; longer things travel as attachments.
+pub const MAX_CONTENT: usize = 64 * 1024;
+/// Bytes of one client request other than a blob.
+pub const MAX_REQUEST: usize = 1024 * 1024;
+/// Bytes of one sealed attachment.
+pub const MAX_BLOB: u64 = 100 * 1024 * 1024;
+/// One-time prekeys in one batch.
+pub const MAX_PREKEYS_A_BATCH: usize = 256;
+/// One-time prekeys that a device uploads at a time.
+pub const PREKEYS_A_BATCH: u32 = 64;
+/// A device uploads a new batch when fewer one-time prekeys than this are left.
+pub const PREKEYS_LOW: u32 = 16;
+/// Devices of one user.
+pub const MAX_DEVICES_A_USER: usize = 10;
+/// Messages queued for one device; beyond it senders are told `mailbox_full`.
+pub const MAX_QUEUED_A_DEVICE: u64 = 100_000;
+/// Longest life of a queued message, and the life of one that names none (seconds): 30 days.
+pub const MAX_QUEUE_SECONDS: u64 = 30 * 24 * 3600;
+/// Life of a session token (seconds).
+pub const SESSION_SECONDS: u64 = 3600;
+/// Life of a log-in token and of an unanswered challenge (seconds).
+pub const LOGIN_SECONDS: u64 = 300;
