@@ -93,7 +93,7 @@ metrics_table! {
     RETENTION_FILES_SAVED = "sotto_files_saved_total", "Files_Saved", Counter, Count, "Attachments that are durable at the destination.";
     RETENTION_FILES_SAVED_BYTES = "sotto_files_saved_bytes_total", "Files_Saved_Bytes", Counter, Bytes, "Bytes of attachments that are durable at the destination.";
     RETENTION_FILES_SAVED_FAILED = "sotto_files_saved_failed_total", "Files_Saved_Failed", Counter, Count, "Attempts to store an attachment that failed.";
-    RETENTION_LOGINS = "sotto_logins_total", "Logins", Counter, Count, "Log-ins and heartbeats of the retention process: one each interval while it receives.";
+    RETENTION_LOGINS = "sotto_logins_total", "Logins", Counter, Count, "Log-ins of the retention process; published every interval, so that missing data means that the process is gone.";
     RETENTION_LOGIN_FAILURES = "sotto_retention_login_failures_total", "Login_Failures", Counter, Count, "Failed log-ins of the retention process.";
     RETENTION_S3_POST_ERRORS = "sotto_s3_post_errors_total", "S3_Post_Errors", Counter, Count, "Failed uploads to S3.";
     RETENTION_WATCHDOG_FAILURES = "sotto_watchdog_failures_total", "Watchdog_Failures", Counter, Count, "Times that the retention process stood still for too long.";
