@@ -1,1 +1,76 @@
-fn main() {}
+//! `sotto`: people's client, administrators' helper, and every server of the system, in one binary.
+//!
+//! [`args`] is the command line, `commands/` has one file a verb, [`error`] decides the exit code, [`ui`] prints.
+
+mod args;
+mod commands;
+mod error;
+mod ui;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::args::{Cli, Command};
+use crate::error::CliError;
+use crate::ui::Ui;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // Help and version are results; everything else is wrong usage (exit code 2).
+        Err(error) => error.exit(),
+    };
+    let ui = Ui;
+    match run(&cli.command, ui) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            ui.note(&error.render());
+            error.kind.exit_code()
+        }
+    }
+}
+
+fn run(command: &Command, ui: Ui) -> Result<(), CliError> {
+    // `ring` is in the dependency tree too, so the provider of TLS is named.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    logs(command)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let ended = runtime.block_on(dispatch(command, ui));
+    // A prompt that still waits on standard input must not keep the process.
+    runtime.shutdown_background();
+    ended
+}
+
+async fn dispatch(command: &Command, ui: Ui) -> Result<(), CliError> {
+    match command {
+        Command::Up(args) => commands::up::run(args, ui).await,
+        Command::Status(args) => commands::status::run(args, ui).await,
+        Command::Invite(args) => commands::invite::run(args, ui).await,
+        Command::Down(args) => commands::down::run(args, ui).await,
+        Command::Join(args) => commands::join::run(args, ui).await,
+        Command::Send(args) => commands::send::run(args, ui).await,
+        Command::Receive(args) => commands::receive::run(args, ui).await,
+        Command::Whoami(args) => commands::whoami::run(args, ui).await,
+        Command::Devices(args) => commands::devices::run(args, ui).await,
+        Command::Verify(args) => commands::verify::run(args, ui).await,
+        Command::Relay(args) => commands::servers::relay(args).await,
+        Command::Gateway(args) => commands::servers::gateway(args).await,
+        Command::Retention(args) => commands::servers::retention(args).await,
+        Command::Operator(args) => commands::servers::operator(args).await,
+        Command::Crds => commands::servers::crds(ui),
+    }
+}
+
+/// Servers always log; people's commands only when asked to by `SOTTO_LOG`.
+fn logs(command: &Command) -> Result<(), CliError> {
+    let component = match command {
+        Command::Relay(_) => "relay",
+        Command::Gateway(_) => "gateway",
+        Command::Retention(_) => "retention",
+        Command::Operator(_) => "operator",
+        _ if std::env::var_os("SOTTO_LOG").is_some() => "sotto",
+        _ => return Ok(()),
+    };
+    sotto_telemetry::init_logs(component).map_err(|e| CliError::failed(format!("logging: {e}")))
+}

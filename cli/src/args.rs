@@ -1,0 +1,362 @@
+//! The command line: every command, option and help text. The forms are a promise to scripts: add, do not change.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Shown below every help text.
+const AFTER: &str = "\
+Exit codes: 0 done; 1 failed; 2 wrong usage; 3 refused by policy or trust; 4 not reachable, try again later.
+Results go to standard output, progress and prompts to standard error.";
+
+/// Sotto: open, self-hosted, end-to-end encrypted messaging.
+#[derive(Debug, Parser)]
+#[command(name = "sotto", version, after_help = AFTER, after_long_help = AFTER, propagate_version = true)]
+#[command(subcommand_required = true, arg_required_else_help = true, max_term_width = 110)]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// One verb each.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the networks of a folder of manifests on this machine
+    #[command(after_help = "Examples:\n  sotto up examples/manifests\n  sotto up examples/manifests --until-ready && sotto status && sotto down")]
+    Up(UpArgs),
+    /// Show the objects with their conditions, of the local runner or of the cluster
+    #[command(after_help = "Examples:\n  sotto status\n  sotto status -o json | jq '.items[].status.conditions'")]
+    Status(StatusArgs),
+    /// Print the invite of a user who has not registered
+    #[command(after_help = "Examples:\n  sotto invite alice\n  sotto join \"$(sotto invite alice)\" --profile alice")]
+    Invite(InviteArgs),
+    /// Stop what `sotto up` has started
+    Down(DownArgs),
+    /// Register by an invite: choose a password, make keys, add this device
+    #[command(after_help = JOIN_EXAMPLES)]
+    Join(JoinArgs),
+    /// Send a message or a file
+    #[command(after_help = SEND_EXAMPLES)]
+    Send(SendArgs),
+    /// Print messages that have come, and keep them in the local store
+    #[command(after_help = RECEIVE_EXAMPLES)]
+    Receive(ReceiveArgs),
+    /// Show who this profile is, with fingerprints to compare
+    #[command(after_help = "Examples:\n  sotto whoami --profile alice\n  sotto whoami --profile alice -o json | jq -r .fingerprint")]
+    Whoami(WhoamiArgs),
+    /// List the devices of this user
+    Devices(DevicesArgs),
+    /// Show the safety number with somebody, mark it as compared, or accept a change
+    #[command(after_help = VERIFY_EXAMPLES)]
+    Verify(VerifyArgs),
+    /// Run a relay (server)
+    Relay(ServerArgs),
+    /// Run a federation gateway (server)
+    Gateway(ServerArgs),
+    /// Run a retention process (server)
+    Retention(ServerArgs),
+    /// Run the Kubernetes operator (server)
+    Operator(OperatorArgs),
+    /// Print the custom resource definitions as YAML
+    #[command(after_help = "Example:\n  sotto crds | kubectl apply --server-side -f -")]
+    Crds,
+}
+
+const JOIN_EXAMPLES: &str = "\
+Examples:
+  sotto join 'sotto://relay.acme.example/join?user=alice@chat.acme.example&code=…' --profile alice
+  sotto join \"$(sotto invite alice)\" --profile alice --password-file alice.password
+
+An interrupted join can be run again with the same invite and password. Without --require-password an `unlock.key`
+file (mode 0600) beside the store opens it without the password, so that scripts can send and receive: whoever can
+read that file can read the store.";
+
+const SEND_EXAMPLES: &str = "\
+Examples:
+  sotto send --profile alice bob@chat.acme.example 'Good morning'
+  sotto send --profile alice bob@chat.acme.example carol@chat.beta.example 'To both of you'
+  date | sotto send --profile alice bob@chat.acme.example -
+  sotto send --profile alice bob@chat.acme.example --file report.pdf 'The report' --expires 7d
+
+Everybody whose address is given is in one conversation. The last argument without an `@` is the text; put `--` before
+a text that could be taken for an address or an option.";
+
+const RECEIVE_EXAMPLES: &str = "\
+Examples:
+  sotto receive --profile bob                       # what is waiting, then end
+  sotto receive --profile bob --timeout 10s         # wait up to 10 s for at least one message
+  sotto receive --profile bob --follow -o json      # one JSON object a line until Ctrl-C
+  sotto receive --profile bob --save-dir downloads  # save files too";
+
+const VERIFY_EXAMPLES: &str = "\
+Examples:
+  sotto verify --profile alice                              # everybody known, with their state
+  sotto verify --profile alice bob@chat.acme.example        # the safety number to compare, by voice or in person
+  sotto verify --profile alice bob@chat.acme.example --confirm
+  sotto verify --profile alice bob@chat.acme.example --accept-change";
+
+/// The profile that a person's command works on.
+#[derive(Debug, Args)]
+pub(crate) struct ProfileArgs {
+    /// Name of the profile: a folder under SOTTO_HOME (default: the platform's data folder)
+    #[arg(long, short = 'p', env = "SOTTO_PROFILE", default_value = "default", value_name = "P")]
+    pub(crate) profile: String,
+    /// File with the profile's password, where the profile asks for it
+    #[arg(long, env = "SOTTO_PASSWORD_FILE", value_name = "F", hide_env_values = true)]
+    pub(crate) password_file: Option<PathBuf>,
+}
+
+/// Text for people or JSON for programs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TextFormat {
+    /// For people
+    #[default]
+    Text,
+    /// For programs
+    Json,
+}
+
+/// How `status` prints.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TableFormat {
+    /// For people
+    #[default]
+    Table,
+    /// A Kubernetes `List`
+    Json,
+    /// A Kubernetes `List`
+    Yaml,
+}
+
+/// `sotto up`.
+#[derive(Debug, Args)]
+pub(crate) struct UpArgs {
+    /// Folder of manifests; watched for changes
+    pub(crate) dir: PathBuf,
+    /// Folder of state, kept between runs
+    #[arg(long, default_value = ".sotto", value_name = "DIR")]
+    pub(crate) state: PathBuf,
+    /// Return when everything is ready and leave it running; `sotto down` ends it
+    #[arg(long)]
+    pub(crate) until_ready: bool,
+}
+
+/// `sotto status`.
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    /// State folder of the local runner; without it `.sotto` where that exists, and otherwise the cluster
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state: Option<PathBuf>,
+    /// Form of the output
+    #[arg(long, short, value_enum, default_value_t)]
+    pub(crate) output: TableFormat,
+}
+
+/// `sotto invite`.
+#[derive(Debug, Args)]
+pub(crate) struct InviteArgs {
+    /// Name of the `User` object, or the address
+    pub(crate) user: String,
+    /// Name of the `Network` object, where the user's name stands in more than one
+    #[arg(long, value_name = "NET")]
+    pub(crate) network: Option<String>,
+    /// State folder of the local runner; without it `.sotto` where that exists, and otherwise the cluster
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state: Option<PathBuf>,
+}
+
+/// `sotto down`.
+#[derive(Debug, Args)]
+pub(crate) struct DownArgs {
+    /// Folder of state
+    #[arg(long, default_value = ".sotto", value_name = "DIR")]
+    pub(crate) state: PathBuf,
+}
+
+/// `sotto join`.
+#[derive(Debug, Args)]
+pub(crate) struct JoinArgs {
+    /// The invite, as `sotto invite` prints it
+    pub(crate) invite: String,
+    /// The profile to make. Its password comes from the file, or else from the terminal
+    #[command(flatten)]
+    pub(crate) profile: ProfileArgs,
+    /// Name of this device for people [default: the machine's name]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) label: Option<String>,
+    /// Ask for the password whenever the profile is used: no `unlock.key` is written
+    #[arg(long)]
+    pub(crate) require_password: bool,
+}
+
+/// `sotto send`.
+#[derive(Debug, Args)]
+pub(crate) struct SendArgs {
+    /// The profile to send from.
+    #[command(flatten)]
+    pub(crate) profile: ProfileArgs,
+    /// Addresses, then the text, or `-` for standard input
+    #[arg(required = true, value_name = "ADDRESS… [TEXT|-]")]
+    pub(crate) words: Vec<String>,
+    /// Send this file; a text becomes its caption
+    #[arg(long, value_name = "F")]
+    pub(crate) file: Option<PathBuf>,
+    /// Delete every copy but a retained one after this time, such as 30s, 10m, 1h or 7d
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) expires: Option<Duration>,
+    /// Form of the output
+    #[arg(long, short, value_enum, default_value_t)]
+    pub(crate) output: TextFormat,
+}
+
+/// `sotto receive`.
+#[derive(Debug, Args)]
+pub(crate) struct ReceiveArgs {
+    /// The profile to receive for.
+    #[command(flatten)]
+    pub(crate) profile: ProfileArgs,
+    /// Stay, print messages as they come, and connect again when the connection breaks
+    #[arg(long, short)]
+    pub(crate) follow: bool,
+    /// Form of the output
+    #[arg(long, short, value_enum, default_value_t)]
+    pub(crate) output: TextFormat,
+    /// Without --follow: wait up to this time for at least one message; with it: end after this time
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) timeout: Option<Duration>,
+    /// Save files that come into this folder
+    #[arg(long, value_name = "DIR")]
+    pub(crate) save_dir: Option<PathBuf>,
+}
+
+/// `sotto whoami`.
+#[derive(Debug, Args)]
+pub(crate) struct WhoamiArgs {
+    /// The profile to show.
+    #[command(flatten)]
+    pub(crate) profile: ProfileArgs,
+    /// Form of the output
+    #[arg(long, short, value_enum, default_value_t)]
+    pub(crate) output: TextFormat,
+}
+
+/// `sotto devices`.
+#[derive(Debug, Args)]
+pub(crate) struct DevicesArgs {
+    /// The profile to ask with.
+    #[command(flatten)]
+    pub(crate) profile: ProfileArgs,
+    /// Form of the output
+    #[arg(long, short, value_enum, default_value_t)]
+    pub(crate) output: TextFormat,
+}
+
+/// `sotto verify`.
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// The profile to ask with.
+    #[command(flatten)]
+    pub(crate) profile: ProfileArgs,
+    /// Whom to verify; everybody known when absent
+    pub(crate) address: Option<String>,
+    /// The safety number was compared and is the same: mark as verified
+    #[arg(long, requires = "address", conflicts_with_all = ["forget", "accept_change"])]
+    pub(crate) confirm: bool,
+    /// Take the mark away
+    #[arg(long, requires = "address", conflicts_with = "accept_change")]
+    pub(crate) forget: bool,
+    /// Their identity has changed (they registered anew): accept the new one, unverified
+    #[arg(long, requires = "address")]
+    pub(crate) accept_change: bool,
+    /// Form of the output
+    #[arg(long, short, value_enum, default_value_t)]
+    pub(crate) output: TextFormat,
+}
+
+/// `sotto relay`, `sotto gateway`, `sotto retention`.
+#[derive(Debug, Args)]
+pub(crate) struct ServerArgs {
+    /// Configuration file (YAML); the operator and `sotto up` write it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+}
+
+/// `sotto operator`: options of the operator, all of them optional.
+#[derive(Debug, Args)]
+pub(crate) struct OperatorArgs {
+    /// Configuration file (YAML); built-in values and environment variables when absent
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+/// Reads `30s`, `10m`, `1h`, `7d`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("`{text}` is no length of time; write a number and a unit: 30s, 10m, 1h or 7d");
+    let split = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
+    let (number, unit) = text.split_at(split);
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86400,
+        _ => return Err(wrong()),
+    };
+    let seconds = number.checked_mul(seconds).filter(|s| *s > 0 && *s <= 10 * 365 * 86400).ok_or_else(wrong)?;
+    Ok(Duration::from_secs(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_forms_of_the_issue_parse() {
+        for line in [
+            "sotto up examples/manifests --state s --until-ready",
+            "sotto status --state s -o yaml",
+            "sotto invite alice --network acme --state s",
+            "sotto join sotto://h/join?x --profile p --password-file f",
+            "sotto send --profile p a@x.example b@x.example hello --expires 1h",
+            "sotto send --profile p a@x.example - --file f",
+            "sotto receive --profile p --follow -o json --timeout 10s",
+            "sotto whoami --profile p -o json",
+            "sotto devices --profile p",
+            "sotto verify --profile p a@x.example --confirm",
+            "sotto down --state s",
+            "sotto relay --config f",
+            "sotto gateway --config f",
+            "sotto retention --config f",
+            "sotto operator",
+            "sotto crds",
+        ] {
+            Cli::try_parse_from(line.split(' ')).unwrap_or_else(|e| panic!("{line}: {e}"));
+        }
+    }
+
+    #[test]
+    fn times_have_a_unit() {
+        assert_eq!(duration("10s"), Ok(Duration::from_secs(10)));
+        assert_eq!(duration("7d"), Ok(Duration::from_secs(7 * 86400)));
+        for bad in ["10", "s", "", "1w", "-1s", "0s", "99999999999999999999d", "4000d"] {
+            assert!(duration(bad).unwrap_err().contains("30s"), "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_time_panics(text in ".{0,20}") {
+            let _ = duration(&text);
+        }
+    }
+}
