@@ -38,7 +38,11 @@ prepare_namespaces() {
   # Commands run in here resolve cluster names; pods get the same from the kubelet. CoreDNS itself must not ask itself.
   printf 'nameserver %s\nsearch svc.cluster.local cluster.local\noptions ndots:2\n' "$dns_ip" > resolv.conf
   printf 'nameserver 127.0.0.1\n' > no-upstream.conf
-  mount --bind resolv.conf "$(realpath /etc/resolv.conf)"
+  local target
+  target=$(realpath -m /etc/resolv.conf)
+  mkdir -p "$(dirname "$target")" # it may be a link into the /run that was hidden above
+  [ -e "$target" ] || : > "$target"
+  mount --bind resolv.conf "$target"
   # A cgroup of our own, so that two clusters or a kubelet of the machine do not meet.
   local hierarchy
   if [ -f /sys/fs/cgroup/cgroup.controllers ]; then
