@@ -48,7 +48,7 @@ down() {
 preflight() {
   [ "$(id -u)" = 0 ] || die "starting a cluster needs root"
   local missing=() program
-  for program in etcd kube-apiserver kube-controller-manager kube-scheduler kube-proxy kubelet kubectl helm; do
+  for program in etcd kube-apiserver kube-controller-manager kube-scheduler kube-proxy kubelet kubectl; do
     [ -x "$bin/$program" ] || missing+=("$program")
   done
   [ ${#missing[@]} = 0 ] || die "${missing[*]}: not in $bin; run e2e/tools/build.sh"

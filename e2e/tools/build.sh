@@ -7,9 +7,11 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 cache=${SOTTO_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/sotto}
 bin=$cache/bin
-# The Kubernetes version is read from the module file, so that there is one place to change it.
-minor=$(sed -nE 's#.*k8s.io/api => k8s.io/api v0\.([0-9]+)\.[0-9]+#\1#p' "$here/kubernetes/go.mod")
-version=$(sed -nE 's#^require k8s.io/kubernetes (v[0-9.]+)#\1#p' "$here/kubernetes/go.mod")
+# The Kubernetes version is read from the module file, so that there is one place to change it. `go mod tidy` may put it on
+# a line of its own or into a block.
+version=$(sed -nE 's#^(require)?[[:space:]]*k8s.io/kubernetes (v[0-9.]+).*#\2#p' "$here/kubernetes/go.mod")
+minor=$(cut -d. -f2 <<<"$version")
+[ -n "$version" ] || { echo "tools: error: no version of k8s.io/kubernetes in $here/kubernetes/go.mod" >&2; exit 1; }
 coredns=v1.15.0
 helm=v4.3.1
 stamp=$(cat "$here"/*/go.mod "$here/build.sh" | sha256sum | cut -c1-16)

@@ -1,0 +1,98 @@
+# Sotto's development tasks. `make help` lists them; `make test` runs everything.
+SHELL := /usr/bin/env bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# One cache for what is built from other projects (Kubernetes, Helm, cargo-deny, moto): downloads and compiles once.
+export SOTTO_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/sotto
+export CARGO_TARGET_DIR ?= $(CURDIR)/target
+export PATH := $(SOTTO_CACHE)/cargo/bin:$(PATH)
+export CARGO_TERM_COLOR ?= auto
+
+# The test cluster's folder: logs, volumes, kubeconfig.
+export SOTTO_E2E_STATE ?= $(SOTTO_CACHE)/cluster
+CARGO_DENY_VERSION := 0.20.2
+BIN := $(CARGO_TARGET_DIR)/release/sotto
+CHART_CRDS := charts/sotto/files/crds
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+test: ## Everything: format, lints, licences, generated files, unit tests, end to end locally and on a real Kubernetes
+	@e2e/run.sh
+
+# --- single stages of `make test` -------------------------------------------------------------------------------------
+
+fmt: ## Format check
+	cargo fmt --all --check
+
+lint: ## Clippy, warnings denied
+	cargo clippy --release --workspace --all-targets --locked -- -D warnings
+
+deny: cargo-deny ## Licences, sources, banned crates; advisories where the database can be had
+	@e2e/tools/deny.sh
+
+generate: ## Writes the files that are made from code: crds/*.yaml and the chart's copies
+	cargo run --release --locked --quiet -p sotto-crds --example generate
+	mkdir -p $(CHART_CRDS)
+	rm -f $(CHART_CRDS)/*.yaml
+	cp crds/*.yaml $(CHART_CRDS)/
+
+check-generated: ## Fails when a generated file is not what the code makes
+	@diff -r -x '*.rs' <(cd crds && md5sum *.yaml) <(cd $(CHART_CRDS) && md5sum *.yaml) || { \
+	  echo "error: $(CHART_CRDS) differs from crds/*.yaml; run 'make generate' and commit the result" >&2; exit 1; }
+	@fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
+	  cp -r crds "$$fresh/before"; \
+	  cargo run --release --locked --quiet -p sotto-crds --example generate > /dev/null; \
+	  changed=0; for f in crds/*.yaml; do cmp -s "$$f" "$$fresh/before/$$(basename "$$f")" || { echo "error: $$f is stale" >&2; cp "$$fresh/before/$$(basename "$$f")" "$$f" 2>/dev/null || rm -f "$$f"; changed=1; }; done; \
+	  [ $$changed = 0 ] || { echo "error: run 'make generate' and commit the result" >&2; exit 1; }
+	@echo "generated files are up to date"
+
+unit: ## Unit and integration tests of every crate
+	cargo test --release --workspace --exclude sotto-e2e --locked
+
+build: ## The sotto program, release build
+	cargo build --release --locked -p sotto-cli
+
+e2e-local: build ## End to end on the embedded default: sotto up
+	cargo test --release --locked -p sotto-e2e -- --nocapture
+
+chart: tools ## Helm lint, and what the chart renders under many values
+	cargo test --release --locked -p sotto-e2e --test chart -- --ignored --nocapture
+
+image: build ## The container image as an oci-archive, without a registry
+	@e2e/tools/image.sh
+
+e2e-cluster: ## End to end on a real Kubernetes, started for it and ended after it
+	@e2e/cluster/test.sh
+
+# --- the test cluster by hand -----------------------------------------------------------------------------------------
+
+cluster-up: debian tools ## A real one-node Kubernetes on this machine (root, Debian); then e2e/cluster/in-cluster STATE kubectl …
+	@e2e/cluster/images.sh
+	@e2e/aws/install.sh
+	@e2e/cluster/cluster.sh up $(SOTTO_E2E_STATE)
+
+cluster-down: ## Ends it
+	@e2e/cluster/cluster.sh down $(SOTTO_E2E_STATE)
+
+clean-state: ## Ends the test cluster and removes its folder and .sotto; keeps what was compiled
+	@e2e/cluster/cluster.sh down $(SOTTO_E2E_STATE)
+	rm -rf $(SOTTO_E2E_STATE) .sotto
+
+# --- what the stages need ---------------------------------------------------------------------------------------------
+
+debian: ## Installs the Debian packages that the cluster needs, when missing (root)
+	@e2e/cluster/debian.sh
+
+tools: ## Builds Kubernetes, etcd, CoreDNS and Helm with Go into the tool cache (once, 10 to 20 minutes)
+	@e2e/tools/build.sh
+
+cargo-deny: ## Installs cargo-deny into the tool cache (once)
+	@"$(SOTTO_CACHE)/cargo/bin/cargo-deny" --version 2>/dev/null | grep -qF ' $(CARGO_DENY_VERSION)' || { \
+	  echo "tools: installing cargo-deny $(CARGO_DENY_VERSION) from crates.io into $(SOTTO_CACHE)/cargo"; \
+	  CARGO_TARGET_DIR="$(SOTTO_CACHE)/target-tools" cargo install --locked --quiet --root "$(SOTTO_CACHE)/cargo" --version $(CARGO_DENY_VERSION) cargo-deny; \
+	  rm -rf "$(SOTTO_CACHE)/target-tools"; }
+
+.PHONY: help test fmt lint deny generate check-generated unit build e2e-local chart image e2e-cluster cluster-up cluster-down clean-state debian tools cargo-deny

@@ -1,0 +1,83 @@
+#!/usr/bin/env bash
+# Runs all tests, stage by stage, with a heading, a time and a summary. Called by `make test`.
+#
+#   CI=true                          nothing may be left out: what cannot run is a failure
+#   SOTTO_E2E_EXISTING_CLUSTER=1     use the cluster of KUBECONFIG instead of starting one (it installs and deletes there!)
+#   SOTTO_STAGES="fmt unit"          only these stages
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+export SOTTO_NOTES
+SOTTO_NOTES=$(mktemp)
+summary=$(mktemp)
+trap 'rm -f "$SOTTO_NOTES" "$summary"' EXIT
+begin=$SECONDS
+
+# Why no cluster can be started here; nothing when one can.
+obstacle() {
+  [ "$(uname -s)" = Linux ] || { echo "this is not Linux"; return; }
+  command -v apt-get >/dev/null && command -v dpkg-query >/dev/null || { echo "this is not Debian: packages cannot be installed"; return; }
+  [ "$(id -u)" = 0 ] || { echo "not root: namespaces, mounts and a container runtime need it"; return; }
+  command -v go >/dev/null || { echo "Go is not installed: Kubernetes is built with it"; return; }
+  local go_version
+  go_version=$(GOTOOLCHAIN=local go env GOVERSION | sed 's/^go//')
+  printf '1.26\n%s\n' "$go_version" | sort -V -C || echo "Go $go_version is too old: 1.26 or newer is needed"
+}
+
+wanted() { [ -z "${SOTTO_STAGES:-}" ] || [[ " $SOTTO_STAGES " == *" $1 "* ]]; }
+
+# stage NAME TITLE: runs `make NAME`; the first failure ends the run.
+stage() {
+  local name=$1 title=$2 at=$SECONDS
+  wanted "$name" || { printf '%-12s %-58s %s\n' "not chosen" "$title" "" >> "$summary"; return 0; }
+  printf '\n=== %s (make %s) ===\n' "$title" "$name"
+  : > "$SOTTO_NOTES"
+  if make "$name" < /dev/null; then
+    printf '%-12s %-58s %4d s\n' passed "$title" $((SECONDS - at)) >> "$summary"
+    sed 's/^/             /' "$SOTTO_NOTES" >> "$summary"
+  else
+    printf '%-12s %-58s %4d s\n' FAILED "$title" $((SECONDS - at)) >> "$summary"
+    finish 1
+  fi
+}
+
+# left_out TITLE REASON: said plainly; with CI=true a failure.
+left_out() {
+  if [ "${CI:-}" = true ]; then
+    printf '%-12s %s\n             cannot run here: %s\n' FAILED "$1" "$2" >> "$summary"
+    finish 1
+  fi
+  printf '%-12s %s\n             because: %s\n' "LEFT OUT" "$1" "$2" >> "$summary"
+}
+
+finish() {
+  printf '\n=== Summary ===\n'
+  cat "$summary"
+  if grep -q '^LEFT OUT' "$summary"; then
+    echo "NOT everything was tested: see LEFT OUT above."
+  fi
+  printf '%s after %d min %02d s\n' "$([ "$1" = 0 ] && echo passed || echo FAILED)" $(((SECONDS - begin) / 60)) $(((SECONDS - begin) % 60))
+  exit "$1"
+}
+
+stage fmt "formatting"
+stage deny "licences, sources, banned crates, advisories"
+stage lint "clippy, warnings denied"
+stage check-generated "generated files are up to date"
+stage unit "unit and integration tests"
+stage e2e-local "end to end on the embedded default"
+why=$(obstacle)
+if [ "${SOTTO_E2E_EXISTING_CLUSTER:-}" = 1 ]; then
+  [ -n "${KUBECONFIG:-}" ] || { echo "SOTTO_E2E_EXISTING_CLUSTER=1 needs KUBECONFIG: the cluster to install into" >&2; finish 1; }
+  stage e2e-cluster "end to end on the existing cluster of KUBECONFIG"
+  left_out "on Kubernetes: chart checks, messages through the Service, records on the volume, metrics in CloudWatch, lost relay pod" \
+    "on an existing cluster the tests do not enter its network and its volumes; they install, apply, wait for Ready, suspend, delete"
+elif [ -z "$why" ]; then
+  stage debian "Debian packages for the cluster"
+  stage tools "Kubernetes, etcd, CoreDNS, Helm from source"
+  stage chart "Helm chart"
+  stage e2e-cluster "end to end on a real Kubernetes"
+else
+  left_out "end to end on a real Kubernetes, chart checks" \
+    "$why. Set KUBECONFIG and SOTTO_E2E_EXISTING_CLUSTER=1 to use an existing cluster."
+fi
+finish 0
