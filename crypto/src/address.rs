@@ -162,7 +162,11 @@ macro_rules! textual {
                 // Lower-casing is for people; what is on the wire is already in its one form.
                 let text = decoder.str()?;
                 let value = Self::parse(text).map_err(|error| codec::invalid(format!("{}: {error}", $what)))?;
-                if value.as_str() == text { Ok(value) } else { Err(codec::invalid(concat!($what, ": not in lower case"))) }
+                if value.as_str() == text {
+                    Ok(value)
+                } else {
+                    Err(codec::invalid(concat!($what, ": not in lower case")))
+                }
             }
         }
     };

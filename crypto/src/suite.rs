@@ -45,7 +45,7 @@ pub(crate) struct Failed;
 
 mod sealed {
     /// Keeps [`super::Primitives`] to this file.
-    pub trait Sealed {}
+    pub(crate) trait Sealed {}
 }
 
 /// What an implementation of the suite has to provide. Keys are kept in its own form, and cross the seam as bytes.

@@ -1,0 +1,259 @@
+//! Prekeys: what a device publishes so that it can be written to while it is away.
+
+use minicbor::{Decode, Encode};
+use rand_core::CryptoRng;
+
+use crate::agreement::{PrekeyPublic, PrekeySecret};
+use crate::certificate::VerifiedDevice;
+use crate::ids::{BatchId, DeviceId};
+use crate::signed::{Document, Signed, VerifyError};
+use crate::signing::{Device, DeviceKey, DevicePublic};
+use crate::{SUITE, Unsupported, VERSION, check_version, codec, merkle};
+
+/// The most prekeys that one batch may hold.
+pub const MAX_PREKEYS_PER_BATCH: u32 = 1024;
+
+/// A prekey or a batch that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PrekeyError {
+    /// The signature or the form of the header.
+    #[error("prekey batch: {0}")]
+    Verify(#[from] VerifyError),
+    /// Made for another version or suite.
+    #[error("prekey batch: {0}")]
+    Unsupported(#[from] Unsupported),
+    /// The batch was signed for another device.
+    #[error("prekey batch: made for another device")]
+    OtherDevice,
+    /// The count in the header is not that of the keys, or not allowed.
+    #[error("prekey batch: 1 to 1,024 keys, as many as the header says")]
+    Count,
+    /// The keys are not those that were signed.
+    #[error("prekey batch: the keys are not those that the header's root was made of")]
+    Root,
+    /// The key is not one of the batch that was signed.
+    #[error("prekey: not a key of the signed batch")]
+    Proof,
+    /// The batch has expired.
+    #[error("prekey batch: expired; the device has to publish a new one")]
+    Expired,
+}
+
+/// How a prekey is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Encode, Decode)]
+#[cbor(index_only)]
+pub enum PrekeyKind {
+    /// Used for one message; the secret is deleted then.
+    #[n(0)]
+    OneTime,
+    /// Used when one-time keys have run out, until it is rotated.
+    #[n(1)]
+    MediumTerm,
+}
+
+/// What is signed of a batch.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct PrekeyBatchHeader {
+    /// Protocol version.
+    #[n(0)]
+    pub version: u8,
+    /// Suite of the keys.
+    #[n(1)]
+    pub suite: u16,
+    /// Whose keys they are.
+    #[n(2)]
+    pub device: DeviceId,
+    /// The batch.
+    #[n(3)]
+    pub batch: BatchId,
+    /// How the keys are used.
+    #[n(4)]
+    pub kind: PrekeyKind,
+    /// How many keys there are.
+    #[n(5)]
+    pub count: u32,
+    /// Root of the Merkle tree over the keys.
+    #[cbor(n(6), with = "minicbor::bytes")]
+    pub root: [u8; 32],
+    /// When the batch was made, in milliseconds since 1970.
+    #[n(7)]
+    pub created_at_ms: u64,
+    /// Valid until (not including), in milliseconds since 1970.
+    #[n(8)]
+    pub expires_at_ms: u64,
+}
+
+impl Document for PrekeyBatchHeader {
+    const LABEL: &'static str = "sotto/1 prekey batch";
+    type Signer = Device;
+}
+
+impl PrekeyBatchHeader {
+    fn verified(signed: &Signed<Self>, device: &DevicePublic) -> Result<Self, PrekeyError> {
+        let header = signed.verify(device)?;
+        check_version(header.version, header.suite)?;
+        if (1..=MAX_PREKEYS_PER_BATCH).contains(&header.count) { Ok(header) } else { Err(PrekeyError::Count) }
+    }
+}
+
+/// A batch as its device uploads it.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct PrekeyBatch {
+    /// The signed header.
+    #[n(0)]
+    pub header: Signed<PrekeyBatchHeader>,
+    /// The keys, in the order of their indices.
+    #[n(1)]
+    pub keys: Vec<PrekeyPublic>,
+}
+
+impl PrekeyBatch {
+    /// Verifies the header, and that these are the keys that it was made for.
+    pub fn verify(&self, device: &DevicePublic) -> Result<PrekeyBatchHeader, PrekeyError> {
+        let header = PrekeyBatchHeader::verified(&self.header, device)?;
+        if u32::try_from(self.keys.len()) != Ok(header.count) {
+            return Err(PrekeyError::Count);
+        }
+        if merkle::root(&self.leaves()) == header.root { Ok(header) } else { Err(PrekeyError::Root) }
+    }
+
+    /// One key of the batch with the proof that it is one.
+    pub fn prekey(&self, index: u32) -> Option<Prekey> {
+        let place = usize::try_from(index).ok()?;
+        let key = self.keys.get(place)?.clone();
+        let proof = merkle::proof(&self.leaves(), place)?;
+        Some(Prekey { header: self.header.clone(), index, key, proof })
+    }
+
+    fn leaves(&self) -> Vec<merkle::Node> {
+        leaves(&self.keys)
+    }
+}
+
+fn leaves(keys: &[PrekeyPublic]) -> Vec<merkle::Node> {
+    (0..).zip(keys).map(|(index, key)| merkle::leaf(index, key.as_bytes())).collect()
+}
+
+/// One prekey as the relay hands it out.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Prekey {
+    /// The signed header of the key's batch.
+    #[n(0)]
+    pub header: Signed<PrekeyBatchHeader>,
+    /// The key's place in the batch.
+    #[n(1)]
+    pub index: u32,
+    /// The key.
+    #[n(2)]
+    pub key: PrekeyPublic,
+    /// The path from the key to the root of the batch.
+    #[cbor(n(3), with = "codec::digests")]
+    pub proof: Vec<[u8; 32]>,
+}
+
+/// Names a prekey of a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+pub struct PrekeyRef {
+    /// The batch.
+    #[n(0)]
+    pub batch: BatchId,
+    /// The place in the batch.
+    #[n(1)]
+    pub index: u32,
+}
+
+/// Makes a signed batch and the secrets of its keys, in the order of their indices. `count` is held to
+/// 1..=[`MAX_PREKEYS_PER_BATCH`].
+pub fn generate_prekeys<R: CryptoRng + ?Sized>(
+    rng: &mut R,
+    key: &DeviceKey,
+    device: DeviceId,
+    kind: PrekeyKind,
+    count: u32,
+    created_at_ms: u64,
+    expires_at_ms: u64,
+) -> (PrekeyBatch, Vec<PrekeySecret>) {
+    let count = count.clamp(1, MAX_PREKEYS_PER_BATCH);
+    let secrets: Vec<_> = (0..count).map(|_| PrekeySecret::generate(rng)).collect();
+    let keys: Vec<_> = secrets.iter().map(PrekeySecret::public).collect();
+    let header = PrekeyBatchHeader {
+        version: VERSION,
+        suite: SUITE,
+        device,
+        batch: BatchId::generate(rng),
+        kind,
+        count,
+        root: merkle::root(&leaves(&keys)),
+        created_at_ms,
+        expires_at_ms,
+    };
+    (PrekeyBatch { header: Signed::sign(&header, key), keys }, secrets)
+}
+
+/// A batch whose header has been verified under its device's key; there is no other way to make one. Worth keeping: the
+/// signature is the expensive part, and one batch serves many messages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifiedBatch {
+    device: VerifiedDevice,
+    header: PrekeyBatchHeader,
+}
+
+/// A device that a message can be sealed to: certificate, batch and prekey have been verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recipient {
+    pub(crate) device: VerifiedDevice,
+    pub(crate) prekey: PrekeyRef,
+    pub(crate) key: PrekeyPublic,
+}
+
+impl VerifiedDevice {
+    /// Verifies a prekey that was handed out for this device.
+    pub fn with_prekey(&self, prekey: &Prekey, now_ms: u64) -> Result<Recipient, PrekeyError> {
+        self.with_batch(&prekey.header)?.with_prekey(prekey, now_ms)
+    }
+
+    /// Verifies the header of a batch, to be kept for the keys of this batch that come later.
+    pub fn with_batch(&self, header: &Signed<PrekeyBatchHeader>) -> Result<VerifiedBatch, PrekeyError> {
+        let header = PrekeyBatchHeader::verified(header, self.key())?;
+        if header.device != self.device() {
+            return Err(PrekeyError::OtherDevice);
+        }
+        Ok(VerifiedBatch { device: self.clone(), header })
+    }
+}
+
+impl VerifiedBatch {
+    /// What was signed.
+    pub fn header(&self) -> &PrekeyBatchHeader {
+        &self.header
+    }
+
+    /// Checks that a key is one of this batch, and that the batch has not expired. The signature that comes with the
+    /// key is not looked at again: the proof leads to the root that has been verified.
+    pub fn with_prekey(&self, prekey: &Prekey, now_ms: u64) -> Result<Recipient, PrekeyError> {
+        if now_ms >= self.header.expires_at_ms {
+            return Err(PrekeyError::Expired);
+        }
+        let leaf = merkle::leaf(prekey.index, prekey.key.as_bytes());
+        if !merkle::verify(&self.header.root, self.header.count, prekey.index, leaf, &prekey.proof) {
+            return Err(PrekeyError::Proof);
+        }
+        Ok(Recipient {
+            device: self.device.clone(),
+            prekey: PrekeyRef { batch: self.header.batch, index: prekey.index },
+            key: prekey.key.clone(),
+        })
+    }
+}
+
+impl Recipient {
+    /// The device.
+    pub fn device(&self) -> &VerifiedDevice {
+        &self.device
+    }
+
+    /// The prekey that will be used.
+    pub fn prekey(&self) -> PrekeyRef {
+        self.prekey
+    }
+}
