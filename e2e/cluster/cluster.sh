@@ -23,7 +23,7 @@ init_pid() { cat "$state/init.pid" 2>/dev/null; }
 # The pid file may outlive its process and the number may be given to another: the namespace's node.sh must be it.
 running() {
   local pid
-  pid=$(init_pid) && [ -n "$pid" ] && tr '\0' ' ' < "/proc/$pid/cmdline" 2>/dev/null | grep -qF "node.sh $state"
+  pid=$(init_pid) && [ -r "/proc/${pid:-none}/cmdline" ] && tr '\0' ' ' < "/proc/$pid/cmdline" | grep -qF "node.sh $state"
 }
 
 # Removes the cgroups that the kubelet made, leaves first. They are empty once the cluster's processes are gone.

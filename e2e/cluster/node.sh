@@ -129,8 +129,13 @@ K
   done
   start kubelet "$bin/kubelet" --config kubelet/config.yaml --kubeconfig node.kubeconfig --hostname-override "$node_name" \
     --node-ip "$bridge_ip" --root-dir "$state/kubelet/root" --v=2
+  # Pods of one node talk over the bridge. Without br_netfilter the answer to a Service's client would take the short way, past
+  # the rules that turn the pod's address back into the Service's: then every connection is masqueraded.
+  local proxy_flags=()
+  modprobe br_netfilter 2>/dev/null || true
+  if ! echo 1 2>/dev/null > /proc/sys/net/bridge/bridge-nf-call-iptables; then proxy_flags=(--masquerade-all); fi
   start proxy "$bin/kube-proxy" --kubeconfig proxy.kubeconfig --proxy-mode nftables --cluster-cidr "$pod_cidr" \
-    --hostname-override "$node_name" --conntrack-max-per-core 0
+    --hostname-override "$node_name" --conntrack-max-per-core 0 "${proxy_flags[@]}"
 }
 
 # No provisioner runs: volumes are made beforehand. "local" ones and not "hostPath", because the kubelet applies a pod's
@@ -170,7 +175,7 @@ make_pki
 start_control_plane
 start_node
 # The AWS stand-in listens on the bridge and on loopback: this namespace has no other address.
-start moto "$venv/bin/python" "$repo/e2e/aws/moto.py" 0.0.0.0 "$aws_port"
+start moto "$venv/bin/python" "$repo/e2e/aws/endpoint.py" 0.0.0.0 "$aws_port"
 make_storage
 kubectl apply -f "$here/coredns.yaml" > /dev/null
 wait_for "the node" 60 log/kubelet.log node_ready

@@ -4,7 +4,7 @@ The Rust SDK speaks Smithy RPC v2 CBOR with CloudWatch, moto knows only the quer
 /service/<name>/operation/<Op> with a CBOR body are decoded and made again through boto3 against moto itself; anything else
 goes to moto unchanged. One server, one port, one AWS_ENDPOINT_URL for every service.
 
-Run: python moto.py ADDRESS PORT     (needs requirements.txt; installed by install.sh)
+Run: python endpoint.py ADDRESS PORT     (needs requirements.txt; installed by install.sh)
 """
 import datetime
 import gzip
