@@ -1,1 +1,9 @@
 //! Custom resources to running networks: plan, apply, controllers, the local runner
+
+pub mod admin;
+pub mod documents;
+pub mod invites;
+pub mod keys;
+pub mod pki;
+pub mod secret;
+pub mod sync;

@@ -1,0 +1,173 @@
+//! Invites: the one-time code of a user who has not registered, and the URL that carries it.
+
+use std::time::Duration;
+
+use sotto_crypto::rand_core::Rng as _;
+use sotto_crypto::{Address, Fingerprint, SystemRng};
+use sotto_wire::admin::InviteGrant;
+use sotto_wire::invite::{Invite, Transport, code_digest};
+use zeroize::Zeroizing;
+
+use crate::secret::{Change, Ensured, SecretData};
+
+/// Key of the one-time code.
+pub const CODE: &str = "code";
+/// Key of the whole URL, which is what the user gets.
+pub const URL: &str = "url";
+/// Key of the address that is invited.
+pub const ADDRESS: &str = "address";
+/// Key of the end of the invite (milliseconds since the epoch).
+pub const EXPIRES_AT_MS: &str = "expires-at-ms";
+
+/// 32 characters that nobody mistakes for one another when reading them aloud: no i, l, o, u.
+const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+const GROUPS: usize = 6;
+const GROUP_LEN: usize = 4;
+
+/// A new one-time code: 24 characters (120 bits) in groups of four.
+pub fn code() -> Zeroizing<String> {
+    let mut random = Zeroizing::new([0_u8; GROUPS * GROUP_LEN]);
+    SystemRng.fill_bytes(random.as_mut_slice());
+    let mut code = Zeroizing::new(String::with_capacity(GROUPS * (GROUP_LEN + 1)));
+    for (i, byte) in random.iter().enumerate() {
+        if i > 0 && i % GROUP_LEN == 0 {
+            code.push('-');
+        }
+        code.push(char::from(ALPHABET[usize::from(byte & 31)]));
+    }
+    code
+}
+
+/// Everything that an invite says apart from its code.
+#[derive(Clone, Debug)]
+pub struct InviteRequest {
+    /// Where clients reach the relay: `http://…` or `https://…`.
+    pub relay_url: String,
+    /// SHA-256 of the network's authority, where the relay's certificate comes from it.
+    pub authority: Option<[u8; 32]>,
+    /// Who is invited.
+    pub address: Address,
+    /// The policy key to pin.
+    pub policy_key: Fingerprint,
+    /// How long a new invite is good.
+    pub life: Duration,
+}
+
+/// The relay's URL cannot be put into an invite.
+#[derive(Debug, thiserror::Error)]
+#[error("`{0}` cannot be put into an invite: the relay's URL has to be http://HOST[:PORT] or https://HOST[:PORT]")]
+pub struct InviteUrlError(String);
+
+/// The invite's Secret (`code`, `url`, `address`, `expires-at-ms`). A code that has not ended is kept, and its URL follows the
+/// relay's; one that has ended is replaced.
+pub fn invite(existing: &SecretData, request: &InviteRequest, now_ms: u64) -> Result<Ensured, InviteUrlError> {
+    let alive = expires_at_ms(existing).is_some_and(|end| end > now_ms) && existing.text(CODE).is_some();
+    let mut data = if alive { existing.clone() } else { SecretData::default() };
+    if !alive {
+        data.insert(CODE, code().as_bytes());
+        let life = u64::try_from(request.life.as_millis()).unwrap_or(u64::MAX);
+        data.insert(EXPIRES_AT_MS, now_ms.saturating_add(life).to_string());
+    }
+    let code = data.text(CODE).unwrap_or_default();
+    let url = Zeroizing::new(url(request, code)?.to_url());
+    data.insert(URL, url.as_bytes());
+    data.insert(ADDRESS, request.address.as_str());
+    let change = match (data == *existing, alive, existing.is_empty()) {
+        (true, ..) => Change::Kept,
+        (_, _, true) => Change::Created,
+        (_, true, _) => Change::Renewed("the relay's address changed"),
+        (_, false, _) => Change::Renewed("it had ended"),
+    };
+    Ok(Ensured { data, change })
+}
+
+/// The invite as the relay is told of it: never the code itself.
+pub fn grant(secret: &SecretData) -> Option<InviteGrant> {
+    Some(InviteGrant { code_digest: code_digest(secret.text(CODE)?), expires_at_ms: expires_at_ms(secret)? })
+}
+
+/// When the invite ends.
+pub fn expires_at_ms(secret: &SecretData) -> Option<u64> {
+    secret.text(EXPIRES_AT_MS)?.parse().ok()
+}
+
+fn url(request: &InviteRequest, code: &str) -> Result<Invite, InviteUrlError> {
+    let bad = || InviteUrlError(request.relay_url.clone());
+    let (plain, rest) = match request.relay_url.split_once("://") {
+        Some(("http", rest)) => (true, rest),
+        Some(("https", rest)) => (false, rest),
+        _ => return Err(bad()),
+    };
+    let authority = rest.strip_suffix('/').unwrap_or(rest);
+    if authority.is_empty() || authority.contains(|c: char| !(c.is_ascii_alphanumeric() || "-.:[]".contains(c))) {
+        return Err(bad());
+    }
+    let transport = match (plain, request.authority) {
+        (true, _) => Transport::Plain,
+        (false, None) => Transport::PublicTls,
+        (false, Some(digest)) => Transport::NetworkTls(digest),
+    };
+    Ok(Invite {
+        authority: authority.to_owned(),
+        transport,
+        address: request.address.clone(),
+        code: code.to_owned(),
+        policy_key: request.policy_key,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: u64 = 1_800_000_000_000;
+
+    fn request() -> InviteRequest {
+        InviteRequest {
+            relay_url: "http://127.0.0.1:7443".into(),
+            authority: None,
+            address: Address::parse("alice@chat.acme.example").unwrap(),
+            policy_key: sotto_crypto::PolicyKey::generate(&mut SystemRng).verifying_key().fingerprint(),
+            life: Duration::from_secs(3600),
+        }
+    }
+
+    #[test]
+    fn codes_are_long_readable_and_different() {
+        let code_text = code();
+        assert_eq!(code_text.len(), 29);
+        assert!(code_text.split('-').all(|group| group.len() == 4));
+        assert!(!code_text.contains(['i', 'l', 'o', 'u']));
+        assert_ne!(*code_text, *code());
+    }
+
+    #[test]
+    fn kept_until_it_ends_and_then_replaced() {
+        let request = request();
+        let made = invite(&SecretData::default(), &request, NOW).unwrap();
+        assert_eq!(made.change, Change::Created);
+        assert!(!invite(&made.data, &request, NOW + 3_599_999).unwrap().changed());
+        let renewed = invite(&made.data, &request, NOW + 3_600_000).unwrap();
+        assert_eq!(renewed.change, Change::Renewed("it had ended"));
+        assert!(renewed.data.get(CODE) != made.data.get(CODE));
+    }
+
+    #[test]
+    fn url_follows_the_relay_and_the_code_stays() {
+        let made = invite(&SecretData::default(), &request(), NOW).unwrap();
+        let moved = InviteRequest { relay_url: "https://chat.acme.example".into(), authority: Some([7; 32]), ..request() };
+        let moved = invite(&made.data, &moved, NOW).unwrap();
+        assert!(moved.changed() && moved.data.get(CODE) == made.data.get(CODE));
+        let parsed: Invite = moved.data.text(URL).unwrap().parse().unwrap();
+        assert!(parsed.transport == Transport::NetworkTls([7; 32]) && parsed.authority == "chat.acme.example");
+        assert_eq!(grant(&moved.data).unwrap().code_digest, code_digest(&parsed.code));
+    }
+
+    #[test]
+    fn url_of_another_shape_is_refused() {
+        for url in ["ftp://x", "chat.acme.example", "https://", "https://host/path"] {
+            let request = InviteRequest { relay_url: url.into(), ..request() };
+            assert!(invite(&SecretData::default(), &request, NOW).is_err(), "{url}");
+        }
+    }
+}

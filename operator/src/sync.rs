@@ -1,0 +1,226 @@
+//! What the relay should hold against what it holds: the calls that make the difference, and their execution.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sotto_wire::admin::{AdminState, PutGroup, PutNetwork, PutUser};
+
+use crate::admin::{AdminClient, AdminError};
+
+/// All that a relay should hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// The network's document.
+    pub network: Option<PutNetwork>,
+    /// By name of the security group.
+    pub groups: BTreeMap<String, PutGroup>,
+    /// By local part.
+    pub users: BTreeMap<String, PutUser>,
+    /// Groups and users that stay as the relay has them although they are not wanted as above: their objects are there
+    /// but cannot be read just now. A mistake in a manifest must never delete a user.
+    pub untouched: Untouched,
+}
+
+/// What a synchronisation leaves alone.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Untouched {
+    /// Names of security groups.
+    pub groups: BTreeSet<String>,
+    /// Local parts of users.
+    pub users: BTreeSet<String>,
+    /// Nothing at all is removed: not every object could be read.
+    pub everything: bool,
+}
+
+/// One call of the admin interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Call {
+    /// Puts the network's document.
+    PutNetwork(PutNetwork),
+    /// Puts a group's document.
+    PutGroup(String, PutGroup),
+    /// Puts a user.
+    PutUser(String, PutUser),
+    /// Removes a user with devices and queues.
+    DeleteUser(String),
+    /// Removes a group.
+    DeleteGroup(String),
+}
+
+impl Call {
+    /// The object that the call is about, for conditions: kind and name (of a user the local part).
+    pub fn subject(&self) -> (&'static str, &str) {
+        match self {
+            Self::PutNetwork(_) => ("Network", ""),
+            Self::PutGroup(name, _) | Self::DeleteGroup(name) => ("SecurityGroup", name),
+            Self::PutUser(local, _) | Self::DeleteUser(local) => ("User", local),
+        }
+    }
+}
+
+/// The calls that bring the relay from `have` to `wanted`, in the order in which they have to be made: network before
+/// groups before users, then removals the other way round. Nothing to do: no calls.
+pub fn diff(wanted: &Wanted, have: &AdminState) -> Vec<Call> {
+    let mut calls = Vec::new();
+    if let Some(network) = &wanted.network
+        && have.network.as_ref() != Some(network)
+    {
+        calls.push(Call::PutNetwork(network.clone()));
+    }
+    for (name, group) in &wanted.groups {
+        if have.groups.get(name) != Some(group) {
+            calls.push(Call::PutGroup(name.clone(), group.clone()));
+        }
+    }
+    for (local, user) in &wanted.users {
+        if let Some(user) = user_to_put(user, have.users.get(local)) {
+            calls.push(Call::PutUser(local.clone(), user));
+        }
+    }
+    let keep = &wanted.untouched;
+    if keep.everything {
+        return calls;
+    }
+    for local in have.users.keys().filter(|l| !wanted.users.contains_key(*l) && !keep.users.contains(*l)) {
+        calls.push(Call::DeleteUser(local.clone()));
+    }
+    for name in have.groups.keys().filter(|n| !wanted.groups.contains_key(*n) && !keep.groups.contains(*n)) {
+        calls.push(Call::DeleteGroup(name.clone()));
+    }
+    calls
+}
+
+/// The user as it has to be put, if at all. Whoever has registered needs no invite any more.
+fn user_to_put(wanted: &PutUser, have: Option<&sotto_wire::admin::UserState>) -> Option<PutUser> {
+    let Some(have) = have else { return Some(wanted.clone()) };
+    if !have.registered {
+        return (have.wanted != *wanted).then(|| wanted.clone());
+    }
+    let without_invite = |user: &PutUser| PutUser { invite: None, ..user.clone() };
+    let wanted = without_invite(wanted);
+    (without_invite(&have.wanted) != wanted).then_some(wanted)
+}
+
+/// What became of one call.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The call.
+    pub call: Call,
+    /// Its result.
+    pub result: Result<(), AdminError>,
+}
+
+/// Makes the calls in their order. One that is refused does not stop the others; when the relay cannot be reached, the
+/// rest is not tried.
+pub async fn execute(client: &AdminClient, calls: Vec<Call>) -> Vec<Outcome> {
+    let mut outcomes = Vec::with_capacity(calls.len());
+    for call in calls {
+        let result = match &call {
+            Call::PutNetwork(network) => client.put_network(network).await,
+            Call::PutGroup(name, group) => client.put_group(name, group).await,
+            Call::PutUser(local, user) => client.put_user(local, user).await,
+            Call::DeleteUser(local) => client.delete_user(local).await,
+            Call::DeleteGroup(name) => client.delete_group(name).await,
+        };
+        let out_of_reach = matches!(result, Err(AdminError::Unreachable { .. }));
+        outcomes.push(Outcome { call, result });
+        if out_of_reach {
+            break;
+        }
+    }
+    outcomes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sotto_wire::admin::{InviteGrant, Role, UserState};
+
+    fn user(group: &str) -> PutUser {
+        PutUser { group: group.into(), suspended: false, role: Role::Person, invite: None }
+    }
+    fn invited(group: &str) -> PutUser {
+        let invite = Some(InviteGrant { code_digest: "d".into(), expires_at_ms: 5 });
+        PutUser { invite, ..user(group) }
+    }
+    fn group(n: u8) -> PutGroup {
+        PutGroup { document: vec![n] }
+    }
+    fn state(wanted: PutUser, registered: bool) -> UserState {
+        UserState { wanted, registered, locked: false, devices: 0, queued_messages: 0, last_seen_ms: None }
+    }
+    fn wanted() -> Wanted {
+        Wanted {
+            network: Some(PutNetwork { document: vec![1] }),
+            groups: [("a".to_owned(), group(1)), ("b".to_owned(), group(2))].into(),
+            users: [("alice".to_owned(), invited("a")), ("bob".to_owned(), user("b"))].into(),
+            untouched: Untouched::default(),
+        }
+    }
+    fn names(calls: &[Call]) -> Vec<String> {
+        calls
+            .iter()
+            .map(|c| match c {
+                Call::PutNetwork(_) => "+network".to_owned(),
+                Call::PutGroup(n, _) => format!("+group {n}"),
+                Call::PutUser(n, _) => format!("+user {n}"),
+                Call::DeleteUser(n) => format!("-user {n}"),
+                Call::DeleteGroup(n) => format!("-group {n}"),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn network_then_groups_then_users_and_removals_in_reverse() {
+        let have = AdminState {
+            groups: [("old".to_owned(), group(9))].into(),
+            users: [("gone".to_owned(), state(user("old"), true))].into(),
+            ..AdminState::default()
+        };
+        assert_eq!(
+            names(&diff(&wanted(), &have)),
+            ["+network", "+group a", "+group b", "+user alice", "+user bob", "-user gone", "-group old"]
+        );
+    }
+
+    #[test]
+    fn nothing_to_do_when_all_is_there_and_an_invite_was_used() {
+        let wanted = wanted();
+        let have = AdminState {
+            network: wanted.network.clone(),
+            groups: wanted.groups.clone(),
+            users: [("alice".to_owned(), state(invited("a"), true)), ("bob".to_owned(), state(user("b"), false))].into(),
+            ..AdminState::default()
+        };
+        assert_eq!(diff(&wanted, &have), []);
+    }
+
+    #[test]
+    fn suspension_of_a_registered_user_carries_no_invite() {
+        let mut wanted = wanted();
+        wanted.users.get_mut("alice").unwrap().suspended = true;
+        let have = AdminState {
+            network: wanted.network.clone(),
+            groups: wanted.groups.clone(),
+            users: [("alice".to_owned(), state(invited("a"), true)), ("bob".to_owned(), state(user("b"), false))].into(),
+            ..AdminState::default()
+        };
+        let expected = PutUser { suspended: true, ..user("a") };
+        assert_eq!(diff(&wanted, &have), [Call::PutUser("alice".into(), expected)]);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_left_alone() {
+        let have = AdminState {
+            groups: [("kept".to_owned(), group(9)), ("old".to_owned(), group(9))].into(),
+            users: [("carol".to_owned(), state(user("kept"), true)), ("gone".to_owned(), state(user("old"), true))].into(),
+            ..AdminState::default()
+        };
+        let mut wanted = Wanted {
+            untouched: Untouched { groups: ["kept".to_owned()].into(), users: ["carol".to_owned()].into(), everything: false },
+            ..Wanted::default()
+        };
+        assert_eq!(names(&diff(&wanted, &have)), ["-user gone", "-group old"]);
+        wanted.untouched.everything = true;
+        assert_eq!(diff(&wanted, &have), []);
+    }
+}
