@@ -1,1 +1,91 @@
-//! End-to-end tests: from kubectl apply to the retained JSON
+//! What the end-to-end tests share: running programs with a time limit and errors that explain themselves, waiting for a
+//! condition instead of sleeping, a Kubernetes cluster, the AWS stand-in, and a record of the figures that were measured.
+//!
+//! The tests are in `tests/`; `make test` prepares what they need and starts them.
+
+mod aws;
+mod cluster;
+mod command;
+mod figures;
+mod wait;
+
+use std::path::PathBuf;
+
+pub use aws::Aws;
+pub use cluster::{Cluster, Place};
+pub use command::{Background, Finished, Run};
+pub use figures::{Figures, Steps};
+pub use wait::wait_until;
+
+/// Why a step of a test failed: a text for a person, with what was run and what it printed.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Failure(pub String);
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self(format!("input or output failed: {error}"))
+    }
+}
+
+impl From<serde_json::Error> for Failure {
+    fn from(error: serde_json::Error) -> Self {
+        Self(format!("not the JSON that was expected: {error}"))
+    }
+}
+
+/// The result of a step.
+pub type Outcome<T = ()> = Result<T, Failure>;
+
+/// Ends a step with this reason.
+pub fn fail<T>(reason: impl Into<String>) -> Outcome<T> {
+    Err(Failure(reason.into()))
+}
+
+/// Fails with `reason` unless `condition` holds.
+pub fn ensure(condition: bool, reason: impl FnOnce() -> String) -> Outcome {
+    if condition { Ok(()) } else { Err(Failure(reason())) }
+}
+
+/// The root of the repository.
+pub fn repository() -> PathBuf {
+    let mut path = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    path.pop();
+    path
+}
+
+/// The folder of compiled programs: this test's own is in `deps/` below it.
+pub fn release_folder() -> Outcome<PathBuf> {
+    let own = std::env::current_exe()?;
+    match own.parent().and_then(std::path::Path::parent) {
+        Some(folder) => Ok(folder.to_owned()),
+        None => fail(format!("{}: not where cargo puts tests", own.display())),
+    }
+}
+
+/// The `sotto` program beside this test; `SOTTO_BINARY` names another.
+pub fn sotto_program() -> Outcome<PathBuf> {
+    let path = match std::env::var_os("SOTTO_BINARY") {
+        Some(path) => PathBuf::from(path),
+        None => release_folder()?.join("sotto"),
+    };
+    ensure(path.is_file(), || format!("{}: no such program; run `cargo build --release` first", path.display()))?;
+    Ok(path)
+}
+
+/// The cache of tools that the project builds for its tests (Kubernetes, Helm, moto).
+pub fn tool_cache() -> PathBuf {
+    let from = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    from("SOTTO_CACHE").unwrap_or_else(|| {
+        from("XDG_CACHE_HOME")
+            .or_else(|| from("HOME").map(|home| home.join(".cache")))
+            .unwrap_or_else(std::env::temp_dir)
+            .join("sotto")
+    })
+}
+
+/// A tool of the cache, or the one of that name on PATH.
+pub fn tool(name: &str) -> PathBuf {
+    let cached = tool_cache().join("bin").join(name);
+    if cached.is_file() { cached } else { PathBuf::from(name) }
+}
