@@ -4,6 +4,7 @@ pub mod admin;
 pub mod documents;
 pub mod invites;
 pub mod keys;
+pub mod local;
 pub mod pki;
 pub mod secret;
 pub mod sync;
