@@ -37,7 +37,11 @@ impl<R: Recorder> Guard<R> {
             if second || !ALLOWED.iter().any(|(name, _)| *name == label.key()) {
                 if !self.warned.swap(true, Ordering::Relaxed) {
                     // The label's value may be what must not be told.
-                    tracing::warn!(metric = key.name(), label = label.key(), "a label that metrics may not have was removed");
+                    tracing::warn!(
+                        metric = key.name(),
+                        label = label.key(),
+                        "a label that metrics may not have was removed"
+                    );
                 }
                 continue;
             }
@@ -130,7 +134,8 @@ mod tests {
     #[test]
     fn one_label_besides_the_network() {
         let guard = Guard::new(metrics::NoopRecorder);
-        let key = Key::from_parts("m", &[(labels::KIND, "User"), (labels::NETWORK, "a.example"), (labels::REASON, "x")]);
+        let key =
+            Key::from_parts("m", &[(labels::KIND, "User"), (labels::NETWORK, "a.example"), (labels::REASON, "x")]);
         let kept = labels_of(&guard.sanitised(&key).unwrap());
         assert_eq!(kept, [pair("kind", "User"), pair("network", "a.example")]);
     }

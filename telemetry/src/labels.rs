@@ -13,13 +13,8 @@ pub const REASON: &str = "reason";
 pub const NETWORK: &str = "network";
 
 /// Every label that passes, with its name as a CloudWatch dimension.
-pub(crate) const ALLOWED: [(&str, &str); 5] = [
-    (OPERATION, "Operation"),
-    (PEER, "Peer"),
-    (KIND, "Kind"),
-    (REASON, "Reason"),
-    (NETWORK, NETWORK_DIMENSION),
-];
+pub(crate) const ALLOWED: [(&str, &str); 5] =
+    [(OPERATION, "Operation"), (PEER, "Peer"), (KIND, "Kind"), (REASON, "Reason"), (NETWORK, NETWORK_DIMENSION)];
 
 /// The dimension that every metric in CloudWatch has.
 pub(crate) const NETWORK_DIMENSION: &str = "Network";

@@ -62,9 +62,7 @@ pub fn init_logs(component: &str) -> Result<(), LogError> {
     let registry = tracing_subscriber::registry().with(filter);
     match format {
         LogFormat::Text => registry.with(fmt::layer().with_writer(io::stderr)).try_init(),
-        LogFormat::Json => {
-            registry.with(fmt::layer().json().flatten_event(true).with_writer(io::stderr)).try_init()
-        }
+        LogFormat::Json => registry.with(fmt::layer().json().flatten_event(true).with_writer(io::stderr)).try_init(),
     }
     .map_err(|_| LogError::Twice)?;
     tracing::info!(target: "sotto", component, version = env!("CARGO_PKG_VERSION"), "starting");

@@ -5,14 +5,17 @@
 
 use std::{
     collections::VecDeque,
+    pin::pin,
     time::{Duration, SystemTime},
 };
 
-use aws_config::{BehaviorVersion, Region, meta::region::RegionProviderChain, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_config::{
+    BehaviorVersion, Region, meta::region::RegionProviderChain, retry::RetryConfig, timeout::TimeoutConfig,
+};
 use aws_sdk_cloudwatch::{Client, error::ProvideErrorMetadata};
 use tokio::{
     task::JoinHandle,
-    time::{Instant, MissedTickBehavior, interval_at, timeout},
+    time::{Instant, MissedTickBehavior, interval_at, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -135,6 +138,12 @@ impl Work {
     async fn run(mut self, shutdown: CancellationToken) {
         let mut ticks = interval_at(Instant::now() + self.config.interval, self.config.interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // A call under way at shutdown is let finish: to repeat one that has arrived would count it twice.
+        let flush_timeout = self.config.flush_timeout;
+        let mut over = pin!(async {
+            shutdown.cancelled().await;
+            sleep(flush_timeout).await;
+        });
         loop {
             tokio::select! {
                 biased;
@@ -142,15 +151,21 @@ impl Work {
                 _ = ticks.tick() => {}
             }
             self.collect();
-            // Dropping the call when shutdown comes costs nothing: what it carried is still pending.
             tokio::select! {
-                biased;
-                () = shutdown.cancelled() => break,
                 () = self.send_pending() => {}
+                () = &mut over => return self.report_unpublished(),
             }
         }
         self.collect();
-        if timeout(self.config.flush_timeout, self.send_pending()).await.is_err() || !self.pending.is_empty() {
+        tokio::select! {
+            () = self.send_pending() => {}
+            () = &mut over => {}
+        }
+        self.report_unpublished();
+    }
+
+    fn report_unpublished(&self) {
+        if !self.pending.is_empty() {
             tracing::warn!(datums = self.waiting(), "ending without having published the last metrics");
         }
     }

@@ -160,14 +160,21 @@ pub(crate) fn requests(samples: &Samples, network: Option<&str>, at: SystemTime)
     requests
 }
 
-fn datum(series: &Series, metric: &Metric, values: &[(f64, u64)], network: Option<&str>, at: SystemTime) -> MetricDatum {
+fn datum(
+    series: &Series,
+    metric: &Metric,
+    values: &[(f64, u64)],
+    network: Option<&str>,
+    at: SystemTime,
+) -> MetricDatum {
     let dimension = |name: &str, value: &str| Dimension::builder().name(name).value(value).build();
-    let mut datum = MetricDatum::builder().metric_name(series.metric).timestamp(DateTime::from(at)).unit(match metric.unit {
-        Unit::Count => StandardUnit::Count,
-        Unit::Bytes => StandardUnit::Bytes,
-        Unit::Seconds => StandardUnit::Seconds,
-        Unit::Milliseconds => StandardUnit::Milliseconds,
-    });
+    let mut datum =
+        MetricDatum::builder().metric_name(series.metric).timestamp(DateTime::from(at)).unit(match metric.unit {
+            Unit::Count => StandardUnit::Count,
+            Unit::Bytes => StandardUnit::Bytes,
+            Unit::Seconds => StandardUnit::Seconds,
+            Unit::Milliseconds => StandardUnit::Milliseconds,
+        });
     if let Some(network) = series.network.as_deref().or(network) {
         datum = datum.dimensions(dimension(NETWORK_DIMENSION, network));
     }

@@ -190,8 +190,8 @@ fn datum(d: &mut Decoder<'_>) -> Datum {
 fn config() -> CloudWatchConfig {
     CloudWatchConfig {
         interval: Duration::from_millis(30),
-        call_timeout: Duration::from_millis(200),
-        flush_timeout: Duration::from_millis(500),
+        call_timeout: Duration::from_secs(10),
+        flush_timeout: Duration::from_secs(10),
         ..CloudWatchConfig::new(Some("a.example".to_owned()))
     }
 }
@@ -260,7 +260,8 @@ async fn an_outage_loses_nothing_that_there_is_room_for() {
 #[tokio::test]
 async fn a_silent_cloudwatch_holds_nothing_up() {
     let fake = Fake::start(Mood::Silent).await;
-    let run = start(&fake, config());
+    let short = Duration::from_millis(200);
+    let run = start(&fake, CloudWatchConfig { call_timeout: short, flush_timeout: short, ..config() });
     run.count(1);
     fake.until(|fake| fake.calls.load(Ordering::SeqCst) >= 2).await;
     let took = run.end().await;

@@ -94,7 +94,8 @@ fn times_become_milliseconds_and_distributions_merge() {
 #[test]
 fn the_network_of_a_metric_goes_before_the_process_network() {
     let samples = recorded(|| {
-        metrics::counter!(names::RECONCILE_SUCCESS, labels::KIND => "User", labels::NETWORK => "x.example").increment(1);
+        metrics::counter!(names::RECONCILE_SUCCESS, labels::KIND => "User", labels::NETWORK => "x.example")
+            .increment(1);
         metrics::counter!(names::RECONCILE_SUCCESS, labels::KIND => "User").increment(1);
     })
     .take();
