@@ -165,3 +165,89 @@ pub(crate) fn unwrap<P: Primitives>(
     content_key.copy_from_slice(&buffer);
     Ok(content_key)
 }
+
+#[cfg(test)]
+mod tests {
+    use data_encoding::HEXLOWER;
+
+    use super::*;
+    use crate::suite::Current;
+
+    /// RFC 9180's vector for this suite; see `tests/vectors/README.md`.
+    struct Vector(serde_json::Value);
+
+    impl Vector {
+        fn read() -> Self {
+            Self(serde_json::from_str(include_str!("../tests/vectors/rfc9180-p521-base.json")).unwrap())
+        }
+
+        fn bytes(&self, pointer: &str) -> Vec<u8> {
+            HEXLOWER.decode(self.0.pointer(pointer).unwrap().as_str().unwrap().as_bytes()).unwrap()
+        }
+
+        fn array<const N: usize>(&self, pointer: &str) -> [u8; N] {
+            self.bytes(pointer).try_into().unwrap()
+        }
+    }
+
+    #[test]
+    fn the_identifiers_are_those_of_the_vector() {
+        let vector = Vector::read();
+        for (name, id) in [("/kem_id", KEM_ID), ("/kdf_id", KDF_ID), ("/aead_id", AEAD_ID), ("/mode", 0)] {
+            assert_eq!(vector.0.pointer(name).unwrap().as_u64(), Some(u64::from(id)), "{name}");
+        }
+    }
+
+    #[test]
+    fn sender_and_receiver_derive_what_rfc_9180_says() {
+        let vector = Vector::read();
+        let (ephemeral_public, recipient_public) = (vector.array("/pkEm"), vector.array("/pkRm"));
+        assert_eq!(vector.array("/enc"), ephemeral_public);
+        let ephemeral = Current::agreement_from_bytes(&vector.array("/skEm")).unwrap();
+        let recipient = Current::agreement_from_bytes(&vector.array("/skRm")).unwrap();
+        assert_eq!(Current::agreement_public(&ephemeral), ephemeral_public);
+        assert_eq!(Current::agreement_public(&recipient), recipient_public);
+
+        let dh = Current::agree(&ephemeral, &recipient_public).unwrap();
+        assert_eq!(*dh, *Current::agree(&recipient, &ephemeral_public).unwrap());
+        let shared_secret = extract_and_expand::<Current>(dh.as_slice(), &ephemeral_public, &recipient_public).unwrap();
+        assert_eq!(shared_secret.to_vec(), vector.bytes("/shared_secret"));
+        let schedule = key_schedule::<Current>(&shared_secret, &vector.bytes("/info")).unwrap();
+        assert_eq!(schedule.key.to_vec(), vector.bytes("/key"));
+        assert_eq!(schedule.base_nonce.to_vec(), vector.bytes("/base_nonce"));
+
+        let aad = vector.bytes("/encryptions/0/aad");
+        let (plain, sealed) = (vector.bytes("/encryptions/0/pt"), vector.bytes("/encryptions/0/ct"));
+        let mut buffer = plain.clone();
+        Current::aead_seal(&schedule.key, &schedule.base_nonce, &aad, &mut buffer).unwrap();
+        assert_eq!(buffer, sealed);
+        Current::aead_open(&schedule.key, &schedule.base_nonce, &aad, &mut buffer).unwrap();
+        assert_eq!(buffer, plain);
+    }
+
+    #[test]
+    fn wraps_open_with_their_key_and_info_only() {
+        let vector = Vector::read();
+        let (enc, recipient_public) = (vector.array("/pkEm"), vector.array("/pkRm"));
+        let ephemeral = Current::agreement_from_bytes(&vector.array("/skEm")).unwrap();
+        let recipient = Current::agreement_from_bytes(&vector.array("/skRm")).unwrap();
+        let content_key = [7; KEY_LEN];
+        let wrapped = wrap::<Current>(&ephemeral, &enc, &recipient_public, b"info", &content_key).unwrap();
+        assert_eq!(*unwrap::<Current>(&recipient, &enc, b"info", &wrapped).unwrap(), content_key);
+        assert_eq!(unwrap::<Current>(&recipient, &enc, b"other", &wrapped), Err(Failed));
+        assert_eq!(unwrap::<Current>(&recipient, &recipient_public, b"info", &wrapped), Err(Failed));
+        assert_eq!(unwrap::<Current>(&ephemeral, &enc, b"info", &wrapped), Err(Failed));
+    }
+
+    #[test]
+    fn keys_off_the_curve_are_refused() {
+        let vector = Vector::read();
+        let ephemeral = Current::agreement_from_bytes(&vector.array("/skEm")).unwrap();
+        let enc = vector.array("/pkEm");
+        let mut off_curve: [u8; POINT_LEN] = vector.array("/pkRm");
+        off_curve[POINT_LEN - 1] ^= 1;
+        assert!(wrap::<Current>(&ephemeral, &enc, &off_curve, b"", &[0; KEY_LEN]).is_err());
+        assert!(unwrap::<Current>(&ephemeral, &off_curve, b"", &[0; WRAP_LEN]).is_err());
+        assert!(wrap::<Current>(&ephemeral, &enc, &[0; POINT_LEN], b"", &[0; KEY_LEN]).is_err());
+    }
+}

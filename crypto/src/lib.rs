@@ -1,4 +1,68 @@
 //! Keys, sealing and opening: no I/O, no clock, no network.
+//!
+//! A message has its own key and its own ephemeral key pair; the key is wrapped for every recipient device, the sender's
+//! device signs inside. Whoever uses this crate pins identities, keeps secrets, and brings the time; what has been verified
+//! is a type of its own ([`VerifiedDevice`], [`Recipient`], [`Opened`]), and cannot be made otherwise.
+//!
+//! ```
+//! use sotto_crypto::*;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let now_ms = 1_700_000_000_000;
+//! # let next_week_ms = now_ms + 7 * 86_400_000;
+//! let rng = &mut SystemRng;
+//!
+//! // Alice has an identity, a device, and a certificate for it.
+//! let alice = Address::parse("alice@chat.acme.example")?;
+//! let alice_identity = IdentityKey::generate(rng);
+//! let alice_device = DeviceId::generate(rng);
+//! let alice_key = DeviceKey::generate(rng);
+//! let certificate = DeviceCertificate::new(alice.clone(), alice_device, alice_key.verifying_key(), now_ms);
+//! let alice_certificate = Signed::sign(&certificate, &alice_identity);
+//!
+//! // Bob has the same, and his device has published prekeys.
+//! let bob = Address::parse("bob@chat.acme.example")?;
+//! let bob_identity = IdentityKey::generate(rng);
+//! let bob_device = DeviceId::generate(rng);
+//! let bob_key = DeviceKey::generate(rng);
+//! let certificate = DeviceCertificate::new(bob.clone(), bob_device, bob_key.verifying_key(), now_ms);
+//! let bob_certificate = Signed::sign(&certificate, &bob_identity);
+//! let (batch, secrets) =
+//!     generate_prekeys(rng, &bob_key, bob_device, PrekeyKind::OneTime, 10, now_ms, next_week_ms);
+//! batch.verify(&bob_key.verifying_key())?;
+//!
+//! // Alice has pinned Bob's identity; the relay gives her his certificate and one of his prekeys.
+//! let device = verify_device(&bob_identity.verifying_key(), &bob_certificate)?;
+//! assert_eq!(device.address(), &bob);
+//! let prekey = batch.prekey(3).ok_or("no such prekey")?;
+//! let recipient = device.with_prekey(&prekey, now_ms)?;
+//!
+//! let sender = Sender {
+//!     address: &alice,
+//!     device: alice_device,
+//!     key: &alice_key,
+//!     identity: &alice_identity.verifying_key(),
+//!     certificate: &alice_certificate,
+//! };
+//! let sealed = seal(rng, &sender, MessageId::generate(rng), b"hello", &[recipient])?;
+//!
+//! // Bob gets header, body and his own wrap; he looks up the prekey's secret, and deletes it afterwards.
+//! let wrap = &sealed.wraps[0];
+//! let secret = &secrets[wrap.prekey.index as usize];
+//! let opened = open(&sealed.header, &sealed.body, (&bob, bob_device), wrap.prekey, secret, &wrap.key)?;
+//! assert_eq!(opened.content.as_slice(), b"hello");
+//! // He compares the identity with the one that he has pinned for the sender.
+//! assert_eq!(opened.identity, alice_identity.verifying_key());
+//! # Ok(())
+//! # }
+//! ```
+
+// The tests' helper is shared with the tests in `tests/`, which name the crate from outside.
+#[cfg(test)]
+extern crate self as sotto_crypto;
+#[cfg(test)]
+#[path = "../tests/it/common.rs"]
+mod common;
 
 mod address;
 mod agreement;
@@ -68,4 +132,10 @@ pub struct Unsupported {
 /// Checks that something was made for this version and suite.
 pub fn check_version(version: u8, suite: u16) -> Result<(), Unsupported> {
     if (version, suite) == (VERSION, SUITE) { Ok(()) } else { Err(Unsupported { version, suite }) }
+}
+
+/// SHA-512/256 of some bytes (FIPS 180-4): the digest for everything that is named by its content.
+pub fn digest(bytes: &[u8]) -> [u8; DIGEST_LEN] {
+    use suite::{Current, Primitives as _};
+    Current::short_hash(&[bytes])
 }
