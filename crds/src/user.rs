@@ -1,0 +1,145 @@
+//! `User`: a person, or a program, with an address in a network.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::common::{NamedRef, conditions};
+use crate::duration::{self, Duration};
+
+/// A person's place in a network.
+#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[kube(
+    group = "sotto.dev",
+    version = "v1alpha1",
+    kind = "User",
+    namespaced,
+    plural = "users",
+    shortname = "suser",
+    category = "sotto",
+    status = "UserStatus",
+    derive = "PartialEq",
+    cel,
+    doc = "A User is a person with an address in a Network: username@domain. The operator makes an invite for each new user, in the Secret that status.inviteSecretName names; who opens it chooses a password that no server ever sees.",
+    printcolumn(name = "Address", type_ = "string", json_path = ".status.address"),
+    printcolumn(name = "State", type_ = "string", json_path = ".status.state"),
+    printcolumn(name = "Group", type_ = "string", json_path = ".spec.securityGroupRef.name"),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
+    printcolumn(name = "Devices", type_ = "integer", json_path = ".status.devices"),
+    printcolumn(name = "Network", type_ = "string", json_path = ".spec.networkRef.name", priority = "1"),
+    printcolumn(name = "Invite", type_ = "string", json_path = ".status.inviteSecretName", priority = "1"),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].message",
+        priority = "1"
+    ),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.username) == has(oldSelf.username) && (!has(self.username) || self.username == oldSelf.username)")
+    .message("username cannot be changed: keys and conversations belong to the address; make a new User and suspend this one")
+    .field_path(".username").reason(Reason::FieldValueForbidden))]
+pub struct UserSpec {
+    /// The Network, in the same namespace, that the user belongs to. It cannot be changed.
+    #[x_kube(validation = Rule::new("self == oldSelf")
+        .message("networkRef cannot be changed: the address belongs to its network; make a new User in the other network")
+        .reason(Reason::FieldValueForbidden))]
+    pub network_ref: NamedRef,
+    /// The part of the address before the @, 1 to 64 characters of a-z, 0-9 and . _ + - (no dot at either end). It is not an
+    /// e-mail address: the address is username@domain, with the domain of the Network. It cannot be changed.
+    /// Default: the object's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64), regex(pattern = r"^[a-z0-9_+\-]([a-z0-9._+\-]*[a-z0-9_+\-])?$"))]
+    pub username: Option<String>,
+    /// First name, up to 100 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 100))]
+    pub first_name: Option<String>,
+    /// Last name, up to 100 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 100))]
+    pub last_name: Option<String>,
+    /// The e-mail address that an invite is meant for. It is not the user's address in the network, and the relay does not
+    /// learn it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 3, max = 254), regex(pattern = r"^[^@\s]+@[^@\s]+$"))]
+    pub email: Option<String>,
+    /// The user's SecurityGroup, in the same namespace and of the same network. Default: the network's default group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub security_group_ref: Option<NamedRef>,
+    /// Whether clients show the user as an administrator of the network. It gives no right in Kubernetes. Default: false.
+    /// This version keeps the setting, but nothing acts on it yet.
+    #[serde(default)]
+    pub admin: bool,
+    /// A suspended user is out within seconds and stays out; nothing is deleted. Default: false.
+    #[serde(default)]
+    pub suspended: bool,
+    /// The invite that a new user registers with.
+    #[serde(default)]
+    pub invite: InviteSpec,
+}
+
+/// The invite that a new user registers with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct InviteSpec {
+    /// How long an invite can be used, 1h to 90d; then the operator makes a new one, as long as the user has not registered.
+    /// Default: 7d.
+    #[serde(default = "week")]
+    #[x_kube(validation = Rule::new(format!("{d} >= duration('1h') && {d} <= duration('2160h')", d = duration::cel("self")))
+        .message("ttl must be from 1h to 90d"))]
+    pub ttl: Duration,
+}
+
+impl Default for InviteSpec {
+    fn default() -> Self {
+        Self { ttl: week() }
+    }
+}
+
+fn week() -> Duration {
+    Duration::from("7d")
+}
+
+/// Where a user stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum UserState {
+    /// Has not opened the invite yet.
+    Pending,
+    /// Has registered.
+    Active,
+    /// Is shut out.
+    Suspended,
+}
+
+/// What the operator has made of a User.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct UserStatus {
+    /// The generation of the spec that this status is about; -1 before the operator has seen the object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Ready: the relay knows the user as this spec says. Progressing: the operator is at work on it. Degraded: something is
+    /// wrong; the message says what and how to put it right.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "conditions")]
+    pub conditions: Vec<Condition>,
+    /// The user's address: username@domain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// Pending: has not opened the invite yet. Active: has registered. Suspended: is shut out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<UserState>,
+    /// How many devices the user has registered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub devices: Option<i32>,
+    /// The Secret with the invite, with the keys url, address and code, as long as the user is Pending.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invite_secret_name: Option<String>,
+    /// Until when the invite can be used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invite_expires_at: Option<Time>,
+}
