@@ -191,7 +191,7 @@ static SAMPLES: LazyLock<Vec<Sample>> = LazyLock::new(|| {
             header: envelope.header.clone(),
             body: envelope.body.clone(),
             prekey: PrekeyRef { batch: BatchId::generate(rng), index: 3 },
-            key: envelope.wraps[0].key,
+            key: envelope.wraps[0].key.clone(),
             accepted_at_ms: 1,
             expires_at_ms: 2,
         }),
