@@ -17,9 +17,17 @@ pub enum DecodeError {
 }
 
 /// Encodes a value. Types of this crate encode to exactly one form.
-#[expect(clippy::expect_used, reason = "writing to a vector cannot fail, and no encoder here refuses a value")]
 pub fn encode<T: Encode<()>>(value: &T) -> Vec<u8> {
-    minicbor::to_vec(value).expect("encoding into memory cannot fail")
+    encode_with_room(value, 0)
+}
+
+/// Encodes a value into a vector that has this capacity from the start: growing one leaves copies of its content behind,
+/// which matters for clear text.
+#[expect(clippy::expect_used, reason = "writing to a vector cannot fail, and no encoder here refuses a value")]
+pub(crate) fn encode_with_room<T: Encode<()>>(value: &T, capacity: usize) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(capacity);
+    minicbor::encode(value, &mut bytes).expect("encoding into memory cannot fail");
+    bytes
 }
 
 /// Decodes a value, and accepts nothing but the bytes that [`encode`] would make of it.
@@ -34,7 +42,7 @@ where
         return Err(DecodeError::TrailingBytes(trailing));
     }
     // Unknown fields, indefinite lengths and integers that are longer than need be do not survive the round trip.
-    let again = zeroize::Zeroizing::new(encode(&value));
+    let again = zeroize::Zeroizing::new(encode_with_room(&value, bytes.len()));
     if again.as_slice() == bytes { Ok(value) } else { Err(DecodeError::NotDeterministic) }
 }
 

@@ -178,6 +178,17 @@ pub(crate) struct Body {
     pub(crate) signature: Signature,
 }
 
+impl Body {
+    /// At least the length of the encoding.
+    pub(crate) fn encoded_bound(&self) -> usize {
+        // A certificate has an address, a key and small fields; heads of CBOR have 9 bytes at most.
+        const REST: usize = 4096;
+        const ADDRESS: usize = 253 + 2 * 9;
+        const DEVICE: usize = 16 + 9;
+        self.content.len() + self.recipients.devices().count() * (ADDRESS + DEVICE) + REST
+    }
+}
+
 impl<C> Encode<C> for Body {
     fn encode<W: Write>(&self, encoder: &mut Encoder<W>, ctx: &mut C) -> Result<(), minicbor::encode::Error<W::Error>> {
         encoder.array(5)?.bytes(&self.content)?;

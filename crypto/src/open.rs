@@ -212,7 +212,7 @@ mod tests {
         let (identity, certificate) = (forger.eve.identity_public.clone(), forger.eve.certificate.clone());
         let body = Body { signature: signature.clone(), identity, certificate: certificate.clone(), ..forger.body() };
         assert_eq!(forger.error(&body), OpenError::Forged);
-        assert_eq!(forger.error(&Body { signature, certificate, ..forger.body() }), OpenError::Forged);
+        assert_eq!(forger.error(&Body { certificate, signature, ..forger.body() }), OpenError::Forged);
     }
 
     #[test]

@@ -117,7 +117,7 @@ pub fn seal<R: CryptoRng + ?Sized>(
         certificate: sender.certificate.clone(),
         signature,
     };
-    let plain = Zeroizing::new(codec::encode(&body));
+    let plain = Zeroizing::new(codec::encode_with_room(&body, body.encoded_bound()));
     let mut body = padding::pad(&plain).ok_or(SealError::Internal)?;
     // The content key is random and used for this one encryption, so that a constant nonce is as good as any.
     Current::aead_seal(&content_key.0, &[0; NONCE_LEN], &codec::encode(&header), &mut body)?;

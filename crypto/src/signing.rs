@@ -123,7 +123,10 @@ impl<R: Role> SigningKey<R> {
     }
 
     /// Signs `label || 0x00 || message`. A label names one kind of message, and has no zero byte in it.
-    #[expect(clippy::expect_used, reason = "signing fails only for a zero nonce or signature part, a chance of 2^-521")]
+    ///
+    /// # Panics
+    /// Never for a key of this type: signing fails only when a nonce or a part of the signature is zero, by a chance of 2^-521.
+    #[expect(clippy::expect_used, reason = "signing with a valid key fails with a chance of 2^-521")]
     pub fn sign(&self, label: &str, message: &[u8]) -> Signature {
         let bytes = Current::sign(&self.secret, &[label.as_bytes(), &[0], message]);
         Signature(bytes.expect("signing with a valid key cannot fail"))

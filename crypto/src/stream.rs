@@ -189,3 +189,26 @@ fn read_chunk(input: &mut dyn Read, size: usize) -> io::Result<Zeroizing<Vec<u8>
     input.take(size as u64).read_to_end(&mut buffer)?;
     Ok(buffer)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nonces_are_counter_and_end() {
+        let mut position = Position { next: Some(0) };
+        assert_eq!(position.advance(CHUNK, false).unwrap(), [0; NONCE_LEN]);
+        position.next = Some(0x0102_0304);
+        assert_eq!(position.advance(CHUNK, false).unwrap(), [0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4, 0]);
+        assert_eq!(position.advance(9, true).unwrap(), [0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 5, 1]);
+        assert!(matches!(position.advance(9, true), Err(StreamError::Ended)));
+    }
+
+    #[test]
+    fn the_counter_does_not_wrap_around() {
+        let mut position = Position { next: Some(u32::MAX) };
+        assert!(position.advance(CHUNK, false).is_ok());
+        assert!(matches!(position.advance(CHUNK, false), Err(StreamError::Ended)));
+        assert!(matches!(position.advance(1, true), Err(StreamError::Ended)));
+    }
+}

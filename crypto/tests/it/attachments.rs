@@ -65,15 +65,15 @@ fn truncated_extended_reordered_and_changed_attachments_are_refused() {
 #[test]
 fn chunks_have_their_length_and_their_end() {
     let (mut sealer, key) = AttachmentSealer::new(&mut TestRng(32));
-    assert!(matches!(sealer.seal_chunk(&[0; CHUNK - 1], false), Err(StreamError::ChunkLength)));
-    assert!(matches!(sealer.seal_chunk(&[0; CHUNK + 1], true), Err(StreamError::ChunkLength)));
-    let first = sealer.seal_chunk(&[1; CHUNK], false).unwrap();
+    assert!(matches!(sealer.seal_chunk(&vec![0; CHUNK - 1], false), Err(StreamError::ChunkLength)));
+    assert!(matches!(sealer.seal_chunk(&vec![0; CHUNK + 1], true), Err(StreamError::ChunkLength)));
+    let first = sealer.seal_chunk(&vec![1; CHUNK], false).unwrap();
     assert!(matches!(sealer.seal_chunk(&[], true), Err(StreamError::ChunkLength)));
     let last = sealer.seal_chunk(b"end", true).unwrap();
     assert!(matches!(sealer.seal_chunk(b"more", true), Err(StreamError::Ended)));
 
     let mut opener = AttachmentOpener::new(&key);
-    assert_eq!(opener.open_chunk(&first, false).unwrap().as_slice(), [1; CHUNK]);
+    assert_eq!(opener.open_chunk(&first, false).unwrap().as_slice(), vec![1; CHUNK]);
     assert_eq!(opener.open_chunk(&last, true).unwrap().as_slice(), b"end");
     assert!(matches!(opener.open_chunk(&last, true), Err(StreamError::Ended)));
     // The last chunk does not open as one in the middle, nor the other way round.

@@ -246,8 +246,8 @@ fn other_encodings_of_the_same_value_are_refused() {
 
 #[test]
 fn hostile_nesting_and_lengths_are_harmless() {
-    every_type(&[0x81; 100_000]);
-    every_type(&[0x9f; 100_000]);
+    every_type(&vec![0x81; 100_000]);
+    every_type(&vec![0x9f; 100_000]);
     every_type(&[0x9b, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]);
     every_type(&[0x5b, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]);
     let mut proof = encode(&PEOPLE[0].batch.prekey(0).unwrap());

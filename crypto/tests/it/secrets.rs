@@ -37,7 +37,7 @@ fn the_debug_form_of_public_types_is_stable_and_shows_no_secret() {
     let sealed = seal(&mut rng, &alice.sender(), message, b"hush", &[bob.recipient(0)]).unwrap();
     let opened = bob.open(&sealed.header, &sealed.body, &sealed.wraps[0]).unwrap();
 
-    let text = format!(
+    let raw = format!(
         "{sealed:#?}\n{opened:#?}\n{:#?}\n{:#?}\n{:#?}\n{:#?}\n{:#?}\n{:#?}\n",
         sealed.wraps,
         alice.certificate,
@@ -46,6 +46,7 @@ fn the_debug_form_of_public_types_is_stable_and_shows_no_secret() {
         bob.batch.header.unverified(),
         bob.recipient(0),
     );
+    let text = without_random_values(&raw);
     if std::env::var_os("SOTTO_UPDATE_SNAPSHOTS").is_some() {
         std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/snapshots/debug.txt"), &text).unwrap();
     } else {
@@ -53,11 +54,27 @@ fn the_debug_form_of_public_types_is_stable_and_shows_no_secret() {
         assert!(same, "the Debug form has changed; if it shows no secret, run with SOTTO_UPDATE_SNAPSHOTS=1:\n{text}");
     }
 
-    assert!(!text.contains("hush") && !text.contains("104, 117, 115, 104"));
+    assert!(!raw.contains("hush") && !raw.contains("104, 117, 115, 104"));
     for secret in [alice.identity.to_bytes(), alice.key.to_bytes(), bob.secrets[0].to_bytes()] {
         let decimal = format!("{:?}", &secret[2..8]);
-        assert!(!text.contains(decimal.trim_matches(['[', ']'])));
-        let hex: String = secret[2..8].iter().map(|byte| format!("{byte:02x}")).collect();
-        assert!(!text.contains(&hex));
+        assert!(!raw.contains(decimal.trim_matches(['[', ']'])));
+        let hex = data_encoding::HEXLOWER.encode(&secret[2..8]);
+        assert!(!raw.contains(&hex));
     }
+}
+
+/// Identifiers, fingerprints and digests depend on how an implementation of the suite makes its keys.
+fn without_random_values(text: &str) -> String {
+    let is_no_byte = |line: &&str| line.trim().trim_end_matches(',').parse::<u8>().is_err();
+    let mut lines: Vec<String> = text.lines().filter(is_no_byte).map(str::to_owned).collect();
+    for line in &mut lines {
+        for word in line.clone().split(|c: char| !c.is_ascii_alphanumeric()) {
+            match word.len() {
+                32 => *line = line.replace(word, "<id>"),
+                52 => *line = line.replace(word, "<fingerprint>"),
+                _ => {}
+            }
+        }
+    }
+    lines.join("\n") + "\n"
 }
