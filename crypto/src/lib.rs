@@ -44,7 +44,8 @@
 //!     identity: &alice_identity.verifying_key(),
 //!     certificate: &alice_certificate,
 //! };
-//! let sealed = seal(rng, &sender, MessageId::generate(rng), b"hello", &[recipient])?;
+//! let message = MessageId::generate(rng);
+//! let sealed = seal(rng, &sender, message, b"hello", &[recipient])?;
 //!
 //! // Bob gets header, body and his own wrap; he looks up the prekey's secret, and deletes it afterwards.
 //! let wrap = &sealed.wraps[0];
