@@ -83,6 +83,8 @@ impl<'a> Aws<'a> {
     pub fn configure(run: Run) -> Run {
         Self::credentials()
             .into_iter()
-            .fold(run.env("AWS_ENDPOINT_URL", Self::ENDPOINT).env("AWS_REGION", Self::REGION), |run, (n, v)| run.env(n, v))
+            .fold(run.env("AWS_ENDPOINT_URL", Self::ENDPOINT).env("AWS_REGION", Self::REGION), |run, (n, v)| {
+                run.env(n, v)
+            })
     }
 }

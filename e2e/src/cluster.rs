@@ -28,11 +28,15 @@ impl Cluster {
     /// of a running cluster of `e2e/cluster`.
     pub fn from_environment() -> Outcome<Self> {
         if std::env::var_os("SOTTO_E2E_EXISTING_CLUSTER").as_deref() == Some(OsStr::new("1")) {
-            ensure(std::env::var_os("KUBECONFIG").is_some(), || "SOTTO_E2E_EXISTING_CLUSTER=1 needs KUBECONFIG".into())?;
+            ensure(std::env::var_os("KUBECONFIG").is_some(), || {
+                "SOTTO_E2E_EXISTING_CLUSTER=1 needs KUBECONFIG".into()
+            })?;
             return Ok(Self { place: Place::Existing });
         }
         let Some(state) = std::env::var_os("SOTTO_E2E_STATE").map(PathBuf::from) else {
-            return fail("no cluster: run `make e2e-cluster`, or set SOTTO_E2E_STATE to the folder of one that `make cluster-up` started");
+            return fail(
+                "no cluster: run `make e2e-cluster`, or set SOTTO_E2E_STATE to the folder of one that `make cluster-up` started",
+            );
         };
         ensure(state.join("ready").exists(), || {
             format!("{}: no cluster is ready there; run `make cluster-up`", state.display())
@@ -97,7 +101,11 @@ impl Cluster {
         let nodes = self.list(&["nodes"])?;
         for node in &nodes {
             let name = node["metadata"]["name"].as_str().unwrap_or_default();
-            let stats = self.kubectl().args(["get", "--raw"]).arg(format!("/api/v1/nodes/{name}/proxy/stats/summary")).json()?;
+            let stats = self
+                .kubectl()
+                .args(["get", "--raw"])
+                .arg(format!("/api/v1/nodes/{name}/proxy/stats/summary"))
+                .json()?;
             for entry in stats["pods"].as_array().into_iter().flatten() {
                 if entry["podRef"]["namespace"] == namespace && entry["podRef"]["name"] == pod {
                     let containers = entry["containers"].as_array().into_iter().flatten();

@@ -52,7 +52,7 @@ impl Run {
             variables: Vec::new(),
             folder: None,
             input: Vec::new(),
-            limit: Duration::from_secs(60),
+            limit: Duration::from_mins(1),
             secret_from: None,
         }
     }
@@ -298,7 +298,10 @@ mod tests {
     #[test]
     fn an_error_shows_command_and_output_but_no_secret() {
         let error = Run::new("sh").args(["-c", "echo why >&2; exit 3"]).secret_arg("hush").output().unwrap_err().0;
-        assert!(error.contains("sh -c echo why") && error.contains("exit status: 3") && error.contains("--- stderr\nwhy"), "{error}");
+        assert!(
+            error.contains("sh -c echo why") && error.contains("exit status: 3") && error.contains("--- stderr\nwhy"),
+            "{error}"
+        );
         assert!(!error.contains("hush"), "{error}");
     }
 

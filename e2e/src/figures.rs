@@ -55,15 +55,15 @@ impl Figures {
 
     /// Keeps a time, in milliseconds.
     pub fn time(&mut self, name: &str, time: Duration) {
-        self.keep(name, "ms", (time.as_secs_f64() * 1e3).round().into());
+        self.keep(name, "ms", &(time.as_secs_f64() * 1e3).round().into());
     }
 
     /// Keeps a number of bytes.
     pub fn bytes(&mut self, name: &str, bytes: u64) {
-        self.keep(name, "bytes", bytes.into());
+        self.keep(name, "bytes", &bytes.into());
     }
 
-    fn keep(&mut self, name: &str, unit: &str, value: Value) {
+    fn keep(&mut self, name: &str, unit: &str, value: &Value) {
         eprintln!("            figure: {name} = {value} {unit}");
         self.values.insert(name.to_owned(), serde_json::json!({"value": value, "unit": unit}));
     }

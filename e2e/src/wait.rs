@@ -5,20 +5,23 @@ use std::time::{Duration, Instant};
 
 use crate::{Failure, Outcome};
 
-/// How long between two looks.
-const PAUSE: Duration = Duration::from_millis(100);
+/// How long between two looks: short at first, so that short times are measured well, then longer.
+const FIRST_PAUSE: Duration = Duration::from_millis(2);
+const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 
 /// Asks `condition` again and again until it gives a value or `limit` is over. The last reason that it gave is in the error.
 pub fn wait_until<T>(what: &str, limit: Duration, mut condition: impl FnMut() -> Outcome<T>) -> Outcome<T> {
     let begin = Instant::now();
+    let mut pause = FIRST_PAUSE;
     loop {
         match condition() {
             Ok(value) => return Ok(value),
             Err(Failure(reason)) if begin.elapsed() >= limit => {
                 return Err(Failure(format!("{what}: not within {} s; at last: {reason}", limit.as_secs())));
             }
-            Err(_) => sleep(PAUSE),
+            Err(_) => sleep(pause),
         }
+        pause = (pause * 5 / 4).min(LONGEST_PAUSE);
     }
 }
 
