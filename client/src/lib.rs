@@ -1,1 +1,62 @@
-//! The client library: account, devices, conversations, sync
+//! The client library: account, devices, conversations, sync. Everything that talks to a relay as a user does so
+//! through it: the `sotto` command, the retention process, bots.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), sotto_client::Error> {
+//! use sotto_client::{Client, Event, JoinOptions, Password, SendOptions};
+//! # let invite = "sotto://…".parse().map_err(|_| sotto_client::Error::Internal("no invite"))?;
+//! # let bob = sotto_crypto::Address::parse("bob@chat.acme.example").map_err(|_| sotto_client::Error::Internal("no address"))?;
+//!
+//! // Once: registers, makes the keys, makes the profile. Later: `Client::open`.
+//! let alice = Client::join(JoinOptions::new(invite, "profiles/alice", Password::new("a good one".into()))).await?;
+//! // Returns when the relay has the message durably.
+//! alice.send_text(&[bob], "Good morning", SendOptions::default()).await?;
+//! // One receiver at a time. What is not acknowledged comes again.
+//! let mut receiver = alice.receive(true)?;
+//! while let Some(event) = receiver.next().await {
+//!     if let Event::Message(message) = event? {
+//!         receiver.ack(message.receipt()).await?;
+//!     }
+//! }
+//! # Ok(()) }
+//! ```
+//!
+//! Module by module: `registration` joins; `send` asks for recipients, has `recipients` check them (pure: identities are
+//! pinned, devices certified, nobody added, retention as the signed policy says), seals and posts; `receiver` holds the
+//! socket, has `inbox` open what comes, and acknowledges what the caller has handled; `prekeys` keeps the published keys
+//! fresh; `store` is the encrypted local store; `transport` is HTTP, WebSocket and TLS.
+
+mod account;
+mod api;
+mod attachments;
+mod client;
+mod clock;
+mod error;
+mod identity;
+mod inbox;
+mod keyfile;
+mod opaque;
+mod policy;
+mod prekeys;
+mod profile;
+mod receiver;
+mod recipients;
+mod registration;
+mod secret;
+mod send;
+mod store;
+mod transport;
+
+pub use attachments::clean_name;
+pub use client::{Client, Contact, DeviceInfo, WhoAmI};
+pub use error::{AttachmentError, Error, ProfileError, Refusal, StoreError, TransportError, TrustError};
+pub use identity::TrustState;
+pub use inbox::{Receipt, ReceivedMessage, Unopened, UnopenedMessage};
+pub use policy::Policy;
+pub use profile::{Profile, Unlock};
+pub use receiver::{Acker, Event, Receiver, RefusedElsewhere};
+pub use registration::{JoinOptions, ServiceAccount};
+pub use secret::{Password, RegistrationCode};
+pub use send::{SendOptions, Sent};
+pub use store::{MessageState, StoredMessage, Tls};
+pub use transport::Endpoint;

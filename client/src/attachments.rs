@@ -1,0 +1,300 @@
+//! Files: sealed chunk by chunk into a spool file, uploaded from there; downloaded into a spool file, checked, opened
+//! from there. What lies in the spool is sealed; memory does not grow with the file.
+
+use std::fs::{self, File as StdFile};
+use std::io::{self, Read as _, Write};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha512_256};
+use sotto_crypto::{AttachmentKey, AttachmentOpener, BlobId, SEALED_CHUNK, SystemRng, seal_stream, sealed_len};
+use sotto_wire::content::{Body, File};
+use sotto_wire::limits;
+use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio_util::io::ReaderStream;
+use zeroize::Zeroizing;
+
+use crate::client::Client;
+use crate::error::{AttachmentError, Error, Refusal};
+use crate::registration::blocking;
+use crate::send::{SendOptions, Sent};
+
+/// A sealed file that is deleted when it is no longer needed.
+struct Spooled(PathBuf);
+
+impl Spooled {
+    fn new(dir: &Path) -> Self {
+        Self(dir.join(BlobId::generate(&mut SystemRng).to_string()))
+    }
+}
+
+impl Drop for Spooled {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+/// Counts and digests what goes through.
+struct Digesting<W> {
+    inner: W,
+    digest: Sha512_256,
+}
+
+impl<W: Write> Write for Digesting<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let n = self.inner.write(bytes)?;
+        self.digest.update(bytes.get(..n).unwrap_or_default());
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+/// A sealed file with what opens it.
+struct SealedFile {
+    spooled: Spooled,
+    key: Zeroizing<Vec<u8>>,
+    size: u64,
+    digest: [u8; 32],
+}
+
+impl Client {
+    /// Sends a file, with words where there are some.
+    pub async fn send_file(
+        &self,
+        to: &[sotto_crypto::Address],
+        path: &Path,
+        caption: Option<String>,
+        options: SendOptions,
+    ) -> Result<Sent, Error> {
+        if !self.policy().await?.group.files_enabled {
+            return Err(Refusal::FilesDisabled.into());
+        }
+        let name = path.file_name().and_then(|n| n.to_str()).map(clean_name).ok_or(AttachmentError::Name)?;
+        if name.is_empty() || name.len() > 255 {
+            return Err(AttachmentError::Name.into());
+        }
+        let file = self.upload(path, name, caption).await?;
+        self.send(to, Body::File(file), options).await
+    }
+
+    /// Seals and uploads a file, for a message to carry.
+    async fn upload(&self, path: &Path, name: String, caption: Option<String>) -> Result<File, Error> {
+        let (path, spool) = (path.to_owned(), self.inner.profile.spool()?);
+        let sealed = blocking(move || Ok(seal_file(&path, &spool)?)).await?;
+        let spooled = &sealed.spooled.0;
+        let stored = self
+            .inner
+            .api
+            .upload(|| async {
+                let file = tokio::fs::File::open(spooled).await.map_err(AttachmentError::Io)?;
+                Ok(reqwest::Body::wrap_stream(ReaderStream::with_capacity(file, SEALED_CHUNK)))
+            })
+            .await?;
+        let mut key = [0; 32];
+        key.copy_from_slice(sealed.key.get(..32).ok_or(Error::Internal("an attachment key of another length"))?);
+        Ok(File {
+            media_type: media_type(&name).to_owned(),
+            name,
+            size: sealed.size,
+            domain: self.inner.account.domain(),
+            blob: stored.blob,
+            key,
+            digest: sealed.digest,
+            caption,
+        })
+    }
+
+    /// Downloads a file that came with a message, checks it, and writes its clear bytes. Returns how many. Nothing is
+    /// written before all of it has come and fits its digest.
+    pub async fn download<W: AsyncWrite + Unpin>(&self, file: &File, output: &mut W) -> Result<u64, Error> {
+        let spooled = Spooled::new(&self.inner.profile.spool()?);
+        let most = sealed_len(file.size).filter(|len| *len <= limits::MAX_BLOB).ok_or_else(|| too_large(file.size))?;
+        let digest = self.fetch(file, &spooled.0, most).await?;
+        if digest != file.digest {
+            return Err(AttachmentError::Unopenable("its digest is not the one that the message names".into()).into());
+        }
+        let written = open_file(file, &spooled.0, output).await?;
+        if written != file.size {
+            return Err(AttachmentError::Unopenable("its size is not the one that the message names".into()).into());
+        }
+        Ok(written)
+    }
+
+    async fn fetch(&self, file: &File, to: &Path, most: u64) -> Result<[u8; 32], Error> {
+        let api = &self.inner.api;
+        let mut answer = api.blob(&file.domain, &file.blob).await?;
+        let mut spool = tokio::fs::File::create(to).await.map_err(AttachmentError::Io)?;
+        let mut digest = Sha512_256::new();
+        let mut total = 0_u64;
+        while let Some(chunk) = answer.chunk().await.map_err(|e| api.http.error(&e))? {
+            total = total.saturating_add(chunk.len() as u64);
+            if total > most {
+                return Err(AttachmentError::Unopenable("it is larger than the message says".into()).into());
+            }
+            digest.update(&chunk);
+            spool.write_all(&chunk).await.map_err(AttachmentError::Io)?;
+        }
+        spool.flush().await.map_err(AttachmentError::Io)?;
+        Ok(digest.finalize().into())
+    }
+}
+
+fn too_large(size: u64) -> AttachmentError {
+    AttachmentError::TooLarge { size, max: limits::MAX_BLOB }
+}
+
+fn seal_file(path: &Path, spool: &Path) -> Result<SealedFile, AttachmentError> {
+    let input = StdFile::open(path)?;
+    let metadata = input.metadata()?;
+    if metadata.is_dir() {
+        return Err(AttachmentError::Name);
+    }
+    if sealed_len(metadata.len()).is_none_or(|len| len > limits::MAX_BLOB) {
+        return Err(too_large(metadata.len()));
+    }
+    let spooled = Spooled::new(spool);
+    let mut output = Digesting { inner: io::BufWriter::new(StdFile::create(&spooled.0)?), digest: Sha512_256::new() };
+    // One byte more than is allowed: a file that grows meanwhile is noticed.
+    let mut input = input.take(limits::MAX_BLOB + 1);
+    let (key, size) = seal_stream(&mut SystemRng, &mut input, &mut output).map_err(unopenable)?;
+    output.flush()?;
+    if sealed_len(size).is_none_or(|len| len > limits::MAX_BLOB) {
+        return Err(too_large(size));
+    }
+    Ok(SealedFile { spooled, key: key.to_bytes(), size, digest: output.digest.finalize().into() })
+}
+
+fn unopenable(error: sotto_crypto::StreamError) -> AttachmentError {
+    match error {
+        sotto_crypto::StreamError::Io(error) => AttachmentError::Io(error),
+        other => AttachmentError::Unopenable(other.to_string()),
+    }
+}
+
+async fn open_file<W: AsyncWrite + Unpin>(file: &File, sealed: &Path, output: &mut W) -> Result<u64, AttachmentError> {
+    let key = AttachmentKey::from_bytes(&file.key).map_err(|e| AttachmentError::Unopenable(e.to_string()))?;
+    let mut opener = AttachmentOpener::new(&key);
+    let mut input = tokio::fs::File::open(sealed).await?;
+    let mut current = chunk(&mut input).await?;
+    let mut total = 0;
+    loop {
+        // One chunk is read ahead, for only so does it show which one is the last.
+        let next = if current.len() == SEALED_CHUNK { chunk(&mut input).await? } else { Vec::new() };
+        let clear = opener.open_chunk(&current, next.is_empty()).map_err(unopenable)?;
+        output.write_all(&clear).await?;
+        total += clear.len() as u64;
+        if next.is_empty() {
+            output.flush().await?;
+            return Ok(total);
+        }
+        current = next;
+    }
+}
+
+async fn chunk(input: &mut tokio::fs::File) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(SEALED_CHUNK);
+    input.take(SEALED_CHUNK as u64).read_to_end(&mut bytes).await?;
+    Ok(bytes)
+}
+
+/// A file name without folders and without characters that move a terminal's cursor; never one that names a folder.
+pub fn clean_name(name: &str) -> String {
+    let last = name.rsplit(['/', '\\']).next().unwrap_or_default();
+    let clean: String = last.chars().filter(|c| !c.is_control()).collect();
+    let clean = clean.trim().trim_start_matches('.');
+    let mut end = clean.len().min(200);
+    while !clean.is_char_boundary(end) {
+        end -= 1;
+    }
+    clean.get(..end).unwrap_or_default().to_owned()
+}
+
+/// The media type by the name's ending; what is not known is bytes.
+fn media_type(name: &str) -> &'static str {
+    let ending = name.rsplit_once('.').map(|(_, e)| e.to_ascii_lowercase()).unwrap_or_default();
+    match ending.as_str() {
+        "txt" | "log" => "text/plain",
+        "md" => "text/markdown",
+        "csv" => "text/csv",
+        "html" | "htm" => "text/html",
+        "json" => "application/json",
+        "pdf" => "application/pdf",
+        "zip" => "application/zip",
+        "png" => "image/png",
+        "jpg" | "jpeg" => "image/jpeg",
+        "gif" => "image/gif",
+        "webp" => "image/webp",
+        "svg" => "image/svg+xml",
+        "mp3" => "audio/mpeg",
+        "ogg" | "opus" => "audio/ogg",
+        "wav" => "audio/wav",
+        "mp4" => "video/mp4",
+        "webm" => "video/webm",
+        _ => "application/octet-stream",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use sotto_crypto::Domain;
+
+    use super::*;
+
+    fn file(sealed: &SealedFile) -> File {
+        File {
+            name: "f".into(),
+            size: sealed.size,
+            media_type: String::new(),
+            domain: Domain::parse("x.example").unwrap(),
+            blob: BlobId::from_bytes([0; 16]),
+            key: sealed.key.as_slice().try_into().unwrap(),
+            digest: sealed.digest,
+            caption: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_sealed_opens_and_what_was_cut_does_not() {
+        let dir = tempfile::tempdir().unwrap();
+        for size in [0, 1, 65_536, 200_000] {
+            let clear: Vec<u8> = (0..size).map(|n: u32| n.to_le_bytes()[0]).collect();
+            let path = dir.path().join("clear");
+            fs::write(&path, &clear).unwrap();
+            let sealed = seal_file(&path, dir.path()).unwrap();
+            let bytes = fs::read(&sealed.spooled.0).unwrap();
+            assert_eq!(Some(bytes.len() as u64), sealed_len(size.into()));
+            assert_eq!(sealed.digest, sotto_crypto::digest(&bytes));
+            let mut opened = Vec::new();
+            assert_eq!(open_file(&file(&sealed), &sealed.spooled.0, &mut opened).await.unwrap(), u64::from(size));
+            assert_eq!(opened, clear);
+            fs::write(&sealed.spooled.0, &bytes[..bytes.len() - 1]).unwrap();
+            assert!(open_file(&file(&sealed), &sealed.spooled.0, &mut Vec::new()).await.is_err());
+            let spooled = sealed.spooled.0.clone();
+            drop(sealed);
+            assert!(!spooled.exists());
+        }
+        assert!(matches!(seal_file(dir.path(), dir.path()), Err(AttachmentError::Name)));
+        assert!(matches!(seal_file(&dir.path().join("none"), dir.path()), Err(AttachmentError::Io(_))));
+    }
+
+    #[test]
+    fn names_lose_folders_and_control_characters() {
+        assert_eq!(clean_name("../../etc/passwd"), "passwd");
+        assert_eq!(clean_name("C:\\x\\a\x1b[2J.txt"), "a[2J.txt");
+        assert_eq!(clean_name(".."), "");
+        assert_eq!(clean_name(".bashrc"), "bashrc");
+        assert_eq!(media_type("a.PDF"), "application/pdf");
+        assert_eq!(media_type("noending"), "application/octet-stream");
+    }
+
+    proptest! {
+        #[test]
+        fn a_clean_name_is_a_plain_name(name in ".{0,300}") {
+            let clean = clean_name(&name);
+            prop_assert!(!clean.contains(['/', '\\', '\0']) && clean != ".." && clean != "." && clean.len() <= 200);
+        }
+    }
+}

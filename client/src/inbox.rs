@@ -1,0 +1,348 @@
+//! From a delivery to a message: open, compare the identity, check the conversation. Nothing is acknowledged and no
+//! secret is deleted before the receiver says so ([`Receipt`]).
+
+use sotto_crypto::{Address, DeviceId, MessageId, PrekeyRef, PrekeySecret, SealedHeader};
+use sotto_wire::api::Delivery;
+use sotto_wire::content::{Content, Conversation};
+use sotto_wire::limits;
+
+use crate::client::{Inner, pin_key, put_pin};
+use crate::clock::now_ms;
+use crate::error::{Error, StoreError};
+use crate::identity::{Verdict, judge};
+use crate::registration::blocking;
+use crate::store::{ConversationRecord, MessageKey, MessageState, Pin, PrekeyRecord, StoredMessage, Tx};
+
+/// A message that has come. Holds clear text: no Debug.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct ReceivedMessage {
+    /// Its id; unique for one sender's device.
+    pub message: MessageId,
+    /// Who sent it.
+    pub sender: Address,
+    /// From which device.
+    pub sender_device: DeviceId,
+    /// Where it belongs.
+    pub conversation: Conversation,
+    /// What was said.
+    pub content: Content,
+    /// Everybody whom it was sealed to.
+    pub recipients: Vec<(Address, Vec<DeviceId>)>,
+    /// When the sender's relay accepted it (milliseconds since the epoch).
+    pub accepted_at_ms: u64,
+    /// When it came here (milliseconds since the epoch).
+    pub received_at_ms: u64,
+    /// When it is deleted, where it is (milliseconds since the epoch).
+    pub expires_at_ms: Option<u64>,
+    /// Recipients outside of the conversation: retention processes.
+    pub retained_by: Vec<Address>,
+    /// Whether the sender's identity was verified by the user.
+    pub verified: bool,
+    /// Whether the sender's identity has changed with this message.
+    pub identity_changed: bool,
+    pub(crate) receipt: Receipt,
+}
+
+impl ReceivedMessage {
+    /// Whether somebody outside of the conversation has it too.
+    pub fn retained(&self) -> bool {
+        !self.retained_by.is_empty()
+    }
+
+    /// To acknowledge it with.
+    pub fn receipt(&self) -> Receipt {
+        self.receipt.clone()
+    }
+}
+
+/// A delivery that is no message that can be shown. It stays at the relay until it is acknowledged.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct UnopenedMessage {
+    /// The id that it bears; unverified where it did not open.
+    pub message: Option<MessageId>,
+    /// The sender that it names; unverified where it did not open.
+    pub sender: Option<Address>,
+    /// When the sender's relay accepted it (milliseconds since the epoch).
+    pub accepted_at_ms: u64,
+    /// Why it is not shown.
+    pub reason: Unopened,
+    /// The delivery as it came (CBOR of [`sotto_wire::api::Delivery`]).
+    pub sealed: Vec<u8>,
+    pub(crate) receipt: Receipt,
+}
+
+impl UnopenedMessage {
+    /// To acknowledge it with: then the relay forgets it.
+    pub fn receipt(&self) -> Receipt {
+        self.receipt.clone()
+    }
+}
+
+/// Why a delivery is not shown.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Unopened {
+    /// No sealed message.
+    #[error("it is not a sealed message of a version that this program knows")]
+    Form,
+    /// The prekey is not here.
+    #[error("it is sealed to a key that this device does not have (any more)")]
+    NoKey,
+    /// It does not open, or the sender's signature is wrong.
+    #[error("it does not open: {0}")]
+    Sealed(String),
+    /// The sender is not who the relay says.
+    #[error("its sender is not in the network that it claims to be from")]
+    Network,
+    /// It claims to be from the own account and is not.
+    #[error("it claims to come from one of your own devices, and does not")]
+    NotMine,
+    /// The sender's identity has changed since it was verified. Held until the user accepts the change.
+    #[error("the identity of its sender has CHANGED since you verified it")]
+    IdentityChanged,
+    /// The content is from a newer version. Held until this program is updated.
+    #[error("it needs a newer version of this program")]
+    NewerContent,
+    /// The conversation is not one that its sender can speak in, or that this account is in.
+    #[error("it claims a conversation that its sender or you are not in")]
+    Conversation,
+}
+
+impl Unopened {
+    /// Whether the same delivery can become a message later, so that it should not be acknowledged.
+    pub fn may_open_later(&self) -> bool {
+        matches!(self, Self::IdentityChanged | Self::NewerContent)
+    }
+}
+
+/// What an acknowledgement needs. Cheap to keep: many may be waiting.
+#[derive(Clone)]
+pub struct Receipt {
+    pub(crate) seq: u64,
+    pub(crate) key: Option<MessageKey>,
+    /// The one-time prekey whose secret ends with the acknowledgement.
+    one_time: Option<PrekeyRef>,
+    /// For the local history, where one is kept.
+    stored: Option<Box<StoredMessage>>,
+}
+
+impl Receipt {
+    /// What has to be durable before the relay hears of it.
+    pub(crate) fn settle(&self, tx: &Tx<'_>, now_ms: u64) -> Result<(), StoreError> {
+        if let Some(key) = &self.key {
+            // A repeat comes at most as long as a queue keeps a message, and a day for clocks that differ.
+            tx.mark_seen(key, now_ms.saturating_add((limits::MAX_QUEUE_SECONDS + 86_400) * 1000))?;
+        }
+        if let Some(stored) = &self.stored {
+            tx.put_message(stored)?;
+            tx.put(&ConversationRecord { id: stored.conversation.clone(), retained: stored.retained })?;
+        }
+        if let Some(prekey) = &self.one_time {
+            tx.delete::<PrekeyRecord>(&PrekeyRecord::key_of(prekey))?;
+        }
+        Ok(())
+    }
+}
+
+/// What became of a delivery.
+pub(crate) enum Outcome {
+    Message(Box<ReceivedMessage>),
+    Unopened(Box<UnopenedMessage>),
+    /// Received and acknowledged before.
+    Repeat,
+}
+
+impl Inner {
+    /// Opens a delivery. An error is one of this machine (the store); everything else is an outcome.
+    pub(crate) async fn open(&self, delivery: Delivery) -> Result<Outcome, Error> {
+        let unopened = |header: Option<&SealedHeader>, reason| {
+            Outcome::Unopened(Box::new(UnopenedMessage {
+                message: header.map(|h| h.message),
+                sender: header.map(|h| h.sender.clone()),
+                accepted_at_ms: delivery.accepted_at_ms,
+                reason,
+                sealed: sotto_crypto::encode(&delivery),
+                receipt: Receipt { seq: delivery.seq, key: None, one_time: None, stored: None },
+            }))
+        };
+        let Ok(header) = sotto_crypto::decode_strict::<SealedHeader>(&delivery.header) else {
+            return Ok(unopened(None, Unopened::Form));
+        };
+        let key: MessageKey = (header.sender.clone(), header.device, header.message);
+        let prekey = PrekeyRef { batch: delivery.prekey.batch, index: delivery.prekey.index };
+        let lookup = (key.clone(), PrekeyRecord::key_of(&prekey));
+        let (seen, secret) =
+            self.store.run(move |tx| Ok((tx.has_seen(&lookup.0)?, tx.get::<PrekeyRecord>(&lookup.1)?))).await?;
+        if seen {
+            return Ok(Outcome::Repeat);
+        }
+        if header.network.as_str() != header.sender.domain_str() {
+            return Ok(unopened(Some(&header), Unopened::Network));
+        }
+        let Some(record) = secret else { return Ok(unopened(Some(&header), Unopened::NoKey)) };
+        let one_time = record.one_time.then(|| PrekeyRef { batch: prekey.batch, index: prekey.index });
+        let (account, sealed, head) =
+            (self.account.clone(), (delivery.body.clone(), delivery.key.clone()), header.clone());
+        let opened = blocking(move || {
+            let me = (&account.address, account.device);
+            Ok(PrekeySecret::from_bytes(&record.secret).map_err(|e| e.to_string()).and_then(|secret| {
+                sotto_crypto::open(&head, &sealed.0, me, prekey, &secret, &sealed.1).map_err(|e| e.to_string())
+            }))
+        })
+        .await?;
+        let opened = match opened {
+            Ok(opened) => opened,
+            Err(reason) => return Ok(unopened(Some(&header), Unopened::Sealed(reason))),
+        };
+
+        let mine = header.sender == self.account.address;
+        if mine && opened.identity != self.account.identity {
+            return Ok(unopened(Some(&header), Unopened::NotMine));
+        }
+        let (verdict, verified) = if mine {
+            (Verdict::Same, true)
+        } else {
+            let (sender, identity, now) = (header.sender.clone(), opened.identity.clone(), now_ms());
+            self.store
+                .run(move |tx| {
+                    let pin: Option<Pin> = tx.get(&pin_key(&sender))?;
+                    let judgement = judge(pin.as_ref(), &sender, &identity, now);
+                    judgement.pin.iter().try_for_each(|pin| put_pin(tx, pin))?;
+                    let verified = judgement.verdict == Verdict::Same && pin.is_some_and(|p| p.verified);
+                    Ok((judgement.verdict, verified))
+                })
+                .await?
+        };
+        if verdict == Verdict::Blocked {
+            return Ok(unopened(Some(&header), Unopened::IdentityChanged));
+        }
+        let content: Content = match minicbor::decode(&opened.content) {
+            Ok(content) => content,
+            Err(_) => return Ok(unopened(Some(&header), Unopened::NewerContent)),
+        };
+        if content.version != 1 {
+            return Ok(unopened(Some(&header), Unopened::NewerContent));
+        }
+        let members = content.conversation.members();
+        let Some(retained_by) = outsiders(&header.sender, &self.account.address, &members, &opened.recipients) else {
+            return Ok(unopened(Some(&header), Unopened::Conversation));
+        };
+        let received_at_ms = now_ms();
+        let expires_at_ms = expiry(&content, delivery.accepted_at_ms);
+        let stored = self.keep.then(|| {
+            Box::new(StoredMessage {
+                id: header.message,
+                sender: header.sender.clone(),
+                device: header.device,
+                content: opened.content.to_vec(),
+                conversation: content.conversation.id(),
+                accepted_at_ms: delivery.accepted_at_ms,
+                stored_at_ms: received_at_ms,
+                expires_at_ms,
+                retained: !retained_by.is_empty(),
+                state: MessageState::Received,
+                reason: None,
+            })
+        });
+        Ok(Outcome::Message(Box::new(ReceivedMessage {
+            message: header.message,
+            sender: header.sender,
+            sender_device: header.device,
+            conversation: content.conversation.clone(),
+            content,
+            recipients: opened.recipients,
+            accepted_at_ms: delivery.accepted_at_ms,
+            received_at_ms,
+            expires_at_ms,
+            retained_by,
+            verified,
+            identity_changed: verdict == Verdict::Replaced,
+            receipt: Receipt { seq: delivery.seq, key: Some(key), one_time, stored },
+        })))
+    }
+}
+
+/// When a message ends: its expiry counts from sending, and a clock that runs ahead does not lengthen it.
+fn expiry(content: &Content, accepted_at_ms: u64) -> Option<u64> {
+    let sent = content.sent_at_ms.min(accepted_at_ms);
+    content.expires_in_s.map(|s| sent.saturating_add(s.saturating_mul(1000)))
+}
+
+/// The recipients outside of the conversation. `None` where the conversation is not what it must be: its sender is a
+/// member, its form is the one that [`Conversation::of`] gives, and every member but the sender got the message. Whoever
+/// is no member must be there as an outsider: a retention process.
+fn outsiders(
+    sender: &Address,
+    me: &Address,
+    members: &[Address],
+    recipients: &[(Address, Vec<DeviceId>)],
+) -> Option<Vec<Address>> {
+    let canonical = Conversation::of(members.iter().cloned())?.members() == members;
+    let reached = |who: &Address| recipients.iter().any(|(address, _)| address == who);
+    let whole = members.iter().all(|m| m == sender || reached(m));
+    if !canonical || !members.contains(sender) || !whole || !reached(me) {
+        return None;
+    }
+    Some(recipients.iter().map(|(address, _)| address).filter(|a| !members.contains(a)).cloned().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use sotto_wire::content::Body;
+
+    use super::*;
+
+    fn a(name: &str) -> Address {
+        Address::parse(&format!("{name}@x.example")).unwrap()
+    }
+
+    fn to(names: &[&str]) -> Vec<(Address, Vec<DeviceId>)> {
+        names.iter().map(|n| (a(n), vec![DeviceId::from_bytes([1; 16])])).collect()
+    }
+
+    #[test]
+    fn a_conversation_is_between_its_members() {
+        let pair = [a("alice"), a("bob")];
+        assert_eq!(outsiders(&a("alice"), &a("bob"), &pair, &to(&["bob"])), Some(vec![]));
+        assert_eq!(outsiders(&a("alice"), &a("bob"), &pair, &to(&["bob", "keep"])), Some(vec![a("keep")]));
+        assert_eq!(outsiders(&a("alice"), &a("keep"), &pair, &to(&["bob", "keep"])), Some(vec![a("keep")]));
+        // The sender is no member; a member was left out; not in its one form.
+        assert_eq!(outsiders(&a("eve"), &a("bob"), &pair, &to(&["bob"])), None);
+        assert_eq!(outsiders(&a("alice"), &a("keep"), &pair, &to(&["keep"])), None);
+        assert_eq!(outsiders(&a("alice"), &a("bob"), &[a("bob"), a("alice")], &to(&["bob"])), None);
+        assert_eq!(outsiders(&a("alice"), &a("bob"), &[], &to(&["bob"])), None);
+    }
+
+    #[test]
+    fn a_clock_that_runs_ahead_does_not_lengthen_a_life() {
+        let content = |sent_at_ms| Content {
+            version: 1,
+            conversation: Conversation::Direct(a("alice"), a("bob")),
+            sent_at_ms,
+            expires_in_s: Some(2),
+            burn_after_read_s: None,
+            body: Body::Text("x".into()),
+        };
+        assert_eq!(expiry(&content(1000), 5000), Some(3000));
+        assert_eq!(expiry(&content(9000), 5000), Some(7000));
+        assert_eq!(expiry(&content(u64::MAX), u64::MAX), Some(u64::MAX));
+    }
+
+    #[test]
+    fn what_may_open_later_is_held() {
+        assert!(Unopened::IdentityChanged.may_open_later() && Unopened::NewerContent.may_open_later());
+        assert!(!Unopened::NoKey.may_open_later() && !Unopened::Sealed(String::new()).may_open_later());
+    }
+
+    proptest! {
+        #[test]
+        fn content_from_outside_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            let _ = minicbor::decode::<Content>(&bytes);
+            let _ = sotto_crypto::decode_strict::<SealedHeader>(&bytes);
+            let _ = minicbor::decode::<Delivery>(&bytes);
+        }
+    }
+}

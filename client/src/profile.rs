@@ -1,0 +1,229 @@
+//! A profile folder: `key.json` (the store key under the password), `unlock.key` (the store key itself, mode 0600,
+//! unless the user wants to be asked each time), `store.db`, and lock files.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use sotto_crypto::SystemRng;
+use zeroize::Zeroizing;
+
+use crate::error::ProfileError;
+use crate::keyfile::{KeyFile, StoreKey, UnwrapError};
+use crate::secret::Password;
+
+/// How a profile is opened.
+#[derive(Clone)]
+#[non_exhaustive]
+pub enum Unlock {
+    /// By its `unlock.key` file.
+    KeyFile,
+    /// By the password.
+    Password(Password),
+}
+
+/// Where a profile lives.
+#[derive(Clone, Debug)]
+pub struct Profile {
+    dir: PathBuf,
+}
+
+impl Profile {
+    /// The profile in this folder, which need not exist yet.
+    pub fn at(dir: impl Into<PathBuf>) -> Self {
+        Self { dir: dir.into() }
+    }
+
+    /// The folder.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Whether there is one.
+    pub fn exists(&self) -> bool {
+        self.key_file().exists()
+    }
+
+    /// Whether it can only be opened by its password.
+    pub fn needs_password(&self) -> bool {
+        !self.unlock_file().exists()
+    }
+
+    pub(crate) fn store_file(&self) -> PathBuf {
+        self.dir.join("store.db")
+    }
+
+    /// Folder for sealed attachments on their way.
+    pub(crate) fn spool(&self) -> Result<PathBuf, ProfileError> {
+        let dir = self.dir.join("spool");
+        make_dir(&dir)?;
+        Ok(dir)
+    }
+
+    fn key_file(&self) -> PathBuf {
+        self.dir.join("key.json")
+    }
+
+    fn unlock_file(&self) -> PathBuf {
+        self.dir.join("unlock.key")
+    }
+
+    /// Makes the profile's key, or opens the one that an interrupted attempt made.
+    pub(crate) fn create(&self, password: &Password, ask_each_time: bool) -> Result<StoreKey, ProfileError> {
+        make_dir(&self.dir)?;
+        let key = if self.exists() {
+            self.unlock(&Unlock::Password(password.clone()))?
+        } else {
+            let key = StoreKey::generate(&mut SystemRng);
+            let file = KeyFile::wrap(&mut SystemRng, &key, password).map_err(|e| self.unwrap_error(e))?;
+            let text = serde_json::to_vec_pretty(&file)
+                .map_err(|e| ProfileError::Damaged { file: self.key_file(), reason: e.to_string() })?;
+            write_durably(&self.key_file(), &text)?;
+            key
+        };
+        if ask_each_time {
+            match fs::remove_file(self.unlock_file()) {
+                Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                    return Err(ProfileError::Io { file: self.unlock_file(), source });
+                }
+                _ => {}
+            }
+        } else if self.needs_password() {
+            write_durably(&self.unlock_file(), key.to_hex().as_bytes())?;
+        }
+        Ok(key)
+    }
+
+    /// Opens the store key.
+    pub(crate) fn unlock(&self, unlock: &Unlock) -> Result<StoreKey, ProfileError> {
+        if !self.exists() {
+            return Err(ProfileError::Missing(self.dir.clone()));
+        }
+        match unlock {
+            Unlock::KeyFile => {
+                let file = self.unlock_file();
+                let text = match fs::read_to_string(&file) {
+                    Ok(text) => Zeroizing::new(text),
+                    Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                        return Err(ProfileError::PasswordNeeded(self.dir.clone()));
+                    }
+                    Err(source) => return Err(ProfileError::Io { file, source }),
+                };
+                StoreKey::from_hex(&text).ok_or(ProfileError::Damaged {
+                    file,
+                    reason: "expected 64 hexadecimal digits; delete the file and use the password".into(),
+                })
+            }
+            Unlock::Password(password) => {
+                let file = self.key_file();
+                let text = fs::read(&file).map_err(|source| ProfileError::Io { file: file.clone(), source })?;
+                let wrapped: KeyFile =
+                    serde_json::from_slice(&text).map_err(|e| ProfileError::Damaged { file, reason: e.to_string() })?;
+                wrapped.unwrap(password).map_err(|e| self.unwrap_error(e))
+            }
+        }
+    }
+
+    fn unwrap_error(&self, error: UnwrapError) -> ProfileError {
+        match error {
+            UnwrapError::WrongPassword => ProfileError::WrongPassword(self.dir.clone()),
+            UnwrapError::Damaged(reason) => ProfileError::Damaged { file: self.key_file(), reason: reason.into() },
+        }
+    }
+
+    /// Holds the profile for one `join`.
+    pub(crate) fn lock_for_joining(&self) -> Result<Lock, ProfileError> {
+        make_dir(&self.dir)?;
+        self.lock("join.lock", "joining")
+    }
+
+    /// Holds the profile's place at the relay's socket: the relay pushes to one connection of a device.
+    pub(crate) fn lock_for_receiving(&self) -> Result<Lock, ProfileError> {
+        self.lock("socket.lock", "receiving")
+    }
+
+    fn lock(&self, name: &str, doing: &'static str) -> Result<Lock, ProfileError> {
+        let path = self.dir.join(name);
+        let io = |source| ProfileError::Io { file: path.clone(), source };
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(io)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Lock { _file: file }),
+            Err(fs::TryLockError::WouldBlock) => Err(ProfileError::Busy { dir: self.dir.clone(), doing }),
+            Err(fs::TryLockError::Error(source)) => Err(io(source)),
+        }
+    }
+}
+
+/// A lock that ends when it is dropped, or when the process ends in any way.
+pub(crate) struct Lock {
+    _file: File,
+}
+
+fn make_dir(dir: &Path) -> Result<(), ProfileError> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(|source| ProfileError::Io { file: dir.to_owned(), source })
+}
+
+/// Writes a file that is there whole or not at all, readable by its owner only.
+fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), ProfileError> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let temporary = path.with_extension("new");
+    let write = || -> io::Result<()> {
+        let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&temporary)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)?;
+        path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
+    };
+    write().map_err(|source| ProfileError::Io { file: path.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn password(text: &str) -> Password {
+        Password::new(text.into())
+    }
+
+    #[test]
+    fn the_key_opens_by_file_and_by_password() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let profile = Profile::at(dir.path().join("alice"));
+        assert!(matches!(profile.unlock(&Unlock::KeyFile), Err(ProfileError::Missing(_))));
+        let key = profile.create(&password("one"), false).unwrap();
+        assert_eq!(profile.unlock(&Unlock::KeyFile).ok().unwrap().bytes(), key.bytes());
+        assert_eq!(profile.unlock(&Unlock::Password(password("one"))).ok().unwrap().bytes(), key.bytes());
+        assert!(matches!(profile.unlock(&Unlock::Password(password("two"))), Err(ProfileError::WrongPassword(_))));
+        let mode = fs::metadata(profile.unlock_file()).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(fs::metadata(profile.dir()).unwrap().permissions().mode() & 0o777, 0o700);
+    }
+
+    #[test]
+    fn an_interrupted_creation_goes_on_with_the_same_key() {
+        let dir = tempfile::tempdir().unwrap();
+        let profile = Profile::at(dir.path());
+        let first = profile.create(&password("one"), true).unwrap();
+        assert!(profile.needs_password());
+        let second = profile.create(&password("one"), false).unwrap();
+        assert_eq!(first.bytes(), second.bytes());
+        assert!(!profile.needs_password());
+        assert!(matches!(profile.create(&password("two"), false), Err(ProfileError::WrongPassword(_))));
+    }
+
+    #[test]
+    fn one_receiver_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let profile = Profile::at(dir.path());
+        let held = profile.lock_for_receiving().unwrap();
+        assert!(matches!(profile.lock_for_receiving(), Err(ProfileError::Busy { doing: "receiving", .. })));
+        drop(held);
+        profile.lock_for_receiving().unwrap();
+    }
+}

@@ -1,0 +1,414 @@
+//! Receiving: one task holds the socket, opens what comes, and sends acknowledgements; it connects again when it has to.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use sotto_crypto::{Address, Domain, MessageId};
+use sotto_wire::api::{Notice, ServerFrame};
+use sotto_wire::{ApiError, ErrorCode};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+
+use crate::client::{Client, Inner};
+use crate::clock::now_ms;
+use crate::error::{Error, ProfileError, Refusal, TransportError};
+use crate::inbox::{Outcome, Receipt, ReceivedMessage, UnopenedMessage};
+use crate::profile::Lock;
+use crate::store::{MessageKey, MessageState};
+use crate::transport::retry::{Backoff, random};
+use crate::transport::ws::{Incoming, Socket};
+
+/// Events that may wait for the receiver. The relay has at most 64 deliveries unacknowledged.
+const EVENTS: usize = 64;
+/// A sign of life is asked for this often, and must have come within the next three.
+const PING: Duration = Duration::from_secs(30);
+const SILENCE: Duration = Duration::from_secs(95);
+/// For a last exchange with the relay when receiving ends.
+const CLOSING: Duration = Duration::from_secs(5);
+const RECONNECT: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(30));
+/// Attempts to connect, where the receiver does not follow.
+const ATTEMPTS: u32 = 4;
+
+/// What happens while receiving.
+#[non_exhaustive]
+pub enum Event {
+    /// A message, to be acknowledged when it is handled.
+    Message(Box<ReceivedMessage>),
+    /// A delivery that cannot be shown, to be acknowledged unless it may open later.
+    Unopened(Box<UnopenedMessage>),
+    /// A message that was sent from here was refused by another network.
+    Refused(RefusedElsewhere),
+    /// All that was waiting when the connection was made has come.
+    CaughtUp,
+    /// The connection broke, and is made again after this time.
+    Disconnected(Error, Duration),
+}
+
+/// A message that was accepted by our relay and refused by another network.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct RefusedElsewhere {
+    /// The message.
+    pub message: MessageId,
+    /// Who refused it.
+    pub domain: Domain,
+    /// The code of the refusal.
+    pub code: String,
+    /// For people.
+    pub reason: String,
+}
+
+/// Receives for one device. Only one at a time does for a profile.
+pub struct Receiver {
+    events: mpsc::Receiver<Result<Event, Error>>,
+    acker: Acker,
+    /// Dropped to ask the task to end.
+    stop: Option<mpsc::Sender<()>>,
+    task: JoinHandle<()>,
+}
+
+/// Acknowledges, from any task.
+#[derive(Clone)]
+pub struct Acker {
+    inner: Arc<Inner>,
+    shared: Arc<Shared>,
+    positions: mpsc::UnboundedSender<u64>,
+}
+
+/// Messages that were given out and are not acknowledged yet, so that a repeat after a new connection is not given out
+/// again.
+#[derive(Default)]
+struct Shared {
+    in_flight: Mutex<HashMap<MessageKey, u64>>,
+}
+
+impl Client {
+    /// Starts to receive. With `follow`, a broken connection is made again for as long as the receiver lives; without,
+    /// the receiver gives up after a few attempts.
+    pub fn receive(&self, follow: bool) -> Result<Receiver, Error> {
+        let lock = self.inner.profile.lock_for_receiving()?;
+        let (events_in, events) = mpsc::channel(EVENTS);
+        let (positions, acks) = mpsc::unbounded_channel();
+        let (stop, stopped) = mpsc::channel(1);
+        let shared = Arc::new(Shared::default());
+        let pump = Pump {
+            inner: self.inner.clone(),
+            shared: shared.clone(),
+            events: events_in,
+            acks,
+            stopped,
+            follow,
+            maintenance: None,
+            _lock: lock,
+        };
+        let task = tokio::spawn(pump.run());
+        let acker = Acker { inner: self.inner.clone(), shared, positions };
+        Ok(Receiver { events, acker, stop: Some(stop), task })
+    }
+}
+
+impl Receiver {
+    /// The next event. `None` when receiving has ended, after an error has said why. Cancel-safe.
+    pub async fn next(&mut self) -> Option<Result<Event, Error>> {
+        self.events.recv().await
+    }
+
+    /// To acknowledge from other tasks.
+    pub fn acker(&self) -> Acker {
+        self.acker.clone()
+    }
+
+    /// Acknowledges one message.
+    pub async fn ack(&self, receipt: Receipt) -> Result<(), Error> {
+        self.acker.ack(vec![receipt]).await
+    }
+
+    /// Ends, when the relay has heard of every acknowledgement.
+    pub async fn close(mut self) {
+        self.stop = None;
+        // Room for what the task still wants to say.
+        self.events.close();
+        let _ = timeout(2 * CLOSING, &mut self.task).await;
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Acker {
+    /// Acknowledges: makes durable here that they were received (in one transaction), deletes the one-time secrets, and
+    /// then tells the relay, which forgets them.
+    pub async fn ack(&self, receipts: Vec<Receipt>) -> Result<(), Error> {
+        let now = now_ms();
+        let receipts = self
+            .inner
+            .store
+            .run(move |tx| {
+                receipts.iter().try_for_each(|r| r.settle(tx, now))?;
+                Ok(receipts)
+            })
+            .await?;
+        let mut in_flight = self.shared.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
+        for receipt in receipts {
+            // A repeat may have come at another position meanwhile.
+            let again = receipt.key.and_then(|key| in_flight.remove(&key)).filter(|seq| *seq != receipt.seq);
+            for seq in again.into_iter().chain([receipt.seq]) {
+                // When the task has ended, the relay delivers again, and the repeat is dropped then.
+                let _ = self.positions.send(seq);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The task that holds the socket.
+struct Pump {
+    inner: Arc<Inner>,
+    shared: Arc<Shared>,
+    events: mpsc::Sender<Result<Event, Error>>,
+    acks: mpsc::UnboundedReceiver<u64>,
+    stopped: mpsc::Receiver<()>,
+    follow: bool,
+    maintenance: Option<JoinHandle<()>>,
+    _lock: Lock,
+}
+
+/// Why a connection is over.
+enum End {
+    /// The receiver has stopped.
+    Stopped,
+    /// It broke.
+    Broken(Error),
+}
+
+impl Pump {
+    async fn run(mut self) {
+        let mut backoff = RECONNECT;
+        let mut failures = 0;
+        loop {
+            let connected = tokio::select! {
+                connected = self.inner.api.socket() => connected,
+                _ = self.stopped.recv() => return,
+            };
+            let error = match connected {
+                Ok(socket) => {
+                    let since = Instant::now();
+                    match self.converse(socket).await {
+                        End::Stopped => return self.finish().await,
+                        End::Broken(error) => {
+                            if since.elapsed() > Duration::from_secs(10) {
+                                backoff.reset();
+                                failures = 0;
+                            }
+                            error
+                        }
+                    }
+                }
+                Err(error) => error,
+            };
+            failures += 1;
+            if !error.is_retryable() || !(self.follow || failures < ATTEMPTS) {
+                let _ = self.events.send(Err(error)).await;
+                return self.finish().await;
+            }
+            let wait = backoff.next(random());
+            if self.events.send(Ok(Event::Disconnected(error, wait))).await.is_err() {
+                return self.finish().await;
+            }
+            tokio::select! {
+                () = sleep(wait) => {}
+                _ = self.stopped.recv() => return self.finish().await,
+            }
+        }
+    }
+
+    /// One connection, from the first frame to its end.
+    async fn converse(&mut self, mut socket: Socket) -> End {
+        let mut ping = interval(PING);
+        ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut heard = Instant::now();
+        loop {
+            let step = tokio::select! {
+                biased;
+                _ = self.stopped.recv() => {
+                    let rest = self.drain();
+                    if !rest.is_empty() {
+                        let _ = socket.ack(rest).await;
+                    }
+                    socket.close(CLOSING).await;
+                    return End::Stopped;
+                }
+                Some(first) = self.acks.recv() => {
+                    let mut positions = vec![first];
+                    positions.extend(self.drain());
+                    socket.ack(positions).await
+                }
+                incoming = socket.next() => {
+                    heard = Instant::now();
+                    match incoming {
+                        Ok(Incoming::Frame(frame)) => self.frame(&mut socket, *frame).await,
+                        Ok(Incoming::Alive) => Ok(()),
+                        Ok(Incoming::Closed(code)) => Err(self.closed(code)),
+                        Err(error) => Err(error),
+                    }
+                }
+                _ = ping.tick() => {
+                    if heard.elapsed() > SILENCE {
+                        Err(TransportError::Timeout { relay: self.inner.account.endpoint.url.clone() }.into())
+                    } else {
+                        socket.ping().await
+                    }
+                }
+            };
+            match step {
+                Ok(()) => {}
+                Err(Error::Internal(GONE)) => {
+                    socket.close(CLOSING).await;
+                    return End::Stopped;
+                }
+                Err(error) => return End::Broken(error),
+            }
+        }
+    }
+
+    fn drain(&mut self) -> Vec<u64> {
+        let mut positions = Vec::new();
+        while let Ok(seq) = self.acks.try_recv() {
+            positions.push(seq);
+        }
+        positions
+    }
+
+    async fn frame(&mut self, socket: &mut Socket, frame: ServerFrame) -> Result<(), Error> {
+        match frame {
+            ServerFrame::Delivery(delivery) => {
+                let seq = delivery.seq;
+                match self.inner.open(delivery).await? {
+                    Outcome::Repeat => socket.ack(vec![seq]).await,
+                    Outcome::Unopened(unopened) => self.emit(socket, Event::Unopened(unopened)).await,
+                    Outcome::Message(message) => {
+                        if self.give_out(&message) {
+                            self.emit(socket, Event::Message(message)).await
+                        } else {
+                            Ok(())
+                        }
+                    }
+                }
+            }
+            ServerFrame::Notice(notice) => {
+                let seq = notice.seq;
+                let refused = self.note(notice).await?;
+                self.emit(socket, Event::Refused(refused)).await?;
+                socket.ack(vec![seq]).await
+            }
+            ServerFrame::CaughtUp => {
+                self.maintain();
+                self.emit(socket, Event::CaughtUp).await
+            }
+        }
+    }
+
+    /// Whether this message is to be given out: not when it was before and waits for its acknowledgement.
+    fn give_out(&self, message: &ReceivedMessage) -> bool {
+        let Some(key) = message.receipt.key.clone() else { return true };
+        let mut in_flight = self.shared.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
+        in_flight.insert(key, message.receipt.seq).is_none()
+    }
+
+    /// Gives an event to the receiver. While there is no room, acknowledgements still go out.
+    async fn emit(&mut self, socket: &mut Socket, event: Event) -> Result<(), Error> {
+        loop {
+            let seq = tokio::select! {
+                permit = self.events.reserve() => {
+                    permit.map_err(|_| Error::Internal(GONE))?.send(Ok(event));
+                    return Ok(());
+                }
+                Some(seq) = self.acks.recv() => seq,
+            };
+            let mut positions = vec![seq];
+            positions.extend(self.drain());
+            socket.ack(positions).await?;
+        }
+    }
+
+    /// Puts a refusal into the local history.
+    async fn note(&self, notice: Notice) -> Result<RefusedElsewhere, Error> {
+        let account = &self.inner.account;
+        let key = (account.address.clone(), account.device, notice.message);
+        let clean = |text: &str| text.chars().filter(|c| !c.is_control()).take(2000).collect::<String>();
+        let refused = RefusedElsewhere {
+            message: notice.message,
+            domain: notice.domain,
+            code: clean(&notice.code),
+            reason: clean(&notice.reason),
+        };
+        let reason = format!("{}: {}", refused.domain, refused.reason);
+        self.inner
+            .store
+            .run(move |tx| {
+                if let Some(mut message) = tx.message(&key)? {
+                    message.state = MessageState::Refused;
+                    message.reason = Some(reason);
+                    tx.put_message(&message)?;
+                }
+                Ok(())
+            })
+            .await?;
+        Ok(refused)
+    }
+
+    /// Looks after the prekeys beside the receiving; only one look at a time.
+    fn maintain(&mut self) {
+        if self.maintenance.as_ref().is_none_or(JoinHandle::is_finished) {
+            let inner = self.inner.clone();
+            self.maintenance = Some(tokio::spawn(async move {
+                if let Err(error) = inner.maintain_prekeys().await {
+                    tracing::warn!(%error, "the prekeys could not be looked after; tried again with the next connection");
+                }
+            }));
+        }
+    }
+
+    async fn finish(&mut self) {
+        if let Some(maintenance) = self.maintenance.take() {
+            let _ = timeout(CLOSING, maintenance).await;
+        }
+    }
+
+    /// What the relay means by closing (relay/src/socket: its close codes).
+    fn closed(&self, code: Option<u16>) -> Error {
+        let account = &self.inner.account;
+        match code {
+            Some(4001) => {
+                ProfileError::Busy { dir: self.inner.profile.dir().to_owned(), doing: "receiving elsewhere" }.into()
+            }
+            Some(4003) => ApiError::new(ErrorCode::Suspended, "you are suspended; ask the administrator").into(),
+            Some(4004) => Refusal::DeviceRemoved(account.device).into(),
+            _ => TransportError::Unreachable {
+                relay: account.endpoint.url.clone(),
+                reason: "the relay closed the connection".to_owned(),
+            }
+            .into(),
+        }
+    }
+}
+
+/// The receiver is gone.
+const GONE: &str = "the receiver is gone";
+
+/// The people whom an event is about, for those who show it.
+impl Event {
+    /// Who sent what this event is about, where somebody did.
+    pub fn sender(&self) -> Option<&Address> {
+        match self {
+            Self::Message(message) => Some(&message.sender),
+            Self::Unopened(unopened) => unopened.sender.as_ref(),
+            _ => None,
+        }
+    }
+}

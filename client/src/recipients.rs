@@ -1,0 +1,206 @@
+//! Who a message may be sealed to. The relay answers with devices; this decides whether to believe it. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sotto_crypto::{Address, DeviceId, IdentityPublic, PolicyPublic, Recipient, verify_device, verify_retention};
+use sotto_wire::api::{RecipientRole, RecipientUser, Recipients};
+use sotto_wire::policy::{NetworkDocument, RetentionRule};
+
+use crate::error::{Error, Refusal, TrustError};
+use crate::identity::{Verdict, judge};
+use crate::policy;
+use crate::store::{Pin, Serials};
+
+/// Who asks, and what is known.
+pub(crate) struct Asker<'a> {
+    pub(crate) address: &'a Address,
+    pub(crate) device: DeviceId,
+    pub(crate) identity: &'a IdentityPublic,
+    pub(crate) policy_key: &'a PolicyPublic,
+    /// Our network's document, verified.
+    pub(crate) network: &'a NetworkDocument,
+    /// Name of our security group.
+    pub(crate) group: &'a str,
+    /// By address.
+    pub(crate) pins: &'a BTreeMap<Address, Pin>,
+    /// Newest documents seen of other networks.
+    pub(crate) serials: &'a [Serials],
+    pub(crate) now_ms: u64,
+}
+
+/// An answer that has been checked.
+#[derive(Debug, Default)]
+pub(crate) struct Checked {
+    /// To seal to.
+    pub(crate) recipients: Vec<Recipient>,
+    /// The retention processes among them.
+    pub(crate) retained_by: Vec<Address>,
+    /// Pins to store, whatever comes of the message.
+    pub(crate) pins: Vec<Pin>,
+    /// Serials to store.
+    pub(crate) serials: Vec<Serials>,
+    /// Whose identity has changed, without having been verified.
+    pub(crate) replaced: Vec<Address>,
+    /// Whose identity has changed after it was verified: nothing may be sent.
+    pub(crate) blocked: Vec<Address>,
+}
+
+/// A peer network whose document has been verified.
+struct Peer<'a> {
+    document: NetworkDocument,
+    key: &'a PolicyPublic,
+}
+
+/// Checks the answer to a request for `asked`, from which the own address has been taken out.
+pub(crate) fn check(asker: &Asker<'_>, asked: &[Address], answer: &Recipients) -> Result<Checked, Error> {
+    let mut checked = Checked::default();
+    let peers = peers(asker, answer, &mut checked)?;
+    let mut named = BTreeSet::new();
+    for user in &answer.users {
+        if !named.insert(&user.address) {
+            return Err(TrustError::RepeatedRecipient(user.address.clone()).into());
+        }
+        match user.role {
+            RecipientRole::Addressed => addressed(asker, asked, user, &mut checked)?,
+            RecipientRole::Own => own(asker, user)?,
+            RecipientRole::Retention => {
+                retention(asker, &peers, user)?;
+                checked.retained_by.push(user.address.clone());
+            }
+        }
+        devices(asker, user, &mut checked)?;
+    }
+    complete(asker, asked, &named, &checked)?;
+    Ok(checked)
+}
+
+fn peers<'a>(asker: &Asker<'_>, answer: &'a Recipients, checked: &mut Checked) -> Result<Vec<Peer<'a>>, TrustError> {
+    answer
+        .networks
+        .iter()
+        .map(|info| {
+            let claimed = info.document.unverified().map(|d| d.domain).ok();
+            let known = asker.serials.iter().find(|s| Some(&s.domain) == claimed.as_ref()).cloned();
+            let (document, serials) = policy::peer(asker.network, info, known)?;
+            checked.serials.push(serials);
+            Ok(Peer { document, key: &info.policy_key })
+        })
+        .collect()
+}
+
+/// Somebody whom the sender asked for, with the identity that was pinned.
+fn addressed(
+    asker: &Asker<'_>,
+    asked: &[Address],
+    user: &RecipientUser,
+    checked: &mut Checked,
+) -> Result<(), TrustError> {
+    if !asked.contains(&user.address) {
+        return Err(TrustError::AddedRecipient(user.address.clone()));
+    }
+    let judgement = judge(asker.pins.get(&user.address), &user.address, &user.identity, asker.now_ms);
+    checked.pins.extend(judgement.pin);
+    match judgement.verdict {
+        Verdict::First | Verdict::Same => {}
+        Verdict::Replaced => checked.replaced.push(user.address.clone()),
+        Verdict::Blocked => checked.blocked.push(user.address.clone()),
+    }
+    Ok(())
+}
+
+/// The sender's own other devices, under the sender's own identity.
+fn own(asker: &Asker<'_>, user: &RecipientUser) -> Result<(), TrustError> {
+    if &user.address != asker.address {
+        return Err(TrustError::AddedRecipient(user.address.clone()));
+    }
+    if &user.identity != asker.identity {
+        return Err(TrustError::OwnIdentity);
+    }
+    Ok(())
+}
+
+/// A retention process: a rule of our own network or of a peer that is written to must name it, with a certificate
+/// under that network's policy key.
+fn retention(asker: &Asker<'_>, peers: &[Peer<'_>], user: &RecipientUser) -> Result<(), TrustError> {
+    let fail = |reason| TrustError::Retention { address: user.address.clone(), reason };
+    let domain = user.address.domain();
+    let (document, key) = if &domain == asker.network_domain() {
+        (asker.network, asker.policy_key)
+    } else {
+        let peer = peers.iter().find(|p| p.document.domain == domain);
+        peer.map(|p| (&p.document, p.key)).ok_or_else(|| fail("its network's policy did not come along"))?
+    };
+    let mut rules = document.retention.iter().filter(|r| r.enabled && r.address == user.address).peekable();
+    if rules.peek().is_none() {
+        return Err(fail("no policy that is switched on names it"));
+    }
+    if rules.any(|rule| certified(rule, key, user, asker.now_ms)) {
+        Ok(())
+    } else {
+        Err(fail("its certificate is not valid under the policy key"))
+    }
+}
+
+fn certified(rule: &RetentionRule, key: &PolicyPublic, user: &RecipientUser, now_ms: u64) -> bool {
+    verify_retention(key, &rule.certificate, now_ms).is_ok_and(|certificate| {
+        certificate.address == user.address
+            && certificate.identity == user.identity
+            && certificate.network == user.address.domain()
+    })
+}
+
+/// Every device under the user's identity, each once, with a prekey of its own.
+fn devices(asker: &Asker<'_>, user: &RecipientUser, checked: &mut Checked) -> Result<(), TrustError> {
+    let fail = |reason: String| TrustError::Device { address: user.address.clone(), reason };
+    let mut seen = BTreeSet::new();
+    for device in &user.devices {
+        let verified = verify_device(&user.identity, &device.certificate).map_err(|e| fail(e.to_string()))?;
+        if verified.address() != &user.address {
+            return Err(fail(format!("its certificate is for {}", verified.address())));
+        }
+        if !seen.insert(verified.device()) {
+            return Err(fail("it is named twice".to_owned()));
+        }
+        if verified.device() == asker.device {
+            return Err(fail("it has the id of this device".to_owned()));
+        }
+        let recipient = verified.with_prekey(&device.prekey, asker.now_ms).map_err(|e| fail(e.to_string()))?;
+        checked.recipients.push(recipient);
+    }
+    Ok(())
+}
+
+/// Everybody who was asked for is there with a device, and so is every retention process that our own policy asks for.
+fn complete(
+    asker: &Asker<'_>,
+    asked: &[Address],
+    named: &BTreeSet<&Address>,
+    checked: &Checked,
+) -> Result<(), Refusal> {
+    let reached: BTreeSet<&Address> = checked.recipients.iter().map(|r| r.device().address()).collect();
+    let missing: Vec<Address> = asked.iter().filter(|a| !(named.contains(a) && reached.contains(a))).cloned().collect();
+    if !missing.is_empty() {
+        return Err(Refusal::Unregistered(missing));
+    }
+    for rule in asker.network.retention_for(asker.group) {
+        // A retention process does not retain itself.
+        if &rule.address != asker.address
+            && !(checked.retained_by.contains(&rule.address) && reached.contains(&rule.address))
+        {
+            return Err(Refusal::RetentionMissing { policy: rule.policy.clone(), address: rule.address.clone() });
+        }
+    }
+    if checked.recipients.is_empty() {
+        return Err(Refusal::NoRecipients);
+    }
+    Ok(())
+}
+
+impl Asker<'_> {
+    fn network_domain(&self) -> &sotto_crypto::Domain {
+        &self.network.domain
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,364 @@
+//! Joining: from an invite (or a service's secrets) to a registered device. Can be interrupted anywhere and run again:
+//! the keys are in the profile before the relay hears of them.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use sotto_crypto::{Address, Fingerprint, IdentityKey, PolicyPublic, PrekeyKind, SystemRng};
+use sotto_wire::api::{
+    LoggedIn, LoginFinish, LoginStart, LoginStarted, NetworkInfo, RegisterDevice, RegisterFinish, RegisterStart,
+    RegisterStarted,
+};
+use sotto_wire::invite::Invite;
+use sotto_wire::{ApiError, ErrorCode};
+
+use crate::account::Account;
+use crate::api::{Api, post};
+use crate::client::Client;
+use crate::clock::now_ms;
+use crate::error::{Error, ProfileError, Refusal, StoreError, TransportError, TrustError};
+use crate::opaque::{ExchangeError, Login, Registration};
+use crate::policy;
+use crate::prekeys::NewBatch;
+use crate::profile::{Profile, Unlock};
+use crate::secret::{Password, RegistrationCode};
+use crate::store::{AccountRecord, Serials, Store};
+use crate::transport::Endpoint;
+use crate::transport::http::{Call, Http};
+use crate::transport::retry::retrying;
+
+/// What a person joins with. Holds secrets: no Debug.
+#[non_exhaustive]
+pub struct JoinOptions {
+    /// As the administrator gave it.
+    pub invite: Invite,
+    /// Folder of the profile to make.
+    pub profile: PathBuf,
+    /// The password to register with.
+    pub password: Password,
+    /// Name of this device for people.
+    pub label: String,
+    /// Leave `unlock.key` out: the password is asked for each time.
+    pub require_password: bool,
+}
+
+impl JoinOptions {
+    /// With the defaults of all that is optional.
+    pub fn new(invite: Invite, profile: impl Into<PathBuf>, password: Password) -> Self {
+        Self { invite, profile: profile.into(), password, label: "device".to_owned(), require_password: false }
+    }
+}
+
+/// An account that no person registers: its identity was made for it and certified (a retention process). Holds
+/// secrets: no Debug.
+pub struct ServiceAccount {
+    /// Its address.
+    pub address: Address,
+    /// Its network's relay.
+    pub endpoint: Endpoint,
+    /// Fingerprint of the policy key.
+    pub policy_key: Fingerprint,
+    /// Its identity, as certified.
+    pub identity: IdentityKey,
+    /// Its password; also opens its profile.
+    pub password: Password,
+    /// Registers it, the first time.
+    pub registration_code: RegistrationCode,
+    /// Folder of its profile. When it is lost, the service logs in and adds a new device.
+    pub profile: PathBuf,
+    /// Name of its device for people.
+    pub label: String,
+}
+
+/// Both ways of joining, as one.
+struct Joining {
+    address: Address,
+    endpoint: Endpoint,
+    policy_key: Fingerprint,
+    code: RegistrationCode,
+    password: Password,
+    label: String,
+    identity: Option<IdentityKey>,
+    require_password: bool,
+}
+
+/// What is in the profile already.
+enum Progress {
+    /// Nothing of this account.
+    Fresh,
+    /// Keys, but the relay may not have the device.
+    Begun(Store, Arc<Account>),
+    /// All done.
+    Complete(Store, Arc<Account>),
+}
+
+/// Joins by an invite.
+pub(crate) async fn join(options: JoinOptions) -> Result<Client, Error> {
+    let profile = Profile::at(options.profile);
+    let joining = Joining {
+        endpoint: Endpoint::of_invite(&options.invite),
+        address: options.invite.address.clone(),
+        policy_key: options.invite.policy_key.clone(),
+        code: RegistrationCode::new(options.invite.code.clone()),
+        password: options.password,
+        label: options.label.chars().filter(|c| !c.is_control()).take(60).collect(),
+        identity: None,
+        require_password: options.require_password,
+    };
+    let _lock = profile.lock_for_joining()?;
+    match progress(&profile, &joining).await? {
+        Progress::Complete(_, account) => {
+            Err(ProfileError::Taken { dir: profile.dir().to_owned(), address: account.address.clone() }.into())
+        }
+        begun => run(profile, joining, begun, true).await,
+    }
+}
+
+/// Opens a service's profile, and registers it before where it has to be.
+pub(crate) async fn service(account: ServiceAccount) -> Result<Client, Error> {
+    let profile = Profile::at(account.profile);
+    let joining = Joining {
+        address: account.address,
+        endpoint: account.endpoint,
+        policy_key: account.policy_key,
+        code: account.registration_code,
+        password: account.password,
+        label: account.label,
+        identity: Some(account.identity),
+        require_password: true,
+    };
+    let _lock = profile.lock_for_joining()?;
+    match progress(&profile, &joining).await? {
+        Progress::Complete(store, account) => {
+            // The relay may have moved since.
+            let mut account =
+                Arc::try_unwrap(account).map_err(|_| Error::Internal("the account is in use while it is opened"))?;
+            account.endpoint = joining.endpoint;
+            let record = account.to_record(true);
+            store.run(move |tx| tx.put(&record)).await?;
+            Client::assemble(profile, store, Arc::new(account), false)
+        }
+        begun => run(profile, joining, begun, false).await,
+    }
+}
+
+/// Looks into the profile.
+async fn progress(profile: &Profile, joining: &Joining) -> Result<Progress, Error> {
+    if !profile.exists() {
+        return Ok(Progress::Fresh);
+    }
+    let store = open_store(profile, Unlock::Password(joining.password.clone())).await?;
+    let Some(record) = store.run(|tx| tx.get::<AccountRecord>(&[])).await? else { return Ok(Progress::Fresh) };
+    let account = account_of(&record)?;
+    let foreign = account.address != joining.address
+        || account.policy_key.fingerprint() != joining.policy_key
+        || joining.identity.as_ref().is_some_and(|i| i.verifying_key() != account.identity);
+    if foreign {
+        return Err(ProfileError::Taken { dir: profile.dir().to_owned(), address: account.address }.into());
+    }
+    let account = Arc::new(account);
+    Ok(if record.complete { Progress::Complete(store, account) } else { Progress::Begun(store, account) })
+}
+
+/// Opens the store, off the async threads: stretching a password takes its time.
+pub(crate) async fn open_store(profile: &Profile, unlock: Unlock) -> Result<Store, Error> {
+    let profile = profile.clone();
+    blocking(move || {
+        let key = profile.unlock(&unlock)?;
+        Ok(Store::open(&profile.store_file(), &key)?)
+    })
+    .await
+}
+
+pub(crate) fn account_of(record: &AccountRecord) -> Result<Account, Error> {
+    Account::from_record(record).map_err(|e| StoreError::Value { table: "account", reason: e.to_string() }.into())
+}
+
+async fn run(profile: Profile, joining: Joining, begun: Progress, keep: bool) -> Result<Client, Error> {
+    let http = Http::new(&joining.endpoint)?;
+    let (policy_key, serials) = network(&http, &joining).await?;
+    let (store, account, resumed) = match begun {
+        Progress::Begun(store, account) | Progress::Complete(store, account) => {
+            let (store, account) = register(&http, &joining, &policy_key, Keys::Kept(store, account)).await?;
+            (store, account, true)
+        }
+        Progress::Fresh => {
+            let make = Keys::Make { profile: &profile, serials };
+            let (store, account) = register(&http, &joining, &policy_key, make).await?;
+            (store, account, false)
+        }
+    };
+    // Interrupted after the relay had the device: then its key opens a session, and nothing is left to do.
+    let known = resumed && Api::new(account.clone())?.token(None).await.is_ok();
+    if !known {
+        add_device(&http, &joining, &store, &account).await?;
+    }
+    let record = account.to_record(true);
+    store.run(move |tx| tx.put(&record)).await?;
+    tracing::debug!("joined");
+    Client::assemble(profile, store, account, keep)
+}
+
+/// The network's policy key, which must be the one that was given, and the serial of its document.
+async fn network(http: &Http, joining: &Joining) -> Result<(PolicyPublic, Serials), Error> {
+    const PATH: &str = "/v1/network";
+    let call = Call { method: &reqwest::Method::GET, path: PATH, name: PATH, token: None };
+    let info: NetworkInfo = retrying(|| http.call(call, None::<&()>)).await?;
+    if info.policy_key.fingerprint() != joining.policy_key {
+        return Err(TrustError::PolicyKey.into());
+    }
+    let domain = joining.address.domain();
+    let mut serials = policy::serials_for(None, &domain, &info.policy_key);
+    policy::network(&info.document, &info.policy_key, &domain, &mut serials)?;
+    Ok((info.policy_key, serials))
+}
+
+/// Where the keys are that get registered.
+enum Keys<'a> {
+    /// In a profile that is still to be made, between the two steps of registration.
+    Make {
+        /// To make.
+        profile: &'a Profile,
+        /// To store with it.
+        serials: Serials,
+    },
+    /// In the profile that an interrupted attempt has made.
+    Kept(Store, Arc<Account>),
+}
+
+/// Registers password and identity, where that is not done yet. Makes the profile before the second step.
+async fn register(
+    http: &Http,
+    joining: &Joining,
+    policy_key: &PolicyPublic,
+    keys: Keys<'_>,
+) -> Result<(Store, Arc<Account>), Error> {
+    let (registration, request) = Registration::start(&joining.password).map_err(exchange)?;
+    let start = RegisterStart { address: joining.address.clone(), invite: joining.code.expose().to_owned(), request };
+    let started: Result<RegisterStarted, Error> =
+        retrying(|| http.call(post("/v1/register/start"), Some(&start))).await;
+    let started = match started {
+        Ok(started) => Some(started),
+        // Our own attempt may have come through before it was interrupted; the log-in will tell.
+        Err(e) if is_done(&e) => None,
+        Err(e) if e.code() == Some(ErrorCode::InviteInvalid) && matches!(keys, Keys::Kept(..)) => None,
+        Err(e) => return Err(e),
+    };
+    if let Some(started) = &started {
+        let domain = joining.address.domain();
+        let mut serials = policy::serials_for(None, &domain, policy_key);
+        let group = policy::group(&started.group, policy_key, &domain, &mut serials)?;
+        if let Some(lacking) = group.password.lacking(joining.password.expose()) {
+            return Err(Refusal::WeakPassword(lacking).into());
+        }
+    }
+    let (store, account) = match keys {
+        Keys::Make { profile, serials } => make_profile(joining, profile, policy_key, serials).await?,
+        Keys::Kept(store, account) => (store, account),
+    };
+    let Some(started) = started else { return Ok((store, account)) };
+    let (password, address) = (joining.password.clone(), joining.address.clone());
+    let record =
+        blocking(move || registration.finish(&password, &address, &started.response).map_err(exchange)).await?;
+    let finish = RegisterFinish {
+        address: joining.address.clone(),
+        invite: joining.code.expose().to_owned(),
+        record,
+        identity: account.identity.clone(),
+    };
+    match retrying(|| http.call_empty(post("/v1/register/finish"), Some(&finish))).await {
+        // A repeat after a broken connection finds the invite used up: by ourselves, as the log-in will tell.
+        Err(e) if !is_done(&e) && e.code() != Some(ErrorCode::InviteInvalid) => Err(e),
+        _ => Ok((store, account)),
+    }
+}
+
+fn is_done(error: &Error) -> bool {
+    error.code() == Some(ErrorCode::AlreadyRegistered)
+}
+
+async fn make_profile(
+    joining: &Joining,
+    profile: &Profile,
+    policy_key: &PolicyPublic,
+    serials: Serials,
+) -> Result<(Store, Arc<Account>), Error> {
+    let (profile, password) = (profile.clone(), joining.password.clone());
+    let require_password = joining.require_password;
+    let store = blocking(move || {
+        let key = profile.create(&password, require_password)?;
+        Ok(Store::open(&profile.store_file(), &key)?)
+    })
+    .await?;
+    let identity = match &joining.identity {
+        Some(given) => IdentityKey::from_bytes(&given.to_bytes())
+            .map_err(|_| Error::Internal("an identity key that cannot be copied"))?,
+        None => IdentityKey::generate(&mut SystemRng),
+    };
+    let account = Arc::new(Account::new_device(
+        &mut SystemRng,
+        joining.address.clone(),
+        joining.endpoint.clone(),
+        policy_key.clone(),
+        identity,
+        joining.label.clone(),
+        now_ms(),
+    ));
+    let record = account.to_record(false);
+    store.run(move |tx| tx.put(&record).and_then(|()| tx.put(&serials))).await?;
+    Ok((store, account))
+}
+
+/// Logs in by password, and registers the device with its first prekeys.
+async fn add_device(http: &Http, joining: &Joining, store: &Store, account: &Arc<Account>) -> Result<(), Error> {
+    let logged_in = log_in(http, joining).await?;
+    if logged_in.identity != account.identity {
+        return Err(TrustError::RegisteredElsewhere(joining.address.clone()).into());
+    }
+    let (account, store) = (account.clone(), store.clone());
+    let body = blocking(move || {
+        let now = now_ms();
+        let one_time = NewBatch::generate(&mut SystemRng, &account, PrekeyKind::OneTime, now);
+        let medium_term = NewBatch::generate(&mut SystemRng, &account, PrekeyKind::MediumTerm, now);
+        store.run_blocking(|tx| one_time.store(tx).and_then(|()| medium_term.store(tx)))?;
+        Ok(RegisterDevice {
+            certificate: account.certificate.clone(),
+            label: account.label.clone(),
+            one_time: one_time.public,
+            medium_term: medium_term.public,
+        })
+    })
+    .await?;
+    let call = Call { token: Some(&logged_in.token), ..post("/v1/devices") };
+    retrying(|| http.call_empty(call, Some(&body))).await
+}
+
+async fn log_in(http: &Http, joining: &Joining) -> Result<LoggedIn, Error> {
+    let (login, request) = Login::start(&joining.password).map_err(exchange)?;
+    let start = LoginStart { address: joining.address.clone(), request };
+    let started: LoginStarted = retrying(|| http.call(post("/v1/login/start"), Some(&start))).await?;
+    let (password, address) = (joining.password.clone(), joining.address.clone());
+    let finalization = blocking(move || login.finish(&password, &address, &started.response).map_err(exchange)).await?;
+    let finish = LoginFinish { attempt: started.attempt, finalization };
+    http.call(post("/v1/login/finish"), Some(&finish)).await
+}
+
+fn exchange(error: ExchangeError) -> Error {
+    match error {
+        ExchangeError::WrongPassword => ApiError::new(
+            ErrorCode::WrongCredentials,
+            "the password is not the one that this address was registered with",
+        )
+        .into(),
+        ExchangeError::Answer(reason) => TransportError::Answer { what: "the password exchange", reason }.into(),
+    }
+}
+
+/// Runs work that keeps a processor busy off the async threads.
+pub(crate) async fn blocking<T, F>(work: F) -> Result<T, Error>
+where
+    T: Send + 'static,
+    F: FnOnce() -> Result<T, Error> + Send + 'static,
+{
+    tokio::task::spawn_blocking(work).await.map_err(|_| Error::Internal("work in the background was cut off"))?
+}

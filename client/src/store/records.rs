@@ -1,0 +1,253 @@
+//! What the store keeps, as values.
+
+use minicbor::{Decode, Encode};
+use sotto_crypto::{
+    Address, BatchId, DeviceCertificate, DeviceId, Domain, Fingerprint, IdentityPublic, MessageId, PolicyPublic,
+    PrekeyKind, PrekeyRef, Signed,
+};
+use zeroize::Zeroize as _;
+
+/// A value with a place in the store.
+pub(crate) trait Record: Encode<()> + for<'b> Decode<'b, ()> {
+    /// Its table.
+    const TABLE: &'static str;
+    /// Its key there, in parts.
+    fn key(&self) -> Vec<Vec<u8>>;
+}
+
+/// How the relay is reached.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum Tls {
+    /// Plain HTTP.
+    #[n(0)]
+    Off,
+    /// Certificates of the public authorities, as this machine trusts them.
+    #[n(1)]
+    Public,
+    /// The network's own authority, by the SHA-256 of its certificate (DER).
+    #[n(2)]
+    PinnedAuthority(#[cbor(n(0), with = "minicbor::bytes")] [u8; 32]),
+    /// The network's own authority, as PEM text.
+    #[n(3)]
+    Authority(#[n(0)] String),
+}
+
+/// Who this profile is. One row.
+#[derive(Encode, Decode)]
+#[cbor(array)]
+pub(crate) struct AccountRecord {
+    #[n(0)]
+    pub(crate) address: Address,
+    #[n(1)]
+    pub(crate) relay: String,
+    #[n(2)]
+    pub(crate) tls: Tls,
+    #[n(3)]
+    pub(crate) policy_key: PolicyPublic,
+    #[cbor(n(4), with = "minicbor::bytes")]
+    pub(crate) identity: Vec<u8>,
+    #[n(5)]
+    pub(crate) device: DeviceId,
+    #[cbor(n(6), with = "minicbor::bytes")]
+    pub(crate) device_key: Vec<u8>,
+    #[n(7)]
+    pub(crate) certificate: Signed<DeviceCertificate>,
+    #[n(8)]
+    pub(crate) label: String,
+    /// Whether the relay has the device.
+    #[n(9)]
+    pub(crate) complete: bool,
+}
+
+impl Drop for AccountRecord {
+    fn drop(&mut self) {
+        self.identity.zeroize();
+        self.device_key.zeroize();
+    }
+}
+
+impl Record for AccountRecord {
+    const TABLE: &'static str = "account";
+    fn key(&self) -> Vec<Vec<u8>> {
+        Vec::new()
+    }
+}
+
+/// The identity that an address had when it was first seen.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub(crate) struct Pin {
+    #[n(0)]
+    pub(crate) address: Address,
+    #[n(1)]
+    pub(crate) identity: IdentityPublic,
+    /// Whether the user has compared the safety number.
+    #[n(2)]
+    pub(crate) verified: bool,
+    #[n(3)]
+    pub(crate) since_ms: u64,
+    /// Another identity that was shown since, of a verified contact: blocks until it is accepted.
+    #[n(4)]
+    pub(crate) shown: Option<IdentityPublic>,
+}
+
+impl Record for Pin {
+    const TABLE: &'static str = "pin";
+    fn key(&self) -> Vec<Vec<u8>> {
+        vec![self.address.as_str().as_bytes().to_vec()]
+    }
+}
+
+/// The newest documents seen of a network.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub(crate) struct Serials {
+    #[n(0)]
+    pub(crate) domain: Domain,
+    /// The policy key that these serials count under.
+    #[n(1)]
+    pub(crate) policy_key: Fingerprint,
+    #[n(2)]
+    pub(crate) network: u64,
+    /// By group name.
+    #[n(3)]
+    pub(crate) groups: Vec<(String, u64)>,
+}
+
+impl Record for Serials {
+    const TABLE: &'static str = "serials";
+    fn key(&self) -> Vec<Vec<u8>> {
+        vec![self.domain.as_str().as_bytes().to_vec()]
+    }
+}
+
+/// The secret half of a prekey.
+#[derive(Encode, Decode)]
+#[cbor(array)]
+pub(crate) struct PrekeyRecord {
+    #[n(0)]
+    pub(crate) batch: BatchId,
+    #[n(1)]
+    pub(crate) index: u32,
+    #[n(2)]
+    pub(crate) one_time: bool,
+    #[cbor(n(3), with = "minicbor::bytes")]
+    pub(crate) secret: Vec<u8>,
+}
+
+impl PrekeyRecord {
+    /// Key of the row of this prekey.
+    pub(crate) fn key_of(prekey: &PrekeyRef) -> Vec<Vec<u8>> {
+        vec![prekey.batch.as_bytes().to_vec(), prekey.index.to_be_bytes().to_vec()]
+    }
+}
+
+impl Drop for PrekeyRecord {
+    fn drop(&mut self) {
+        self.secret.zeroize();
+    }
+}
+
+impl Record for PrekeyRecord {
+    const TABLE: &'static str = "prekey";
+    fn key(&self) -> Vec<Vec<u8>> {
+        Self::key_of(&PrekeyRef { batch: self.batch, index: self.index })
+    }
+}
+
+/// A batch of prekeys whose secrets are kept.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub(crate) struct BatchRecord {
+    #[n(0)]
+    pub(crate) batch: BatchId,
+    #[n(1)]
+    pub(crate) kind: PrekeyKind,
+    #[n(2)]
+    pub(crate) count: u32,
+    /// After this, nothing sealed to it can be in a queue any more.
+    #[n(3)]
+    pub(crate) forget_at_ms: u64,
+}
+
+impl Record for BatchRecord {
+    const TABLE: &'static str = "batch";
+    fn key(&self) -> Vec<Vec<u8>> {
+        vec![self.batch.as_bytes().to_vec()]
+    }
+}
+
+/// Whether a conversation was retained when something last was sent or received in it.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub(crate) struct ConversationRecord {
+    /// [`sotto_wire::content::Conversation::id`].
+    #[n(0)]
+    pub(crate) id: String,
+    #[n(1)]
+    pub(crate) retained: bool,
+}
+
+impl Record for ConversationRecord {
+    const TABLE: &'static str = "conversation";
+    fn key(&self) -> Vec<Vec<u8>> {
+        vec![self.id.as_bytes().to_vec()]
+    }
+}
+
+/// What has become of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub enum MessageState {
+    /// Came from somebody.
+    #[n(0)]
+    Received,
+    /// Is being sent; after a crash nobody knows whether the relay has it.
+    #[n(1)]
+    Sending,
+    /// The relay has it durably.
+    #[n(2)]
+    Accepted,
+    /// Was refused, here or by another network.
+    #[n(3)]
+    Refused,
+}
+
+/// A message in the local history.
+#[derive(Clone, Encode, Decode)]
+#[cbor(array)]
+pub struct StoredMessage {
+    /// Its id; unique for one sender's device.
+    #[n(0)]
+    pub id: MessageId,
+    /// Who sent it.
+    #[n(1)]
+    pub sender: Address,
+    /// From which device.
+    #[n(2)]
+    pub device: DeviceId,
+    /// The clear content: CBOR of [`sotto_wire::content::Content`].
+    #[cbor(n(3), with = "minicbor::bytes")]
+    pub content: Vec<u8>,
+    /// Id of the conversation.
+    #[n(4)]
+    pub conversation: String,
+    /// When the relay accepted it (milliseconds since the epoch).
+    #[n(5)]
+    pub accepted_at_ms: u64,
+    /// When it came or was sent, by this machine's clock (milliseconds since the epoch).
+    #[n(6)]
+    pub stored_at_ms: u64,
+    /// When it is deleted (milliseconds since the epoch).
+    #[n(7)]
+    pub expires_at_ms: Option<u64>,
+    /// Whether a retention process has it too.
+    #[n(8)]
+    pub retained: bool,
+    /// What has become of it.
+    #[n(9)]
+    pub state: MessageState,
+    /// Why it was refused.
+    #[n(10)]
+    pub reason: Option<String>,
+}
