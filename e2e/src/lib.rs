@@ -18,9 +18,16 @@ pub use figures::{Figures, Steps};
 pub use wait::wait_until;
 
 /// Why a step of a test failed: a text for a person, with what was run and what it printed.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[error("{0}")]
 pub struct Failure(pub String);
+
+/// As it is meant to be read: a test that returns a failure prints it in this form.
+impl std::fmt::Debug for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
 
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {

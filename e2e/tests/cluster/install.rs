@@ -1,9 +1,10 @@
 //! Installing the operator.
 
+use std::fs;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use sotto_e2e::{Aws, Outcome, ensure, repository};
+use sotto_e2e::{Aws, Outcome, ensure, release_folder, repository};
 
 use crate::{CHAT, KINDS, PATIENCE, SYSTEM, Scene};
 
@@ -16,6 +17,17 @@ pub(crate) fn namespaces(scene: &mut Scene) -> Outcome {
                 "pod-security.kubernetes.io/enforce-version": "latest",
             }},
         }))?;
+    }
+    Ok(())
+}
+
+/// The size of the image as `make image` has written it: what is pulled, and what it takes unpacked.
+pub(crate) fn image_size(scene: &mut Scene) -> Outcome {
+    let folder = release_folder()?.join("../image");
+    let archive = folder.join("sotto.tar");
+    if let Ok(metadata) = fs::metadata(&archive) {
+        scene.figures.bytes("image_compressed", metadata.len());
+        scene.figures.bytes("image_program", fs::metadata(folder.join("root/sotto"))?.len());
     }
     Ok(())
 }

@@ -63,6 +63,7 @@ fn from_apply_to_the_retained_message_and_back_to_nothing() -> Outcome {
 
 fn run(steps: &mut Steps, scene: &mut Scene) -> Outcome {
     steps.step("namespaces that enforce the restricted Pod Security standard", || install::namespaces(scene))?;
+    steps.step("the image", || install::image_size(scene))?;
     steps.step("helm install", || install::helm_install(scene))?;
     steps.step("kubectl explain teaches every field", || install::explain(scene))?;
     steps.step("the API server refuses what one object can know to be wrong", || apply::refusals(scene))?;
