@@ -6,5 +6,7 @@ pub mod invites;
 pub mod keys;
 pub mod local;
 pub mod pki;
+pub mod plan;
+pub mod reasons;
 pub mod secret;
 pub mod sync;

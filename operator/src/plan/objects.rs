@@ -1,0 +1,76 @@
+//! The objects of one namespace, as they were read.
+
+use std::collections::BTreeSet;
+
+use sotto_crds::{Network, RetentionPolicy, SecurityGroup, User};
+
+/// The kinds of `sotto.dev`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// `Network`.
+    Network,
+    /// `SecurityGroup`.
+    SecurityGroup,
+    /// `User`.
+    User,
+    /// `RetentionPolicy`.
+    RetentionPolicy,
+}
+
+impl Kind {
+    /// As it stands in a manifest.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Network => "Network",
+            Self::SecurityGroup => "SecurityGroup",
+            Self::User => "User",
+            Self::RetentionPolicy => "RetentionPolicy",
+        }
+    }
+}
+
+impl std::fmt::Display for Kind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// An object of ours within its namespace.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectId {
+    /// Its kind.
+    pub kind: Kind,
+    /// `metadata.name`.
+    pub name: String,
+}
+
+impl ObjectId {
+    /// The object of this kind and name.
+    pub fn new(kind: Kind, name: impl Into<String>) -> Self {
+        Self { kind, name: name.into() }
+    }
+}
+
+impl std::fmt::Display for ObjectId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.kind, self.name)
+    }
+}
+
+/// The objects of one namespace that are wanted: those that are being deleted are not among them.
+#[derive(Clone, Debug, Default)]
+pub struct Objects {
+    /// Networks.
+    pub networks: Vec<Network>,
+    /// Security groups.
+    pub groups: Vec<SecurityGroup>,
+    /// Users.
+    pub users: Vec<User>,
+    /// Retention policies.
+    pub policies: Vec<RetentionPolicy>,
+    /// Objects that are there but cannot be read. What the relay holds of them stays as it is.
+    pub unreadable: BTreeSet<ObjectId>,
+    /// Names of the Secrets in the namespace that objects may refer to, as far as they were looked for; `None` where nobody
+    /// looked (then they are taken to be there).
+    pub secret_names: Option<BTreeSet<String>>,
+}

@@ -1,0 +1,199 @@
+//! The Secrets of a network: which there are, what they are called, and how they have to be.
+
+use std::collections::BTreeMap;
+
+use sotto_crypto::PolicyKey;
+use sotto_wire::admin::AdminState;
+
+use super::build::relay_url;
+use super::places::Places;
+use super::valid::{ValidNetwork, ValidTls};
+use crate::invites::{self, InviteRequest};
+use crate::keys;
+use crate::pki::{self, LeafRequest, Validity};
+use crate::secret::{Ensured, SecretData};
+
+/// One Secret of a network.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SecretId {
+    /// The certificate authority ([`pki::authority`]); the operator's alone.
+    Authority,
+    /// The policy key ([`keys::policy`]); the operator's alone.
+    PolicyKey,
+    /// The operator's certificate towards the relay.
+    OperatorTls,
+    /// The relay's certificate, for both of its interfaces.
+    RelayTls,
+    /// The relay's own secret ([`keys::relay`]).
+    RelaySecret,
+    /// The gateway's certificate.
+    GatewayTls,
+    /// The account of the retention process of this policy ([`keys::retention`]).
+    Retention(String),
+    /// The invite of this User ([`invites::invite`]).
+    Invite(String),
+}
+
+impl SecretId {
+    /// The name of the Secret in the namespace of the network called `network`.
+    pub fn object_name(&self, network: &str) -> String {
+        match self {
+            Self::Authority => format!("{network}-ca"),
+            Self::PolicyKey => format!("{network}-policy-key"),
+            Self::OperatorTls => format!("{network}-operator-tls"),
+            Self::RelayTls => format!("{network}-relay-tls"),
+            Self::RelaySecret => format!("{network}-relay-secrets"),
+            Self::GatewayTls => format!("{network}-gateway-tls"),
+            Self::Retention(policy) => format!("{policy}-retention"),
+            Self::Invite(user) => format!("{user}-invite"),
+        }
+    }
+}
+
+/// A Secret that could not be made, or holds something else than it should.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretFailure {
+    /// Which.
+    pub id: SecretId,
+    /// What is wrong and what to do; holds nothing secret.
+    pub message: String,
+}
+
+/// The Secrets of a network as they have to be.
+#[derive(Clone, Default)]
+pub struct Secrets {
+    ensured: BTreeMap<SecretId, Ensured>,
+}
+
+impl Secrets {
+    /// The contents of one, where it could be had.
+    pub fn get(&self, id: &SecretId) -> Option<&SecretData> {
+        self.ensured.get(id).map(|ensured| &ensured.data)
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = (&SecretId, &Ensured)> {
+        self.ensured.iter()
+    }
+
+    /// The policy key, where its Secret is good.
+    pub fn policy_key(&self) -> Option<PolicyKey> {
+        keys::policy_key(self.get(&SecretId::PolicyKey)?).ok()
+    }
+
+    /// SHA-256 of the authority's certificate, where its Secret is good.
+    pub fn authority_digest(&self) -> Option<[u8; 32]> {
+        pki::authority_digest(self.get(&SecretId::Authority)?).ok()
+    }
+
+    /// The authority's certificate in PEM.
+    pub fn authority_pem(&self) -> Option<&str> {
+        self.get(&SecretId::Authority)?.text(pki::CA_CERTIFICATE)
+    }
+}
+
+/// The Secrets that a network has for certain, so that a deployment knows what to read. Invites come with `users`: those of
+/// all of its users, whether they have one or not.
+pub fn secret_ids(network: &ValidNetwork) -> Vec<SecretId> {
+    let mut ids = vec![
+        SecretId::Authority,
+        SecretId::PolicyKey,
+        SecretId::OperatorTls,
+        SecretId::RelayTls,
+        SecretId::RelaySecret,
+        SecretId::GatewayTls,
+    ];
+    ids.extend(network.policies.keys().cloned().map(SecretId::Retention));
+    ids.extend(network.users.keys().cloned().map(SecretId::Invite));
+    ids
+}
+
+/// The Secrets of `network` as they have to be, from those that `existing` has. What is good is kept; nothing is made anew while
+/// something is there under its name.
+///
+/// `relay` is what the relay holds, where it is known: users who have registered need no invite. Without it nobody gets a new
+/// invite, and those that exist stay.
+pub fn ensure_secrets(
+    network: &ValidNetwork,
+    places: &Places,
+    existing: &BTreeMap<SecretId, SecretData>,
+    relay: Option<&AdminState>,
+    now_ms: u64,
+) -> (Secrets, Vec<SecretFailure>) {
+    let mut work = Work { existing, secrets: Secrets::default(), failures: Vec::new() };
+    let (now_s, validity) = (now_ms / 1000, Validity::default());
+
+    work.ensure(SecretId::Authority, |have, _| pki::authority(have, &network.name, now_s, &validity));
+    work.ensure(SecretId::PolicyKey, |have, _| keys::policy(have));
+    work.ensure(SecretId::RelaySecret, |have, _| keys::relay(have));
+
+    if let Some(authority) = work.secrets.get(&SecretId::Authority).cloned() {
+        let leaf = |have: &SecretData, request: &LeafRequest| pki::leaf(have, &authority, request, now_s, &validity);
+        work.ensure(SecretId::OperatorTls, |have, _| leaf(have, &LeafRequest::operator()));
+        work.ensure(SecretId::RelayTls, |have, _| leaf(have, &LeafRequest::relay_server(relay_names(network, places))));
+        if network.federation.is_some() {
+            let request = LeafRequest::gateway(network.domain.as_str(), &places.gateway.names);
+            work.ensure(SecretId::GatewayTls, |have, _| leaf(have, &request));
+        }
+    }
+    if let Some(key) = work.secrets.policy_key() {
+        for (name, policy) in &network.policies {
+            let id = SecretId::Retention(name.clone());
+            work.ensure(id, |have, _| keys::retention(have, &key, &policy.address, now_ms));
+        }
+        let (relay_url, policy_key) = (relay_url(network, places), key.verifying_key().fingerprint());
+        let authority = match network.relay.tls {
+            ValidTls::NetworkAuthority => work.secrets.authority_digest(),
+            ValidTls::Disabled | ValidTls::Secret(_) => None,
+        };
+        for (name, user) in &network.users {
+            let id = SecretId::Invite(name.clone());
+            let pending = relay.is_some_and(|s| s.users.get(user.address.local()).is_none_or(|u| !u.registered));
+            let keep = relay.is_none() && existing.contains_key(&id);
+            if !(pending || keep) || user.suspended {
+                continue;
+            }
+            let request = InviteRequest {
+                relay_url: relay_url.clone(),
+                authority,
+                address: user.address.clone(),
+                policy_key,
+                life: user.invite_life,
+            };
+            work.ensure(id, |have, _| invites::invite(have, &request, now_ms));
+        }
+    }
+    (work.secrets, work.failures)
+}
+
+struct Work<'a> {
+    existing: &'a BTreeMap<SecretId, SecretData>,
+    secrets: Secrets,
+    failures: Vec<SecretFailure>,
+}
+
+impl Work<'_> {
+    fn ensure<E: std::fmt::Display>(
+        &mut self,
+        id: SecretId,
+        make: impl FnOnce(&SecretData, &Secrets) -> Result<Ensured, E>,
+    ) {
+        let none = SecretData::default();
+        match make(self.existing.get(&id).unwrap_or(&none), &self.secrets) {
+            Ok(ensured) => {
+                self.secrets.ensured.insert(id, ensured);
+            }
+            Err(error) => self.failures.push(SecretFailure { id, message: error.to_string() }),
+        }
+    }
+}
+
+/// The names by which the relay is reached: the place's own, and the host of the public URL.
+fn relay_names(network: &ValidNetwork, places: &Places) -> Vec<String> {
+    let mut names = places.relay.names.clone();
+    let url = relay_url(network, places);
+    let host = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
+    let host = host.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok()).map_or(host, |(host, _)| host);
+    names.push(host.to_owned());
+    names
+}

@@ -1,0 +1,151 @@
+//! The status of each object.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+use sotto_crds::{
+    NetworkStatus, RetentionPolicyStatus, SecurityGroupStatus, UserState, UserStatus,
+};
+
+use super::build::NetworkPlan;
+use super::conditions::update_conditions;
+use super::health::{Health, Observed};
+use super::places::Places;
+use super::secrets::{SecretId, Secrets};
+use super::valid::{ValidDestination, ValidNetwork};
+use crate::{invites, keys};
+
+/// What a network's statuses are made from. All but the network itself may be missing when a step failed; what was known before
+/// then stays.
+#[derive(Clone, Copy, Default)]
+pub struct Facts<'a> {
+    /// The network, where it is good.
+    pub network: Option<&'a ValidNetwork>,
+    /// Where its parts run.
+    pub places: Option<&'a Places>,
+    /// Its Secrets.
+    pub secrets: Option<&'a Secrets>,
+    /// Its plan.
+    pub plan: Option<&'a NetworkPlan>,
+    /// What was observed.
+    pub observed: Option<&'a Observed>,
+}
+
+fn count(n: usize) -> Option<i32> {
+    Some(i32::try_from(n).unwrap_or(i32::MAX))
+}
+
+fn time(ms: u64) -> Option<Time> {
+    // Whole seconds: Kubernetes keeps no more.
+    Timestamp::from_second(i64::try_from(ms / 1000).ok()?).ok().map(Time)
+}
+
+/// Of a Network.
+pub fn network_status(
+    before: Option<&NetworkStatus>,
+    health: &Health,
+    generation: Option<i64>,
+    facts: Facts<'_>,
+    now: Timestamp,
+) -> NetworkStatus {
+    let mut status = before.cloned().unwrap_or_default();
+    status.observed_generation = generation;
+    status.conditions = update_conditions(&status.conditions, health, generation, now);
+    if let Some(network) = facts.network {
+        status.users = count(network.users.len());
+        status.security_groups = count(network.groups.keys().filter(|name| !name.starts_with('_')).count());
+        let endpoint = facts.places.map(|places| places.gateway.peer_endpoint.clone());
+        status.gateway_endpoint = network.federation.as_ref().and(endpoint);
+    }
+    if let Some(plan) = facts.plan {
+        status.url = Some(plan.url.clone());
+        status.policy_key_fingerprint = Some(plan.policy_key.to_string());
+    }
+    if let Some(authority) = facts.secrets.and_then(Secrets::authority_pem) {
+        status.ca_certificate = Some(authority.to_owned());
+    }
+    if let Some(state) = facts.observed.and_then(|o| o.state.as_ref()) {
+        status.version = Some(state.version.clone());
+    }
+    status
+}
+
+/// Of the SecurityGroup called `name`.
+pub fn group_status(
+    before: Option<&SecurityGroupStatus>,
+    name: &str,
+    health: &Health,
+    generation: Option<i64>,
+    facts: Facts<'_>,
+    now: Timestamp,
+) -> SecurityGroupStatus {
+    let mut status = before.cloned().unwrap_or_default();
+    status.observed_generation = generation;
+    status.conditions = update_conditions(&status.conditions, health, generation, now);
+    if let Some(network) = facts.network {
+        status.users = count(network.users.values().filter(|user| user.group == name).count());
+    }
+    status
+}
+
+/// Of the User called `name`.
+pub fn user_status(
+    before: Option<&UserStatus>,
+    name: &str,
+    health: &Health,
+    generation: Option<i64>,
+    facts: Facts<'_>,
+    now: Timestamp,
+) -> UserStatus {
+    let mut status = before.cloned().unwrap_or_default();
+    status.observed_generation = generation;
+    status.conditions = update_conditions(&status.conditions, health, generation, now);
+    let Some(user) = facts.network.and_then(|n| n.users.get(name)) else { return status };
+    status.address = Some(user.address.as_str().to_owned());
+    let Some(state) = facts.observed.and_then(|o| o.state.as_ref()) else { return status };
+    let account = state.users.get(user.address.local());
+    status.state = Some(match account {
+        _ if user.suspended => UserState::Suspended,
+        Some(account) if account.registered => UserState::Active,
+        _ => UserState::Pending,
+    });
+    status.devices = Some(account.map_or(0, |a| i32::try_from(a.devices).unwrap_or(i32::MAX)));
+    let id = SecretId::Invite(name.to_owned());
+    let invite = facts.secrets.and_then(|s| s.get(&id));
+    status.invite_secret_name = invite.map(|_| id.object_name(""));
+    status.invite_expires_at = invite.and_then(invites::expires_at_ms).and_then(time);
+    status
+}
+
+/// Of the RetentionPolicy called `name`.
+pub fn policy_status(
+    before: Option<&RetentionPolicyStatus>,
+    name: &str,
+    health: &Health,
+    generation: Option<i64>,
+    facts: Facts<'_>,
+    now: Timestamp,
+) -> RetentionPolicyStatus {
+    let mut status = before.cloned().unwrap_or_default();
+    status.observed_generation = generation;
+    status.conditions = update_conditions(&status.conditions, health, generation, now);
+    let Some(policy) = facts.network.and_then(|n| n.policies.get(name)) else { return status };
+    status.address = Some(policy.address.as_str().to_owned());
+    status.destination = Some(match &policy.destination {
+        ValidDestination::Volume { path, .. } => {
+            let volume = facts.places.and_then(|p| p.retention.get(name)).map(|place| place.volume.join(path));
+            format!("file://{}", volume.unwrap_or_else(|| path.into()).display())
+        }
+        ValidDestination::S3 { bucket, prefix, .. } => {
+            if prefix.is_empty() { format!("s3://{bucket}") } else { format!("s3://{bucket}/{prefix}") }
+        }
+    });
+    let certificate = facts.secrets.and_then(|s| s.get(&SecretId::Retention(name.to_owned())));
+    let certificate = certificate.and_then(keys::retention_certificate).and_then(|c| c.unverified().ok());
+    status.certificate_expires_at = certificate.and_then(|c| time(c.expires_at_ms));
+    if let Some(state) = facts.observed.and_then(|o| o.state.as_ref()) {
+        let account = state.users.get(policy.address.local());
+        status.registered = Some(account.is_some_and(|a| a.registered));
+        status.pending = Some(account.map_or(0, |a| i64::try_from(a.queued_messages).unwrap_or(i64::MAX)));
+    }
+    status
+}

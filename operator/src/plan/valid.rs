@@ -1,0 +1,226 @@
+//! Objects after validation: types that cannot be wrong.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use sotto_crds::{DeletionPolicy, Resources, Storage};
+use sotto_crypto::{Address, Domain, Fingerprint};
+use sotto_wire::policy::{GroupFederation, PasswordRule, ReadReceipts};
+
+use crate::sync::Untouched;
+
+/// The group of users where no SecurityGroup is the default one. No object can have this name.
+pub const STANDARD_GROUP: &str = "_standard";
+/// The group of retention processes: they never lock, and follow their users across networks. No object can have this name.
+pub const RETENTION_GROUP: &str = "_retention";
+
+/// A network that can run, with all of its good objects.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ValidNetwork {
+    /// Name of the object.
+    pub name: String,
+    /// The part of addresses behind the @.
+    pub domain: Domain,
+    /// For people.
+    pub display_name: String,
+    /// Read receipts.
+    pub read_receipts: ReadReceipts,
+    /// The image of the workloads, where it is not the operator's own.
+    pub image: Option<String>,
+    /// The relay.
+    pub relay: ValidRelay,
+    /// Federation, where it is on.
+    pub federation: Option<ValidFederation>,
+    /// CloudWatch, where it is on.
+    pub cloud_watch: Option<ValidCloudWatch>,
+    /// Whether scrapers of Prometheus are told where /metrics is.
+    pub prometheus: bool,
+    /// What becomes of data.
+    pub deletion: DeletionPolicy,
+    /// Security groups by name; always has the default group and [`RETENTION_GROUP`].
+    pub groups: BTreeMap<String, ValidGroup>,
+    /// The group of users that name none: a SecurityGroup or [`STANDARD_GROUP`].
+    pub default_group: String,
+    /// Users by name of the object.
+    pub users: BTreeMap<String, ValidUser>,
+    /// Retention policies by name of the object.
+    pub policies: BTreeMap<String, ValidPolicy>,
+    /// Policies that are there but not good: what the relay enforces of them, and what runs for them, stays.
+    pub kept_policies: BTreeSet<String>,
+    /// What stays as the relay has it.
+    pub untouched: Untouched,
+}
+
+/// The relay.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ValidRelay {
+    /// `http(s)://HOST[:PORT]`, where the object names one.
+    pub public_url: Option<String>,
+    /// The Service's port.
+    pub port: u16,
+    /// Where its certificate comes from.
+    pub tls: ValidTls,
+    /// Its volume.
+    pub storage: Storage,
+    /// Its processor and memory, where the object says so.
+    pub resources: Option<Resources>,
+}
+
+/// Where the relay's certificate comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ValidTls {
+    /// Plain HTTP.
+    Disabled,
+    /// The network's authority.
+    NetworkAuthority,
+    /// A Secret of type `kubernetes.io/tls` by this name.
+    Secret(String),
+}
+
+/// Federation that is on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ValidFederation {
+    /// Peers, in the order of the object.
+    pub peers: Vec<ValidPeer>,
+    /// How many gateways.
+    pub replicas: u16,
+    /// The port of the gateway's Service.
+    pub port: u16,
+    /// Processor and memory, where the object says so.
+    pub resources: Option<Resources>,
+}
+
+/// A peer network.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ValidPeer {
+    /// Its domain.
+    pub domain: Domain,
+    /// Where its details come from.
+    pub source: PeerSource,
+}
+
+/// Where the details of a peer come from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum PeerSource {
+    /// The Network of this name in the same namespace.
+    Local(String),
+    /// The object that names the peer.
+    Remote {
+        /// `host:port` of its gateway.
+        endpoint: String,
+        /// Its authority in PEM.
+        authority: String,
+        /// The fingerprint of its policy key.
+        policy_key: Fingerprint,
+    },
+}
+
+/// CloudWatch that is on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ValidCloudWatch {
+    /// Metric namespace.
+    pub namespace: String,
+    /// Seconds between two publications.
+    pub interval_seconds: u64,
+    /// AWS region.
+    pub region: String,
+    /// Another endpoint than AWS's own.
+    pub endpoint_url: Option<String>,
+    /// The Secret with AWS credentials, where named.
+    pub credentials: Option<String>,
+}
+
+/// A security group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ValidGroup {
+    /// Failed passwords before the account locks; 0: never.
+    pub lockout_threshold: u32,
+    /// Failed passwords before the device wipes itself; 0: never.
+    pub force_device_lockout: u32,
+    /// What a password must have.
+    pub password: PasswordRule,
+    /// Longest expiry; zero: no cap.
+    pub max_expiry: Duration,
+    /// Longest burn-on-read; zero: no cap of its own.
+    pub max_burn: Duration,
+    /// Whom its users may talk to.
+    pub federation: GroupFederation,
+    /// Files may be sent.
+    pub files_enabled: bool,
+    /// Files may be saved.
+    pub file_download_enabled: bool,
+    /// Messages may be forwarded.
+    pub forwarding_enabled: bool,
+    /// Presence is shown.
+    pub presence_enabled: bool,
+    /// A further device needs approval.
+    pub device_approval: bool,
+    /// Texts offered as answers.
+    pub quick_responses: Vec<String>,
+}
+
+/// A user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ValidUser {
+    /// username@domain.
+    pub address: Address,
+    /// Name of a good group of the network.
+    pub group: String,
+    /// Is shut out.
+    pub suspended: bool,
+    /// How long an invite is good.
+    pub invite_life: Duration,
+}
+
+/// A retention policy.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ValidPolicy {
+    /// The address of the retention process.
+    pub address: Address,
+    /// The switch.
+    pub enabled: bool,
+    /// Whose conversations.
+    pub scope: ValidScope,
+    /// Where records go.
+    pub destination: ValidDestination,
+    /// Processor and memory, where the object says so.
+    pub resources: Option<Resources>,
+    /// What becomes of volumes and keys.
+    pub deletion: DeletionPolicy,
+}
+
+/// Whose conversations are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ValidScope {
+    /// Everybody.
+    AllUsers,
+    /// The users of these groups.
+    Groups(Vec<String>),
+}
+
+/// Where records go.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ValidDestination {
+    /// A volume.
+    Volume {
+        /// Folder in it, relative, without `.` and `..`.
+        path: String,
+        /// The volume.
+        storage: Storage,
+    },
+    /// An S3 bucket.
+    S3 {
+        /// Its name.
+        bucket: String,
+        /// Key prefix without a slash at the end; may be empty.
+        prefix: String,
+        /// AWS region.
+        region: String,
+        /// Another endpoint than AWS's own.
+        endpoint_url: Option<String>,
+        /// Key for server-side encryption.
+        kms_key_arn: Option<String>,
+        /// The Secret with AWS credentials, where named.
+        credentials: Option<String>,
+    },
+}

@@ -1,0 +1,152 @@
+//! Objects → types that cannot be wrong, and a list of what is wrong. One broken object never stops the others.
+
+mod access;
+mod network;
+mod policy;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kube::ResourceExt as _;
+use sotto_crds::Network;
+use sotto_crypto::Domain;
+
+use super::objects::{Kind, ObjectId, Objects};
+use super::problem::Problem;
+use super::valid::ValidNetwork;
+use crate::reasons::Reason;
+
+/// The networks of a namespace that can run, and what is wrong with its objects.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Validation {
+    /// By name of the Network.
+    pub networks: BTreeMap<String, ValidNetwork>,
+    /// By object; an object that is not here is good. One that is here may be part of a network all the same, as far as it is
+    /// good.
+    pub problems: BTreeMap<ObjectId, Vec<Problem>>,
+}
+
+impl Validation {
+    /// Notes a problem.
+    fn problem(&mut self, kind: Kind, name: &str, problem: Problem) {
+        self.problems.entry(ObjectId::new(kind, name)).or_default().push(problem);
+    }
+}
+
+/// Validates the objects of one namespace together.
+pub fn validate(objects: &Objects) -> Validation {
+    let mut validation = Validation::default();
+    for id in &objects.unreadable {
+        let problem = Problem::new(
+            Reason::Unreadable,
+            "",
+            "the object cannot be read as this version's schema wants it",
+            "apply it again as `kubectl explain` says",
+        );
+        validation.problem(id.kind, &id.name, problem);
+    }
+    let domains = networks(objects, &mut validation);
+    for network in domains.values() {
+        if let Some(valid) = network::validate(network, objects, &domains, &mut validation) {
+            validation.networks.insert(valid.name.clone(), valid);
+        }
+    }
+    access::groups(objects, &mut validation);
+    // Retention processes have their addresses before users: a user must not take one.
+    policy::policies(objects, &mut validation);
+    access::users(objects, &mut validation);
+    unreadable(objects, &mut validation);
+    validation
+}
+
+/// Networks by domain; of two with the same domain the older one has it.
+fn networks<'a>(objects: &'a Objects, validation: &mut Validation) -> BTreeMap<Domain, &'a Network> {
+    let mut sorted: Vec<&Network> = objects.networks.iter().collect();
+    sorted.sort_by_key(|n| (n.creation_timestamp().map(|t| t.0), n.name_any()));
+    let mut domains: BTreeMap<Domain, &Network> = BTreeMap::new();
+    for network in sorted {
+        let name = network.name_any();
+        match Domain::parse(&network.spec.domain) {
+            Err(error) => {
+                let remedy = "write a DNS name in lower case, such as chat.acme.example";
+                let problem = Problem::new(Reason::InvalidSpec, "spec.domain", error.to_string(), remedy);
+                validation.problem(Kind::Network, &name, problem);
+            }
+            Ok(domain) => {
+                if let Some(other) = domains.get(&domain) {
+                    let message = format!("{domain} is the domain of Network {} already", other.name_any());
+                    let problem = Problem::new(
+                        Reason::DuplicateDomain,
+                        "spec.domain",
+                        message,
+                        "give each network its own domain, or delete one of the two",
+                    );
+                    validation.problem(Kind::Network, &name, problem);
+                } else {
+                    domains.insert(domain, network);
+                }
+            }
+        }
+    }
+    domains
+}
+
+/// The network that an object belongs to: its name, or what is wrong with the reference.
+fn network_of<'a>(
+    reference: &'a sotto_crds::NamedRef,
+    objects: &Objects,
+    validation: &Validation,
+) -> Result<&'a str, Problem> {
+    let name = reference.name.as_str();
+    if validation.networks.contains_key(name) {
+        return Ok(name);
+    }
+    let there = objects.networks.iter().any(|n| n.name_any() == name)
+        || objects.unreadable.contains(&ObjectId::new(Kind::Network, name));
+    Err(if there {
+        Problem::new(
+            Reason::WaitingForNetwork,
+            "spec.networkRef.name",
+            format!("Network {name} has problems of its own"),
+            format!("see `kubectl describe network {name}`"),
+        )
+    } else {
+        Problem::new(
+            Reason::NetworkNotFound,
+            "spec.networkRef.name",
+            format!("there is no Network {name} in this namespace"),
+            "correct the name, or apply the Network",
+        )
+    })
+}
+
+/// What the relay holds of unreadable objects stays.
+fn unreadable(objects: &Objects, validation: &mut Validation) {
+    let groups: BTreeSet<_> = names(objects, Kind::SecurityGroup);
+    let policies: BTreeSet<_> = names(objects, Kind::RetentionPolicy);
+    // Which user an unreadable object is nobody knows: then nobody is removed.
+    let anybody = objects.unreadable.iter().any(|id| id.kind == Kind::User);
+    for network in validation.networks.values_mut() {
+        network.untouched.groups.extend(groups.iter().cloned());
+        network.untouched.everything |= anybody;
+        for policy in &policies {
+            policy::keep(network, policy);
+        }
+    }
+}
+
+fn names(objects: &Objects, kind: Kind) -> BTreeSet<String> {
+    objects.unreadable.iter().filter(|id| id.kind == kind).map(|id| id.name.clone()).collect()
+}
+
+/// A Secret that an object names is there, or that is a problem.
+fn secret_is_there(objects: &Objects, field: &str, name: &str) -> Option<Problem> {
+    let names = objects.secret_names.as_ref()?;
+    (!names.contains(name)).then(|| {
+        Problem::new(
+            Reason::SecretNotFound,
+            field,
+            format!("there is no Secret {name} in this namespace"),
+            "create it, or correct the name",
+        )
+    })
+}

@@ -1,0 +1,231 @@
+//! Networks.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kube::ResourceExt as _;
+use sotto_crds::{CloudWatchSpec, FederationMode, Network, PeerSpec, ReadReceipts, RelaySpec, TlsMode};
+use sotto_crypto::Domain;
+use sotto_wire::policy::{GroupFederation, PasswordRule, ReadReceipts as WireReceipts};
+
+use super::{Validation, secret_is_there};
+use crate::plan::objects::{Kind, Objects};
+use crate::plan::problem::Problem;
+use crate::plan::valid::{
+    PeerSource, RETENTION_GROUP, STANDARD_GROUP, ValidCloudWatch, ValidFederation, ValidGroup, ValidNetwork, ValidPeer,
+    ValidRelay, ValidTls,
+};
+use crate::reasons::Reason;
+use crate::sync::Untouched;
+
+pub(super) fn validate(
+    network: &Network,
+    objects: &Objects,
+    domains: &BTreeMap<Domain, &Network>,
+    validation: &mut Validation,
+) -> Option<ValidNetwork> {
+    let name = network.name_any();
+    let spec = &network.spec;
+    let mut problems = Vec::new();
+    let domain = Domain::parse(&spec.domain).ok()?;
+    let relay = relay(&spec.relay, objects, &mut problems);
+    let federation = (spec.federation.mode == FederationMode::Restricted).then(|| {
+        let peers = spec.federation.peers.iter().enumerate();
+        let peers = peers.filter_map(|(i, peer)| match self::peer(i, peer, &domain, domains) {
+            Ok(peer) => Some(peer),
+            Err(problem) => {
+                problems.push(problem);
+                None
+            }
+        });
+        let peers = peers.collect();
+        ValidFederation {
+            peers,
+            replicas: u16::try_from(spec.federation.gateway.replicas).unwrap_or(1),
+            port: port("spec.federation.gateway.port", spec.federation.gateway.port, &mut problems).unwrap_or(8448),
+            resources: spec.federation.gateway.resources.clone(),
+        }
+    });
+    let cloud_watch = cloud_watch(&spec.metrics.cloud_watch, objects, &mut problems);
+    for problem in problems {
+        validation.problem(Kind::Network, &name, problem);
+    }
+    Some(ValidNetwork {
+        display_name: spec.display_name.clone().unwrap_or_else(|| name.chars().take(20).collect()),
+        name,
+        domain,
+        read_receipts: match spec.read_receipts {
+            ReadReceipts::Disabled => WireReceipts::Disabled,
+            ReadReceipts::Enabled => WireReceipts::Enabled,
+            ReadReceipts::ForceEnabled => WireReceipts::ForceEnabled,
+        },
+        image: spec.image.clone(),
+        relay: relay?,
+        federation,
+        cloud_watch,
+        prometheus: spec.metrics.prometheus.enabled,
+        deletion: spec.deletion_policy,
+        groups: BTreeMap::from([
+            (STANDARD_GROUP.to_owned(), standard_group()),
+            (RETENTION_GROUP.to_owned(), retention_group()),
+        ]),
+        default_group: STANDARD_GROUP.to_owned(),
+        users: BTreeMap::new(),
+        policies: BTreeMap::new(),
+        kept_policies: BTreeSet::new(),
+        untouched: Untouched::default(),
+    })
+}
+
+fn port(field: &str, port: i32, problems: &mut Vec<Problem>) -> Option<u16> {
+    let port = u16::try_from(port).ok().filter(|p| *p > 0);
+    if port.is_none() {
+        let message = "is no port";
+        problems.push(Problem::new(Reason::InvalidSpec, field, message, "write a number from 1 to 65535"));
+    }
+    port
+}
+
+fn relay(spec: &RelaySpec, objects: &Objects, problems: &mut Vec<Problem>) -> Option<ValidRelay> {
+    let tls = match (spec.tls.mode, &spec.tls.secret_name) {
+        (TlsMode::Disabled, _) => ValidTls::Disabled,
+        (TlsMode::NetworkAuthority, _) => ValidTls::NetworkAuthority,
+        (TlsMode::Secret, Some(name)) => {
+            problems.extend(secret_is_there(objects, "spec.relay.tls.secretName", name));
+            ValidTls::Secret(name.clone())
+        }
+        (TlsMode::Secret, None) => {
+            problems.push(Problem::new(
+                Reason::InvalidSpec,
+                "spec.relay.tls.secretName",
+                "is missing with mode Secret",
+                "name a Secret of type kubernetes.io/tls, or choose another mode",
+            ));
+            return None;
+        }
+    };
+    if matches!(tls, ValidTls::Secret(_)) && spec.public_url.is_none() {
+        let message = "is missing with tls.mode Secret";
+        let remedy = "write the address that the certificate is for, such as https://chat.acme.example";
+        problems.push(Problem::new(Reason::InvalidSpec, "spec.relay.publicURL", message, remedy));
+        return None;
+    }
+    if let Some(url) = &spec.public_url {
+        let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+        if rest.is_none_or(|rest| rest.is_empty() || rest.contains(['/', '?', '#', '@'])) {
+            problems.push(Problem::new(
+                Reason::InvalidSpec,
+                "spec.relay.publicURL",
+                format!("`{url}` is not http(s)://HOST[:PORT]"),
+                "write scheme, host and where needed port, and nothing else",
+            ));
+            return None;
+        }
+    }
+    Some(ValidRelay {
+        public_url: spec.public_url.clone(),
+        port: port("spec.relay.port", spec.port, problems)?,
+        tls,
+        storage: spec.storage.clone(),
+        resources: spec.resources.clone(),
+    })
+}
+
+fn peer(
+    index: usize,
+    spec: &PeerSpec,
+    own: &Domain,
+    domains: &BTreeMap<Domain, &Network>,
+) -> Result<ValidPeer, Problem> {
+    let field = |name: &str| format!("spec.federation.peers[{index}].{name}");
+    let invalid = |name: &str, message: String, remedy: &str| {
+        Err(Problem::new(Reason::InvalidSpec, field(name), message, remedy))
+    };
+    let domain = match Domain::parse(&spec.domain) {
+        Ok(domain) => domain,
+        Err(error) => return invalid("domain", error.to_string(), "write the peer's DNS name in lower case"),
+    };
+    if &domain == own {
+        return invalid("domain", format!("{domain} is this network's own domain"), "remove the entry");
+    }
+    let source = match (&spec.endpoint, &spec.ca_certificate, &spec.policy_key_fingerprint) {
+        (Some(endpoint), Some(authority), Some(fingerprint)) => match fingerprint.parse() {
+            Ok(policy_key) => {
+                PeerSource::Remote { endpoint: endpoint.clone(), authority: authority.clone(), policy_key }
+            }
+            Err(_) => {
+                let message = "is not a fingerprint".to_owned();
+                return invalid("policyKeyFingerprint", message, "copy status.policyKeyFingerprint of the peer network");
+            }
+        },
+        (None, None, None) => match domains.get(&domain) {
+            Some(network) => PeerSource::Local(network.name_any()),
+            None => {
+                return Err(Problem::new(
+                    Reason::PeerNotFound,
+                    field("domain"),
+                    format!("no Network of the domain {domain} is in this namespace"),
+                    "give endpoint, caCertificate and policyKeyFingerprint, or apply that Network",
+                ));
+            }
+        },
+        _ => {
+            let message = "endpoint, caCertificate and policyKeyFingerprint go together".to_owned();
+            return invalid("endpoint", message, "give all three, or none for a Network in this namespace");
+        }
+    };
+    Ok(ValidPeer { domain, source })
+}
+
+fn cloud_watch(spec: &CloudWatchSpec, objects: &Objects, problems: &mut Vec<Problem>) -> Option<ValidCloudWatch> {
+    if !spec.enabled {
+        return None;
+    }
+    let Some(region) = spec.region.clone() else {
+        problems.push(Problem::new(
+            Reason::InvalidSpec,
+            "spec.metrics.cloudWatch.region",
+            "is missing although enabled is true",
+            "name the AWS region, such as eu-central-1",
+        ));
+        return None;
+    };
+    if let Some(name) = &spec.credentials_secret_name {
+        problems.extend(secret_is_there(objects, "spec.metrics.cloudWatch.credentialsSecretName", name));
+    }
+    Some(ValidCloudWatch {
+        namespace: spec.namespace.clone(),
+        interval_seconds: u64::try_from(spec.interval_seconds).unwrap_or(60),
+        region,
+        endpoint_url: spec.endpoint_url.clone(),
+        credentials: spec.credentials_secret_name.clone(),
+    })
+}
+
+/// The defaults of a SecurityGroup, for users of a network without a default group.
+fn standard_group() -> ValidGroup {
+    ValidGroup {
+        lockout_threshold: 10,
+        force_device_lockout: 0,
+        password: PasswordRule { min_length: 12, lowercase: 0, uppercase: 0, numbers: 0, symbols: 0 },
+        max_expiry: std::time::Duration::from_secs(30 * 86_400),
+        max_burn: std::time::Duration::ZERO,
+        federation: GroupFederation::None,
+        files_enabled: true,
+        file_download_enabled: true,
+        forwarding_enabled: true,
+        presence_enabled: true,
+        device_approval: false,
+        quick_responses: Vec::new(),
+    }
+}
+
+/// Retention processes never lock, and follow their users into every conversation.
+fn retention_group() -> ValidGroup {
+    ValidGroup {
+        lockout_threshold: 0,
+        max_expiry: std::time::Duration::ZERO,
+        federation: GroupFederation::All,
+        presence_enabled: false,
+        ..standard_group()
+    }
+}

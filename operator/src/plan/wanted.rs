@@ -1,0 +1,32 @@
+//! A plan and what the relay holds → what the relay should hold: documents signed where their content changed.
+
+use sotto_crypto::{PolicyKey, Signed};
+use sotto_wire::admin::{AdminState, PutGroup, PutNetwork};
+use sotto_wire::policy::NetworkDocument;
+
+use super::build::NetworkPlan;
+use crate::documents::sign_if_changed;
+use crate::sync::Wanted;
+
+/// What the relay should hold. Rules of policies that are there but not good stay as the relay has them.
+pub fn wanted(plan: &NetworkPlan, have: &AdminState, key: &PolicyKey, now_ms: u64) -> Wanted {
+    let current = have.network.as_ref().map(|put| put.document.as_slice());
+    let mut document = plan.document.clone();
+    if !plan.kept_policies.is_empty()
+        && let Some(current) = current.and_then(|bytes| Signed::<NetworkDocument>::from_bytes(bytes).ok())
+        && let Ok(current) = current.verify(&key.verifying_key())
+    {
+        document.retention.extend(current.retention.into_iter().filter(|r| plan.kept_policies.contains(&r.policy)));
+        document.retention.sort_by(|a, b| a.policy.cmp(&b.policy));
+    }
+    let groups = plan.groups.iter().map(|(name, content)| {
+        let current = have.groups.get(name).map(|put| put.document.as_slice());
+        (name.clone(), PutGroup { document: sign_if_changed(content.clone(), current, key, now_ms) })
+    });
+    Wanted {
+        network: Some(PutNetwork { document: sign_if_changed(document, current, key, now_ms) }),
+        groups: groups.collect(),
+        users: plan.users.clone(),
+        untouched: plan.untouched.clone(),
+    }
+}

@@ -1,0 +1,95 @@
+//! The reasons of conditions and events: one list, because tools and people match on these words. Add, never rename.
+
+/// Why a condition is as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reason {
+    /// Everything that the object asks for is so.
+    Reconciled,
+    /// A workload is starting or rolling to a new configuration.
+    RollingOut,
+    /// The relay has not answered yet.
+    WaitingForRelay,
+    /// The network that the object belongs to is not ready.
+    WaitingForNetwork,
+    /// The security group that the user belongs to is not good.
+    WaitingForSecurityGroup,
+    /// The retention process has not registered yet.
+    WaitingForRegistration,
+    /// The object is switched off (`enabled: false`).
+    SwitchedOff,
+    /// A field of the object is wrong by itself.
+    InvalidSpec,
+    /// The object cannot be read as what it should be.
+    Unreadable,
+    /// `networkRef` names no Network in the namespace.
+    NetworkNotFound,
+    /// A security group that is named is not in the namespace.
+    SecurityGroupNotFound,
+    /// A security group that is named belongs to another network.
+    SecurityGroupOfAnotherNetwork,
+    /// Two networks have the same domain.
+    DuplicateDomain,
+    /// Two users, or a user and a retention process, have the same address.
+    DuplicateAddress,
+    /// Two groups of a network are its default.
+    DefaultConflict,
+    /// An expiry is longer than the network's tier allows.
+    TierLimit,
+    /// A network has more security groups than it may.
+    TooManyGroups,
+    /// A peer has no details, and no Network in the namespace has its domain.
+    PeerNotFound,
+    /// A Secret that the object names is missing.
+    SecretNotFound,
+    /// A Secret that the operator keeps holds something else than it should.
+    SecretUnusable,
+    /// The relay cannot be reached.
+    RelayUnreachable,
+    /// The relay refused what it was asked.
+    RelayRefused,
+    /// The API server refused an object that the operator made.
+    ApplyFailed,
+    /// A workload does not get ready.
+    WorkloadFailing,
+    /// The object is being deleted.
+    Deleting,
+}
+
+impl Reason {
+    /// The word in conditions and events.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Reconciled => "Reconciled",
+            Self::RollingOut => "RollingOut",
+            Self::WaitingForRelay => "WaitingForRelay",
+            Self::WaitingForNetwork => "WaitingForNetwork",
+            Self::WaitingForSecurityGroup => "WaitingForSecurityGroup",
+            Self::WaitingForRegistration => "WaitingForRegistration",
+            Self::SwitchedOff => "SwitchedOff",
+            Self::InvalidSpec => "InvalidSpec",
+            Self::Unreadable => "Unreadable",
+            Self::NetworkNotFound => "NetworkNotFound",
+            Self::SecurityGroupNotFound => "SecurityGroupNotFound",
+            Self::SecurityGroupOfAnotherNetwork => "SecurityGroupOfAnotherNetwork",
+            Self::DuplicateDomain => "DuplicateDomain",
+            Self::DuplicateAddress => "DuplicateAddress",
+            Self::DefaultConflict => "DefaultConflict",
+            Self::TierLimit => "TierLimit",
+            Self::TooManyGroups => "TooManyGroups",
+            Self::PeerNotFound => "PeerNotFound",
+            Self::SecretNotFound => "SecretNotFound",
+            Self::SecretUnusable => "SecretUnusable",
+            Self::RelayUnreachable => "RelayUnreachable",
+            Self::RelayRefused => "RelayRefused",
+            Self::ApplyFailed => "ApplyFailed",
+            Self::WorkloadFailing => "WorkloadFailing",
+            Self::Deleting => "Deleting",
+        }
+    }
+}
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
