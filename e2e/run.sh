@@ -64,6 +64,7 @@ why=$(obstacle)
 if [ "${CI:-}" = true ] && [ -n "$why" ] && [ "${SOTTO_E2E_EXISTING_CLUSTER:-}" != 1 ]; then
   left_out "end to end on a real Kubernetes" "$why"
 fi
+[ -n "$why" ] || stage debian "Debian packages"
 stage fmt "formatting"
 stage deny "licences, sources, banned crates, advisories"
 stage lint "clippy, warnings denied"
@@ -76,7 +77,6 @@ if [ "${SOTTO_E2E_EXISTING_CLUSTER:-}" = 1 ]; then
   left_out "on Kubernetes: chart checks, messages through the Service, records on the volume, metrics in CloudWatch, lost relay pod" \
     "on an existing cluster the tests do not enter its network and its volumes; they install, apply, wait for Ready, suspend, delete"
 elif [ -z "$why" ]; then
-  stage debian "Debian packages for the cluster"
   stage tools "Kubernetes, etcd, CoreDNS, Helm from source"
   stage chart "Helm chart"
   stage e2e-cluster "end to end on a real Kubernetes"
