@@ -141,7 +141,13 @@ impl Checker<'_> {
         } else {
             let known = schema["properties"].as_object().into_iter().flatten().map(|(name, _)| name.as_str());
             let known = known.filter(|name| !["apiVersion", "kind", "metadata", "status"].contains(name));
-            self.fail(&field, format!("unknown field; known here: {}", known.collect::<Vec<_>>().join(", ")));
+            let known = known.collect::<Vec<_>>();
+            let nearest = known.iter().map(|name| (distance(key, name), *name)).min();
+            let message = match nearest {
+                Some((far, name)) if far <= 1 + name.len() / 4 => format!("unknown field; did you mean `{name}`?"),
+                _ => format!("unknown field; known here: {}", known.join(", ")),
+            };
+            self.fail(&field, message);
         }
     }
 
@@ -238,6 +244,21 @@ impl Checker<'_> {
             self.fail(field, format!("`{text}` does not have the right form ({pattern}). {meaning}"));
         }
     }
+}
+
+/// How many letters have to be added, removed or changed to make one word of the other, without regard to case.
+fn distance(one: &str, other: &str) -> usize {
+    let other: Vec<char> = other.to_lowercase().chars().collect();
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (i, a) in one.to_lowercase().chars().take(64).enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, b) in other.iter().enumerate() {
+            let changed = diagonal + usize::from(a != *b);
+            diagonal = row[j + 1];
+            row[j + 1] = changed.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[other.len()]
 }
 
 fn words(kind: &str) -> &'static str {

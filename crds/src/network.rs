@@ -134,6 +134,9 @@ fn acknowledge() -> String {
 #[x_kube(validation = Rule::new("!has(self.publicURL) || self.publicURL.startsWith('https://') || self.tls.mode == 'Disabled'")
     .message("publicURL must start with https:// unless tls.mode is Disabled: the relay answers in TLS only")
     .field_path(".publicURL"))]
+#[x_kube(validation = Rule::new("has(self.publicURL) || self.tls.mode != 'Secret'")
+    .message("publicURL is needed with tls.mode Secret: the certificate is for its host")
+    .field_path(".publicURL").reason(Reason::FieldValueRequired))]
 pub struct RelaySpec {
     /// Where clients reach the relay from outside, such as https://chat.acme.example, without a path; invites say it. Default: the DNS name
     /// of the relay's Service, which clients inside the cluster reach.

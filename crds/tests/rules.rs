@@ -87,7 +87,10 @@ fn network_name_and_bounds() {
     bad::<Network>(&format!("{NETWORK}  readReceipts: Off\n"), "spec.readReceipts", "ForceEnabled");
     bad::<Network>(&format!("{NETWORK}  relay: {{port: 0}}\n"), "spec.relay.port", "from 1 to 65535");
     bad::<Network>(&format!("{NETWORK}  relay: {{port: '443'}}\n"), "spec.relay.port", "whole number");
-    bad::<Network>(&format!("{NETWORK}  relais: {{}}\n"), "spec.relais", "unknown field; known here: ");
+    bad::<Network>(&format!("{NETWORK}  relais: {{}}\n"), "spec.relais", "did you mean `relay`?");
+    bad::<Network>(&format!("{NETWORK}  colour: red\n"), "spec.colour", "unknown field; known here: ");
+    bad::<Network>(&format!("{NETWORK}  displayname: Acme\n"), "spec.displayname", "did you mean `displayName`?");
+    bad::<User>(&format!("{REF}  frstName: Bob\n"), "spec.frstName", "did you mean `firstName`?");
     bad::<Network>(
         &format!("{NETWORK}  consentPopup: {{header: h, body: b, button: {}}}\n", "x".repeat(21)),
         "spec.consentPopup.button",
@@ -113,7 +116,14 @@ fn network_relay_tls_and_url() {
         "spec.relay.publicURL",
         "without a path",
     );
-    good::<Network>(&format!("{NETWORK}  relay: {{tls: {{mode: Secret, secretName: cert}}}}\n"));
+    good::<Network>(&format!(
+        "{NETWORK}  relay: {{publicURL: 'https://x.example', tls: {{mode: Secret, secretName: cert}}}}\n"
+    ));
+    bad::<Network>(
+        &format!("{NETWORK}  relay: {{tls: {{mode: Secret, secretName: cert}}}}\n"),
+        "spec.relay.publicURL",
+        "needed with tls.mode Secret",
+    );
     bad::<Network>(&format!("{NETWORK}  relay: {{tls: {{mode: Secret}}}}\n"), "spec.relay.tls.secretName", "both");
     bad::<Network>(&format!("{NETWORK}  relay: {{tls: {{secretName: cert}}}}\n"), "spec.relay.tls.secretName", "both");
 }
