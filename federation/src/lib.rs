@@ -24,7 +24,7 @@ mod verifier;
 
 use std::{sync::Arc, time::Duration};
 
-use sotto_telemetry::{CloudWatchConfig, Readiness, Telemetry, serve_health};
+use sotto_telemetry::{CloudWatchConfig, Readiness, Telemetry, names, serve_health};
 use sotto_wire::config::{GatewayConfig, TelemetryConfig};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -33,12 +33,18 @@ pub use crate::error::GatewayError;
 use crate::{settings::Settings, tls::Material};
 
 /// How often certificate files are looked at.
-const RELOAD: Duration = Duration::from_secs(60);
+const RELOAD: Duration = Duration::from_mins(1);
 
 /// Runs the gateway until `shutdown`.
 pub async fn run(config: GatewayConfig, shutdown: CancellationToken) -> Result<(), GatewayError> {
     let telemetry = Telemetry::install()?;
+    // Told as zero until something happens, so that alarms have data.
+    for name in [names::FEDERATION_SUCCESS, names::FEDERATION_PEER_ERROR, names::FEDERATION_DENIED] {
+        metrics::counter!(name).increment(0);
+    }
     let settings = Settings::parse(&config)?;
+    // Cancelled also when serving fails; whoever gave us the parent decides about the rest of the process.
+    let shutdown = shutdown.child_token();
     let readiness = Readiness::new();
     let relay_side = bind("listen", config.listen).await?;
     let peer_side = bind("peerListen", config.peer_listen).await?;
@@ -51,7 +57,6 @@ pub async fn run(config: GatewayConfig, shutdown: CancellationToken) -> Result<(
 
     let health = tokio::spawn(serve_health(health, telemetry, readiness.clone(), shutdown.clone()));
     let served = serve(settings, relay_side, peer_side, RELOAD, &readiness, shutdown.clone()).await;
-    // Also when serving failed: the other tasks have to end.
     shutdown.cancel();
     readiness.not_ready("stopping");
     if let Some(publisher) = publisher {

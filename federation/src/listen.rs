@@ -23,7 +23,7 @@ use crate::tls::{Current, Material};
 const MAX_CONNECTIONS: usize = 1_024;
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Then it has to prove itself anew.
-const MAX_AGE: Duration = Duration::from_secs(3_600);
+const MAX_AGE: Duration = Duration::from_hours(1);
 /// What is under way at the end of a connection may take so long.
 const DRAIN: Duration = Duration::from_secs(10);
 
@@ -91,12 +91,11 @@ async fn connection(stream: TcpStream, _slot: OwnedSemaphorePermit, current: Cur
         () = replaced.cancelled() => None,
         () = sleep(MAX_AGE) => None,
     };
-    let ended = match ended {
-        Some(ended) => ended,
-        None => {
-            connection.as_mut().graceful_shutdown();
-            timeout(DRAIN, connection).await.unwrap_or(Ok(()))
-        }
+    let ended = if let Some(ended) = ended {
+        ended
+    } else {
+        connection.as_mut().graceful_shutdown();
+        timeout(DRAIN, connection).await.unwrap_or(Ok(()))
     };
     if let Err(error) = ended {
         tracing::debug!(error, "a connection broke");

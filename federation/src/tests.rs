@@ -3,4 +3,5 @@
 mod path;
 mod pki;
 mod refusals;
+mod run;
 mod world;

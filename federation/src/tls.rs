@@ -62,7 +62,7 @@ impl Material {
 
         let relay = Upstream {
             client: client(own.client_config(own_authority.clone())?, None)
-                .map_err(|reason| tls("the relay", reason))?,
+                .map_err(|reason| tls("the relay", &reason))?,
             base: settings.relay.clone(),
         };
         let mut peers = BTreeMap::new();
@@ -75,8 +75,8 @@ impl Material {
                 domain.clone(),
                 Upstream {
                     client: client(own.client_config(roots)?, Some(peer))
-                        .map_err(|reason| tls(domain.as_str(), reason))?,
-                    base: Url::parse(&base).map_err(|reason| tls(domain.as_str(), reason))?,
+                        .map_err(|reason| tls(domain.as_str(), &reason))?,
+                    base: Url::parse(&base).map_err(|reason| tls(domain.as_str(), &reason))?,
                 },
             );
         }
@@ -119,10 +119,10 @@ impl Own {
     fn client_config(&self, roots: RootCertStore) -> Result<ClientConfig, GatewayError> {
         let mut config = ClientConfig::builder_with_provider(self.provider.clone())
             .with_protocol_versions(&[&TLS13])
-            .map_err(|reason| tls("clients", reason))?
+            .map_err(|reason| tls("clients", &reason))?
             .with_root_certificates(roots)
             .with_client_auth_cert(self.chain.clone(), self.key.clone_key())
-            .map_err(|reason| tls("clients", reason))?;
+            .map_err(|reason| tls("clients", &reason))?;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(config)
     }
@@ -130,10 +130,10 @@ impl Own {
     fn server_config(&self, verifier: Arc<dyn ClientCertVerifier>) -> Result<Arc<ServerConfig>, GatewayError> {
         let mut config = ServerConfig::builder_with_provider(self.provider.clone())
             .with_protocol_versions(&[&TLS13])
-            .map_err(|reason| tls("listeners", reason))?
+            .map_err(|reason| tls("listeners", &reason))?
             .with_client_cert_verifier(verifier)
             .with_single_cert(self.chain.clone(), self.key.clone_key())
-            .map_err(|reason| tls("listeners", reason))?;
+            .map_err(|reason| tls("listeners", &reason))?;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         // Every connection proves itself anew: a resumed one would not see that a certificate has ended.
         config.session_storage = Arc::new(NoServerSessionStorage {});
@@ -148,7 +148,7 @@ fn verifier(
     what: &str,
 ) -> Result<Arc<dyn ClientCertVerifier>, GatewayError> {
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build();
-    verifier.map(|verifier| verifier as Arc<dyn ClientCertVerifier>).map_err(|reason| tls(what, reason))
+    verifier.map(|verifier| verifier as Arc<dyn ClientCertVerifier>).map_err(|reason| tls(what, &reason))
 }
 
 fn authority(path: &Path) -> Result<RootCertStore, GatewayError> {
@@ -180,7 +180,7 @@ fn client(config: ClientConfig, peer: Option<&PeerSettings>) -> Result<Client, r
         .connect_timeout(CONNECT_TIMEOUT)
         .read_timeout(READ_TIMEOUT)
         .http2_keep_alive_interval(Duration::from_secs(30))
-        .pool_idle_timeout(Duration::from_secs(60));
+        .pool_idle_timeout(Duration::from_mins(1));
     if let Some(peer) = peer {
         builder = builder.dns_resolver(Fixed { host: peer.host.clone(), port: peer.port });
     }
@@ -211,7 +211,7 @@ fn file(path: &Path, problem: String) -> GatewayError {
     GatewayError::File { path: path.to_owned(), problem }
 }
 
-fn tls(what: &str, reason: impl ToString) -> GatewayError {
+fn tls(what: &str, reason: &impl ToString) -> GatewayError {
     GatewayError::Tls { what: what.to_owned(), reason: reason.to_string() }
 }
 

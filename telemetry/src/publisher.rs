@@ -55,7 +55,7 @@ impl CloudWatchConfig {
             region: None,
             endpoint: None,
             namespace: "Sotto".to_owned(),
-            interval: Duration::from_secs(60),
+            interval: Duration::from_mins(1),
             call_timeout: Duration::from_secs(10),
             flush_timeout: Duration::from_secs(5),
             max_pending_bytes: 4 << 20,
@@ -103,11 +103,11 @@ async fn connect(config: &CloudWatchConfig) -> Client {
     if let Some(endpoint) = &config.endpoint {
         loader = loader.endpoint_url(endpoint);
     }
-    let loaded = loader.load().await;
+    let shared = loader.load().await;
     if config.region.is_none() && config.endpoint.is_none() {
-        tracing::info!(region = loaded.region().map(AsRef::as_ref), "publishing metrics to CloudWatch");
+        tracing::info!(region = shared.region().map(AsRef::as_ref), "publishing metrics to CloudWatch");
     }
-    Client::new(&loaded)
+    Client::new(&shared)
 }
 
 /// What became of one request.

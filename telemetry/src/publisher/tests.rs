@@ -271,7 +271,7 @@ async fn a_silent_cloudwatch_holds_nothing_up() {
 #[tokio::test]
 async fn the_last_values_are_published_at_the_end() {
     let fake = Fake::start(Mood::Fine).await;
-    let run = start(&fake, CloudWatchConfig { interval: Duration::from_secs(3600), ..config() });
+    let run = start(&fake, CloudWatchConfig { interval: Duration::from_hours(1), ..config() });
     run.count(9);
     run.end().await;
     assert!((fake.total("MessagesAccepted") - 9.0).abs() < 1e-9);
