@@ -115,7 +115,6 @@ pub struct File {
     pub caption: Option<String>,
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -90,7 +90,10 @@ impl ErrorCode {
 
     /// Whether the same request may succeed later without a change.
     pub fn is_retryable(self) -> bool {
-        matches!(self, Self::PeerUnavailable | Self::MailboxFull | Self::RateLimited | Self::Unavailable | Self::Internal)
+        matches!(
+            self,
+            Self::PeerUnavailable | Self::MailboxFull | Self::RateLimited | Self::Unavailable | Self::Internal
+        )
     }
 }
 

@@ -41,7 +41,9 @@ pub struct Invite {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InviteError {
     /// Not this scheme or path.
-    #[error("an invite starts with sotto:// and goes on HOST:PORT/join?…; copy the whole line that `sotto invite` prints")]
+    #[error(
+        "an invite starts with sotto:// and goes on HOST:PORT/join?…; copy the whole line that `sotto invite` prints"
+    )]
     Form,
     /// A part is missing.
     #[error("the invite lacks `{0}`; copy the whole line that `sotto invite` prints")]
@@ -124,7 +126,10 @@ impl FromStr for Invite {
 /// Says nothing of the code.
 impl fmt::Debug for Invite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Invite").field("authority", &self.authority).field("address", &self.address).finish_non_exhaustive()
+        f.debug_struct("Invite")
+            .field("authority", &self.authority)
+            .field("address", &self.address)
+            .finish_non_exhaustive()
     }
 }
 

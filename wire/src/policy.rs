@@ -133,6 +133,7 @@ pub struct PeerRule {
 }
 
 /// What the members of one security group may do.
+#[expect(clippy::struct_excessive_bools, reason = "independent switches of the administrator, each with its own name")]
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(array)]
 pub struct GroupDocument {
@@ -223,8 +224,11 @@ impl PasswordRule {
             ("digits", self.numbers, count(|c| c.is_ascii_digit())),
             ("symbols", self.symbols, count(|c| !c.is_alphanumeric())),
         ];
-        let missing: Vec<String> =
-            wants.iter().filter(|(_, want, have)| have < want).map(|(what, want, _)| format!("at least {want} {what}")).collect();
+        let missing: Vec<String> = wants
+            .iter()
+            .filter(|(_, want, have)| have < want)
+            .map(|(what, want, _)| format!("at least {want} {what}"))
+            .collect();
         (!missing.is_empty()).then(|| format!("the password needs {}", missing.join(", ")))
     }
 }

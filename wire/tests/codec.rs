@@ -5,16 +5,16 @@ use std::sync::LazyLock;
 
 use proptest::prelude::*;
 use sotto_crypto::{
-    Address, BatchId, BlobId, DeviceCertificate, DeviceId, DeviceKey, Domain, Identity, IdentityKey, MessageId, PolicyKey,
-    PrekeyKind, PrekeyRef, RetentionCertificate, Sender, Signed, SigningKey, SystemRng, decode_strict, encode,
-    generate_prekeys, seal, verify_device,
+    Address, BatchId, BlobId, DeviceCertificate, DeviceId, DeviceKey, Domain, Identity, IdentityKey, MessageId,
+    PolicyKey, PrekeyKind, PrekeyRef, RetentionCertificate, Sender, Signed, SigningKey, SystemRng, decode_strict,
+    encode, generate_prekeys, seal, verify_device,
 };
 use sotto_wire::api::*;
 use sotto_wire::content::{Body, Content, Conversation, File};
 use sotto_wire::gateway::{PeerEnvelope, PeerIdentities, PeerRecipients};
 use sotto_wire::policy::{
-    FederationRule, GroupDocument, GroupFederation, NetworkDocument, PasswordRule, PeerRule, ReadReceipts, RetentionRule,
-    Scope,
+    FederationRule, GroupDocument, GroupFederation, NetworkDocument, PasswordRule, PeerRule, ReadReceipts,
+    RetentionRule, Scope,
 };
 
 /// One sample of a type: its bytes, and its decoder as "bytes in, canonical bytes out".
@@ -51,8 +51,7 @@ static SAMPLES: LazyLock<Vec<Sample>> = LazyLock::new(|| {
     let public = identity.verifying_key();
     let sender = Sender { address: &alice, device, key: &key, identity: &public, certificate: &certificate };
     let message = MessageId::generate(rng);
-    let sealed =
-        seal(rng, &sender, message, b"hello", &[verified.with_prekey(&prekey, 5).unwrap()]).unwrap();
+    let sealed = seal(rng, &sender, message, b"hello", &[verified.with_prekey(&prekey, 5).unwrap()]).unwrap();
     let retention = Signed::sign(
         &RetentionCertificate {
             version: 1,
@@ -164,16 +163,19 @@ static SAMPLES: LazyLock<Vec<Sample>> = LazyLock::new(|| {
         LoginStarted = LoginStarted { attempt: vec![4; 16], response: vec![5; 320] },
         LoginFinish = LoginFinish { attempt: vec![4; 16], finalization: vec![6; 64] },
         LoggedIn = LoggedIn { token: "t".into(), identity: identity.verifying_key() },
-        RegisterDevice =
-            RegisterDevice { certificate: certificate.clone(), label: "laptop".into(), one_time: batch.clone(), medium_term: medium },
+        RegisterDevice = RegisterDevice {
+            certificate: certificate.clone(),
+            label: "laptop".into(),
+            one_time: batch.clone(),
+            medium_term: medium
+        },
         SessionChallenge = SessionChallenge { address: alice.clone(), device },
         Challenge = Challenge { challenge: vec![7; 60] },
         OpenSession = OpenSession { challenge: vec![7; 60], signature: key.sign(SESSION_LABEL, &[7; 60]) },
         Session = Session { token: "t".into(), expires_at_ms: 9 },
         PolicyAnswer = PolicyAnswer { network, group },
-        DeviceList = DeviceList {
-            devices: vec![DeviceEntry { certificate, label: "laptop".into(), last_seen_ms: None }]
-        },
+        DeviceList =
+            DeviceList { devices: vec![DeviceEntry { certificate, label: "laptop".into(), last_seen_ms: None }] },
         PrekeyCount = PrekeyCount { one_time: 5, medium_term_expires_at_ms: 1 },
         UploadPrekeys = UploadPrekeys { batches: vec![batch] },
         FetchIdentities = FetchIdentities { addresses: vec![alice.clone(), bob.clone()] },
