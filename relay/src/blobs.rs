@@ -1,0 +1,148 @@
+//! Bytes of attachments as files: `blobs/ab/ab34…`. A file gets its name only when all of it is on disk.
+
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use futures::{Stream, StreamExt as _};
+use sotto_crypto::BlobId;
+use tokio::fs::{self, File};
+use tokio::io::AsyncWriteExt as _;
+
+/// Why bytes were not stored.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BlobError {
+    /// More than the bound.
+    #[error("larger than allowed")]
+    TooLarge,
+    /// The sender's stream broke off.
+    #[error("the upload broke off")]
+    Broken,
+    /// The disk.
+    #[error(transparent)]
+    Disk(#[from] std::io::Error),
+}
+
+/// The folder.
+pub(crate) struct BlobFiles {
+    folder: PathBuf,
+}
+
+impl BlobFiles {
+    /// Opens or makes the folder, and removes what uploads left behind when the relay last ended.
+    pub(crate) fn open(folder: PathBuf) -> std::io::Result<Self> {
+        let incoming = folder.join("incoming");
+        if incoming.exists() {
+            std::fs::remove_dir_all(&incoming)?;
+        }
+        std::fs::create_dir_all(&incoming)?;
+        Ok(Self { folder })
+    }
+
+    fn shelf(&self, blob: BlobId) -> PathBuf {
+        let name = blob.to_string();
+        self.folder.join(name.get(..2).unwrap_or("00"))
+    }
+
+    fn path(&self, blob: BlobId) -> PathBuf {
+        self.shelf(blob).join(blob.to_string())
+    }
+
+    /// Stores what comes, at most `limit` bytes; how many it were. Durable when it returns.
+    pub(crate) async fn store<S, E>(&self, blob: BlobId, bytes: S, limit: u64) -> Result<u64, BlobError>
+    where
+        S: Stream<Item = Result<Bytes, E>>,
+    {
+        let incoming = self.folder.join("incoming").join(blob.to_string());
+        let result = self.write(blob, &incoming, bytes, limit).await;
+        if result.is_err() {
+            // What cannot be removed now is removed at the next start.
+            let _ = fs::remove_file(&incoming).await;
+        }
+        result
+    }
+
+    async fn write<S, E>(&self, blob: BlobId, incoming: &Path, bytes: S, limit: u64) -> Result<u64, BlobError>
+    where
+        S: Stream<Item = Result<Bytes, E>>,
+    {
+        let mut file = File::create_new(incoming).await?;
+        let mut size = 0u64;
+        let mut bytes = std::pin::pin!(bytes);
+        while let Some(chunk) = bytes.next().await {
+            let chunk = chunk.map_err(|_| BlobError::Broken)?;
+            size += chunk.len() as u64;
+            if size > limit {
+                return Err(BlobError::TooLarge);
+            }
+            file.write_all(&chunk).await?;
+        }
+        file.flush().await?;
+        file.sync_all().await?;
+        let shelf = self.shelf(blob);
+        fs::create_dir_all(&shelf).await?;
+        fs::rename(incoming, self.path(blob)).await?;
+        sync_folder(&shelf).await?;
+        sync_folder(&self.folder).await?;
+        Ok(size)
+    }
+
+    /// Opens a stored file.
+    pub(crate) async fn read(&self, blob: BlobId) -> std::io::Result<File> {
+        File::open(self.path(blob)).await
+    }
+
+    /// Removes a file; one that is gone already is no error.
+    pub(crate) async fn remove(&self, blob: BlobId) -> std::io::Result<()> {
+        match fs::remove_file(self.path(blob)).await {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A name is durable when its folder is.
+async fn sync_folder(folder: &Path) -> std::io::Result<()> {
+    File::open(folder).await?.sync_all().await
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::stream;
+    use tokio::io::AsyncReadExt as _;
+
+    use super::*;
+
+    fn chunks(parts: &[&'static [u8]]) -> impl Stream<Item = Result<Bytes, &'static str>> {
+        stream::iter(parts.iter().map(|part| Ok(Bytes::from_static(part))).collect::<Vec<_>>())
+    }
+
+    #[tokio::test]
+    async fn stores_reads_and_removes() {
+        let folder = tempfile::tempdir().unwrap();
+        let blobs = BlobFiles::open(folder.path().join("blobs")).unwrap();
+        let blob = BlobId::from_bytes([0xab; 16]);
+        assert_eq!(blobs.store(blob, chunks(&[b"one", b"two"]), 6).await.unwrap(), 6);
+        let mut text = String::new();
+        blobs.read(blob).await.unwrap().read_to_string(&mut text).await.unwrap();
+        assert_eq!(text, "onetwo");
+        blobs.remove(blob).await.unwrap();
+        blobs.remove(blob).await.unwrap();
+        assert!(blobs.read(blob).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn too_much_or_broken_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("blobs");
+        let blobs = BlobFiles::open(path.clone()).unwrap();
+        let blob = BlobId::from_bytes([1; 16]);
+        assert!(matches!(blobs.store(blob, chunks(&[b"1234", b"5"]), 4).await, Err(BlobError::TooLarge)));
+        let broken = stream::iter([Ok(Bytes::from_static(b"1")), Err("gone")]);
+        assert!(matches!(blobs.store(blob, broken, 4).await, Err(BlobError::Broken)));
+        assert_eq!(std::fs::read_dir(path.join("incoming")).unwrap().count(), 0);
+        assert!(blobs.read(blob).await.is_err());
+        std::fs::write(path.join("incoming/left-behind"), b"x").unwrap();
+        BlobFiles::open(path.clone()).unwrap();
+        assert_eq!(std::fs::read_dir(path.join("incoming")).unwrap().count(), 0);
+    }
+}

@@ -1,0 +1,195 @@
+//! Which devices are connected: the socket of each is woken when something waits for it, and closed when it must go.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use sotto_crypto::DeviceId;
+use tokio::sync::{Notify, watch};
+
+use crate::store::Wake;
+
+/// Why the relay closes a socket; the code of the closing frame (RFC 6455 §7.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CloseReason {
+    /// The relay is stopping.
+    GoingAway,
+    /// The same device has opened another socket.
+    Replaced,
+    /// A frame could not be read.
+    BadFrame,
+    /// The user is suspended.
+    Suspended,
+    /// The device has been removed.
+    Removed,
+    /// A fault of the relay.
+    Internal,
+}
+
+impl CloseReason {
+    pub(crate) fn code(self) -> u16 {
+        match self {
+            Self::GoingAway => 1001,
+            Self::Internal => 1011,
+            Self::Replaced => 4001,
+            Self::BadFrame => 4002,
+            Self::Suspended => 4003,
+            Self::Removed => 4004,
+        }
+    }
+
+    pub(crate) fn text(self) -> &'static str {
+        match self {
+            Self::GoingAway => "the relay is stopping; connect again",
+            Self::Internal => "the relay failed; connect again",
+            Self::Replaced => "the device has opened another socket",
+            Self::BadFrame => "a frame could not be read",
+            Self::Suspended => "the user is suspended",
+            Self::Removed => "the device has been removed",
+        }
+    }
+}
+
+struct Entry {
+    connection: u64,
+    wake: Arc<Notify>,
+    close: watch::Sender<Option<CloseReason>>,
+}
+
+#[derive(Default)]
+struct Inner {
+    devices: HashMap<DeviceId, Entry>,
+    next: u64,
+    closing: bool,
+}
+
+/// The connected devices of this process.
+#[derive(Default)]
+pub(crate) struct Registry {
+    inner: Mutex<Inner>,
+    outbox: Notify,
+}
+
+/// A connection's place in the registry; leaves it when dropped.
+pub(crate) struct Connection {
+    registry: Arc<Registry>,
+    device: DeviceId,
+    connection: u64,
+    wake: Arc<Notify>,
+    close: watch::Receiver<Option<CloseReason>>,
+}
+
+impl Registry {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Enters a connection; an older one of the same device has to go.
+    pub(crate) fn enter(self: &Arc<Self>, device: DeviceId) -> Connection {
+        let mut inner = self.lock();
+        let connection = inner.next;
+        inner.next += 1;
+        let (close, closed) = watch::channel(inner.closing.then_some(CloseReason::GoingAway));
+        let wake = Arc::new(Notify::new());
+        let entry = Entry { connection, wake: Arc::clone(&wake), close };
+        if let Some(older) = inner.devices.insert(device, entry) {
+            older.close.send_replace(Some(CloseReason::Replaced));
+        }
+        Connection { registry: Arc::clone(self), device, connection, wake, close: closed }
+    }
+
+    /// Closes the sockets of these devices.
+    pub(crate) fn close(&self, devices: &[DeviceId], reason: CloseReason) {
+        let inner = self.lock();
+        for entry in devices.iter().filter_map(|device| inner.devices.get(device)) {
+            entry.close.send_replace(Some(reason));
+        }
+    }
+
+    /// Closes all sockets, also those that will be opened.
+    pub(crate) fn close_all(&self) {
+        let mut inner = self.lock();
+        inner.closing = true;
+        for entry in inner.devices.values() {
+            entry.close.send_replace(Some(CloseReason::GoingAway));
+        }
+    }
+
+    /// How many devices are connected.
+    pub(crate) fn connected(&self) -> usize {
+        self.lock().devices.len()
+    }
+
+    /// Waits until something may have been put into the outbox.
+    pub(crate) async fn outbox_changed(&self) {
+        self.outbox.notified().await;
+    }
+}
+
+impl Wake for Registry {
+    fn devices(&self, devices: &[DeviceId]) {
+        let inner = self.lock();
+        for entry in devices.iter().filter_map(|device| inner.devices.get(device)) {
+            entry.wake.notify_one();
+        }
+    }
+
+    fn outbox(&self) {
+        self.outbox.notify_one();
+    }
+}
+
+impl Connection {
+    /// Waits until something may have been put into the queue.
+    pub(crate) async fn woken(&self) {
+        self.wake.notified().await;
+    }
+
+    /// Waits until the socket has to be closed.
+    pub(crate) async fn closed(&self) -> CloseReason {
+        match self.close.clone().wait_for(Option::is_some).await {
+            Ok(reason) => reason.unwrap_or(CloseReason::Internal),
+            // The entry was taken out together with its sender: only a newer connection does that.
+            Err(_) => CloseReason::Replaced,
+        }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        let mut inner = self.registry.lock();
+        if inner.devices.get(&self.device).is_some_and(|entry| entry.connection == self.connection) {
+            inner.devices.remove(&self.device);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DEVICE: DeviceId = DeviceId::from_bytes([1; 16]);
+
+    #[tokio::test]
+    async fn the_newest_connection_wins_and_leaving_is_tidy() {
+        let registry = Arc::new(Registry::default());
+        let first = registry.enter(DEVICE);
+        let second = registry.enter(DEVICE);
+        assert_eq!(first.closed().await, CloseReason::Replaced);
+        drop(first);
+        assert_eq!(registry.connected(), 1, "the newer one stays");
+        registry.devices(&[DEVICE, DeviceId::from_bytes([2; 16])]);
+        second.woken().await;
+        drop(second);
+        assert_eq!(registry.connected(), 0);
+    }
+
+    #[tokio::test]
+    async fn closing_reaches_all_and_those_that_come_later() {
+        let registry = Arc::new(Registry::default());
+        let early = registry.enter(DEVICE);
+        registry.close(&[DEVICE], CloseReason::Suspended);
+        assert_eq!(early.closed().await, CloseReason::Suspended);
+        registry.close_all();
+        assert_eq!(registry.enter(DEVICE).closed().await, CloseReason::GoingAway);
+    }
+}

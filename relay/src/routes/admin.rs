@@ -1,0 +1,124 @@
+//! The administrator's interface: upserts and removals that may be repeated.
+
+use axum::extract::State;
+use data_encoding::HEXLOWER;
+use sotto_crypto::Address;
+use sotto_wire::admin::{AdminState, InviteGrant, PutGroup, PutNetwork, PutUser, UserState};
+
+use super::login::is_locked;
+use super::{DONE, Empty, Params};
+use crate::error::{Failure, Reply};
+use crate::extract::Json;
+use crate::policy::{check_group, check_network};
+use crate::registry::CloseReason;
+use crate::state::{App, Shared};
+use crate::store::{DeleteGroup, PutDocument, PutOutcome};
+
+pub(crate) async fn state(State(app): State<Shared>) -> Reply<Json<AdminState>> {
+    let stored = app.store.policy().await?;
+    let stats = app.store.queue_stats().await?;
+    let policy = app.policy();
+    let users = app.store.users().await?.into_iter().map(|user| {
+        let threshold = policy.group(&user.wanted.group).map_or(0, |group| group.document.lockout_threshold);
+        let queued = user.devices.iter().filter_map(|device| stats.by_device.get(device)).sum();
+        let state = UserState {
+            registered: user.registered,
+            locked: is_locked(threshold, user.failures),
+            devices: u32::try_from(user.devices.len()).unwrap_or(u32::MAX),
+            queued_messages: queued,
+            last_seen_ms: user.last_seen_ms,
+            wanted: user.wanted,
+        };
+        (user.local, state)
+    });
+    Ok(Json(AdminState {
+        network: stored.network.map(|document| PutNetwork { document }),
+        users: users.collect(),
+        groups: stored.groups.into_iter().map(|(name, document)| (name, PutGroup { document })).collect(),
+        queued_messages: stats.by_device.values().sum(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    }))
+}
+
+pub(crate) async fn put_network(State(app): State<Shared>, Json(put): Json<PutNetwork>) -> Empty {
+    let document = check_network(&put.document, &app.policy_key, &app.domain)?;
+    stored(&app, app.store.put_network(put.document, document.serial).await?).await
+}
+
+pub(crate) async fn put_group(State(app): State<Shared>, params: Params, Json(put): Json<PutGroup>) -> Empty {
+    let name = params.text("name");
+    let document = check_group(&put.document, name, &app.policy_key, &app.domain)?;
+    stored(&app, app.store.put_group(name.to_owned(), put.document, document.serial).await?).await
+}
+
+async fn stored(app: &App, outcome: PutDocument) -> Empty {
+    match outcome {
+        PutDocument::Stored => {
+            app.reload_policy().await?;
+            Ok(DONE)
+        }
+        PutDocument::Stale => Err(Failure::invalid(
+            "document.serial: the relay holds a newer document, or another one with the same serial; sign again with a higher serial",
+        )),
+    }
+}
+
+pub(crate) async fn delete_group(State(app): State<Shared>, params: Params) -> Empty {
+    match app.store.delete_group(params.text("name").to_owned()).await? {
+        DeleteGroup::Deleted => {
+            app.reload_policy().await?;
+            Ok(DONE)
+        }
+        DeleteGroup::InUse => Err(Failure::invalid("group: there are users in it; move or remove them first")),
+    }
+}
+
+pub(crate) async fn put_user(State(app): State<Shared>, params: Params, Json(mut put): Json<PutUser>) -> Empty {
+    let local = local(&app, &params)?;
+    put.invite = put.invite.map(check_invite).transpose()?;
+    let suspended = put.suspended;
+    let group = put.group.clone();
+    match app.store.put_user(local.clone(), put).await? {
+        PutOutcome::Stored => {}
+        PutOutcome::NoSuchGroup => {
+            return Err(Failure::invalid(format!("group: there is no group `{group}`; put it first")));
+        }
+    }
+    if suspended {
+        let devices: Vec<_> =
+            app.store.devices_of(local).await?.into_iter().map(|record| record.device).collect();
+        app.registry.close(&devices, CloseReason::Suspended);
+    }
+    Ok(DONE)
+}
+
+pub(crate) async fn delete_user(State(app): State<Shared>, params: Params) -> Empty {
+    let removed = app.store.delete_user(local(&app, &params)?).await?;
+    app.registry.close(&removed, CloseReason::Removed);
+    Ok(DONE)
+}
+
+pub(crate) async fn reset_devices(State(app): State<Shared>, params: Params) -> Empty {
+    let removed = app.store.reset_devices(local(&app, &params)?).await?;
+    app.registry.close(&removed, CloseReason::Removed);
+    Ok(DONE)
+}
+
+pub(crate) async fn unlock(State(app): State<Shared>, params: Params) -> Empty {
+    app.store.unlock(local(&app, &params)?).await?;
+    Ok(DONE)
+}
+
+/// The local part in the path, in its one form.
+fn local(app: &App, params: &Params) -> Reply<String> {
+    let address = Address::new(params.text("local"), &app.domain)
+        .map_err(|error| Failure::invalid(format!("path, local: {error}")))?;
+    Ok(address.local().to_owned())
+}
+
+fn check_invite(invite: InviteGrant) -> Reply<InviteGrant> {
+    match HEXLOWER.decode(invite.code_digest.as_bytes()) {
+        Ok(bytes) if bytes.len() == 32 => Ok(invite),
+        _ => Err(Failure::invalid("invite.codeDigest: 64 lower-case hexadecimal digits are expected")),
+    }
+}

@@ -1,0 +1,17 @@
+//! Messages in.
+
+use axum::extract::State;
+use sotto_wire::api::{Accepted, Envelope};
+
+use crate::auth::Caller;
+use crate::error::Reply;
+use crate::extract::Cbor;
+use crate::state::Shared;
+
+pub(crate) async fn send(
+    State(app): State<Shared>,
+    caller: Caller,
+    Cbor(envelope): Cbor<Envelope>,
+) -> Reply<Cbor<Accepted>> {
+    crate::deliver::send(&app, &caller, envelope).await.map(Cbor)
+}

@@ -1,0 +1,85 @@
+//! Registration by invite. What is wrong with an invite is told only to those who show its code.
+
+use axum::extract::State;
+use sotto_crypto::Address;
+use sotto_wire::ErrorCode;
+use sotto_wire::api::{RegisterFinish, RegisterStart, RegisterStarted};
+use sotto_wire::invite::code_digest;
+
+use super::{DONE, Empty};
+use crate::error::{Failure, Reply};
+use crate::extract::Cbor;
+use crate::opaque::Opaque;
+use crate::state::{App, Shared};
+use crate::store::{NewAccount, Registration, UserRecord};
+
+pub(crate) async fn start(
+    State(app): State<Shared>,
+    Cbor(request): Cbor<RegisterStart>,
+) -> Reply<Cbor<RegisterStarted>> {
+    let user = invited(&app, &request.address, &request.invite).await?;
+    let group = app.policy().group(&user.group)?.signed.clone();
+    let response =
+        app.opaque.start_registration(&request.address, &request.request).map_err(|_| bad_message("request"))?;
+    Ok(Cbor(RegisterStarted { response, group }))
+}
+
+pub(crate) async fn finish(State(app): State<Shared>, Cbor(request): Cbor<RegisterFinish>) -> Empty {
+    let address = &request.address;
+    if !app.is_own(address) || !app.limits.entrance(address, app.now_ms()) {
+        return Err(if app.is_own(address) { Failure::rate_limited() } else { invite_invalid() });
+    }
+    let record = Opaque::finish_registration(&request.record).map_err(|_| bad_message("record"))?;
+    let account = NewAccount {
+        local: address.local().to_owned(),
+        invite_digest: code_digest(&request.invite),
+        record,
+        identity: request.identity,
+    };
+    match app.store.register(account, app.now_ms()).await? {
+        Registration::Registered => Ok(DONE),
+        Registration::InviteInvalid => Err(invite_invalid()),
+        Registration::AlreadyRegistered => Err(already_registered()),
+        Registration::Suspended => Err(Failure::suspended()),
+    }
+}
+
+/// The user whose invite this is. The store checks again when the invite is used up.
+async fn invited(app: &App, address: &Address, code: &str) -> Reply<UserRecord> {
+    if !app.is_own(address) {
+        return Err(invite_invalid());
+    }
+    if !app.limits.entrance(address, app.now_ms()) {
+        return Err(Failure::rate_limited());
+    }
+    let user = app.store.user(address.local().to_owned()).await?.ok_or_else(invite_invalid)?;
+    // Digests are compared: how long that takes tells nothing about the code.
+    if user.invite_digest != Some(code_digest(code)) {
+        return Err(invite_invalid());
+    }
+    if user.record.is_some() {
+        return Err(already_registered());
+    }
+    if user.invite_expires_ms <= app.now_ms() {
+        return Err(invite_invalid());
+    }
+    if user.suspended {
+        return Err(Failure::suspended());
+    }
+    Ok(user)
+}
+
+fn invite_invalid() -> Failure {
+    Failure::new(
+        ErrorCode::InviteInvalid,
+        "the invite is unknown, used or expired; ask the administrator for a new one",
+    )
+}
+
+fn already_registered() -> Failure {
+    Failure::new(ErrorCode::AlreadyRegistered, "this user has registered before; log in instead")
+}
+
+pub(super) fn bad_message(field: &str) -> Failure {
+    Failure::invalid(format!("{field}: not an OPAQUE message of this suite"))
+}

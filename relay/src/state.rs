@@ -1,0 +1,70 @@
+//! What every request can reach.
+
+use std::sync::Arc;
+
+use sotto_crypto::{Address, Domain, PolicyPublic};
+use tokio_util::task::TaskTracker;
+
+use crate::blobs::BlobFiles;
+use crate::clock::Clock;
+use crate::error::Reply;
+use crate::gateway::Gateway;
+use crate::limits::RateLimits;
+use crate::opaque::Opaque;
+use crate::policy::{Policy, PolicyCell};
+use crate::registry::Registry;
+use crate::store::{Store, StoreError};
+use crate::token::Tokens;
+
+/// The relay.
+pub(crate) struct App {
+    /// Its network.
+    pub(crate) domain: Domain,
+    /// The key that documents have to be signed by.
+    pub(crate) policy_key: PolicyPublic,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) policy: PolicyCell,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) tokens: Tokens,
+    pub(crate) opaque: Opaque,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) limits: RateLimits,
+    pub(crate) blobs: BlobFiles,
+    /// Towards other networks; `None` when this one has no gateway.
+    pub(crate) gateway: Option<Gateway>,
+    /// Sockets and other work that outlives its request.
+    pub(crate) tasks: TaskTracker,
+}
+
+/// As handlers get it.
+pub(crate) type Shared = Arc<App>;
+
+impl App {
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.clock.now_ms()
+    }
+
+    /// The documents at this moment.
+    pub(crate) fn policy(&self) -> Arc<Policy> {
+        self.policy.current()
+    }
+
+    /// Reads the documents again.
+    pub(crate) async fn reload_policy(&self) -> Result<(), StoreError> {
+        let stored = self.store.policy().await?;
+        let policy = Policy::decode(&stored).map_err(|_| StoreError::Corrupt("a policy document"))?;
+        self.policy.replace(policy);
+        Ok(())
+    }
+
+    /// The address of a user of this network.
+    pub(crate) fn address(&self, local: &str) -> Reply<Address> {
+        Address::new(local, &self.domain)
+            .map_err(|error| crate::error::Failure::internal("a stored name is no address", &error))
+    }
+
+    /// Whether an address belongs to this network.
+    pub(crate) fn is_own(&self, address: &Address) -> bool {
+        address.domain_str() == self.domain.as_str()
+    }
+}

@@ -1,0 +1,121 @@
+//! Users: as wanted by the administrator, registered by invite, locked by failed log-ins.
+
+use sotto_crypto::{DeviceId, IdentityPublic};
+use sotto_wire::admin::{PutUser, Role};
+
+use super::Answer;
+
+/// A user.
+#[derive(Clone)]
+pub(crate) struct UserRecord {
+    /// Security group.
+    pub(crate) group: String,
+    /// Out by order of the administrator.
+    pub(crate) suspended: bool,
+    /// Digest (hex) of the invite's code, kept when it has been used.
+    pub(crate) invite_digest: Option<String>,
+    /// When the invite ends.
+    pub(crate) invite_expires_ms: u64,
+    /// OPAQUE password file, once registered.
+    pub(crate) record: Option<Vec<u8>>,
+    /// Identity, once registered.
+    pub(crate) identity: Option<IdentityPublic>,
+    /// Grows when log-in tokens that are out must not count any more.
+    pub(crate) generation: u64,
+}
+
+/// A user as the administrator sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct UserSummary {
+    /// Local part.
+    pub(crate) local: String,
+    /// As put last.
+    pub(crate) wanted: PutUser,
+    /// Has used the invite.
+    pub(crate) registered: bool,
+    /// Failed log-ins since the last success or unlocking.
+    pub(crate) failures: u32,
+    /// Devices.
+    pub(crate) devices: Vec<DeviceId>,
+    /// When a device last opened a session.
+    pub(crate) last_seen_ms: Option<u64>,
+}
+
+/// What came of putting a user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PutOutcome {
+    /// Stored, or was like this already.
+    Stored,
+    /// There is no such group.
+    NoSuchGroup,
+}
+
+/// A registration by invite.
+pub(crate) struct NewAccount {
+    /// Local part.
+    pub(crate) local: String,
+    /// Digest (hex) of the code that was shown.
+    pub(crate) invite_digest: String,
+    /// OPAQUE password file.
+    pub(crate) record: Vec<u8>,
+    /// Identity.
+    pub(crate) identity: IdentityPublic,
+}
+
+/// What came of registering.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Registration {
+    /// The invite is used up.
+    Registered,
+    /// The invite is unknown, or has expired.
+    InviteInvalid,
+    /// The invite has been used.
+    AlreadyRegistered,
+    /// The user is suspended.
+    Suspended,
+}
+
+/// Whether a log-in may be tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Login {
+    /// Yes; the attempt counts as failed until it succeeds.
+    Open,
+    /// Too many have failed.
+    Locked {
+        /// This is the first attempt that is turned away.
+        newly: bool,
+    },
+}
+
+/// Operations on users.
+pub(crate) trait Accounts {
+    /// Creates or changes a user. The registration stays as it is.
+    fn put_user(&self, local: String, wanted: PutUser) -> Answer<'_, PutOutcome>;
+    /// Removes a user with devices and queues; the devices that were removed.
+    fn delete_user(&self, local: String) -> Answer<'_, Vec<DeviceId>>;
+    /// Ends a lockout.
+    fn unlock(&self, local: String) -> Answer<'_, ()>;
+    /// One user.
+    fn user(&self, local: String) -> Answer<'_, Option<UserRecord>>;
+    /// All users.
+    fn users(&self) -> Answer<'_, Vec<UserSummary>>;
+    /// Uses an invite up.
+    fn register(&self, account: NewAccount, now_ms: u64) -> Answer<'_, Registration>;
+    /// Counts an attempt to log in, for users that exist and for those that do not; `threshold` 0 never locks.
+    fn begin_login(&self, local: String, threshold: u32, now_ms: u64) -> Answer<'_, Login>;
+    /// An attempt succeeded: nothing has failed any more.
+    fn succeed_login(&self, local: String) -> Answer<'_, ()>;
+}
+
+/// Roles as they are stored.
+pub(super) fn role_to_sql(role: Role) -> i64 {
+    match role {
+        Role::Person => 0,
+        Role::Retention => 1,
+    }
+}
+
+/// The reverse of [`role_to_sql`].
+pub(super) fn role_from_sql(value: i64) -> Role {
+    if value == 1 { Role::Retention } else { Role::Person }
+}

@@ -1,0 +1,170 @@
+//! Users.
+
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use sotto_crypto::{DeviceId, IdentityPublic};
+use sotto_wire::admin::{InviteGrant, PutUser};
+
+use super::{Sqlite, device_id, devices, is_foreign_key};
+use crate::store::accounts::{role_from_sql, role_to_sql};
+use crate::store::{
+    Accounts, Answer, Login, NewAccount, PutOutcome, Registration, StoreError, UserRecord, UserSummary,
+};
+
+impl Accounts for Sqlite {
+    fn put_user(&self, local: String, wanted: PutUser) -> Answer<'_, PutOutcome> {
+        self.write(move |work| {
+            let (digest, expires) = match wanted.invite {
+                Some(InviteGrant { code_digest, expires_at_ms }) => (Some(code_digest), Some(expires_at_ms)),
+                None => (None, None),
+            };
+            let put = work.connection().execute(
+                "INSERT INTO users (local, grp, suspended, role, invite_digest, invite_expires_ms)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+                 ON CONFLICT (local) DO UPDATE SET grp = excluded.grp, suspended = excluded.suspended,
+                   role = excluded.role, invite_digest = excluded.invite_digest,
+                   invite_expires_ms = excluded.invite_expires_ms",
+                params![local, wanted.group, wanted.suspended, role_to_sql(wanted.role), digest, expires],
+            );
+            match put {
+                Ok(_) => Ok(PutOutcome::Stored),
+                Err(error) if is_foreign_key(&error) => Ok(PutOutcome::NoSuchGroup),
+                Err(error) => Err(error.into()),
+            }
+        })
+    }
+
+    fn delete_user(&self, local: String) -> Answer<'_, Vec<DeviceId>> {
+        self.write(move |work| {
+            let removed = devices::remove_all(work, &local)?;
+            work.connection().execute("DELETE FROM users WHERE local = ?1", [&local])?;
+            work.connection().execute("DELETE FROM logins WHERE local = ?1", [&local])?;
+            Ok(removed)
+        })
+    }
+
+    fn unlock(&self, local: String) -> Answer<'_, ()> {
+        self.succeed_login(local)
+    }
+
+    fn user(&self, local: String) -> Answer<'_, Option<UserRecord>> {
+        self.read(move |connection| find(connection, &local))
+    }
+
+    fn users(&self) -> Answer<'_, Vec<UserSummary>> {
+        self.read(|connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT u.local, u.grp, u.suspended, u.role, u.invite_digest, u.invite_expires_ms,
+                   u.record IS NOT NULL, coalesce(l.failures, 0),
+                   (SELECT max(last_seen_ms) FROM devices d WHERE d.local = u.local)
+                 FROM users u LEFT JOIN logins l ON l.local = u.local ORDER BY u.local",
+            )?;
+            let mut users: Vec<UserSummary> = statement.query_map([], summary)?.collect::<Result<_, _>>()?;
+            let mut devices = connection.prepare_cached("SELECT device FROM devices WHERE local = ?1 ORDER BY id")?;
+            for user in &mut users {
+                let mut rows = devices.query([&user.local])?;
+                while let Some(row) = rows.next()? {
+                    user.devices.push(device_id(row.get_ref(0)?.as_blob().unwrap_or_default())?);
+                }
+            }
+            Ok(users)
+        })
+    }
+
+    fn register(&self, account: NewAccount, now_ms: u64) -> Answer<'_, Registration> {
+        self.write(move |work| {
+            let Some(user) = find(work.connection(), &account.local)? else { return Ok(Registration::InviteInvalid) };
+            if user.invite_digest.as_ref() != Some(&account.invite_digest) {
+                return Ok(Registration::InviteInvalid);
+            }
+            if user.record.is_some() {
+                return Ok(Registration::AlreadyRegistered);
+            }
+            if user.invite_expires_ms <= now_ms {
+                return Ok(Registration::InviteInvalid);
+            }
+            if user.suspended {
+                return Ok(Registration::Suspended);
+            }
+            work.connection().execute(
+                "UPDATE users SET record = ?2, identity = ?3, generation = generation + 1 WHERE local = ?1",
+                params![account.local, account.record, account.identity.as_bytes()],
+            )?;
+            work.connection().execute("DELETE FROM logins WHERE local = ?1", [&account.local])?;
+            Ok(Registration::Registered)
+        })
+    }
+
+    fn begin_login(&self, local: String, threshold: u32, now_ms: u64) -> Answer<'_, Login> {
+        self.write(move |work| {
+            let failures = failures(work.connection(), &local)?;
+            let locked = threshold > 0 && failures >= threshold;
+            let newly = failures == threshold;
+            if locked && !newly {
+                return Ok(Login::Locked { newly });
+            }
+            work.connection()
+                .prepare_cached(
+                    "INSERT INTO logins VALUES (?1, 1, ?2)
+                     ON CONFLICT (local) DO UPDATE SET failures = failures + 1, updated_ms = excluded.updated_ms",
+                )?
+                .execute(params![local, now_ms])?;
+            Ok(if locked { Login::Locked { newly } } else { Login::Open })
+        })
+    }
+
+    fn succeed_login(&self, local: String) -> Answer<'_, ()> {
+        self.write(move |work| {
+            work.connection().execute("DELETE FROM logins WHERE local = ?1", [&local])?;
+            Ok(())
+        })
+    }
+}
+
+fn failures(connection: &Connection, local: &str) -> Result<u32, StoreError> {
+    let found = connection
+        .prepare_cached("SELECT failures FROM logins WHERE local = ?1")?
+        .query_row([local], |row| row.get(0))
+        .optional()?;
+    Ok(found.unwrap_or(0))
+}
+
+fn find(connection: &Connection, local: &str) -> Result<Option<UserRecord>, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT grp, suspended, invite_digest, invite_expires_ms, record, identity, generation
+         FROM users WHERE local = ?1",
+    )?;
+    let mut rows = statement.query([local])?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    Ok(Some(UserRecord {
+        group: row.get(0)?,
+        suspended: row.get(1)?,
+        invite_digest: row.get(2)?,
+        invite_expires_ms: row.get::<_, Option<u64>>(3)?.unwrap_or(0),
+        record: row.get(4)?,
+        identity: row.get::<_, Option<Vec<u8>>>(5)?.map(|bytes| identity(&bytes)).transpose()?,
+        generation: row.get(6)?,
+    }))
+}
+
+fn summary(row: &Row<'_>) -> rusqlite::Result<UserSummary> {
+    let digest: Option<String> = row.get(4)?;
+    let expires: Option<u64> = row.get(5)?;
+    Ok(UserSummary {
+        local: row.get(0)?,
+        wanted: PutUser {
+            group: row.get(1)?,
+            suspended: row.get(2)?,
+            role: role_from_sql(row.get(3)?),
+            invite: digest
+                .map(|code_digest| InviteGrant { code_digest, expires_at_ms: expires.unwrap_or(0) }),
+        },
+        registered: row.get(6)?,
+        failures: row.get(7)?,
+        devices: Vec::new(),
+        last_seen_ms: row.get(8)?,
+    })
+}
+
+pub(super) fn identity(bytes: &[u8]) -> Result<IdentityPublic, StoreError> {
+    IdentityPublic::from_bytes(bytes).map_err(|_| StoreError::Corrupt("an identity key"))
+}
