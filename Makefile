@@ -9,6 +9,8 @@ export SOTTO_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/sotto
 export CARGO_TARGET_DIR ?= $(CURDIR)/target
 export PATH := $(SOTTO_CACHE)/cargo/bin:$(PATH)
 export CARGO_TERM_COLOR ?= auto
+# As rust-toolchain.toml says. Set for build scripts of crates that bring such a file of their own.
+export RUSTUP_TOOLCHAIN ?= stable
 
 # The test cluster's folder: logs, volumes, kubeconfig.
 export SOTTO_E2E_STATE ?= $(SOTTO_CACHE)/cluster
