@@ -1,10 +1,11 @@
 //! From a delivery to a message: open, compare the identity, check the conversation. Nothing is acknowledged and no
 //! secret is deleted before the receiver says so ([`Receipt`]).
 
-use sotto_crypto::{Address, DeviceId, MessageId, PrekeyRef, PrekeySecret, SealedHeader};
+use sotto_crypto::{Address, DeviceId, Fingerprint, MessageId, Opened, PrekeyRef, PrekeySecret, SealedHeader};
 use sotto_wire::api::Delivery;
 use sotto_wire::content::{Content, Conversation};
 use sotto_wire::limits;
+use zeroize::Zeroizing;
 
 use crate::client::{Inner, pin_key, put_pin};
 use crate::clock::now_ms;
@@ -23,6 +24,10 @@ pub struct ReceivedMessage {
     pub sender: Address,
     /// From which device.
     pub sender_device: DeviceId,
+    /// Fingerprint of the sender's identity.
+    pub sender_identity: Fingerprint,
+    /// Fingerprint of the key of the sender's device.
+    pub sender_device_key: Fingerprint,
     /// Where it belongs.
     pub conversation: Conversation,
     /// What was said.
@@ -64,10 +69,14 @@ pub struct UnopenedMessage {
     pub message: Option<MessageId>,
     /// The sender that it names; unverified where it did not open.
     pub sender: Option<Address>,
+    /// The sender's device that it names; unverified where it did not open.
+    pub sender_device: Option<DeviceId>,
     /// When the sender's relay accepted it (milliseconds since the epoch).
     pub accepted_at_ms: u64,
     /// Why it is not shown.
     pub reason: Unopened,
+    /// What is known of it all the same, where it did open.
+    pub opened: Option<OpenedAllTheSame>,
     /// The delivery as it came (CBOR of [`sotto_wire::api::Delivery`]).
     pub sealed: Vec<u8>,
     pub(crate) receipt: Receipt,
@@ -77,6 +86,31 @@ impl UnopenedMessage {
     /// To acknowledge it with: then the relay forgets it.
     pub fn receipt(&self) -> Receipt {
         self.receipt.clone()
+    }
+}
+
+/// A message that opens under its sender's signature and still cannot be shown. Holds clear text: no Debug.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct OpenedAllTheSame {
+    /// Fingerprint of the sender's identity.
+    pub sender_identity: Fingerprint,
+    /// Fingerprint of the key of the sender's device.
+    pub sender_device_key: Fingerprint,
+    /// The clear content: CBOR, of [`sotto_wire::content::Content`] or of something newer.
+    pub content: Zeroizing<Vec<u8>>,
+    /// Everybody whom it was sealed to.
+    pub recipients: Vec<(Address, Vec<DeviceId>)>,
+}
+
+impl OpenedAllTheSame {
+    fn of(opened: &Opened) -> Self {
+        Self {
+            sender_identity: opened.identity.fingerprint(),
+            sender_device_key: opened.certificate.key().fingerprint(),
+            content: opened.content.clone(),
+            recipients: opened.recipients.clone(),
+        }
     }
 }
 
@@ -157,18 +191,20 @@ pub(crate) enum Outcome {
 impl Inner {
     /// Opens a delivery. An error is one of this machine (the store); everything else is an outcome.
     pub(crate) async fn open(&self, delivery: Delivery) -> Result<Outcome, Error> {
-        let unopened = |header: Option<&SealedHeader>, reason| {
+        let not_shown = |header: Option<&SealedHeader>, opened: Option<&Opened>, reason| {
             Outcome::Unopened(Box::new(UnopenedMessage {
                 message: header.map(|h| h.message),
                 sender: header.map(|h| h.sender.clone()),
+                sender_device: header.map(|h| h.device),
                 accepted_at_ms: delivery.accepted_at_ms,
                 reason,
+                opened: opened.map(OpenedAllTheSame::of),
                 sealed: sotto_crypto::encode(&delivery),
                 receipt: Receipt { seq: delivery.seq, key: None, one_time: None, stored: None },
             }))
         };
         let Ok(header) = sotto_crypto::decode_strict::<SealedHeader>(&delivery.header) else {
-            return Ok(unopened(None, Unopened::Form));
+            return Ok(not_shown(None, None, Unopened::Form));
         };
         let key: MessageKey = (header.sender.clone(), header.device, header.message);
         let prekey = PrekeyRef { batch: delivery.prekey.batch, index: delivery.prekey.index };
@@ -179,9 +215,9 @@ impl Inner {
             return Ok(Outcome::Repeat);
         }
         if header.network.as_str() != header.sender.domain_str() {
-            return Ok(unopened(Some(&header), Unopened::Network));
+            return Ok(not_shown(Some(&header), None, Unopened::Network));
         }
-        let Some(record) = secret else { return Ok(unopened(Some(&header), Unopened::NoKey)) };
+        let Some(record) = secret else { return Ok(not_shown(Some(&header), None, Unopened::NoKey)) };
         let one_time = record.one_time.then(|| PrekeyRef { batch: prekey.batch, index: prekey.index });
         let (account, sealed, head) =
             (self.account.clone(), (delivery.body.clone(), delivery.key.clone()), header.clone());
@@ -194,12 +230,14 @@ impl Inner {
         .await?;
         let opened = match opened {
             Ok(opened) => opened,
-            Err(reason) => return Ok(unopened(Some(&header), Unopened::Sealed(reason))),
+            Err(reason) => return Ok(not_shown(Some(&header), None, Unopened::Sealed(reason))),
         };
+
+        let unopened = |reason| not_shown(Some(&header), Some(&opened), reason);
 
         let mine = header.sender == self.account.address;
         if mine && opened.identity != self.account.identity {
-            return Ok(unopened(Some(&header), Unopened::NotMine));
+            return Ok(unopened(Unopened::NotMine));
         }
         let (verdict, verified) = if mine {
             (Verdict::Same, true)
@@ -216,18 +254,18 @@ impl Inner {
                 .await?
         };
         if verdict == Verdict::Blocked {
-            return Ok(unopened(Some(&header), Unopened::IdentityChanged));
+            return Ok(unopened(Unopened::IdentityChanged));
         }
         let content: Content = match minicbor::decode(&opened.content) {
             Ok(content) => content,
-            Err(_) => return Ok(unopened(Some(&header), Unopened::NewerContent)),
+            Err(_) => return Ok(unopened(Unopened::NewerContent)),
         };
         if content.version != 1 {
-            return Ok(unopened(Some(&header), Unopened::NewerContent));
+            return Ok(unopened(Unopened::NewerContent));
         }
         let members = content.conversation.members();
         let Some(retained_by) = outsiders(&header.sender, &self.account.address, &members, &opened.recipients) else {
-            return Ok(unopened(Some(&header), Unopened::Conversation));
+            return Ok(unopened(Unopened::Conversation));
         };
         let received_at_ms = now_ms();
         let expires_at_ms = expiry(&content, delivery.accepted_at_ms);
@@ -248,6 +286,8 @@ impl Inner {
         });
         Ok(Outcome::Message(Box::new(ReceivedMessage {
             message: header.message,
+            sender_identity: opened.identity.fingerprint(),
+            sender_device_key: opened.certificate.key().fingerprint(),
             sender: header.sender,
             sender_device: header.device,
             conversation: content.conversation.clone(),

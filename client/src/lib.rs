@@ -51,7 +51,7 @@ pub use attachments::clean_name;
 pub use client::{Client, Contact, DeviceInfo, WhoAmI};
 pub use error::{AttachmentError, Error, ProfileError, Refusal, StoreError, TransportError, TrustError};
 pub use identity::TrustState;
-pub use inbox::{Receipt, ReceivedMessage, Unopened, UnopenedMessage};
+pub use inbox::{OpenedAllTheSame, Receipt, ReceivedMessage, Unopened, UnopenedMessage};
 pub use policy::Policy;
 pub use profile::{Profile, Unlock};
 pub use receiver::{Acker, Event, Receiver, RefusedElsewhere};
