@@ -24,7 +24,9 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run the networks of a folder of manifests on this machine
-    #[command(after_help = "Examples:\n  sotto up examples/manifests\n  sotto up examples/manifests --until-ready && sotto status && sotto down")]
+    #[command(
+        after_help = "Examples:\n  sotto up examples/manifests\n  sotto up examples/manifests --until-ready && sotto status && sotto down"
+    )]
     Up(UpArgs),
     /// Show the objects with their conditions, of the local runner or of the cluster
     #[command(after_help = "Examples:\n  sotto status\n  sotto status -o json | jq '.items[].status.conditions'")]
@@ -44,7 +46,9 @@ pub(crate) enum Command {
     #[command(after_help = RECEIVE_EXAMPLES)]
     Receive(ReceiveArgs),
     /// Show who this profile is, with fingerprints to compare
-    #[command(after_help = "Examples:\n  sotto whoami --profile alice\n  sotto whoami --profile alice -o json | jq -r .fingerprint")]
+    #[command(
+        after_help = "Examples:\n  sotto whoami --profile alice\n  sotto whoami --profile alice -o json | jq -r .fingerprint"
+    )]
     Whoami(WhoamiArgs),
     /// List the devices of this user
     Devices(DevicesArgs),
@@ -141,6 +145,20 @@ pub(crate) struct UpArgs {
     /// Return when everything is ready and leave it running; `sotto down` ends it
     #[arg(long)]
     pub(crate) until_ready: bool,
+    /// Be the process in the background (for `--until-ready` itself)
+    #[arg(long, hide = true, conflicts_with = "until_ready")]
+    pub(crate) in_background: bool,
+}
+
+/// Whose objects, where a cluster is asked.
+#[derive(Debug, Args)]
+pub(crate) struct NamespaceArgs {
+    /// Namespace in the cluster [default: the kubeconfig's]
+    #[arg(long, short, value_name = "NS", conflicts_with_all = ["all_namespaces", "state"])]
+    pub(crate) namespace: Option<String>,
+    /// All namespaces of the cluster
+    #[arg(long, short = 'A', conflicts_with = "state")]
+    pub(crate) all_namespaces: bool,
 }
 
 /// `sotto status`.
@@ -152,6 +170,9 @@ pub(crate) struct StatusArgs {
     /// Form of the output
     #[arg(long, short, value_enum, default_value_t)]
     pub(crate) output: TableFormat,
+    /// Whose objects, where a cluster is asked.
+    #[command(flatten)]
+    pub(crate) namespace: NamespaceArgs,
 }
 
 /// `sotto invite`.
@@ -165,6 +186,9 @@ pub(crate) struct InviteArgs {
     /// State folder of the local runner; without it `.sotto` where that exists, and otherwise the cluster
     #[arg(long, value_name = "DIR")]
     pub(crate) state: Option<PathBuf>,
+    /// Whose objects, where a cluster is asked.
+    #[command(flatten)]
+    pub(crate) namespace: NamespaceArgs,
 }
 
 /// `sotto down`.

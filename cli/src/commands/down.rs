@@ -1,11 +1,16 @@
-//! `sotto down`.
+//! `sotto down`: ends what `sotto up` has started.
 
+use sotto_operator::local;
+
+use super::up::explain;
 use crate::args::DownArgs;
 use crate::error::CliError;
 use crate::ui::Ui;
 
 /// Runs the command.
-#[expect(clippy::unused_async, reason = "the administrators' commands are written by another house and land here")]
-pub(crate) async fn run(_args: &DownArgs, _ui: Ui) -> Result<(), CliError> {
-    Err(CliError::failed("`sotto down` is not linked into this build yet"))
+pub(crate) async fn run(args: &DownArgs, ui: Ui) -> Result<(), CliError> {
+    let ended = local::down(&args.state).await.map_err(explain)?;
+    let state = args.state.display();
+    ui.note(&if ended { format!("stopped; the state stays in {state}") } else { format!("nothing runs on {state}") });
+    Ok(())
 }

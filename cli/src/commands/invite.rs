@@ -1,11 +1,19 @@
-//! `sotto invite`.
+//! `sotto invite`: the invite of a user who has not registered, from the local runner or from the cluster.
 
+use sotto_operator::{local, remote};
+
+use super::status::{local_state, scope, unreachable};
+use super::up::explain;
 use crate::args::InviteArgs;
 use crate::error::CliError;
 use crate::ui::Ui;
 
 /// Runs the command.
-#[expect(clippy::unused_async, reason = "the administrators' commands are written by another house and land here")]
-pub(crate) async fn run(_args: &InviteArgs, _ui: Ui) -> Result<(), CliError> {
-    Err(CliError::failed("`sotto invite` is not linked into this build yet"))
+pub(crate) async fn run(args: &InviteArgs, ui: Ui) -> Result<(), CliError> {
+    let network = args.network.as_deref();
+    let url = match local_state(args.state.as_deref(), &args.namespace) {
+        Some(state) => local::invite(&state, &args.user, network).map_err(explain)?,
+        None => remote::invite(&scope(&args.namespace), &args.user, network).await.map_err(unreachable)?,
+    };
+    ui.result(&url)
 }

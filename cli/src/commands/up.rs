@@ -1,11 +1,57 @@
-//! `sotto up`.
+//! `sotto up`: the networks of a folder of manifests on this machine.
+
+use sotto_operator::local::{self, LocalError, Mode, UpOptions, report::Lines};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 
 use crate::args::UpArgs;
 use crate::error::CliError;
-use crate::ui::Ui;
+use crate::ui::{Ui, printable};
 
 /// Runs the command.
-#[expect(clippy::unused_async, reason = "the administrators' commands are written by another house and land here")]
-pub(crate) async fn run(_args: &UpArgs, _ui: Ui) -> Result<(), CliError> {
-    Err(CliError::failed("`sotto up` is not linked into this build yet"))
+pub(crate) async fn run(args: &UpArgs, ui: Ui) -> Result<(), CliError> {
+    let mode = match (args.until_ready, args.in_background) {
+        (true, _) => Mode::UntilReady,
+        (_, true) => Mode::Background,
+        _ => Mode::Foreground,
+    };
+    let options = UpOptions { dir: args.dir.clone(), state: args.state.clone(), mode };
+    let shutdown = CancellationToken::new();
+    let mut tell = |lines: Lines| {
+        // Manifests are somebody's text; what they say is shown, not obeyed by the terminal.
+        lines.notes.iter().for_each(|line| ui.note(&printable(line)));
+        for line in &lines.results {
+            // Whoever closes the pipe has seen enough; the networks go on.
+            let _ = ui.result(&printable(line));
+        }
+    };
+    if mode == Mode::UntilReady {
+        // Ctrl-C while waiting ends the waiting; the runner in the background is told by `sotto down`.
+        return local::up(&options, shutdown, &mut tell).await.map_err(explain);
+    }
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let cancel = shutdown.clone();
+    let signals = tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        ui.note("stopping");
+        cancel.cancel();
+    });
+    let ended = local::up(&options, shutdown, &mut tell).await;
+    signals.abort();
+    ended.map_err(explain)
+}
+
+/// The error with what to do.
+pub(crate) fn explain(error: LocalError) -> CliError {
+    let message = printable(&error.to_string());
+    match error {
+        LocalError::NotReady(_) => CliError::failed(message)
+            .hint("what is ready runs in the background; put the rest right and it is applied as it is saved, or end it with `sotto down`"),
+        LocalError::Manifests { .. } | LocalError::NoState(_) => CliError::usage(message),
+        _ => CliError::failed(message),
+    }
 }

@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::snapshot::{INFO, RunnerInfo};
 use crate::secret::SecretData;
 
 /// Something about the state folder failed.
@@ -101,6 +102,17 @@ impl Folder {
 
     /// Takes the folder for this process.
     pub fn lock(&self) -> Result<Lock, FolderError> {
+        // Whoever only looks whether it is taken holds it for a moment.
+        for _ in 0..20 {
+            match self.try_lock() {
+                Err(FolderError::Busy { .. }) => std::thread::sleep(std::time::Duration::from_millis(10)),
+                other => return other,
+            }
+        }
+        self.try_lock()
+    }
+
+    fn try_lock(&self) -> Result<Lock, FolderError> {
         let path = self.path("lock");
         let file = OpenOptions::new()
             .create(true)
@@ -113,7 +125,7 @@ impl Folder {
             Ok(()) => Ok(Lock { _file: file }),
             Err(fs::TryLockError::WouldBlock) => Err(FolderError::Busy {
                 path: self.root.display().to_string(),
-                pid: self.read_json::<super::RunnerInfo>("runner.json").ok().flatten().map_or(0, |info| info.pid),
+                pid: self.read_json::<RunnerInfo>(INFO).ok().flatten().map_or(0, |info| info.pid),
             }),
             Err(fs::TryLockError::Error(error)) => Err(io_error(&path)(error)),
         }
@@ -121,7 +133,7 @@ impl Folder {
 
     /// Whether a runner has the folder.
     pub fn is_locked(&self) -> bool {
-        matches!(self.lock(), Err(FolderError::Busy { .. }))
+        matches!(self.try_lock(), Err(FolderError::Busy { .. }))
     }
 
     /// Reads a JSON file; `None` where there is none.

@@ -391,6 +391,10 @@ mod tests {
             Command::new("/bin/sh").args(["-c", "sleep 1000; :"]).arg(dir.path()).kill_on_drop(true).spawn().unwrap();
         std::fs::write(pids.join("p.pid"), child.id().unwrap().to_string()).unwrap();
         std::fs::write(pids.join("self.pid"), std::process::id().to_string()).unwrap();
+        // A process that has only just begun shows no command line yet.
+        while !is_ours(child.id().unwrap(), dir.path()) {
+            tokio::task::yield_now().await;
+        }
         end_left_behind(&pids, dir.path()).await;
         timeout(Duration::from_secs(20), child.wait()).await.unwrap().unwrap();
         assert_eq!(std::fs::read_dir(&pids).unwrap().count(), 0);
