@@ -12,3 +12,20 @@ pub(crate) mod status;
 pub(crate) mod up;
 pub(crate) mod verify;
 pub(crate) mod whoami;
+
+/// A time as RFC 3339 says it, in UTC, to the millisecond.
+pub(crate) fn time(ms: u64) -> String {
+    i64::try_from(ms)
+        .ok()
+        .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok())
+        .map_or_else(|| "unknown".to_owned(), |t| format!("{t:.3}"))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn times_are_rfc_3339() {
+        assert_eq!(super::time(1_700_000_000_123), "2023-11-14T22:13:20.123Z");
+        assert_eq!(super::time(u64::MAX), "unknown");
+    }
+}

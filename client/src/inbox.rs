@@ -233,7 +233,15 @@ impl Inner {
             Err(reason) => return Ok(not_shown(Some(&header), None, Unopened::Sealed(reason))),
         };
 
-        let unopened = |reason| not_shown(Some(&header), Some(&opened), reason);
+        // It did open: acknowledged, its secret ends like that of any message.
+        let unopened = |reason| {
+            let mut outcome = not_shown(Some(&header), Some(&opened), reason);
+            if let Outcome::Unopened(unopened) = &mut outcome {
+                unopened.receipt.key = Some(key.clone());
+                unopened.receipt.one_time = one_time.as_ref().map(|p| PrekeyRef { batch: p.batch, index: p.index });
+            }
+            outcome
+        };
 
         let mine = header.sender == self.account.address;
         if mine && opened.identity != self.account.identity {

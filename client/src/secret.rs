@@ -22,6 +22,11 @@ impl Password {
         &self.0
     }
 
+    /// Whether two are the same: for a password that is typed twice.
+    pub fn same_as(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+
     /// Whether nothing was typed.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -74,11 +74,9 @@ pub(crate) fn connection_error(relay: &str, error: &(dyn std::error::Error + 'st
     TransportError::Unreachable { relay: relay.to_owned(), reason: last }
 }
 
+/// An I/O error hides what it wraps from `source`, and may wrap another one.
 fn as_rustls<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
-    error.downcast_ref::<rustls::Error>().or_else(|| {
-        let io = error.downcast_ref::<std::io::Error>()?;
-        io.get_ref()?.downcast_ref::<rustls::Error>()
-    })
+    error.downcast_ref::<rustls::Error>().or_else(|| as_rustls(error.downcast_ref::<std::io::Error>()?.get_ref()?))
 }
 
 fn certificate_reason(error: &rustls::CertificateError) -> String {
@@ -95,6 +93,15 @@ fn certificate_reason(error: &rustls::CertificateError) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_refused_certificate_is_found_under_what_wraps_it() {
+        let refused = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
+        let wrapped = std::io::Error::other(std::io::Error::new(std::io::ErrorKind::InvalidData, refused));
+        assert!(matches!(connection_error("r", &wrapped), TransportError::Certificate { .. }));
+        let other = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+        assert!(matches!(connection_error("r", &other), TransportError::Unreachable { .. }));
+    }
 
     #[test]
     fn url_and_tls_must_agree() {

@@ -1,10 +1,292 @@
 //! `sotto receive`.
 
-use crate::args::ReceiveArgs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Serialize;
+use sotto_client::{Client, Error, Event, ReceivedMessage, Receiver, UnopenedMessage, clean_name};
+use sotto_wire::content::{Body, File};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::{Instant, sleep_until};
+
+use super::profile::open;
+use crate::args::{ReceiveArgs, TextFormat};
+use crate::commands::time;
 use crate::error::CliError;
-use crate::ui::Ui;
+use crate::ui::{Ui, printable};
+
+/// Without `--timeout`, a relay that connects and then says nothing is waited for this long.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs the command.
-pub(crate) async fn run(_args: &ReceiveArgs, _ui: Ui) -> Result<(), CliError> {
-    Err(CliError::failed("`sotto receive` is not linked into this build yet"))
+pub(crate) async fn run(args: &ReceiveArgs, ui: Ui) -> Result<(), CliError> {
+    if let Some(dir) = &args.save_dir {
+        std::fs::create_dir_all(dir).map_err(|e| CliError::usage(format!("--save-dir {}: {e}", dir.display())))?;
+    }
+    let client = open(&args.profile, ui).await?;
+    let stop = Stop { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? };
+    let receiver = client.receive(args.follow)?;
+    let mut session = Session { client, receiver, args, ui, shown: 0 };
+    let ended = session.run(stop).await;
+    session.receiver.close().await;
+    ended
+}
+
+struct Stop {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Stop {
+    async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+struct Session<'a> {
+    client: Client,
+    receiver: Receiver,
+    args: &'a ReceiveArgs,
+    ui: Ui,
+    /// Messages shown.
+    shown: u64,
+}
+
+impl Session<'_> {
+    async fn run(&mut self, mut stop: Stop) -> Result<(), CliError> {
+        let patience = self.args.timeout.or((!self.args.follow).then_some(PATIENCE));
+        let deadline = patience.map(|p| Instant::now() + p);
+        let mut caught_up = false;
+        loop {
+            let event = tokio::select! {
+                event = self.receiver.next() => event,
+                () = stop.wait() => return Ok(()),
+                () = until(deadline) => {
+                    let waited_for_nothing = !self.args.follow && !caught_up && self.shown == 0;
+                    return if waited_for_nothing { Err(not_in_time()) } else { Ok(()) };
+                }
+            };
+            match event {
+                None => return Ok(()),
+                Some(Err(error)) => return Err(error.into()),
+                Some(Ok(event)) => caught_up |= self.handle(event).await?,
+            }
+            // Without --follow: everything that was waiting, and with --timeout at least one message.
+            if !self.args.follow && caught_up && (self.shown > 0 || self.args.timeout.is_none()) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Shows an event. True when all that was waiting has come.
+    async fn handle(&mut self, event: Event) -> Result<bool, CliError> {
+        match event {
+            Event::Message(message) => self.message(&message).await?,
+            Event::Unopened(unopened) => self.unopened(&unopened).await?,
+            Event::Refused(refused) => self.ui.note(&format!(
+                "WARNING: your message {} was refused by {}: {} ({})",
+                refused.message, refused.domain, refused.reason, refused.code
+            )),
+            Event::CaughtUp => return Ok(true),
+            Event::Disconnected(error, wait) => {
+                self.ui.note(&format!("{error}\n  connecting again in {} s", wait.as_secs_f32().ceil()));
+            }
+            // Events that a newer library adds.
+            _ => {}
+        }
+        Ok(false)
+    }
+
+    /// Saves what is to be saved, prints, and only then acknowledges: what is interrupted before comes again.
+    async fn message(&mut self, message: &ReceivedMessage) -> Result<(), CliError> {
+        if message.identity_changed {
+            self.ui.note(&format!(
+                "WARNING: the identity of {0} has changed. They may have registered anew; to be sure, compare the \
+                 number that `sotto verify {0}` prints.",
+                message.sender
+            ));
+        }
+        let path = match (&message.content.body, &self.args.save_dir) {
+            (Body::File(file), Some(dir)) => self.save(file, dir).await?,
+            _ => None,
+        };
+        match self.args.output {
+            TextFormat::Text => self.ui.result(&text(message, path.as_deref()))?,
+            TextFormat::Json => self.ui.json(&Line::of(message, path.as_deref()))?,
+        }
+        self.shown += 1;
+        Ok(self.receiver.ack(message.receipt()).await?)
+    }
+
+    async fn unopened(&mut self, unopened: &UnopenedMessage) -> Result<(), CliError> {
+        let from = unopened.sender.as_ref().map_or_else(|| "somebody".to_owned(), ToString::to_string);
+        let reason = &unopened.reason;
+        if reason.may_open_later() {
+            self.ui.note(&format!(
+                "WARNING: a message that claims to be from {from} is held back: {reason}. It comes again; see `sotto \
+                 verify {from}`."
+            ));
+            return Ok(());
+        }
+        self.ui.note(&format!("a message that claims to be from {from} cannot be shown: {reason}"));
+        Ok(self.receiver.ack(unopened.receipt()).await?)
+    }
+
+    /// Downloads a file under a name that is free. A file that is gone or was changed is told, and does not stop the
+    /// rest; a relay that cannot be reached does, so that the message comes again.
+    async fn save(&self, file: &File, dir: &Path) -> Result<Option<PathBuf>, CliError> {
+        if !self.client.policy().await?.group.file_download_enabled {
+            self.ui.note("your security group does not allow files to be saved");
+            return Ok(None);
+        }
+        let (path, output) = create(dir, &file.name)?;
+        let mut output = tokio::fs::File::from_std(output);
+        let saved = self.client.download(file, &mut output).await;
+        match saved {
+            Ok(_) => {
+                output.sync_all().await?;
+                Ok(Some(path))
+            }
+            Err(error) => {
+                let _ = std::fs::remove_file(&path);
+                if error.is_retryable() || matches!(error, Error::Store(_)) {
+                    return Err(error.into());
+                }
+                self.ui.note(&format!("the file {} cannot be saved: {error}", printable(&file.name)));
+                Ok(None)
+            }
+        }
+    }
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(at) => sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn not_in_time() -> CliError {
+    CliError::new(crate::error::Kind::Unreachable, "the relay did not deliver in time")
+        .hint("give it longer with --timeout, or stay with --follow")
+}
+
+/// A new file with this name, or with a number in it where that is taken. Nothing is overwritten.
+fn create(dir: &Path, name: &str) -> Result<(PathBuf, std::fs::File), CliError> {
+    let name = match clean_name(name) {
+        empty if empty.is_empty() => "file".to_owned(),
+        name => name,
+    };
+    let (stem, ending) = match name.rsplit_once('.') {
+        Some((stem, ending)) if !stem.is_empty() => (stem.to_owned(), format!(".{ending}")),
+        _ => (name, String::new()),
+    };
+    for n in 0..10_000 {
+        let path = dir.join(if n == 0 { format!("{stem}{ending}") } else { format!("{stem} ({n}){ending}") });
+        match std::fs::OpenOptions::new().write(true).create_new(true).open(&path) {
+            Ok(file) => return Ok((path, file)),
+            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(CliError::failed(format!("{}: {e}", path.display()))),
+        }
+    }
+    Err(CliError::failed(format!("{}: too many files of this name", dir.display())))
+}
+
+/// A message for people.
+fn text(message: &ReceivedMessage, path: Option<&Path>) -> String {
+    let body = match &message.content.body {
+        Body::Text(text) => printable(text),
+        Body::File(file) => {
+            let saved = path.map(|p| format!(", saved as {}", p.display())).unwrap_or_default();
+            let caption = file.caption.as_deref().map(|c| format!(" {}", printable(c))).unwrap_or_default();
+            format!("[file {}, {} bytes{saved}]{caption}", printable(&file.name), file.size)
+        }
+    };
+    let mut marks = String::new();
+    if message.retained() {
+        marks.push_str(" [retained]");
+    }
+    if message.verified {
+        marks.push_str(" [verified]");
+    }
+    let others = message.content.conversation.members().len();
+    let group = if others > 2 { format!(" (group of {others})") } else { String::new() };
+    format!("{} {}{group}{marks}: {body}", time(message.content.sent_at_ms), message.sender)
+}
+
+/// A message for programs.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Line<'a> {
+    message_id: String,
+    from: &'a str,
+    to: Vec<String>,
+    conversation: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<FileLine<'a>>,
+    sent_at: String,
+    received_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at: Option<String>,
+    retained: bool,
+    verified: bool,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct FileLine<'a> {
+    name: &'a str,
+    size: u64,
+    media_type: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<String>,
+}
+
+impl<'a> Line<'a> {
+    fn of(message: &'a ReceivedMessage, path: Option<&Path>) -> Self {
+        let (text, file) = match &message.content.body {
+            Body::Text(text) => (Some(text.as_str()), None),
+            Body::File(file) => {
+                let path = path.map(|p| p.display().to_string());
+                let line = FileLine { name: &file.name, size: file.size, media_type: &file.media_type, path };
+                (file.caption.as_deref(), Some(line))
+            }
+        };
+        let members = message.conversation.members();
+        Self {
+            message_id: message.message.to_string(),
+            from: message.sender.as_str(),
+            to: members.iter().filter(|m| **m != message.sender).map(ToString::to_string).collect(),
+            conversation: message.conversation.id(),
+            text,
+            file,
+            sent_at: time(message.content.sent_at_ms),
+            received_at: time(message.received_at_ms),
+            expires_at: message.expires_at_ms.map(time),
+            retained: message.retained(),
+            verified: message.verified,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_never_overwritten_and_stay_in_their_folder() {
+        let dir = std::env::temp_dir().join(format!("sotto-save-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let names: Vec<_> = ["a.txt", "a.txt", "../../a.txt", "..", ".x"]
+            .iter()
+            .map(|n| create(&dir, n).unwrap().0.strip_prefix(&dir).unwrap().display().to_string())
+            .collect();
+        assert_eq!(names, ["a.txt", "a (1).txt", "a (2).txt", "file", "x"]);
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
 }

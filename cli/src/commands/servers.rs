@@ -13,20 +13,20 @@ use crate::ui::Ui;
 
 /// `sotto relay`.
 pub(crate) async fn relay(args: &ServerArgs) -> Result<(), CliError> {
-    let _config: RelayConfig = read(&args.config)?;
-    serve("relay", |_shutdown| async { Err::<(), _>("not linked yet") }).await
+    let config: RelayConfig = read(&args.config)?;
+    serve("relay", |shutdown| sotto_relay::run(config, shutdown)).await
 }
 
 /// `sotto gateway`.
 pub(crate) async fn gateway(args: &ServerArgs) -> Result<(), CliError> {
-    let _config: GatewayConfig = read(&args.config)?;
-    serve("gateway", |_shutdown| async { Err::<(), _>("not linked yet") }).await
+    let config: GatewayConfig = read(&args.config)?;
+    serve("gateway", |shutdown| sotto_federation::run(config, shutdown)).await
 }
 
 /// `sotto retention`.
 pub(crate) async fn retention(args: &ServerArgs) -> Result<(), CliError> {
-    let _config: RetentionConfig = read(&args.config)?;
-    serve("retention", |_shutdown| async { Err::<(), _>("not linked yet") }).await
+    let config: RetentionConfig = read(&args.config)?;
+    serve("retention", |shutdown| sotto_retention::run(config, shutdown)).await
 }
 
 /// `sotto operator`.
@@ -35,8 +35,12 @@ pub(crate) async fn operator(_args: &OperatorArgs) -> Result<(), CliError> {
 }
 
 /// `sotto crds`.
-pub(crate) fn crds(_ui: Ui) -> Result<(), CliError> {
-    Err(CliError::failed("not linked yet"))
+pub(crate) fn crds(ui: Ui) -> Result<(), CliError> {
+    for (_, document) in sotto_crds::yaml() {
+        let document = document.trim_end();
+        ui.result(&if document.starts_with("---") { document.to_owned() } else { format!("---\n{document}") })?;
+    }
+    Ok(())
 }
 
 /// Reads a configuration file; the error names file, place and field.

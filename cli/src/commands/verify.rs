@@ -1,10 +1,87 @@
 //! `sotto verify`.
 
-use crate::args::VerifyArgs;
+use serde::Serialize;
+use sotto_client::{Contact, TrustState};
+
+use super::profile::{address, open};
+use crate::args::{TextFormat, VerifyArgs};
+use crate::commands::time;
 use crate::error::CliError;
 use crate::ui::Ui;
 
+/// What `-o json` prints, one a line.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Line {
+    address: String,
+    /// `pinned`, `verified` or `changed`.
+    state: &'static str,
+    safety_number: String,
+    fingerprint: String,
+    since: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    new_safety_number: Option<String>,
+}
+
 /// Runs the command.
-pub(crate) async fn run(_args: &VerifyArgs, _ui: Ui) -> Result<(), CliError> {
-    Err(CliError::failed("`sotto verify` is not linked into this build yet"))
+pub(crate) async fn run(args: &VerifyArgs, ui: Ui) -> Result<(), CliError> {
+    let client = open(&args.profile, ui).await?;
+    let Some(who) = &args.address else {
+        for contact in client.contacts().await? {
+            show(&contact, false, args.output, ui)?;
+        }
+        return Ok(());
+    };
+    let who = address(who)?;
+    // Always asks the relay first, so that a change is seen before anything is marked.
+    let contact = client.identity(&who).await?;
+    let contact = if args.accept_change {
+        client.accept_change(&who).await?
+    } else if args.confirm {
+        client.mark_verified(&who, true).await?
+    } else if args.forget {
+        client.mark_verified(&who, false).await?
+    } else {
+        contact
+    };
+    show(&contact, true, args.output, ui)
+}
+
+fn show(contact: &Contact, explain: bool, format: TextFormat, ui: Ui) -> Result<(), CliError> {
+    let (state, words) = match contact.state {
+        TrustState::Verified => ("verified", "verified by you"),
+        TrustState::Changed => ("changed", "CHANGED since you verified it: sending is blocked"),
+        _ => ("pinned", "pinned when it was first seen; not compared yet"),
+    };
+    match format {
+        TextFormat::Json => ui.json(&Line {
+            address: contact.address.to_string(),
+            state,
+            safety_number: contact.safety_number.to_string(),
+            fingerprint: contact.fingerprint.to_string(),
+            since: time(contact.since_ms),
+            new_safety_number: contact.new_safety_number.as_ref().map(ToString::to_string),
+        })?,
+        TextFormat::Text if explain => {
+            ui.result(&format!(
+                "{}  {}\n  {words}, since {}",
+                contact.address,
+                contact.safety_number,
+                time(contact.since_ms)
+            ))?;
+            if let Some(new) = &contact.new_safety_number {
+                ui.result(&format!("  the identity that the relay shows now has the number\n  {new}"))?;
+            }
+        }
+        TextFormat::Text => ui.result(&format!("{}  {state}  {}", contact.address, contact.safety_number))?,
+    }
+    if explain && contact.state == TrustState::Pinned {
+        ui.note(
+            "compare the number with theirs by voice or in person; where it is the same, run this again with --confirm",
+        );
+    }
+    if explain && contact.state == TrustState::Changed {
+        ui.note("ask them by another way whether they registered anew; if so, run this again with --accept-change");
+    }
+    Ok(())
 }

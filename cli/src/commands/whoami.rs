@@ -1,10 +1,45 @@
 //! `sotto whoami`.
 
-use crate::args::WhoamiArgs;
+use serde::Serialize;
+
+use super::profile::open;
+use crate::args::{TextFormat, WhoamiArgs};
 use crate::error::CliError;
 use crate::ui::Ui;
 
-/// Runs the command.
-pub(crate) async fn run(_args: &WhoamiArgs, _ui: Ui) -> Result<(), CliError> {
-    Err(CliError::failed("`sotto whoami` is not linked into this build yet"))
+/// What `-o json` prints.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Me {
+    address: String,
+    network: String,
+    device: String,
+    label: String,
+    relay: String,
+    fingerprint: String,
+    device_fingerprint: String,
+    policy_key: String,
+}
+
+/// Runs the command. Does not talk to the relay.
+pub(crate) async fn run(args: &WhoamiArgs, ui: Ui) -> Result<(), CliError> {
+    let me = open(&args.profile, ui).await?.whoami();
+    let me = Me {
+        address: me.address.to_string(),
+        network: me.network.to_string(),
+        device: me.device.to_string(),
+        label: me.label,
+        relay: me.relay,
+        fingerprint: me.fingerprint.to_string(),
+        device_fingerprint: me.device_fingerprint.to_string(),
+        policy_key: me.policy_key.to_string(),
+    };
+    match args.output {
+        TextFormat::Json => ui.json(&me),
+        TextFormat::Text => ui.result(&format!(
+            "address             {}\nnetwork             {}\ndevice              {} ({})\nrelay               {}\n\
+             identity            {}\ndevice key          {}\nnetwork policy key  {}",
+            me.address, me.network, me.device, me.label, me.relay, me.fingerprint, me.device_fingerprint, me.policy_key
+        )),
+    }
 }

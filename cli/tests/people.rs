@@ -1,0 +1,199 @@
+//! The people's commands as processes, against a real relay.
+
+#[path = "../../client/tests/common/mod.rs"]
+#[expect(dead_code, reason = "the client's own tests use all of it")]
+mod common;
+
+use std::io::Write as _;
+use std::process::{Command, Output, Stdio};
+
+use common::{Network, PASSWORD};
+use serde_json::Value;
+use sotto_wire::admin::Role;
+
+struct Sotto<'a> {
+    network: &'a Network,
+}
+
+impl Sotto<'_> {
+    fn command(&self, line: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sotto"));
+        command.args(line).env("SOTTO_HOME", self.network.folder.path().join("home")).env_remove("SOTTO_PASSWORD_FILE");
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    fn run_with(&self, line: &[&str], input: &str) -> Output {
+        let mut child = self.command(line).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        child.wait_with_output().unwrap()
+    }
+
+    fn run(&self, line: &[&str]) -> Output {
+        self.run_with(line, "")
+    }
+
+    /// Standard output of a command that must succeed.
+    fn good(&self, line: &[&str]) -> String {
+        let output = self.run(line);
+        assert!(output.status.success(), "{line:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn lines(&self, line: &[&str]) -> Vec<Value> {
+        self.good(line).lines().map(|l| serde_json::from_str(l).unwrap()).collect()
+    }
+
+    /// Exit code and standard error of a command that must fail.
+    fn bad(&self, line: &[&str]) -> (i32, String) {
+        let output = self.run(line);
+        assert!(output.stdout.is_empty(), "{line:?}");
+        (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+    }
+
+    fn join(&self, name: &str, url: &str) {
+        let file = self.network.folder.path().join("password");
+        std::fs::write(&file, format!("{PASSWORD}\n")).unwrap();
+        self.good(&["join", url, "--profile", name, "--password-file", file.to_str().unwrap()]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_people_talk_by_command() {
+    let mut network = Network::start(true).await;
+    let urls = [network.invite("alice").await.to_url(), network.invite("bob").await.to_url()];
+    let sotto = Sotto { network: &network };
+    sotto.join("alice", &urls[0]);
+    sotto.join("bob", &urls[1]);
+
+    let me: Value = serde_json::from_str(&sotto.good(&["whoami", "--profile", "alice", "-o", "json"])).unwrap();
+    assert_eq!((&me["address"], &me["network"]), (&"alice@chat.acme.example".into(), &"chat.acme.example".into()));
+    assert_eq!(me["device"].as_str().unwrap().len(), 32);
+    assert!(sotto.good(&["devices", "--profile", "alice"]).contains("(this device)"));
+
+    sotto.good(&["send", "--profile", "alice", "bob@chat.acme.example", "Good morning", "--expires", "1h"]);
+    let piped = sotto.run_with(&["send", "-p", "alice", "bob@chat.acme.example", "-"], "from a pipe\nand more\n");
+    assert!(piped.status.success(), "{}", String::from_utf8_lossy(&piped.stderr));
+    let note = network.folder.path().join("note.txt");
+    std::fs::write(&note, "attached").unwrap();
+    let file = ["--file", note.to_str().unwrap(), "the note"];
+    sotto.good(&[&["send", "-p", "alice", "bob@chat.acme.example"], file.as_slice()].concat());
+
+    let saved = network.folder.path().join("saved");
+    let got = sotto.lines(&[
+        "receive",
+        "--profile",
+        "bob",
+        "-o",
+        "json",
+        "--timeout",
+        "30s",
+        "--save-dir",
+        saved.to_str().unwrap(),
+    ]);
+    assert_eq!(got.len(), 3, "{got:?}");
+    assert_eq!((&got[0]["text"], &got[0]["from"]), (&"Good morning".into(), &"alice@chat.acme.example".into()));
+    assert_eq!(got[0]["to"], serde_json::json!(["bob@chat.acme.example"]));
+    assert_eq!((&got[0]["retained"], &got[0]["verified"]), (&false.into(), &false.into()));
+    assert!(got[0]["expiresAt"].is_string() && got[1]["expiresAt"].is_null());
+    assert_eq!(got[1]["text"], "from a pipe\nand more");
+    assert_eq!((&got[2]["file"]["name"], &got[2]["file"]["size"]), (&"note.txt".into(), &8.into()));
+    assert_eq!(std::fs::read(got[2]["file"]["path"].as_str().unwrap()).unwrap(), b"attached");
+    assert_eq!(sotto.good(&["receive", "--profile", "bob"]), "", "nothing is left, and it ends at once");
+
+    // Both see the same number; marked as compared, messages say so.
+    let number = |who: &str, of: &str| sotto.lines(&["verify", "-p", who, of, "-o", "json"])[0]["safetyNumber"].clone();
+    assert_eq!(number("alice", "bob@chat.acme.example"), number("bob", "alice@chat.acme.example"));
+    sotto.good(&["verify", "-p", "bob", "alice@chat.acme.example", "--confirm"]);
+    sotto.good(&["send", "-p", "alice", "bob@chat.acme.example", "again"]);
+    let text = sotto.good(&["receive", "-p", "bob", "--timeout", "30s"]);
+    assert!(text.contains("alice@chat.acme.example [verified]: again"), "{text}");
+
+    // Retained: said to the sender on standard error, and shown to the reader.
+    let identity = network.retention("archive").await;
+    let archive = sotto_client::Client::service(sotto_client::ServiceAccount {
+        address: common::address("archive"),
+        endpoint: sotto_client::Endpoint {
+            url: network.url(),
+            tls: sotto_client::Tls::Authority(network.authority_pem()),
+        },
+        policy_key: network.policy.verifying_key().fingerprint(),
+        identity,
+        password: sotto_client::Password::new(PASSWORD.into()),
+        registration_code: sotto_client::RegistrationCode::new("retention-code".into()),
+        profile: network.profile("archive"),
+        label: "archive".into(),
+    })
+    .await
+    .unwrap();
+    let sotto = Sotto { network: &network };
+    let output = sotto.run(&["send", "-p", "alice", "bob@chat.acme.example", "for the record"]);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("retained by archive@chat.acme.example"));
+    assert!(sotto.good(&["receive", "-p", "bob", "--timeout", "30s"]).contains("[retained]"));
+    drop(archive);
+
+    network.put_user("bob", Role::Person, true, "code-bob").await;
+    let (code, said) = sotto.bad(&["receive", "-p", "bob"]);
+    assert_eq!(code, 3, "{said}");
+    assert!(said.contains("hint:"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn exit_codes_and_remedies() {
+    let mut network = Network::start(false).await;
+    let url = network.invite("alice").await.to_url();
+    let sotto = Sotto { network: &network };
+    let (code, said) = sotto.bad(&["send", "--profile", "nobody", "bob@chat.acme.example", "x"]);
+    assert!(code == 2 && said.contains("sotto join"), "{said}");
+    let (code, said) = sotto.bad(&["join", "nonsense", "--profile", "alice"]);
+    assert!(code == 2 && said.contains("sotto://"), "{said}");
+    let (code, said) = sotto.bad(&["join", &url, "--profile", "alice"]);
+    assert!(code == 2 && said.contains("--password-file"), "{said}");
+    let short = network.folder.path().join("short");
+    std::fs::write(&short, "short").unwrap();
+    let (code, said) = sotto.bad(&["join", &url, "--profile", "alice", "--password-file", short.to_str().unwrap()]);
+    assert!(code == 3 && said.contains("at least 12 characters"), "{said}");
+    let wrong = url.replace("code-alice", "code-wrong");
+    let file = network.folder.path().join("password");
+    std::fs::write(&file, PASSWORD).unwrap();
+    let (code, said) = sotto.bad(&["join", &wrong, "--profile", "alice", "--password-file", file.to_str().unwrap()]);
+    assert!(code == 3 && said.contains("hint:") && !said.contains("code-wrong"), "{said}");
+    sotto.join("alice", &url);
+    for line in [
+        ["send", "-p", "alice", "no address", "x"].as_slice(),
+        &["send", "-p", "alice", "bob@chat.acme.example"],
+        &["send", "-p", "alice", "bob@chat.acme.example", "x", "--expires", "soon"],
+        &["receive", "-p", "../x/../y z", "--nonsense"],
+        &["relay", "--config", "/nonexistent"],
+    ] {
+        assert_eq!(sotto.bad(line).0, 2, "{line:?}");
+    }
+    assert_eq!(sotto.bad(&["send", "-p", "alice", "bob@other.example", "x"]).0, 3);
+
+    // A profile that asks for its password.
+    network.put_user("carol", Role::Person, false, "code-carol").await;
+    let carol = network.invite("carol").await.to_url();
+    let sotto = Sotto { network: &network };
+    let password = ["--password-file", file.to_str().unwrap()];
+    sotto.good(&[&["join", &carol, "-p", "carol", "--require-password"], password.as_slice()].concat());
+    let (code, said) = sotto.bad(&["whoami", "-p", "carol"]);
+    assert!(code == 2 && said.contains("--password-file"), "{said}");
+    sotto.good(&[&["whoami", "-p", "carol"], password.as_slice()].concat());
+
+    network.stop().await;
+    let sotto = Sotto { network: &network };
+    let (code, said) = sotto.bad(&["send", "-p", "alice", "bob@chat.acme.example", "x"]);
+    assert!(code == 4 && said.contains("cannot reach the relay"), "{said}");
+}
+
+#[test]
+fn help_teaches() {
+    for line in [["--help"].as_slice(), &["send", "--help"], &["receive", "--help"], &["join", "--help"]] {
+        let output = Command::new(env!("CARGO_BIN_EXE_sotto")).args(line).output().unwrap();
+        assert!(output.status.success());
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(text.contains("Exit codes") || text.contains("Examples"), "{text}");
+    }
+    let crds = Command::new(env!("CARGO_BIN_EXE_sotto")).arg("crds").output().unwrap();
+    assert_eq!(String::from_utf8(crds.stdout).unwrap().matches("\nkind: CustomResourceDefinition").count(), 4);
+}
