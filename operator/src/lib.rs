@@ -1,6 +1,7 @@
 //! Custom resources to running networks: plan, apply, controllers, the local runner
 
 pub mod admin;
+pub mod cluster;
 pub mod documents;
 pub mod invites;
 pub mod keys;
@@ -8,5 +9,6 @@ pub mod local;
 pub mod pki;
 pub mod plan;
 pub mod reasons;
+pub mod remote;
 pub mod secret;
 pub mod sync;

@@ -1,0 +1,3 @@
+//! Kubernetes: rendering, applying, controllers.
+
+pub mod render;
