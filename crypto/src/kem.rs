@@ -34,7 +34,12 @@ const fn hpke_suite() -> [u8; 10] {
 ///   labeled_ikm = concat("HPKE-v1", suite_id, label, ikm)
 ///   return Extract(salt, labeled_ikm)
 /// ```
-fn labeled_extract<P: Primitives>(suite: &[u8], salt: &[u8], label: &[u8], ikm: &[u8]) -> Zeroizing<[u8; HASH_LEN]> {
+fn labeled_extract<P: Primitives>(
+    suite: &[u8],
+    salt: &[u8],
+    label: &[u8],
+    ikm: &[u8],
+) -> Result<Zeroizing<[u8; HASH_LEN]>, Failed> {
     P::extract(salt, &[VERSION_LABEL, suite, label, ikm])
 }
 
@@ -75,7 +80,7 @@ pub(crate) fn extract_and_expand<P: Primitives>(
     enc: &[u8; POINT_LEN],
     recipient: &[u8; POINT_LEN],
 ) -> Result<Zeroizing<[u8; HASH_LEN]>, Failed> {
-    let eae_prk = labeled_extract::<P>(&kem_suite(), b"", b"eae_prk", dh);
+    let eae_prk = labeled_extract::<P>(&kem_suite(), b"", b"eae_prk", dh)?;
     labeled_expand::<P, HASH_LEN>(&kem_suite(), &eae_prk, b"shared_secret", &[enc, recipient])
 }
 
@@ -101,10 +106,10 @@ pub(crate) struct Schedule {
 pub(crate) fn key_schedule<P: Primitives>(shared_secret: &[u8; HASH_LEN], info: &[u8]) -> Result<Schedule, Failed> {
     const MODE_BASE: [u8; 1] = [0x00];
     let suite = hpke_suite();
-    let psk_id_hash = labeled_extract::<P>(&suite, b"", b"psk_id_hash", b"");
-    let info_hash = labeled_extract::<P>(&suite, b"", b"info_hash", info);
+    let psk_id_hash = labeled_extract::<P>(&suite, b"", b"psk_id_hash", b"")?;
+    let info_hash = labeled_extract::<P>(&suite, b"", b"info_hash", info)?;
     let context: [&[u8]; 3] = [&MODE_BASE, psk_id_hash.as_slice(), info_hash.as_slice()];
-    let secret = labeled_extract::<P>(&suite, shared_secret, b"secret", b"");
+    let secret = labeled_extract::<P>(&suite, shared_secret, b"secret", b"")?;
     Ok(Schedule {
         key: labeled_expand::<P, KEY_LEN>(&suite, &secret, b"key", &context)?,
         base_nonce: labeled_expand::<P, NONCE_LEN>(&suite, &secret, b"base_nonce", &context)?,

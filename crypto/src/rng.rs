@@ -6,6 +6,9 @@ use rand_core::{TryCryptoRng, TryRng};
 
 /// The operating system's random numbers, as an infallible [`rand_core::CryptoRng`].
 ///
+/// Content keys, attachment keys and identifiers come from the generator that a function is given. P-521 keys do so with
+/// RustCrypto; AWS-LC takes them from its own generator, so that they are made inside its module (FIPS 140-3).
+///
 /// # Panics
 /// When the operating system has no randomness to give. There is nothing sensible to do without it, and to go on would
 /// be to make weak keys.

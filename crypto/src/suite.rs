@@ -1,21 +1,30 @@
-//! Suite 1, and the only file of the crate that names algorithms.
+//! Suite 1; this file and those under it are the only ones of the crate that name algorithms.
 //!
 //! Suite 1 is P-521 for key agreement and signatures (ECDSA with SHA-512), HKDF-SHA512, AES-256-GCM,
-//! and SHA-512/256 where a short digest is wanted. The rest of the crate speaks to [`Primitives`], so that a second
-//! implementation of the same suite can stand beside this one and be held to the same vectors.
+//! and SHA-512/256 where a short digest is wanted. The rest of the crate speaks to [`Primitives`]. There are two
+//! implementations, which open each other's output and are held to the same vectors (`suite/tests.rs`): AWS-LC, the
+//! default, and RustCrypto, which the feature `rustcrypto` selects.
 
-use aes_gcm::aead::AeadInOut;
-use aes_gcm::{Aes256Gcm, KeyInit};
-use hkdf::{Hkdf, HkdfExtract};
-use p521::ecdsa::signature::{MultipartSigner, MultipartVerifier};
-use p521::elliptic_curve::Generate;
-use p521::elliptic_curve::sec1::ToSec1Point;
 use rand_core::CryptoRng;
-use sha2::{Digest, Sha512, Sha512_256};
 use zeroize::{Zeroize, Zeroizing};
 
+mod form;
+
+#[cfg(all(feature = "aws-lc", any(test, feature = "fips", not(feature = "rustcrypto"))))]
+mod aws_lc;
+#[cfg(any(test, all(feature = "rustcrypto", not(feature = "fips"))))]
+mod rustcrypto;
+#[cfg(all(test, feature = "aws-lc"))]
+mod tests;
+
 /// The implementation of the suite that this build uses.
-pub(crate) type Current = RustCrypto;
+#[cfg(all(feature = "aws-lc", any(feature = "fips", not(feature = "rustcrypto"))))]
+pub(crate) type Current = aws_lc::AwsLc;
+/// The implementation of the suite that this build uses.
+#[cfg(all(feature = "rustcrypto", not(feature = "fips")))]
+pub(crate) type Current = rustcrypto::RustCrypto;
+#[cfg(not(any(feature = "aws-lc", feature = "rustcrypto")))]
+compile_error!("sotto-crypto needs the feature `aws-lc` (default, `fips` for its FIPS module) or `rustcrypto`");
 
 /// Length of an uncompressed SEC1 point: `0x04 || x || y`.
 pub const POINT_LEN: usize = 133;
@@ -44,7 +53,7 @@ pub(crate) const AEAD_ID: u16 = 0x0002;
 pub(crate) struct Failed;
 
 mod sealed {
-    /// Keeps [`super::Primitives`] to this file.
+    /// Keeps [`super::Primitives`] to this file and those under it.
     pub(crate) trait Sealed {}
 }
 
@@ -55,8 +64,10 @@ pub(crate) trait Primitives: sealed::Sealed {
     type SigningSecret;
     /// A key agreement secret.
     type AgreementSecret;
+    /// An AES-256-GCM key, ready for use.
+    type Cipher;
 
-    /// Makes a signing key.
+    /// Makes a signing key: from `rng`, or from a generator of the implementation's own.
     fn signing_generate<R: CryptoRng + ?Sized>(rng: &mut R) -> Self::SigningSecret;
     /// Reads a signing key; fails unless it is in `1..n`.
     fn signing_from_bytes(bytes: &[u8; SCALAR_LEN]) -> Result<Self::SigningSecret, Failed>;
@@ -71,7 +82,7 @@ pub(crate) trait Primitives: sealed::Sealed {
     /// Checks that the bytes are an uncompressed point on the curve, and not the point at infinity.
     fn check_point(point: &[u8; POINT_LEN]) -> Result<(), Failed>;
 
-    /// Makes a key agreement secret.
+    /// Makes a key agreement secret: from `rng`, or from a generator of the implementation's own.
     fn agreement_generate<R: CryptoRng + ?Sized>(rng: &mut R) -> Self::AgreementSecret;
     /// Reads a key agreement secret; fails unless it is in `1..n`.
     fn agreement_from_bytes(bytes: &[u8; SCALAR_LEN]) -> Result<Self::AgreementSecret, Failed>;
@@ -88,109 +99,24 @@ pub(crate) trait Primitives: sealed::Sealed {
     fn short_hash(parts: &[&[u8]]) -> [u8; DIGEST_LEN];
 
     /// RFC 5869 extract over the concatenation of `ikm`.
-    fn extract(salt: &[u8], ikm: &[&[u8]]) -> Zeroizing<[u8; HASH_LEN]>;
+    fn extract(salt: &[u8], ikm: &[&[u8]]) -> Result<Zeroizing<[u8; HASH_LEN]>, Failed>;
     /// RFC 5869 expand with the concatenation of `info`; `okm` is at most 255 times [`HASH_LEN`].
     fn expand(prk: &[u8; HASH_LEN], info: &[&[u8]], okm: &mut [u8]) -> Result<(), Failed>;
 
-    /// Encrypts `buffer` in place and appends the tag.
-    fn aead_seal(key: &[u8; KEY_LEN], nonce: &[u8; NONCE_LEN], aad: &[u8], buffer: &mut Vec<u8>) -> Result<(), Failed>;
-    /// Checks and removes the tag and decrypts `buffer` in place; on failure the content of `buffer` is meaningless.
-    fn aead_open(key: &[u8; KEY_LEN], nonce: &[u8; NONCE_LEN], aad: &[u8], buffer: &mut Vec<u8>) -> Result<(), Failed>;
-}
+    /// Makes a key ready for use.
+    fn cipher(key: &[u8; KEY_LEN]) -> Result<Self::Cipher, Failed>;
+    /// Encrypts `buffer` in place; returns the tag.
+    fn encrypt(
+        cipher: &Self::Cipher,
+        nonce: &[u8; NONCE_LEN],
+        aad: &[u8],
+        buffer: &mut [u8],
+    ) -> Result<[u8; TAG_LEN], Failed>;
+    /// Checks the tag at the end of `sealed`, and decrypts what is before it in place; returns its length. On failure the
+    /// content of `sealed` is meaningless.
+    fn decrypt(cipher: &Self::Cipher, nonce: &[u8; NONCE_LEN], aad: &[u8], sealed: &mut [u8]) -> Result<usize, Failed>;
 
-/// Suite 1 by the RustCrypto crates: portable, readable, and constant time by design.
-pub(crate) enum RustCrypto {}
-
-impl sealed::Sealed for RustCrypto {}
-
-impl Primitives for RustCrypto {
-    type SigningSecret = p521::ecdsa::SigningKey;
-    type AgreementSecret = p521::SecretKey;
-
-    fn signing_generate<R: CryptoRng + ?Sized>(rng: &mut R) -> Self::SigningSecret {
-        p521::ecdsa::SigningKey::generate_from_rng(rng)
-    }
-
-    fn signing_from_bytes(bytes: &[u8; SCALAR_LEN]) -> Result<Self::SigningSecret, Failed> {
-        p521::ecdsa::SigningKey::from_slice(bytes).map_err(|_| Failed)
-    }
-
-    fn signing_to_bytes(key: &Self::SigningSecret) -> Zeroizing<[u8; SCALAR_LEN]> {
-        let mut scalar = key.to_bytes();
-        let bytes = Zeroizing::new(scalar.into());
-        scalar.zeroize();
-        bytes
-    }
-
-    fn signing_public(key: &Self::SigningSecret) -> [u8; POINT_LEN] {
-        uncompressed(&key.verifying_key().to_sec1_point(false))
-    }
-
-    fn sign(key: &Self::SigningSecret, parts: &[&[u8]]) -> Result<[u8; SIGNATURE_LEN], Failed> {
-        let signature: p521::ecdsa::Signature = key.try_multipart_sign(parts).map_err(|_| Failed)?;
-        Ok(signature.to_bytes().into())
-    }
-
-    fn verify(point: &[u8; POINT_LEN], parts: &[&[u8]], signature: &[u8; SIGNATURE_LEN]) -> Result<(), Failed> {
-        let public = parse(point)?;
-        let signature = p521::ecdsa::Signature::from_slice(signature).map_err(|_| Failed)?;
-        p521::ecdsa::VerifyingKey::from(public).multipart_verify(parts, &signature).map_err(|_| Failed)
-    }
-
-    fn check_point(point: &[u8; POINT_LEN]) -> Result<(), Failed> {
-        parse(point).map(|_| ())
-    }
-
-    fn agreement_generate<R: CryptoRng + ?Sized>(rng: &mut R) -> Self::AgreementSecret {
-        p521::SecretKey::generate_from_rng(rng)
-    }
-
-    fn agreement_from_bytes(bytes: &[u8; SCALAR_LEN]) -> Result<Self::AgreementSecret, Failed> {
-        p521::SecretKey::from_bytes(bytes.into()).map_err(|_| Failed)
-    }
-
-    fn agreement_to_bytes(key: &Self::AgreementSecret) -> Zeroizing<[u8; SCALAR_LEN]> {
-        let mut scalar = key.to_bytes();
-        let bytes = Zeroizing::new(scalar.into());
-        scalar.zeroize();
-        bytes
-    }
-
-    fn agreement_public(key: &Self::AgreementSecret) -> [u8; POINT_LEN] {
-        uncompressed(&key.public_key().to_sec1_point(false))
-    }
-
-    fn agree(key: &Self::AgreementSecret, point: &[u8; POINT_LEN]) -> Result<Zeroizing<[u8; SCALAR_LEN]>, Failed> {
-        let shared = key.diffie_hellman(&parse(point)?);
-        let mut bytes = Zeroizing::new([0; SCALAR_LEN]);
-        bytes.copy_from_slice(shared.raw_secret_bytes());
-        Ok(bytes)
-    }
-
-    fn hash(parts: &[&[u8]]) -> [u8; HASH_LEN] {
-        digest::<Sha512>(parts).into()
-    }
-
-    fn short_hash(parts: &[&[u8]]) -> [u8; DIGEST_LEN] {
-        digest::<Sha512_256>(parts).into()
-    }
-
-    fn extract(salt: &[u8], ikm: &[&[u8]]) -> Zeroizing<[u8; HASH_LEN]> {
-        let mut extract = HkdfExtract::<Sha512>::new(Some(salt));
-        for part in ikm {
-            extract.input_ikm(part);
-        }
-        let (mut output, _) = extract.finalize();
-        let prk = Zeroizing::new(output.into());
-        output.zeroize();
-        prk
-    }
-
-    fn expand(prk: &[u8; HASH_LEN], info: &[&[u8]], okm: &mut [u8]) -> Result<(), Failed> {
-        let hkdf = Hkdf::<Sha512>::from_prk(prk).map_err(|_| Failed)?;
-        hkdf.expand_multi_info(info, okm).map_err(|_| Failed)
-    }
-
+    /// Encrypts `buffer` in place and appends the tag, under a key that is used once.
     fn aead_seal(key: &[u8; KEY_LEN], nonce: &[u8; NONCE_LEN], aad: &[u8], buffer: &mut Vec<u8>) -> Result<(), Failed> {
         // Room for the tag first, so that the clear text is not left behind by a reallocation.
         if buffer.capacity() < buffer.len() + TAG_LEN {
@@ -199,33 +125,15 @@ impl Primitives for RustCrypto {
             std::mem::swap(buffer, &mut roomy);
             roomy.zeroize();
         }
-        Aes256Gcm::new(key.into()).encrypt_in_place(nonce.into(), aad, buffer).map_err(|_| Failed)
+        let tag = Self::encrypt(&Self::cipher(key)?, nonce, aad, buffer)?;
+        buffer.extend_from_slice(&tag);
+        Ok(())
     }
 
+    /// Checks and removes the tag and decrypts `buffer` in place; on failure the content of `buffer` is meaningless.
     fn aead_open(key: &[u8; KEY_LEN], nonce: &[u8; NONCE_LEN], aad: &[u8], buffer: &mut Vec<u8>) -> Result<(), Failed> {
-        Aes256Gcm::new(key.into()).decrypt_in_place(nonce.into(), aad, buffer).map_err(|_| Failed)
+        let length = Self::decrypt(&Self::cipher(key)?, nonce, aad, buffer)?;
+        buffer.truncate(length);
+        Ok(())
     }
-}
-
-/// The form is checked here: the parser below would also take compressed points and the point at infinity.
-fn parse(point: &[u8; POINT_LEN]) -> Result<p521::PublicKey, Failed> {
-    if point[0] != 4 {
-        return Err(Failed);
-    }
-    p521::PublicKey::from_sec1_bytes(point).map_err(|_| Failed)
-}
-
-fn uncompressed(point: &p521::Sec1Point) -> [u8; POINT_LEN] {
-    let mut bytes = [0; POINT_LEN];
-    // A public key is never the point at infinity, so that its uncompressed form always has the full length.
-    bytes.copy_from_slice(point.as_bytes());
-    bytes
-}
-
-fn digest<D: Digest>(parts: &[&[u8]]) -> sha2::digest::Output<D> {
-    let mut hasher = D::new();
-    for part in parts {
-        hasher.update(part);
-    }
-    hasher.finalize()
 }
