@@ -1,0 +1,112 @@
+//! Documents, users, log-ins, attachments.
+
+use sotto_crypto::BlobId;
+use sotto_wire::admin::Role;
+
+use super::fixtures::{NOW, Person, account, wanted};
+use crate::store::{BlobMeta, DeleteGroup, Login, PutDocument, PutOutcome, Registration, Store};
+
+pub(super) async fn policies(store: &impl Store) {
+    assert_eq!(store.policy().await.unwrap().network, None);
+    assert_eq!(store.put_network(vec![1], 5).await.unwrap(), PutDocument::Stored);
+    assert_eq!(store.put_network(vec![1], 5).await.unwrap(), PutDocument::Stored, "a repeat is fine");
+    assert_eq!(store.put_network(vec![2], 5).await.unwrap(), PutDocument::Stale, "same serial, other bytes");
+    assert_eq!(store.put_network(vec![2], 4).await.unwrap(), PutDocument::Stale);
+    assert_eq!(store.put_network(vec![2], 6).await.unwrap(), PutDocument::Stored);
+    assert_eq!(store.put_group("g".into(), vec![1], 2).await.unwrap(), PutDocument::Stored);
+    assert_eq!(store.put_group("g".into(), vec![3], 1).await.unwrap(), PutDocument::Stale);
+    assert_eq!(store.put_group("g".into(), vec![3], 3).await.unwrap(), PutDocument::Stored);
+    let stored = store.policy().await.unwrap();
+    assert_eq!(stored.network, Some(vec![2]));
+    assert_eq!(stored.groups.get("g"), Some(&vec![3]));
+
+    assert_eq!(store.put_user("u".into(), wanted("nowhere")).await.unwrap(), PutOutcome::NoSuchGroup);
+    assert_eq!(store.put_user("u".into(), wanted("g")).await.unwrap(), PutOutcome::Stored);
+    assert_eq!(store.delete_group("g".into()).await.unwrap(), DeleteGroup::InUse);
+    assert!(store.delete_user("u".into()).await.unwrap().is_empty());
+    assert_eq!(store.delete_group("g".into()).await.unwrap(), DeleteGroup::Deleted);
+    assert_eq!(store.delete_group("g".into()).await.unwrap(), DeleteGroup::Deleted);
+}
+
+pub(super) async fn registration(store: &impl Store) {
+    let person = Person::new("reg");
+    assert_eq!(store.register(account(&person), NOW).await.unwrap(), Registration::InviteInvalid, "unknown user");
+    store.put_group("staff".into(), vec![7], 1).await.unwrap();
+    let mut put = wanted("staff");
+    put.suspended = true;
+    store.put_user("reg".into(), put).await.unwrap();
+    let mut wrong = account(&person);
+    wrong.invite_digest = "cd".repeat(32);
+    assert_eq!(store.register(wrong, NOW).await.unwrap(), Registration::InviteInvalid);
+    assert_eq!(store.register(account(&person), NOW + 1000).await.unwrap(), Registration::InviteInvalid, "expired");
+    assert_eq!(store.register(account(&person), NOW).await.unwrap(), Registration::Suspended);
+    store.put_user("reg".into(), wanted("staff")).await.unwrap();
+    assert!(store.user("reg".into()).await.unwrap().unwrap().record.is_none());
+    // Once only, also when asked at the same time.
+    let (a, b) = tokio::join!(store.register(account(&person), NOW), store.register(account(&person), NOW));
+    let mut outcomes = [a.unwrap(), b.unwrap()];
+    outcomes.sort_by_key(|outcome| *outcome != Registration::Registered);
+    assert_eq!(outcomes, [Registration::Registered, Registration::AlreadyRegistered]);
+    let user = store.user("reg".into()).await.unwrap().unwrap();
+    assert_eq!(user.record, Some(vec![1, 2, 3]));
+    assert_eq!(user.identity, Some(person.identity.verifying_key()));
+    // Putting the user again, also without the invite, keeps the registration.
+    let mut put = wanted("staff");
+    put.invite = None;
+    store.put_user("reg".into(), put).await.unwrap();
+    assert!(store.user("reg".into()).await.unwrap().unwrap().record.is_some());
+}
+
+pub(super) async fn lockout(store: &impl Store) {
+    for name in ["reg", "no-such-user"] {
+        for _ in 0..3 {
+            assert_eq!(store.begin_login(name.into(), 3, NOW).await.unwrap(), Login::Open);
+        }
+        assert_eq!(store.begin_login(name.into(), 3, NOW).await.unwrap(), Login::Locked { newly: true });
+        assert_eq!(store.begin_login(name.into(), 3, NOW).await.unwrap(), Login::Locked { newly: false });
+        assert_eq!(store.begin_login(name.into(), 0, NOW).await.unwrap(), Login::Open, "0 never locks");
+        store.unlock(name.into()).await.unwrap();
+        assert_eq!(store.begin_login(name.into(), 3, NOW).await.unwrap(), Login::Open);
+        assert_eq!(store.begin_login(name.into(), 3, NOW).await.unwrap(), Login::Open);
+        store.succeed_login(name.into()).await.unwrap();
+        assert_eq!(store.begin_login(name.into(), 1, NOW).await.unwrap(), Login::Open, "a success counts from nought");
+    }
+    // Guesses that come at the same time are all counted.
+    let tries = (0..20).map(|_| store.begin_login("crowd".into(), 5, NOW));
+    let answers = futures::future::join_all(tries).await;
+    assert_eq!(answers.iter().filter(|answer| matches!(answer, Ok(Login::Open))).count(), 5);
+}
+
+pub(super) async fn summaries(store: &impl Store) {
+    let (person, device) = Person::with_device(store, "sum", 1).await;
+    let mut put = wanted("staff");
+    put.role = Role::Retention;
+    put.suspended = true;
+    store.put_user("sum".into(), put.clone()).await.unwrap();
+    store.begin_login("sum".into(), 3, NOW).await.unwrap();
+    store.touch_device(device, NOW + 7).await.unwrap();
+    let users = store.users().await.unwrap();
+    let user = users.iter().find(|user| user.local == person.address.local()).unwrap();
+    assert_eq!(user.wanted, put);
+    assert!(user.registered);
+    assert_eq!(user.failures, 1);
+    assert_eq!(user.devices, [device]);
+    assert_eq!(user.last_seen_ms, Some(NOW + 7));
+    assert_eq!(store.delete_user("sum".into()).await.unwrap(), [device]);
+    assert!(store.device(device).await.unwrap().is_none());
+    assert!(store.users().await.unwrap().iter().all(|user| user.local != "sum"));
+}
+
+pub(super) async fn blobs(store: &impl Store) {
+    let blob = |n| BlobId::from_bytes([n; 16]);
+    let meta = |size, expires_at_ms| BlobMeta { size, expires_at_ms };
+    assert!(store.add_blob(blob(1), "x".into(), meta(60, NOW + 1), 100).await.unwrap());
+    assert!(!store.add_blob(blob(2), "x".into(), meta(41, NOW + 1), 100).await.unwrap(), "over the quota");
+    assert!(store.add_blob(blob(3), "y".into(), meta(41, NOW + 9), 100).await.unwrap(), "each has a quota");
+    assert_eq!(store.blob(blob(1), NOW).await.unwrap(), Some(meta(60, NOW + 1)));
+    assert_eq!(store.blob(blob(1), NOW + 1).await.unwrap(), None, "expired");
+    assert_eq!(store.blob(blob(2), NOW).await.unwrap(), None);
+    assert_eq!(store.expired_blobs(NOW + 1, 10).await.unwrap(), [blob(1)]);
+    store.forget_blobs(vec![blob(1)]).await.unwrap();
+    assert!(store.expired_blobs(NOW + 1, 10).await.unwrap().is_empty());
+}

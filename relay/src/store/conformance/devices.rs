@@ -1,0 +1,138 @@
+//! Devices and prekeys.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use sotto_crypto::{DeviceId, DeviceKey, PrekeyKind, SystemRng, verify_device};
+
+use super::fixtures::{LATER, NOW, Person, batch, wanted};
+use crate::store::{AddDevice, Claim, Store};
+
+pub(super) async fn lifecycle(store: &impl Store) {
+    let person = Person::registered(store, "dev").await;
+    let generation = store.user("dev".into()).await.unwrap().unwrap().generation;
+    let new = person.new_device(generation, 2);
+    let stale = person.new_device(generation, 2);
+    assert_eq!(store.add_device(new.clone(), 10).await.unwrap(), AddDevice::Added);
+    assert_eq!(store.add_device(new.clone(), 10).await.unwrap(), AddDevice::Added, "a repeat is fine");
+    assert_eq!(store.add_device(stale, 10).await.unwrap(), AddDevice::TokenUsed, "a token registers one device");
+
+    let other = Person::registered(store, "dev2").await;
+    let mut stolen = other.new_device(store.user("dev2".into()).await.unwrap().unwrap().generation, 1);
+    stolen.device = new.device;
+    assert_eq!(store.add_device(stolen, 10).await.unwrap(), AddDevice::IdTaken);
+
+    let record = store.device(new.device).await.unwrap().unwrap();
+    assert_eq!((record.local.as_str(), record.group.as_str(), record.suspended), ("dev", "staff", false));
+    assert_eq!((record.key, record.label, record.last_seen_ms), (new.key, new.label, None));
+    assert_eq!(record.certificate, new.certificate);
+    let second = person.add_device(store, 1).await;
+    let devices: Vec<DeviceId> =
+        store.devices_of("dev".into()).await.unwrap().into_iter().map(|device| device.device).collect();
+    assert_eq!(devices, [new.device, second], "in the order of registration");
+
+    assert!(!store.remove_device("dev2".into(), second).await.unwrap(), "not of this user");
+    assert!(store.remove_device("dev".into(), second).await.unwrap());
+    assert!(!store.remove_device("dev".into(), second).await.unwrap());
+    let generation = store.user("dev".into()).await.unwrap().unwrap().generation;
+    assert_eq!(store.reset_devices("dev".into()).await.unwrap(), [new.device]);
+    let late = person.new_device(generation, 1);
+    assert_eq!(store.add_device(late, 10).await.unwrap(), AddDevice::TokenUsed, "a reset ends log-in tokens");
+}
+
+pub(super) async fn limits(store: &impl Store) {
+    let person = Person::registered(store, "many").await;
+    for _ in 0..2 {
+        person.add_device(store, 1).await;
+    }
+    let generation = || async { store.user("many".into()).await.unwrap().unwrap().generation };
+    let third = person.new_device(generation().await, 1);
+    assert_eq!(store.add_device(third, 2).await.unwrap(), AddDevice::TooMany);
+    let mut put = wanted("staff");
+    put.suspended = true;
+    store.put_user("many".into(), put).await.unwrap();
+    let late = person.new_device(generation().await, 1);
+    assert_eq!(store.add_device(late, 10).await.unwrap(), AddDevice::Suspended);
+}
+
+pub(super) async fn directory(store: &impl Store) {
+    let (person, device) = Person::with_device(store, "dir", 1).await;
+    let names = || vec!["dir".to_owned(), "nobody".to_owned(), "many".to_owned()];
+    let users = store.directory(names(), NOW).await.unwrap();
+    assert_eq!(users.len(), 1, "neither unknown nor suspended users");
+    assert_eq!(users[0].local, "dir");
+    assert_eq!(users[0].identity, person.identity.verifying_key());
+    assert_eq!(users[0].devices.len(), 1);
+    assert_eq!(users[0].devices[0].device, device);
+    verify_device(&users[0].identity, &users[0].devices[0].certificate).unwrap();
+    let users = store.directory(names(), LATER).await.unwrap();
+    assert!(users[0].devices.is_empty(), "nobody can write to a device without a valid prekey");
+}
+
+pub(super) async fn prekeys_run_out(store: &impl Store) {
+    let (person, device) = Person::with_device(store, "pre", 2).await;
+    assert_eq!(store.prekey_count(device, NOW).await.unwrap().one_time, 2);
+    let claim = |one_time| async move {
+        let mut claimed = store.claim_prekeys(vec![Claim { device, one_time }], NOW).await.unwrap();
+        claimed.pop().unwrap()
+    };
+    let record = store.device(device).await.unwrap().unwrap();
+    let verified = verify_device(&person.identity.verifying_key(), &record.certificate).unwrap();
+    let kind = |claimed: &crate::store::Claimed| claimed.prekey.header.unverified().unwrap().kind;
+
+    let spared = claim(false).await;
+    assert_eq!((kind(&spared), spared.exhausted), (PrekeyKind::MediumTerm, false));
+    let mut seen = HashSet::new();
+    for _ in 0..2 {
+        let claimed = claim(true).await;
+        assert_eq!((kind(&claimed), claimed.exhausted), (PrekeyKind::OneTime, false));
+        // What comes back is what was put: it verifies.
+        seen.insert(verified.with_prekey(&claimed.prekey, NOW).unwrap().prekey());
+    }
+    assert_eq!(seen.len(), 2);
+    let last = claim(true).await;
+    assert_eq!((kind(&last), last.exhausted), (PrekeyKind::MediumTerm, true));
+    verified.with_prekey(&last.prekey, NOW).unwrap();
+    assert_eq!(store.prekey_count(device, NOW).await.unwrap().one_time, 0);
+    let gone = Claim { device: DeviceId::from_bytes([0; 16]), one_time: true };
+    assert!(store.claim_prekeys(vec![gone], NOW).await.unwrap().is_empty());
+    let late = Claim { device, one_time: true };
+    assert!(store.claim_prekeys(vec![late], LATER).await.unwrap().is_empty(), "expired prekeys are not handed out");
+}
+
+pub(super) async fn prekeys_are_replaced(store: &impl Store) {
+    let (_, device) = Person::with_device(store, "fresh", 1).await;
+    let key = DeviceKey::generate(&mut SystemRng);
+    let one_time = batch(device, &key, PrekeyKind::OneTime, 3, LATER);
+    let medium = batch(device, &key, PrekeyKind::MediumTerm, 1, LATER + 5);
+    let add = |batches| store.add_prekeys(device, batches, 5, NOW);
+    assert_eq!(add(vec![one_time.clone(), medium]).await.unwrap(), Some(true));
+    let count = store.prekey_count(device, NOW).await.unwrap();
+    assert_eq!((count.one_time, count.medium_term_expires_at_ms), (4, LATER + 5));
+
+    let claims = vec![Claim { device, one_time: true }; 4];
+    assert_eq!(store.claim_prekeys(claims, NOW).await.unwrap().len(), 4);
+    assert_eq!(add(vec![one_time]).await.unwrap(), Some(true));
+    assert_eq!(store.prekey_count(device, NOW).await.unwrap().one_time, 0, "a repeat brings no used key back");
+
+    let big = batch(device, &key, PrekeyKind::OneTime, 6, LATER);
+    assert_eq!(add(vec![big]).await.unwrap(), Some(false));
+    assert_eq!(store.prekey_count(device, NOW).await.unwrap().one_time, 0, "too many: none of them");
+    let stranger = DeviceId::from_bytes([0; 16]);
+    assert_eq!(store.add_prekeys(stranger, Vec::new(), 5, NOW).await.unwrap(), None);
+}
+
+pub(super) async fn prekeys_exactly_once<S: Store + 'static>(store: Arc<S>) {
+    let (_, device) = Person::with_device(&*store, "race", 40).await;
+    let claims = (0..60).map(|_| {
+        let store = Arc::clone(&store);
+        tokio::spawn(async move {
+            store.claim_prekeys(vec![Claim { device, one_time: true }], NOW).await.unwrap().pop().unwrap()
+        })
+    });
+    let claimed: Vec<_> = futures::future::join_all(claims).await.into_iter().map(Result::unwrap).collect();
+    assert_eq!(claimed.iter().filter(|claimed| claimed.exhausted).count(), 20);
+    let indices: HashSet<u32> =
+        claimed.iter().filter(|claimed| !claimed.exhausted).map(|claimed| claimed.prekey.index).collect();
+    assert_eq!(indices.len(), 40, "each exactly once");
+}
