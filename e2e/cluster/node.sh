@@ -36,7 +36,7 @@ prepare_namespaces() {
   mount --bind "$state/cni-state" /var/lib/cni
   mount -t tmpfs tmpfs /var/log/containers
   # Commands run in here resolve cluster names; pods get the same from the kubelet. CoreDNS itself must not ask itself.
-  printf 'nameserver %s\nsearch svc.cluster.local cluster.local\noptions ndots:2\n' "$dns_ip" > resolv.conf
+  printf 'nameserver %s\nsearch svc.cluster.local cluster.local\noptions ndots:5\n' "$dns_ip" > resolv.conf
   printf 'nameserver 127.0.0.1\n' > no-upstream.conf
   local target
   target=$(realpath -m /etc/resolv.conf)
