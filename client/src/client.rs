@@ -204,7 +204,7 @@ impl Client {
 
     /// Everybody whose identity is pinned, by address.
     pub async fn contacts(&self) -> Result<Vec<Contact>, Error> {
-        let mut pins = self.inner.store.run(|tx| tx.list::<Pin>()).await?;
+        let mut pins = self.inner.store.list::<Pin>().await?;
         pins.sort_by(|a, b| a.address.cmp(&b.address));
         Ok(pins.iter().map(|pin| self.contact(pin)).collect())
     }

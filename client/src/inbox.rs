@@ -163,6 +163,11 @@ pub struct Receipt {
 }
 
 impl Receipt {
+    /// Keeps the message out of the local history.
+    pub(crate) fn forget_content(&mut self) {
+        self.stored = None;
+    }
+
     /// What has to be durable before the relay hears of it.
     pub(crate) fn settle(&self, tx: &Tx<'_>, now_ms: u64) -> Result<(), StoreError> {
         if let Some(key) = &self.key {
@@ -207,7 +212,7 @@ impl Inner {
             return Ok(not_shown(None, None, Unopened::Form));
         };
         let key: MessageKey = (header.sender.clone(), header.device, header.message);
-        let prekey = PrekeyRef { batch: delivery.prekey.batch, index: delivery.prekey.index };
+        let prekey = delivery.prekey;
         let lookup = (key.clone(), PrekeyRecord::key_of(&prekey));
         let (seen, secret) =
             self.store.run(move |tx| Ok((tx.has_seen(&lookup.0)?, tx.get::<PrekeyRecord>(&lookup.1)?))).await?;
@@ -218,7 +223,7 @@ impl Inner {
             return Ok(not_shown(Some(&header), None, Unopened::Network));
         }
         let Some(record) = secret else { return Ok(not_shown(Some(&header), None, Unopened::NoKey)) };
-        let one_time = record.one_time.then(|| PrekeyRef { batch: prekey.batch, index: prekey.index });
+        let one_time = record.one_time.then_some(prekey);
         let (account, sealed, head) =
             (self.account.clone(), (delivery.body.clone(), delivery.key.clone()), header.clone());
         let opened = blocking(move || {
@@ -238,7 +243,7 @@ impl Inner {
             let mut outcome = not_shown(Some(&header), Some(&opened), reason);
             if let Outcome::Unopened(unopened) = &mut outcome {
                 unopened.receipt.key = Some(key.clone());
-                unopened.receipt.one_time = one_time.as_ref().map(|p| PrekeyRef { batch: p.batch, index: p.index });
+                unopened.receipt.one_time = one_time;
             }
             outcome
         };

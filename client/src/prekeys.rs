@@ -123,7 +123,7 @@ mod tests {
     use super::*;
     use crate::account::tests::account;
     use crate::keyfile::StoreKey;
-    use crate::store::Store;
+    use crate::store::{Store, list_all};
 
     #[test]
     fn batches_are_wanted_when_few_are_left_or_a_week_is_over() {
@@ -145,11 +145,11 @@ mod tests {
         store.run_blocking(|tx| batch.store(tx)).unwrap();
         let left = |now| {
             store.run_blocking(|tx| forget(tx, now)).unwrap();
-            store.run_blocking(|tx| tx.list::<PrekeyRecord>()).unwrap().len()
+            store.run_blocking(list_all::<PrekeyRecord>).unwrap().len()
         };
         let end = MEDIUM_TERM_LIFE_MS + limits::MAX_QUEUE_SECONDS * 1000;
         assert_eq!(left(end - 1), 1);
         assert_eq!(left(end), 0);
-        assert!(store.run_blocking(|tx| tx.list::<BatchRecord>()).unwrap().is_empty());
+        assert!(store.run_blocking(list_all::<BatchRecord>).unwrap().is_empty());
     }
 }

@@ -75,7 +75,7 @@ impl Profile {
             self.unlock(&Unlock::Password(password.clone()))?
         } else {
             let key = StoreKey::generate(&mut SystemRng);
-            let file = KeyFile::wrap(&mut SystemRng, &key, password).map_err(|e| self.unwrap_error(e))?;
+            let file = KeyFile::wrap(&mut SystemRng, &key, password).map_err(|e| self.unwrap_error(&e))?;
             let text = serde_json::to_vec_pretty(&file)
                 .map_err(|e| ProfileError::Damaged { file: self.key_file(), reason: e.to_string() })?;
             write_durably(&self.key_file(), &text)?;
@@ -119,15 +119,17 @@ impl Profile {
                 let text = fs::read(&file).map_err(|source| ProfileError::Io { file: file.clone(), source })?;
                 let wrapped: KeyFile =
                     serde_json::from_slice(&text).map_err(|e| ProfileError::Damaged { file, reason: e.to_string() })?;
-                wrapped.unwrap(password).map_err(|e| self.unwrap_error(e))
+                wrapped.unwrap(password).map_err(|e| self.unwrap_error(&e))
             }
         }
     }
 
-    fn unwrap_error(&self, error: UnwrapError) -> ProfileError {
+    fn unwrap_error(&self, error: &UnwrapError) -> ProfileError {
         match error {
             UnwrapError::WrongPassword => ProfileError::WrongPassword(self.dir.clone()),
-            UnwrapError::Damaged(reason) => ProfileError::Damaged { file: self.key_file(), reason: reason.into() },
+            UnwrapError::Damaged(reason) => {
+                ProfileError::Damaged { file: self.key_file(), reason: (*reason).to_owned() }
+            }
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sotto_crypto::{Address, Domain, MessageId};
 use sotto_wire::api::{Notice, ServerFrame};
-use sotto_wire::{ApiError, ErrorCode};
+use sotto_wire::{ApiError, ErrorCode, limits};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
@@ -25,6 +25,8 @@ const EVENTS: usize = 64;
 /// A sign of life is asked for this often, and must have come within the next three.
 const PING: Duration = Duration::from_secs(30);
 const SILENCE: Duration = Duration::from_secs(95);
+/// The prekeys are looked after at least this often, and after messages have used some.
+const MAINTENANCE: Duration = Duration::from_hours(1);
 /// For a last exchange with the relay when receiving ends.
 const CLOSING: Duration = Duration::from_secs(5);
 const RECONNECT: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(30));
@@ -101,6 +103,8 @@ impl Client {
             stopped,
             follow,
             maintenance: None,
+            opened: 0,
+            looked_after: Instant::now(),
             _lock: lock,
         };
         let task = tokio::spawn(pump.run());
@@ -175,6 +179,9 @@ struct Pump {
     stopped: mpsc::Receiver<()>,
     follow: bool,
     maintenance: Option<JoinHandle<()>>,
+    /// Messages since the prekeys were last looked after, and when that was.
+    opened: u32,
+    looked_after: Instant,
     _lock: Lock,
 }
 
@@ -258,6 +265,9 @@ impl Pump {
                     }
                 }
                 _ = ping.tick() => {
+                    if self.opened > 0 || self.looked_after.elapsed() > MAINTENANCE {
+                        self.maintain();
+                    }
                     if heard.elapsed() > SILENCE {
                         Err(TransportError::Timeout { relay: self.inner.account.endpoint.url.clone() }.into())
                     } else {
@@ -292,7 +302,15 @@ impl Pump {
                     Outcome::Repeat => socket.ack(vec![seq]).await,
                     Outcome::Unopened(unopened) => self.emit(socket, Event::Unopened(unopened)).await,
                     Outcome::Message(message) => {
-                        if self.give_out(&message) {
+                        self.opened += 1;
+                        if self.opened >= limits::PREKEYS_A_BATCH / 2 {
+                            self.maintain();
+                        }
+                        // A retention process keeps what was said, however short its life was meant to be.
+                        if self.inner.keep && message.expires_at_ms.is_some_and(|end| end <= now_ms()) {
+                            self.settle(message.receipt()).await?;
+                            socket.ack(vec![seq]).await
+                        } else if self.give_out(&message) {
                             self.emit(socket, Event::Message(message)).await
                         } else {
                             Ok(())
@@ -311,6 +329,12 @@ impl Pump {
                 self.emit(socket, Event::CaughtUp).await
             }
         }
+    }
+
+    /// Remembers a message that ended before it came, without keeping it.
+    async fn settle(&self, mut receipt: Receipt) -> Result<(), Error> {
+        receipt.forget_content();
+        self.inner.store.run(move |tx| receipt.settle(tx, now_ms())).await
     }
 
     /// Whether this message is to be given out: not when it was before and waits for its acknowledgement.
@@ -365,6 +389,7 @@ impl Pump {
     /// Looks after the prekeys beside the receiving; only one look at a time.
     fn maintain(&mut self) {
         if self.maintenance.as_ref().is_none_or(JoinHandle::is_finished) {
+            (self.opened, self.looked_after) = (0, Instant::now());
             let inner = self.inner.clone();
             self.maintenance = Some(tokio::spawn(async move {
                 if let Err(error) = inner.maintain_prekeys().await {

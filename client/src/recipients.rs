@@ -51,8 +51,8 @@ struct Peer<'a> {
     key: &'a PolicyPublic,
 }
 
-/// Checks the answer to a request for `asked`, from which the own address has been taken out.
-pub(crate) fn check(asker: &Asker<'_>, asked: &[Address], answer: &Recipients) -> Result<Checked, Error> {
+/// Checks the answer to a request for `wanted`, from which the own address has been taken out.
+pub(crate) fn check(asker: &Asker<'_>, wanted: &[Address], answer: &Recipients) -> Result<Checked, Error> {
     let mut checked = Checked::default();
     let peers = peers(asker, answer, &mut checked)?;
     let mut named = BTreeSet::new();
@@ -61,7 +61,7 @@ pub(crate) fn check(asker: &Asker<'_>, asked: &[Address], answer: &Recipients) -
             return Err(TrustError::RepeatedRecipient(user.address.clone()).into());
         }
         match user.role {
-            RecipientRole::Addressed => addressed(asker, asked, user, &mut checked)?,
+            RecipientRole::Addressed => addressed(asker, wanted, user, &mut checked)?,
             RecipientRole::Own => own(asker, user)?,
             RecipientRole::Retention => {
                 retention(asker, &peers, user)?;
@@ -70,7 +70,7 @@ pub(crate) fn check(asker: &Asker<'_>, asked: &[Address], answer: &Recipients) -
         }
         devices(asker, user, &mut checked)?;
     }
-    complete(asker, asked, &named, &checked)?;
+    complete(asker, wanted, &named, &checked)?;
     Ok(checked)
 }
 
@@ -91,11 +91,11 @@ fn peers<'a>(asker: &Asker<'_>, answer: &'a Recipients, checked: &mut Checked) -
 /// Somebody whom the sender asked for, with the identity that was pinned.
 fn addressed(
     asker: &Asker<'_>,
-    asked: &[Address],
+    wanted: &[Address],
     user: &RecipientUser,
     checked: &mut Checked,
 ) -> Result<(), TrustError> {
-    if !asked.contains(&user.address) {
+    if !wanted.contains(&user.address) {
         return Err(TrustError::AddedRecipient(user.address.clone()));
     }
     let judgement = judge(asker.pins.get(&user.address), &user.address, &user.identity, asker.now_ms);
@@ -173,12 +173,13 @@ fn devices(asker: &Asker<'_>, user: &RecipientUser, checked: &mut Checked) -> Re
 /// Everybody who was asked for is there with a device, and so is every retention process that our own policy asks for.
 fn complete(
     asker: &Asker<'_>,
-    asked: &[Address],
+    wanted: &[Address],
     named: &BTreeSet<&Address>,
     checked: &Checked,
 ) -> Result<(), Refusal> {
     let reached: BTreeSet<&Address> = checked.recipients.iter().map(|r| r.device().address()).collect();
-    let missing: Vec<Address> = asked.iter().filter(|a| !(named.contains(a) && reached.contains(a))).cloned().collect();
+    let missing: Vec<Address> =
+        wanted.iter().filter(|a| !(named.contains(a) && reached.contains(a))).cloned().collect();
     if !missing.is_empty() {
         return Err(Refusal::Unregistered(missing));
     }

@@ -98,7 +98,7 @@ pub(crate) async fn join(options: JoinOptions) -> Result<Client, Error> {
     let joining = Joining {
         endpoint: Endpoint::of_invite(&options.invite),
         address: options.invite.address.clone(),
-        policy_key: options.invite.policy_key.clone(),
+        policy_key: options.invite.policy_key,
         code: RegistrationCode::new(options.invite.code.clone()),
         password: options.password,
         label: options.label.chars().filter(|c| !c.is_control()).take(60).collect(),

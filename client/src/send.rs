@@ -205,12 +205,12 @@ impl Inner {
         let answer = self.api.recipients(outgoing.asked.clone()).await?;
         let policy = self.policy().await?;
         let pins = self.pins(outgoing.asked.clone()).await?;
-        let serials = self.store.run(|tx| tx.list::<Serials>()).await?;
+        let serials = self.store.list::<Serials>().await?;
         let (account, asked, content, message) =
             (self.account.clone(), outgoing.asked.clone(), outgoing.content.clone(), outgoing.message);
         let (checked, sealed) = blocking(move || {
             let pins: BTreeMap<_, _> = pins.into_iter().map(|pin| (pin.address.clone(), pin)).collect();
-            let asker = Asker {
+            let view = Asker {
                 address: &account.address,
                 device: account.device,
                 identity: &account.identity,
@@ -221,7 +221,7 @@ impl Inner {
                 serials: &serials,
                 now_ms: now_ms(),
             };
-            let checked = check(&asker, &asked, &answer)?;
+            let checked = check(&view, &asked, &answer)?;
             let sealed = checked.blocked.is_empty().then(|| {
                 sotto_crypto::seal(&mut SystemRng, &account.sender(), message, &content, &checked.recipients)
                     .map_err(|e| Error::from(Refusal::Seal(e.to_string())))

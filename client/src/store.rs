@@ -80,6 +80,11 @@ impl Store {
             .map_err(Error::from)
     }
 
+    /// Every value of a table.
+    pub(crate) async fn list<R: Record + Send + 'static>(&self) -> Result<Vec<R>, Error> {
+        self.run(list_all).await
+    }
+
     /// Runs one transaction on this thread.
     pub(crate) fn run_blocking<T>(&self, work: impl FnOnce(&Tx<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
         // A panic while the lock was held has rolled its transaction back: the connection is good.
@@ -146,6 +151,11 @@ impl Tx<'_> {
         self.tx.prepare_cached("DELETE FROM cells WHERE tbl = ?1 AND key = ?2")?.execute((R::TABLE, row))?;
         Ok(())
     }
+}
+
+/// [`Tx::list`] for transactions of every lifetime.
+pub(crate) fn list_all<R: Record>(tx: &Tx<'_>) -> Result<Vec<R>, StoreError> {
+    tx.list()
 }
 
 fn decode<T: for<'b> minicbor::Decode<'b, ()>>(table: &'static str, bytes: &[u8]) -> Result<T, StoreError> {

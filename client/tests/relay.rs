@@ -1,5 +1,7 @@
 //! The client against a real relay.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests, which the lint does not know as such")]
+
 mod common;
 
 use std::time::Duration;

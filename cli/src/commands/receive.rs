@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Serialize;
-use sotto_client::{Client, Error, Event, ReceivedMessage, Receiver, UnopenedMessage, clean_name};
+use sotto_client::{Client, Error, Event, ReceivedMessage, Receiver, Unopened, UnopenedMessage, clean_name};
 use sotto_wire::content::{Body, File};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep_until};
@@ -16,7 +16,7 @@ use crate::error::CliError;
 use crate::ui::{Ui, printable};
 
 /// Without `--timeout`, a relay that connects and then says nothing is waited for this long.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Runs the command.
 pub(crate) async fn run(args: &ReceiveArgs, ui: Ui) -> Result<(), CliError> {
@@ -25,7 +25,8 @@ pub(crate) async fn run(args: &ReceiveArgs, ui: Ui) -> Result<(), CliError> {
     }
     let client = open(&args.profile, ui).await?;
     let stop = Stop { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? };
-    let receiver = client.receive(args.follow)?;
+    // With a time to wait, a relay that is away comes back within it.
+    let receiver = client.receive(args.follow || args.timeout.is_some())?;
     let mut session = Session { client, receiver, args, ui, shown: 0 };
     let ended = session.run(stop).await;
     session.receiver.close().await;
@@ -125,10 +126,12 @@ impl Session<'_> {
         let from = unopened.sender.as_ref().map_or_else(|| "somebody".to_owned(), ToString::to_string);
         let reason = &unopened.reason;
         if reason.may_open_later() {
-            self.ui.note(&format!(
-                "WARNING: a message that claims to be from {from} is held back: {reason}. It comes again; see `sotto \
-                 verify {from}`."
-            ));
+            let remedy = if *reason == Unopened::IdentityChanged {
+                format!("; see `sotto verify {from}`")
+            } else {
+                String::new()
+            };
+            self.ui.note(&format!("WARNING: a message from {from} is held back: {reason}. It comes again{remedy}"));
             return Ok(());
         }
         self.ui.note(&format!("a message that claims to be from {from} cannot be shown: {reason}"));

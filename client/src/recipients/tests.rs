@@ -27,7 +27,7 @@ impl World {
 
     fn check(&self, asked: &[&Account], answer: &Recipients) -> Result<Checked, Error> {
         let key = self.policy.verifying_key();
-        let asker = Asker {
+        let view = Asker {
             address: &self.alice.address,
             device: self.alice.device,
             identity: &self.alice.identity,
@@ -38,7 +38,7 @@ impl World {
             serials: &self.serials,
             now_ms: NOW,
         };
-        check(&asker, &asked.iter().map(|a| a.address.clone()).collect::<Vec<_>>(), answer)
+        check(&view, &asked.iter().map(|a| a.address.clone()).collect::<Vec<_>>(), answer)
     }
 
     /// A retention process under `policy`, with its rule.

@@ -42,9 +42,9 @@ fn values_come_back_and_go() {
     store.run_blocking(|tx| tx.put(&alice).and_then(|()| tx.put(&bob))).unwrap();
     let got: Option<Pin> = store.run_blocking(|tx| tx.get(&alice.key())).unwrap();
     assert_eq!(got, Some(alice.clone()));
-    assert_eq!(store.run_blocking(|tx| tx.list::<Pin>()).unwrap().len(), 2);
+    assert_eq!(store.run_blocking(list_all::<Pin>).unwrap().len(), 2);
     store.run_blocking(|tx| tx.delete::<Pin>(&alice.key())).unwrap();
-    assert_eq!(store.run_blocking(|tx| tx.list::<Pin>()).unwrap(), [bob]);
+    assert_eq!(store.run_blocking(list_all::<Pin>).unwrap(), [bob]);
 }
 
 #[test]
@@ -54,7 +54,7 @@ fn another_key_opens_nothing_and_nothing_stands_in_the_clear() {
     let store = Store::open(&path, &StoreKey::generate(&mut SystemRng)).unwrap();
     store.run_blocking(|tx| tx.put(&pin("alice", true)).and_then(|()| tx.put_message(&message(1, None)))).unwrap();
     let other = Store::open(&path, &StoreKey::generate(&mut SystemRng)).unwrap();
-    assert!(matches!(other.run_blocking(|tx| tx.list::<Pin>()), Err(StoreError::Sealed { table: "pin" })));
+    assert!(matches!(other.run_blocking(list_all::<Pin>), Err(StoreError::Sealed { table: "pin" })));
     drop((store, other));
     for file in std::fs::read_dir(dir.path()).unwrap() {
         let bytes = std::fs::read(file.unwrap().path()).unwrap();
@@ -73,7 +73,7 @@ fn a_failed_change_leaves_nothing() {
         Err(StoreError::Newer(9))
     });
     assert!(failed.is_err());
-    assert!(store.run_blocking(|tx| tx.list::<Pin>()).unwrap().is_empty());
+    assert!(store.run_blocking(list_all::<Pin>).unwrap().is_empty());
 }
 
 #[test]
@@ -162,7 +162,7 @@ fn a_killed_process_leaves_what_was_committed_and_nothing_else() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("s.db");
     assert!(!child(&path, "abort").status().unwrap().success());
-    let pins = Store::open(&path, &child_key()).unwrap().run_blocking(|tx| tx.list::<Pin>()).unwrap();
+    let pins = Store::open(&path, &child_key()).unwrap().run_blocking(list_all::<Pin>).unwrap();
     assert_eq!(pins.iter().map(|p| p.address.local()).collect::<Vec<_>>(), ["kept"]);
 }
 
@@ -173,7 +173,7 @@ fn two_processes_share_a_store() {
     let mut children: Vec<_> = ["a", "b"].iter().map(|job| child(&path, job).spawn().unwrap()).collect();
     assert!(children.iter_mut().all(|c| c.wait().unwrap().success()));
     let store = Store::open(&path, &child_key()).unwrap();
-    assert_eq!(store.run_blocking(|tx| tx.list::<Pin>()).unwrap().len(), 100);
+    assert_eq!(store.run_blocking(list_all::<Pin>).unwrap().len(), 100);
     let whole: String =
         store.run_blocking(|tx| Ok(tx.tx.query_row("PRAGMA integrity_check", [], |r| r.get(0))?)).unwrap();
     assert_eq!(whole, "ok");

@@ -20,13 +20,13 @@ pub(crate) fn config(tls: &Tls, alpn: &[&[u8]]) -> Result<ClientConfig, Transpor
         // Never used for a connection; a client without TLS still wants a configuration, and this one trusts nobody.
         Tls::Off => Arc::new(PinnedAuthority { sha256: [0; 32], provider: provider.clone() }),
         Tls::PinnedAuthority(sha256) => Arc::new(PinnedAuthority { sha256: *sha256, provider: provider.clone() }),
-        Tls::Public => Arc::new(rustls_platform_verifier::Verifier::new(provider.clone()).map_err(setup)?),
+        Tls::Public => Arc::new(rustls_platform_verifier::Verifier::new(provider.clone()).map_err(|e| setup(&e))?),
         Tls::Authority(pem) => {
             let mut roots = RootCertStore::empty();
             for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
                 roots
                     .add(certificate.map_err(|e| TransportError::Tls(format!("authority file: {e}")))?)
-                    .map_err(setup)?;
+                    .map_err(|e| setup(&e))?;
             }
             WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone())
                 .build()
@@ -35,7 +35,7 @@ pub(crate) fn config(tls: &Tls, alpn: &[&[u8]]) -> Result<ClientConfig, Transpor
     };
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(setup)?
+        .map_err(|e| setup(&e))?
         .dangerous()
         .with_custom_certificate_verifier(verifier)
         .with_no_client_auth();
@@ -43,7 +43,7 @@ pub(crate) fn config(tls: &Tls, alpn: &[&[u8]]) -> Result<ClientConfig, Transpor
     Ok(config)
 }
 
-fn setup(error: rustls::Error) -> TransportError {
+fn setup(error: &rustls::Error) -> TransportError {
     TransportError::Tls(error.to_string())
 }
 

@@ -1,5 +1,7 @@
 //! A real relay in this process, with what the operator would have given it.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests, which the lint does not know as such")]
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -214,7 +216,7 @@ pub(crate) fn group() -> GroupDocument {
 
 /// The next event, which must come soon.
 pub(crate) async fn next(receiver: &mut Receiver) -> Event {
-    tokio::time::timeout(Duration::from_secs(60), receiver.next())
+    tokio::time::timeout(Duration::from_mins(1), receiver.next())
         .await
         .expect("an event in time")
         .expect("the receiver goes on")
