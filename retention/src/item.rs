@@ -1,0 +1,53 @@
+//! What has come and is to be kept, apart from how it came.
+
+use sotto_crypto::{Address, DeviceId, Fingerprint, MessageId};
+use sotto_wire::content::{Body, Content, File};
+use zeroize::Zeroizing;
+
+/// One delivery. Holds clear text: no Debug.
+pub(crate) struct Item<R> {
+    /// When the relay accepted it (milliseconds since the epoch).
+    pub(crate) accepted_at_ms: u64,
+    /// Its id, where it bears one.
+    pub(crate) message: Option<MessageId>,
+    /// Who sent it; only claimed where `keys` is empty.
+    pub(crate) sender: Option<Address>,
+    /// From which device.
+    pub(crate) device: Option<DeviceId>,
+    /// Whose signature it bears, where it opened.
+    pub(crate) keys: Option<SenderKeys>,
+    /// Everybody whom it was sealed to.
+    pub(crate) recipients: Vec<Address>,
+    /// What was said, where it can be read.
+    pub(crate) content: Option<Content>,
+    /// What is wrong with it, where something is.
+    pub(crate) fault: Option<Fault>,
+    /// To acknowledge it with.
+    pub(crate) receipt: R,
+}
+
+/// The keys that a message was verified under.
+pub(crate) struct SenderKeys {
+    pub(crate) identity: Fingerprint,
+    pub(crate) device: Fingerprint,
+}
+
+/// What is wrong with a delivery.
+pub(crate) struct Fault {
+    /// For people.
+    pub(crate) reason: String,
+    /// The delivery as it came.
+    pub(crate) sealed: Vec<u8>,
+    /// Its clear content, where it opened and cannot be read.
+    pub(crate) raw: Option<Zeroizing<Vec<u8>>>,
+}
+
+impl<R> Item<R> {
+    /// The file that it carries.
+    pub(crate) fn file(&self) -> Option<&File> {
+        match self.content.as_ref()?.body {
+            Body::File(ref file) => Some(file),
+            Body::Text(_) => None,
+        }
+    }
+}

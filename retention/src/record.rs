@@ -1,0 +1,242 @@
+//! From what has come to the JSON document that is kept. Pure.
+//!
+//! The documented fields are those that administrators know (`message_id`, `msg_ts`, `msgtype`, …, `file`); times in them
+//! are the relay's, in UTC. The others are ours, for an auditor: who vouches for it, and who got it.
+
+use jiff::tz::TimeZone;
+use serde::Serialize;
+use sotto_crypto::{Address, Domain};
+use sotto_wire::content::{Body, Content, Conversation, File};
+
+use crate::item::Item;
+use crate::name::{ObjectName, seconds, timestamp};
+
+/// `msgtype` of a text.
+const TEXT: u16 = 1000;
+/// `msgtype` of a file.
+const FILE: u16 = 6000;
+/// `msgtype` of what cannot be read: not one of the documented ones.
+const UNREADABLE: u16 = 0;
+
+/// For whom records are made.
+#[derive(Clone, Debug)]
+pub(crate) struct Subject {
+    /// The network of the retention process.
+    pub(crate) network: Domain,
+    /// Name of its policy.
+    pub(crate) policy: String,
+}
+
+/// What became of the attachment of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Attachment {
+    /// It has none.
+    None,
+    /// It is kept.
+    Kept(ObjectName),
+    /// It cannot be had.
+    Missing(String),
+}
+
+/// One document. Holds clear text: no Debug.
+#[derive(Serialize)]
+pub(crate) struct Record {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message_id: Option<String>,
+    msg_ts: String,
+    msgtype: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sender: Option<String>,
+    sender_type: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    receiver: Option<String>,
+    time: String,
+    time_iso: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ttl: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    vgroupid: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<FileRecord>,
+    network: String,
+    policy: String,
+    retained_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sent_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    burn_after_read_seconds: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sender_device: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sender_device_key: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sender_identity: Option<String>,
+    /// Whether the sender's signature was verified.
+    sender_verified: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    members: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    recipients: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sealed: Option<String>,
+    /// The clear content (CBOR, base64), where this version cannot read it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content: Option<String>,
+}
+
+/// The `file` of a document.
+#[derive(Serialize)]
+struct FileRecord {
+    filename: String,
+    guid: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    localfilename: Option<String>,
+    uploadedbyuser: Option<String>,
+    uploadedtimestamp: String,
+    size: u64,
+    media_type: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    /// Where it is and what opens it, where it could not be had in time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    blob: Option<BlobRecord>,
+}
+
+/// A sealed attachment that is still elsewhere.
+#[derive(Serialize)]
+struct BlobRecord {
+    network: String,
+    key: String,
+    digest: String,
+}
+
+impl Record {
+    /// The document of an item.
+    pub(crate) fn of<R>(
+        subject: &Subject,
+        item: &Item<R>,
+        attachment: &Attachment,
+        sealed: Option<&ObjectName>,
+        now_ms: u64,
+    ) -> Self {
+        let content = item.content.as_ref();
+        let conversation = content.map(|c| &c.conversation);
+        let (msgtype, message, file) = match content.map(|c| &c.body) {
+            None => (UNREADABLE, None, None),
+            Some(Body::Text(text)) => (TEXT, Some(text.clone()), None),
+            Some(Body::File(file)) => (FILE, file.caption.clone(), Some(file_record(item, file, attachment))),
+        };
+        let expires = content.and_then(|c| expiry(c, item.accepted_at_ms));
+        Self {
+            message_id: item.message.map(|id| id.to_string()),
+            msg_ts: seconds(item.accepted_at_ms),
+            msgtype,
+            sender: text(item.sender.as_ref()),
+            sender_type: "normal",
+            receiver: receiver(item.sender.as_ref(), conversation),
+            time: display(item.accepted_at_ms),
+            time_iso: iso(item.accepted_at_ms),
+            ttl: expires.map(display),
+            vgroupid: conversation.map(Conversation::id),
+            message,
+            file,
+            network: subject.network.to_string(),
+            policy: subject.policy.clone(),
+            retained_at: rfc3339(now_ms),
+            sent_at: content.map(|c| rfc3339(c.sent_at_ms)),
+            expires_at: expires.map(rfc3339),
+            burn_after_read_seconds: content.and_then(|c| c.burn_after_read_s),
+            sender_device: item.device.map(|d| d.to_string()),
+            sender_device_key: item.keys.as_ref().map(|k| k.device.to_string()),
+            sender_identity: item.keys.as_ref().map(|k| k.identity.to_string()),
+            sender_verified: item.keys.is_some(),
+            members: conversation.map(|c| texts(&c.members())).unwrap_or_default(),
+            recipients: texts(&item.recipients),
+            error: item.fault.as_ref().map(|f| f.reason.clone()),
+            sealed: sealed.map(|name| name.as_str().to_owned()),
+            content: item.fault.as_ref().and_then(|f| f.raw.as_ref()).map(|raw| data_encoding::BASE64.encode(raw)),
+        }
+    }
+
+    /// As it is kept: one line.
+    pub(crate) fn to_json(&self) -> Result<Vec<u8>, serde_json::Error> {
+        let mut bytes = serde_json::to_vec(self)?;
+        bytes.push(b'\n');
+        Ok(bytes)
+    }
+}
+
+fn file_record<R>(item: &Item<R>, file: &File, attachment: &Attachment) -> FileRecord {
+    let (local, error) = match attachment {
+        Attachment::Kept(name) => (Some(name.as_str().to_owned()), None),
+        Attachment::Missing(reason) => (None, Some(reason.clone())),
+        Attachment::None => (None, None),
+    };
+    let blob = error.is_some().then(|| BlobRecord {
+        network: file.domain.to_string(),
+        key: data_encoding::BASE64.encode(&file.key),
+        digest: data_encoding::BASE64.encode(&file.digest),
+    });
+    FileRecord {
+        filename: file.name.clone(),
+        guid: file.blob.to_string(),
+        localfilename: local,
+        uploadedbyuser: text(item.sender.as_ref()),
+        uploadedtimestamp: iso(item.accepted_at_ms),
+        size: file.size,
+        media_type: file.media_type.clone(),
+        error,
+        blob,
+    }
+}
+
+/// The other one, in a conversation of two; oneself in a note to oneself.
+fn receiver(sender: Option<&Address>, conversation: Option<&Conversation>) -> Option<String> {
+    match conversation? {
+        Conversation::Direct(a, b) if Some(a) == sender => Some(b.to_string()),
+        Conversation::Direct(a, b) if Some(b) == sender => Some(a.to_string()),
+        _ => None,
+    }
+}
+
+/// When other copies end: counted from sending, and a clock that runs ahead does not lengthen it.
+fn expiry(content: &Content, accepted_at_ms: u64) -> Option<u64> {
+    let sent = content.sent_at_ms.min(accepted_at_ms);
+    content.expires_in_s.map(|s| sent.saturating_add(s.saturating_mul(1000)))
+}
+
+fn text(address: Option<&Address>) -> Option<String> {
+    address.map(ToString::to_string)
+}
+
+fn texts(addresses: &[Address]) -> Vec<String> {
+    addresses.iter().map(ToString::to_string).collect()
+}
+
+/// "8/4/23 7:10 PM", for people.
+fn display(ms: u64) -> String {
+    format_utc(ms, "%-m/%-d/%y %-I:%M %p")
+}
+
+/// "2023-08-04 19:10:58.901".
+fn iso(ms: u64) -> String {
+    format_utc(ms, "%Y-%m-%d %H:%M:%S.%3f")
+}
+
+/// "2023-08-04T19:10:58.901Z".
+fn rfc3339(ms: u64) -> String {
+    format_utc(ms, "%Y-%m-%dT%H:%M:%S.%3fZ")
+}
+
+fn format_utc(ms: u64, format: &str) -> String {
+    timestamp(ms).to_zoned(TimeZone::UTC).strftime(format).to_string()
+}
+
+#[cfg(test)]
+mod tests;

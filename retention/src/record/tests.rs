@@ -1,0 +1,153 @@
+use serde_json::{Value, json};
+use zeroize::Zeroizing;
+
+use super::*;
+use crate::name::Names;
+use crate::testing::{TIME, a, broken, content, file, item, subject, text};
+
+fn record(item: &Item<u64>, attachment: &Attachment) -> Value {
+    let names = Names::of(item);
+    let sealed = item.fault.is_some().then_some(&names.sealed);
+    let bytes = Record::of(&subject(), item, attachment, sealed, TIME + 1500).to_json().unwrap();
+    assert_eq!(bytes.iter().filter(|b| **b == b'\n').count(), 1, "one line");
+    serde_json::from_slice(&bytes).unwrap()
+}
+
+#[test]
+fn a_text_between_two_has_every_documented_field() {
+    let item = text("the plan is \"here\"\nand there");
+    let keys = item.keys.as_ref().unwrap();
+    let expected = json!({
+        "message_id": "3960e020ca4211e799802f2894564caa",
+        "msg_ts": "1691176258.901000",
+        "msgtype": 1000,
+        "sender": "alice@chat.acme.example",
+        "sender_type": "normal",
+        "receiver": "bob@chat.acme.example",
+        "time": "8/4/23 7:10 PM",
+        "time_iso": "2023-08-04 19:10:58.901",
+        "vgroupid": item.content.as_ref().unwrap().conversation.id(),
+        "message": "the plan is \"here\"\nand there",
+        "network": "chat.acme.example",
+        "policy": "keep",
+        "retained_at": "2023-08-04T19:11:00.401Z",
+        "sent_at": "2023-08-04T19:10:58.651Z",
+        "sender_device": "07070707070707070707070707070707",
+        "sender_device_key": keys.device.to_string(),
+        "sender_identity": keys.identity.to_string(),
+        "sender_verified": true,
+        "members": ["alice@chat.acme.example", "bob@chat.acme.example"],
+        "recipients": ["bob@chat.acme.example", "retention.keep@chat.acme.example"],
+    });
+    assert_eq!(record(&item, &Attachment::None), expected);
+}
+
+#[test]
+fn the_receiver_is_the_other_one_whoever_writes() {
+    let mut answer = text("x");
+    answer.sender = Some(a("bob"));
+    assert_eq!(record(&answer, &Attachment::None)["receiver"], "alice@chat.acme.example");
+    let note = item(content(&["alice"], Body::Text("to myself".into())));
+    assert_eq!(record(&note, &Attachment::None)["receiver"], "alice@chat.acme.example");
+}
+
+#[test]
+fn a_group_has_no_receiver_and_says_so_in_its_id() {
+    let record = record(&item(content(&["alice", "bob", "carol"], Body::Text("x".into()))), &Attachment::None);
+    assert_eq!(record.get("receiver"), None);
+    let id = record["vgroupid"].as_str().unwrap();
+    assert!(id.starts_with('G') && id.len() == 64, "{id}");
+    assert_eq!(record["members"].as_array().unwrap().len(), 3);
+}
+
+#[test]
+fn an_expiry_counts_from_sending_and_never_from_a_clock_that_runs_ahead() {
+    let mut item = text("x");
+    let content = item.content.as_mut().unwrap();
+    content.expires_in_s = Some(3600);
+    content.burn_after_read_s = Some(30);
+    let on_time = record(&item, &Attachment::None);
+    assert_eq!(on_time["ttl"], "8/4/23 8:10 PM");
+    assert_eq!(on_time["expires_at"], "2023-08-04T20:10:58.651Z");
+    assert_eq!(on_time["burn_after_read_seconds"], 30);
+    item.content.as_mut().unwrap().sent_at_ms = u64::MAX;
+    let ahead = record(&item, &Attachment::None);
+    assert_eq!(ahead["expires_at"], "2023-08-04T20:10:58.901Z");
+    assert!(ahead["sent_at"].as_str().unwrap().starts_with("9999-12-30"), "{}", ahead["sent_at"]);
+}
+
+#[test]
+fn a_file_that_is_kept_says_where() {
+    let item = item(content(&["alice", "bob"], Body::File(file("../../etc/passwd", Some("as promised")))));
+    let names = Names::of(&item);
+    let record = record(&item, &Attachment::Kept(names.attachment.clone()));
+    assert_eq!(record["msgtype"], 6000);
+    assert_eq!(record["message"], "as promised");
+    let expected = json!({
+        "filename": "../../etc/passwd",
+        "guid": "09090909090909090909090909090909",
+        "localfilename": names.attachment.as_str(),
+        "uploadedbyuser": "alice@chat.acme.example",
+        "uploadedtimestamp": "2023-08-04 19:10:58.901",
+        "size": 5,
+        "media_type": "text/plain",
+    });
+    assert_eq!(record["file"], expected);
+    assert!(!names.attachment.as_str().contains("passwd"));
+}
+
+#[test]
+fn a_file_that_cannot_be_had_says_why_and_what_would_open_it() {
+    let item = item(content(&["alice", "bob"], Body::File(file("plan.txt", None))));
+    let record = record(&item, &Attachment::Missing("it is gone".into()));
+    assert_eq!(record.get("message"), None);
+    assert_eq!(record["file"]["error"], "it is gone");
+    assert_eq!(record["file"].get("localfilename"), None);
+    assert_eq!(record["file"]["blob"]["network"], "chat.acme.example");
+    assert_eq!(record["file"]["blob"]["key"].as_str().unwrap().len(), 44);
+}
+
+#[test]
+fn what_does_not_open_becomes_a_record_with_its_metadata() {
+    let item = broken(None);
+    let names = Names::of(&item);
+    let expected = json!({
+        "msg_ts": "1691176258.901000",
+        "msgtype": 0,
+        "sender_type": "normal",
+        "time": "8/4/23 7:10 PM",
+        "time_iso": "2023-08-04 19:10:58.901",
+        "network": "chat.acme.example",
+        "policy": "keep",
+        "retained_at": "2023-08-04T19:11:00.401Z",
+        "sender_verified": false,
+        "error": "it does not open",
+        "sealed": names.sealed.as_str(),
+    });
+    assert_eq!(record(&item, &Attachment::None), expected);
+}
+
+#[test]
+fn content_of_a_newer_kind_is_kept_as_it_is() {
+    let mut item = broken(Some(b"\x81\x02"));
+    item.sender = Some(a("alice"));
+    let record = record(&item, &Attachment::None);
+    assert_eq!((record["content"].as_str(), record["msgtype"].as_u64()), (Some("gQI="), Some(0)));
+    assert_eq!(record["sender"], "alice@chat.acme.example");
+}
+
+#[test]
+fn a_message_in_a_false_conversation_is_read_all_the_same() {
+    let mut item = text("psst");
+    item.sender = Some(a("eve"));
+    item.fault = Some(crate::item::Fault {
+        reason: "it claims a conversation that its sender or you are not in".into(),
+        sealed: vec![1],
+        raw: None::<Zeroizing<Vec<u8>>>,
+    });
+    let record = record(&item, &Attachment::None);
+    assert_eq!((record["message"].as_str(), record["msgtype"].as_u64()), (Some("psst"), Some(1000)));
+    assert!(record["error"].as_str().unwrap().contains("claims a conversation"));
+    assert!(record["sealed"].as_str().unwrap().starts_with("unreadable/2023/08/04/"));
+    assert_eq!(record.get("receiver"), None);
+}
