@@ -23,7 +23,9 @@ const MAX_ANSWER: usize = 64 * 1024 * 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum AdminError {
     /// The operator's own certificate cannot be used.
-    #[error("relay {relay}: the operator's client certificate cannot be used ({why}); delete its Secret to get a new one")]
+    #[error(
+        "relay {relay}: the operator's client certificate cannot be used ({why}); delete its Secret to get a new one"
+    )]
     Identity {
         /// Name of the relay.
         relay: String,
@@ -51,7 +53,9 @@ pub enum AdminError {
         error: ApiError,
     },
     /// An answer that cannot be read.
-    #[error("relay {relay} answered to {action} with something that cannot be read ({why}); are relay and operator of one version?")]
+    #[error(
+        "relay {relay} answered to {action} with something that cannot be read ({why}); are relay and operator of one version?"
+    )]
     Answer {
         /// Name of the relay.
         relay: String,

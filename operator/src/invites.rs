@@ -155,7 +155,8 @@ mod tests {
     #[test]
     fn url_follows_the_relay_and_the_code_stays() {
         let made = invite(&SecretData::default(), &request(), NOW).unwrap();
-        let moved = InviteRequest { relay_url: "https://chat.acme.example".into(), authority: Some([7; 32]), ..request() };
+        let moved =
+            InviteRequest { relay_url: "https://chat.acme.example".into(), authority: Some([7; 32]), ..request() };
         let moved = invite(&made.data, &moved, NOW).unwrap();
         assert!(moved.changed() && moved.data.get(CODE) == made.data.get(CODE));
         let parsed: Invite = moved.data.text(URL).unwrap().parse().unwrap();

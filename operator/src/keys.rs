@@ -232,7 +232,8 @@ mod tests {
 
     #[test]
     fn password_meets_strict_rules() {
-        let rule = sotto_wire::policy::PasswordRule { min_length: 40, lowercase: 10, uppercase: 10, numbers: 10, symbols: 10 };
+        let rule =
+            sotto_wire::policy::PasswordRule { min_length: 40, lowercase: 10, uppercase: 10, numbers: 10, symbols: 10 };
         assert_eq!(rule.lacking(&password()), None);
         assert_ne!(*password(), *password());
     }

@@ -297,8 +297,9 @@ mod tests {
         roots.add(CertificateDer::from_pem_slice(ca.get(CA_CERTIFICATE).unwrap()).unwrap()).unwrap();
         let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let roots = std::sync::Arc::new(roots);
-        let server =
-            rustls::client::WebPkiServerVerifier::builder_with_provider(roots.clone(), provider.clone()).build().unwrap();
+        let server = rustls::client::WebPkiServerVerifier::builder_with_provider(roots.clone(), provider.clone())
+            .build()
+            .unwrap();
         let now = UnixTime::since_unix_epoch(Duration::from_secs(NOW));
         for (name, good) in [("chat.acme.example", true), ("127.0.0.1", true), ("other.example", false)] {
             use rustls::client::danger::ServerCertVerifier as _;
@@ -345,7 +346,9 @@ mod tests {
         ca.insert(CA_CERTIFICATE, "rubbish");
         let said = authority(&ca, "acme", NOW, &Validity::default()).err().unwrap().to_string();
         assert!(said.contains("ca.crt") && said.contains("backup"), "{said}");
-        assert!(authority(&[("ca.crt".into(), vec![1])].into_iter().collect(), "a", NOW, &Validity::default()).is_err());
+        assert!(
+            authority(&[("ca.crt".into(), vec![1])].into_iter().collect(), "a", NOW, &Validity::default()).is_err()
+        );
     }
 
     #[test]

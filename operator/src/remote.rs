@@ -71,16 +71,23 @@ pub async fn invite(scope: &Scope, user: &str, network: Option<&str>) -> Result<
             return Err(RemoteError::Invite(if meant.is_empty() {
                 format!("there is no User {user} here; see `sotto status`, or name the namespace with -n")
             } else {
-                format!("there are {} users {user}; name the network with --network or the namespace with -n", meant.len())
+                format!(
+                    "there are {} users {user}; name the network with --network or the namespace with -n",
+                    meant.len()
+                )
             }));
         };
         let namespace = found.namespace().unwrap_or(default);
         let Some(secret) = found.status.as_ref().and_then(|s| s.invite_secret_name.as_deref()) else {
-            return Err(RemoteError::Invite(format!("{user} has no open invite: joined already, suspended, or not ready yet; see `sotto status`")));
+            return Err(RemoteError::Invite(format!(
+                "{user} has no open invite: joined already, suspended, or not ready yet; see `sotto status`"
+            )));
         };
         let data = Api::<Secret>::namespaced(client, &namespace).get(secret).await?.data.unwrap_or_default();
         let url = data.get(crate::invites::URL).and_then(|bytes| String::from_utf8(bytes.0.clone()).ok());
-        url.ok_or_else(|| RemoteError::Invite(format!("the Secret {secret} has no `url`; delete it, and the operator makes it anew")))
+        url.ok_or_else(|| {
+            RemoteError::Invite(format!("the Secret {secret} has no `url`; delete it, and the operator makes it anew"))
+        })
     })
     .await
     .map_err(|_| RemoteError::Timeout)?

@@ -188,7 +188,8 @@ mod tests {
         let have = AdminState {
             network: wanted.network.clone(),
             groups: wanted.groups.clone(),
-            users: [("alice".to_owned(), state(invited("a"), true)), ("bob".to_owned(), state(user("b"), false))].into(),
+            users: [("alice".to_owned(), state(invited("a"), true)), ("bob".to_owned(), state(user("b"), false))]
+                .into(),
             ..AdminState::default()
         };
         assert_eq!(diff(&wanted, &have), []);
@@ -201,7 +202,8 @@ mod tests {
         let have = AdminState {
             network: wanted.network.clone(),
             groups: wanted.groups.clone(),
-            users: [("alice".to_owned(), state(invited("a"), true)), ("bob".to_owned(), state(user("b"), false))].into(),
+            users: [("alice".to_owned(), state(invited("a"), true)), ("bob".to_owned(), state(user("b"), false))]
+                .into(),
             ..AdminState::default()
         };
         let expected = PutUser { suspended: true, ..user("a") };
@@ -212,11 +214,16 @@ mod tests {
     fn what_cannot_be_read_is_left_alone() {
         let have = AdminState {
             groups: [("kept".to_owned(), group(9)), ("old".to_owned(), group(9))].into(),
-            users: [("carol".to_owned(), state(user("kept"), true)), ("gone".to_owned(), state(user("old"), true))].into(),
+            users: [("carol".to_owned(), state(user("kept"), true)), ("gone".to_owned(), state(user("old"), true))]
+                .into(),
             ..AdminState::default()
         };
         let mut wanted = Wanted {
-            untouched: Untouched { groups: ["kept".to_owned()].into(), users: ["carol".to_owned()].into(), everything: false },
+            untouched: Untouched {
+                groups: ["kept".to_owned()].into(),
+                users: ["carol".to_owned()].into(),
+                everything: false,
+            },
             ..Wanted::default()
         };
         assert_eq!(names(&diff(&wanted, &have)), ["-user gone", "-group old"]);

@@ -30,7 +30,11 @@ fn from_up_to_the_retained_message_through_crash_and_restart() -> Outcome {
     let site = Site::new()?;
     site.save("gamma.yaml", GAMMA)?;
     // Acme would talk to Gamma; Gamma does not list Acme.
-    site.edit("acme.yaml", "- domain: chat.beta.example", "- domain: chat.beta.example\n      - domain: chat.gamma.example")?;
+    site.edit(
+        "acme.yaml",
+        "- domain: chat.beta.example",
+        "- domain: chat.beta.example\n      - domain: chat.gamma.example",
+    )?;
     site.edit("acme.yaml", "      - chat.beta.example", "      - chat.beta.example\n      - chat.gamma.example")?;
 
     steps.step("sotto up --until-ready", || up(&site, &mut figures))?;
@@ -39,7 +43,9 @@ fn from_up_to_the_retained_message_through_crash_and_restart() -> Outcome {
         ensure(said.contains("already") && said.contains("sotto down"), || said.clone())
     })?;
     steps.step("status is a List with conditions", || status(&site))?;
-    steps.step("alice, bob and carol join", || ["alice", "bob", "carol", "dave"].iter().try_for_each(|user| site.join(user)))?;
+    steps.step("alice, bob and carol join", || {
+        ["alice", "bob", "carol", "dave"].iter().try_for_each(|user| site.join(user))
+    })?;
     steps.step("an invite is good once", || {
         wait_until("that status says Active", PATIENCE, || {
             let alice = site.object("User", "alice")?;
@@ -72,7 +78,9 @@ fn up(site: &Site, figures: &mut Figures) -> Outcome {
     let begin = Instant::now();
     let printed = site.up()?.output()?;
     figures.time("local_up_to_ready", begin.elapsed());
-    for wanted in ["Network/acme", "True", "sotto://", "alice@chat.acme.example", "acme-records: file:", "Next:", " join "] {
+    for wanted in
+        ["Network/acme", "True", "sotto://", "alice@chat.acme.example", "acme-records: file:", "Next:", " join "]
+    {
         ensure(printed.contains(wanted), || format!("`{wanted}` is not in:\n{printed}"))?;
     }
     let secret = site.state().join("networks/default.acme/secrets");
@@ -91,9 +99,10 @@ fn status(site: &Site) -> Outcome {
         let Some(ready) = condition(object, "Ready") else { return fail(format!("no condition Ready: {object}")) };
         ensure(ready["status"] == "True", || format!("{ready} of {}", object["metadata"]["name"]))?;
         let generation = &object["metadata"]["generation"];
-        ensure(&object["status"]["observedGeneration"] == generation && &ready["observedGeneration"] == generation, || {
-            format!("another generation than {generation}: {}", object["status"])
-        })?;
+        ensure(
+            &object["status"]["observedGeneration"] == generation && &ready["observedGeneration"] == generation,
+            || format!("another generation than {generation}: {}", object["status"]),
+        )?;
     }
     let acme = site.object("Network", "acme")?;
     let url = acme["status"]["url"].as_str().unwrap_or_default();
@@ -228,7 +237,8 @@ fn remove(site: &Site) -> Outcome {
         })
     })?;
     let text = fs::read_to_string(site.manifests().join("acme.yaml"))?;
-    let (rest, _) = text.split_once("---\n# A retention process").ok_or_else(|| Failure("no retention policy".into()))?;
+    let (rest, _) =
+        text.split_once("---\n# A retention process").ok_or_else(|| Failure("no retention policy".into()))?;
     site.save("acme.yaml", rest)?;
     wait_until("that the retention process is gone", PATIENCE, || {
         ensure(site.object("RetentionPolicy", "acme-records").is_err(), || "the object is there".into())?;

@@ -9,10 +9,10 @@ use std::time::Duration;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
 
+use super::LocalError;
 use super::folder::Folder;
 use super::processes::{end_left_behind, terminate};
 use super::report::{Lines, Progress, reasons};
-use super::LocalError;
 use super::snapshot::{INFO, RunnerInfo, Snapshot};
 
 /// Something that cannot become ready is given up after this time.
@@ -65,7 +65,10 @@ async fn wait_until_ready(
             let log = folder.log("runner");
             let text = std::fs::read_to_string(&log).unwrap_or_default();
             let words = text.trim().lines().last().unwrap_or_default().to_owned();
-            return Err(LocalError::Start(format!("the runner ended ({status}): {words}; its log is {}", log.display())));
+            return Err(LocalError::Start(format!(
+                "the runner ended ({status}): {words}; its log is {}",
+                log.display()
+            )));
         }
         let snapshot = match folder.read_json::<RunnerInfo>(INFO)? {
             Some(info) if Some(info.pid) == runner.id() && info.pass > 0 => Snapshot::read(folder)?,
@@ -105,7 +108,10 @@ pub(super) async fn stop(folder: &Folder) -> Result<bool, LocalError> {
             return Err(LocalError::Stop("the runner has only just begun; try again".into()));
         }
         if !terminate(pid, ENDING).await {
-            return Err(LocalError::Stop(format!("process {pid} does not end; its log is {}", folder.log("runner").display())));
+            return Err(LocalError::Stop(format!(
+                "process {pid} does not end; its log is {}",
+                folder.log("runner").display()
+            )));
         }
         let deadline = Instant::now() + ENDING;
         while folder.is_locked() {

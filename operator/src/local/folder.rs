@@ -33,7 +33,9 @@ pub enum FolderError {
         error: io::Error,
     },
     /// A file holds something else.
-    #[error("{path} cannot be read ({why}); it is written by `sotto up`: restore it, or remove the state folder to start anew")]
+    #[error(
+        "{path} cannot be read ({why}); it is written by `sotto up`: restore it, or remove the state folder to start anew"
+    )]
     Content {
         /// Which file.
         path: String,
@@ -77,7 +79,7 @@ impl Folder {
     /// The folder at `root` where there is one.
     pub fn open(root: &Path) -> Option<Self> {
         let root = root.canonicalize().ok()?;
-        root.join("objects.json").exists().then_some(Self { root })
+        root.join("lock").exists().then_some(Self { root })
     }
 
     /// Its path, absolute.

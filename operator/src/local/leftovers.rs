@@ -72,7 +72,8 @@ mod tests {
             let own = network_dir("default", network);
             folder::write(&folder.path(&own).join(FILE), word.as_bytes()).unwrap();
             folder::write(&folder.path(&own).join("invites/alice/code"), b"x").unwrap();
-            folder::write(&folder.path(retention_dir("default", network, network)).join(FILE), word.as_bytes()).unwrap();
+            folder::write(&folder.path(retention_dir("default", network, network)).join(FILE), word.as_bytes())
+                .unwrap();
             folder::write(&folder.path(volume_dir("default", network)).join("record"), b"x").unwrap();
         }
         collect(&folder, &Objects::default()).unwrap();

@@ -174,10 +174,8 @@ fn add(file: &str, line: usize, value: Value, reading: &mut Reading) {
     }
     let name = field("/metadata/name").unwrap_or_default();
     let namespace = field("/metadata/namespace").unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned());
-    let mut found = Problem {
-        object: Some(title(&kind, &namespace, &name)),
-        ..problem(file, Some(line), String::new())
-    };
+    let mut found =
+        Problem { object: Some(title(&kind, &namespace, &name)), ..problem(file, Some(line), String::new()) };
     if api.split('/').next() != Some(sotto_crds::GROUP) {
         found.message = format!("skipped: `sotto up` runs {} of {} only", KINDS.join(", "), sotto_crds::API_VERSION);
         found.fatal = false;

@@ -94,8 +94,7 @@ pub async fn up(
     shutdown: CancellationToken,
     tell: &mut (dyn FnMut(Lines) + Send),
 ) -> Result<(), LocalError> {
-    let bad_dir =
-        |why: String| LocalError::Manifests { path: options.dir.display().to_string(), why };
+    let bad_dir = |why: String| LocalError::Manifests { path: options.dir.display().to_string(), why };
     let dir = options.dir.canonicalize().map_err(|e| bad_dir(e.to_string()))?;
     if !dir.is_dir() {
         return Err(bad_dir("is not a folder".into()));
@@ -180,7 +179,10 @@ fn choose_invite(
         [one] => return Ok(one.url.clone()),
         [] => {}
         [first, ..] => {
-            return Err(format!("{user} is in more than one network; add --network, such as --network {}", first.network));
+            return Err(format!(
+                "{user} is in more than one network; add --network, such as --network {}",
+                first.network
+            ));
         }
     }
     let known = items.iter().filter(|i| i["kind"] == "User").find(|i| {
@@ -217,7 +219,8 @@ mod tests {
     fn the_invite_that_is_meant_or_why_there_is_none() {
         let invites = [open("alice", "a"), open("bob", "a"), open("bob", "b")];
         let active = json!({ "kind": "User", "metadata": { "name": "carol" }, "status": { "state": "Active" } });
-        let choose = |user: &str, network: Option<&str>| choose_invite(&invites, std::slice::from_ref(&active), user, network);
+        let choose =
+            |user: &str, network: Option<&str>| choose_invite(&invites, std::slice::from_ref(&active), user, network);
         assert_eq!(choose("alice", None), Ok("sotto://alice.a".into()));
         assert_eq!(choose("bob", Some("b")), Ok("sotto://bob.b".into()));
         assert_eq!(choose("bob@a.example", None), Ok("sotto://bob.a".into()));

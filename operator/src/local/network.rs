@@ -66,7 +66,8 @@ pub(super) fn write_parts(
     folder::make_dir(&places.relay.state)?;
 
     let relay = Part { folder, name: process("relay"), verb: "relay", file: format!("{dir}/relay.yaml") };
-    let ports = [&plan.relay.listen, &plan.relay.admin_listen, &plan.relay.telemetry.listen].map(std::net::SocketAddr::port);
+    let ports =
+        [&plan.relay.listen, &plan.relay.admin_listen, &plan.relay.telemetry.listen].map(std::net::SocketAddr::port);
     let inputs = [secrets.get(&SecretId::RelayTls), secrets.get(&SecretId::RelaySecret)];
     parts.insert(relay.name.clone(), relay.write(&plan.relay, &ports, &inputs, &[])?);
 

@@ -51,9 +51,11 @@ impl Objects {
         let mut old: BTreeMap<Key, Entry> = std::mem::take(&mut self.entries).into_iter().collect();
         let mut new: BTreeMap<Key, Entry> = BTreeMap::new();
         for manifest in reading.manifests {
-            let key = Key { kind: manifest.kind.into(), namespace: manifest.namespace.clone(), name: manifest.name.clone() };
+            let key =
+                Key { kind: manifest.kind.into(), namespace: manifest.namespace.clone(), name: manifest.name.clone() };
             if let Some(first) = new.get(&key) {
-                let message = format!("stands twice: {} has it too, and that one counts; take one of them out", first.file);
+                let message =
+                    format!("stands twice: {} has it too, and that one counts; take one of them out", first.file);
                 problems.push(refusal(&manifest, None, message));
                 continue;
             }

@@ -133,7 +133,10 @@ async fn stop_all(running: BTreeMap<String, Running>) {
 /// Health listeners speak plain HTTP on loopback; a client without a root store asks no system for one.
 fn no_tls() -> rustls::ClientConfig {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    #[expect(clippy::expect_used, reason = "the provider supports the default versions; there is no input that could change it")]
+    #[expect(
+        clippy::expect_used,
+        reason = "the provider supports the default versions; there is no input that could change it"
+    )]
     rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .expect("aws-lc-rs supports the default protocol versions")

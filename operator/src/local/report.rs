@@ -114,7 +114,10 @@ impl Progress {
         for row in rows {
             let key = (row.namespace.clone(), row.object.clone());
             let before = gone.remove(&key);
-            if before.as_ref().is_none_or(|b| (&b.ready, &b.reason, &b.detail) != (&row.ready, &row.reason, &row.detail)) {
+            if before
+                .as_ref()
+                .is_none_or(|b| (&b.ready, &b.reason, &b.detail) != (&row.ready, &row.reason, &row.detail))
+            {
                 lines.results.push(self.line(&row.object, &row.ready, &row.reason, &row.detail));
             }
             self.seen.insert(key, row);
@@ -152,8 +155,11 @@ pub struct Invocation {
 impl Invocation {
     /// As this process was called.
     pub fn current(state: &Path) -> Self {
-        let state =
-            if state == Path::new(".sotto") { String::new() } else { format!(" --state {}", quoted(&state.display().to_string())) };
+        let state = if state == Path::new(".sotto") {
+            String::new()
+        } else {
+            format!(" --state {}", quoted(&state.display().to_string()))
+        };
         Self { program: program(), state }
     }
 }
@@ -244,8 +250,12 @@ mod tests {
     fn problems_are_told_once_and_when_they_are_gone() {
         let mut progress = Progress::default();
         let problem = crate::local::manifests::Problem {
-            file: "a.yaml".into(), line: Some(3), object: Some("User/alice".into()), field: Some("spec.x".into()),
-            message: "unknown field".into(), fatal: true,
+            file: "a.yaml".into(),
+            line: Some(3),
+            object: Some("User/alice".into()),
+            field: Some("spec.x".into()),
+            message: "unknown field".into(),
+            fatal: true,
         };
         let info = RunnerInfo { problems: vec![problem], ..RunnerInfo::default() };
         let bad = Snapshot { info, items: Vec::new() };
@@ -272,7 +282,8 @@ mod tests {
         };
         let call = Invocation { program: "target/release/sotto".into(), state: " --state 'my state'".into() };
         let steps = next_steps(&Snapshot::default(), &[invite("alice"), invite("bob")], &call).join("\n");
-        let join = "target/release/sotto join \"$(target/release/sotto invite alice --state 'my state')\" --profile alice";
+        let join =
+            "target/release/sotto join \"$(target/release/sotto invite alice --state 'my state')\" --profile alice";
         assert!(steps.contains(join), "{steps}");
         assert!(steps.contains("send --profile alice bob@a.example"), "{steps}");
         assert_eq!(quoted("it's"), r"'it'\''s'");

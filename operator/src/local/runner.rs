@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
+use super::LocalError;
 use super::folder::Folder;
 use super::leftovers;
 use super::manifests::{Problem, read_dir};
@@ -24,7 +25,6 @@ use super::processes::{Processes, Spec, State, end_left_behind};
 use super::snapshot::{INFO, RunnerInfo, Snapshot};
 use super::status::{item, not_running, statuses};
 use super::watch::DirWatch;
-use super::LocalError;
 use crate::admin::{AdminClient, AdminError};
 use crate::plan::{
     self, Facts, Finding, Health, Kind, NetworkPlan, ObjectId, Observed, Part, PeerFacts, Places, SecretId, Secrets,
@@ -130,9 +130,11 @@ impl Runner {
             Err(error) => vec![self.problem(format!("cannot be read ({error}); everything goes on as it was"))],
         };
         if self.objects.is_empty() && problems.is_empty() {
-            problems.push(self.problem(
-                "holds no objects of sotto.dev in .yaml, .yml or .json files; see examples/manifests".into(),
-            ));
+            problems.push(
+                self.problem(
+                    "holds no objects of sotto.dev in .yaml, .yml or .json files; see examples/manifests".into(),
+                ),
+            );
         }
         self.snapshot.info.problems = problems;
         self.folder.write_json("objects.json", &self.objects)?;
@@ -189,8 +191,7 @@ impl Runner {
             let (secrets, failures) = ensure_secrets(&network, &places, &existing, state.as_ref(), now_ms);
             write_secrets(&self.folder, namespace, &network, &secrets)?;
             let observed = Observed { state, unreachable, ..Observed::default() };
-            let mut one =
-                Running { namespace: namespace.to_owned(), network, places, secrets, plan: None, observed };
+            let mut one = Running { namespace: namespace.to_owned(), network, places, secrets, plan: None, observed };
             for failure in failures {
                 let id = match failure.id {
                     SecretId::Retention(policy) => ObjectId::new(Kind::RetentionPolicy, policy),
@@ -266,10 +267,7 @@ impl Runner {
     }
 
     /// Writes the status of all objects.
-    fn tell(
-        &mut self,
-        seen: Vec<(String, plan::Objects, Validation, Vec<Running>)>,
-    ) -> Result<(), LocalError> {
+    fn tell(&mut self, seen: Vec<(String, plan::Objects, Validation, Vec<Running>)>) -> Result<(), LocalError> {
         let now = Timestamp::now();
         let before = statuses(&self.snapshot.items);
         let mut items: BTreeMap<&Key, Value> = BTreeMap::new();

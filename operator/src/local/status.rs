@@ -15,7 +15,8 @@ pub(super) type Before = BTreeMap<Key, Value>;
 
 /// Statuses by object.
 pub(super) fn statuses(items: &[Value]) -> Before {
-    let text = |item: &Value, pointer: &str| item.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let text =
+        |item: &Value, pointer: &str| item.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
     let key = |item: &Value| Key {
         kind: text(item, "/kind"),
         namespace: text(item, "/metadata/namespace"),
@@ -25,7 +26,14 @@ pub(super) fn statuses(items: &[Value]) -> Before {
 }
 
 /// One object with its status.
-pub(super) fn item(key: &Key, entry: &Entry, before: &Before, health: &Health, facts: Facts<'_>, now: Timestamp) -> Value {
+pub(super) fn item(
+    key: &Key,
+    entry: &Entry,
+    before: &Before,
+    health: &Health,
+    facts: Facts<'_>,
+    now: Timestamp,
+) -> Value {
     fn old<T: DeserializeOwned>(before: Option<&Value>) -> Option<T> {
         before.and_then(|value| serde_json::from_value(value.clone()).ok())
     }
