@@ -9,7 +9,6 @@ use crate::error::{Failure, Reply};
 use crate::state::Shared;
 use crate::token::LoginClaims;
 
-
 /// A device with a session whose user is not suspended, looked up for this request.
 #[derive(Clone)]
 pub(crate) struct Caller {

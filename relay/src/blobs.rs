@@ -1,12 +1,16 @@
 //! Bytes of attachments as files: `blobs/ab/ab34…`. A file gets its name only when all of it is on disk.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _};
 use sotto_crypto::BlobId;
 use tokio::fs::{self, File};
 use tokio::io::AsyncWriteExt as _;
+
+/// An upload is recorded long before this has passed.
+const SETTLED: Duration = Duration::from_secs(3600);
 
 /// Why bytes were not stored.
 #[derive(Debug, thiserror::Error)]
@@ -86,6 +90,28 @@ impl BlobFiles {
         Ok(size)
     }
 
+    /// Files that have been there for an hour, by id: those that nobody knows were left by a relay that ended between
+    /// storing and recording them.
+    pub(crate) async fn settled(&self) -> std::io::Result<Vec<BlobId>> {
+        let mut found = Vec::new();
+        let mut shelves = fs::read_dir(&self.folder).await?;
+        while let Some(shelf) = shelves.next_entry().await? {
+            if shelf.file_name().len() != 2 {
+                continue;
+            }
+            let mut files = fs::read_dir(shelf.path()).await?;
+            while let Some(file) = files.next_entry().await? {
+                let age = file.metadata().await?.modified()?.elapsed().unwrap_or_default();
+                if age > SETTLED
+                    && let Some(blob) = file.file_name().to_str().and_then(|name| name.parse().ok())
+                {
+                    found.push(blob);
+                }
+            }
+        }
+        Ok(found)
+    }
+
     /// Opens a stored file.
     pub(crate) async fn read(&self, blob: BlobId) -> std::io::Result<File> {
         File::open(self.path(blob)).await
@@ -125,6 +151,10 @@ mod tests {
         let mut text = String::new();
         blobs.read(blob).await.unwrap().read_to_string(&mut text).await.unwrap();
         assert_eq!(text, "onetwo");
+        assert!(blobs.settled().await.unwrap().is_empty(), "too young");
+        let hours_ago = std::time::SystemTime::now() - 2 * SETTLED;
+        std::fs::File::options().write(true).open(blobs.path(blob)).unwrap().set_modified(hours_ago).unwrap();
+        assert_eq!(blobs.settled().await.unwrap(), [blob]);
         blobs.remove(blob).await.unwrap();
         blobs.remove(blob).await.unwrap();
         assert!(blobs.read(blob).await.is_err());

@@ -96,7 +96,10 @@ fn check_form(envelope: &Envelope) -> Reply<SealedHeader> {
     if envelope.body.len() > MAX_SEALED_BODY {
         return Err(Failure::new(
             ErrorCode::TooLarge,
-            format!("body: {} bytes, at most {MAX_SEALED_BODY} are allowed; send longer things as a file", envelope.body.len()),
+            format!(
+                "body: {} bytes, at most {MAX_SEALED_BODY} are allowed; send longer things as a file",
+                envelope.body.len()
+            ),
         ));
     }
     if envelope.wraps.is_empty() || envelope.wraps.len() > MAX_RECIPIENT_DEVICES {
@@ -250,4 +253,50 @@ pub(crate) fn addressed<'a>(
     }
     let unique: BTreeSet<&Address> = addresses.iter().filter(|address| caller != Some(*address)).collect();
     Ok(split_by_network(unique, domain))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use sotto_crypto::{BatchId, PrekeyRef, WrappedKey};
+
+    use super::*;
+
+    fn wrap(address: &str, device: u8) -> Wrap {
+        Wrap {
+            address: Address::parse(address).unwrap(),
+            device: DeviceId::from_bytes([device; 16]),
+            prekey: PrekeyRef { batch: BatchId::from_bytes([0; 16]), index: 0 },
+            key: WrappedKey::from_bytes(&[0; 48]).unwrap(),
+        }
+    }
+
+    #[test]
+    fn wraps_are_split_by_network_and_user() {
+        let own = Domain::parse("a.example").unwrap();
+        let wraps = [wrap("x@a.example", 1), wrap("y@b.example", 2), wrap("x@a.example", 3), wrap("z@c.example", 4)];
+        let (local, remote) = split_wraps(&wraps, &own);
+        assert_eq!(local.len(), 1);
+        assert_eq!(local["x"].len(), 2);
+        assert_eq!(remote.keys().map(Domain::as_str).collect::<Vec<_>>(), ["b.example", "c.example"]);
+    }
+
+    #[test]
+    fn addresses_are_taken_once_and_without_the_caller() {
+        let own = Domain::parse("a.example").unwrap();
+        let address = |text: &str| Address::parse(text).unwrap();
+        let asked = [address("x@a.example"), address("me@a.example"), address("x@a.example"), address("y@b.example")];
+        let (local, remote) = addressed(&asked, Some(&address("me@a.example")), &own).unwrap();
+        assert_eq!(local, [&asked[0]]);
+        assert_eq!(remote.values().flatten().collect::<Vec<_>>(), [&&asked[3]]);
+    }
+
+    proptest! {
+        #[test]
+        fn no_random_header_passes(header in proptest::collection::vec(any::<u8>(), 0..400), wraps in 0usize..3) {
+            let wraps = (0..wraps).map(|n| wrap("x@a.example", u8::try_from(n).unwrap())).collect();
+            let envelope = Envelope { header, body: Vec::new(), wraps, expires_in_s: None };
+            prop_assert_eq!(check_form(&envelope).unwrap_err().0.code, ErrorCode::Invalid);
+        }
+    }
 }

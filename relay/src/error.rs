@@ -80,7 +80,10 @@ impl Failure {
     }
 
     pub(crate) fn unauthenticated() -> Self {
-        Self::new(ErrorCode::Unauthenticated, "the token is missing, has expired or does not hold any more: authenticate again")
+        Self::new(
+            ErrorCode::Unauthenticated,
+            "the token is missing, has expired or does not hold any more: authenticate again",
+        )
     }
 
     pub(crate) fn suspended() -> Self {

@@ -71,10 +71,10 @@ impl Gateway {
         A: Encode<()> + for<'b> Decode<'b, ()>,
     {
         let url = format!("{}/out/v1/{domain}/{what}", self.base);
-        let request =
-            self.client().post(url).header(header::CONTENT_TYPE, CBOR).timeout(ANSWER).body(encode(request));
+        let request = self.client().post(url).header(header::CONTENT_TYPE, CBOR).timeout(ANSWER).body(encode(request));
         let answer = self.send(domain, request).await?;
-        let bytes = collect(answer).await.map_err(|()| unreachable_peer(domain, "its answer broke off or is too large"))?;
+        let bytes =
+            collect(answer).await.map_err(|()| unreachable_peer(domain, "its answer broke off or is too large"))?;
         decode_strict(&bytes).map_err(|_| unreachable_peer(domain, "its answer cannot be read"))
     }
 
@@ -140,5 +140,8 @@ async fn collect(mut answer: Response) -> Result<Vec<u8>, ()> {
 
 /// The error for a network that does not answer as it should.
 pub(crate) fn unreachable_peer(domain: &Domain, why: &str) -> ApiError {
-    ApiError::new(ErrorCode::PeerUnavailable, format!("network {domain} cannot be reached now ({why}); try again later"))
+    ApiError::new(
+        ErrorCode::PeerUnavailable,
+        format!("network {domain} cannot be reached now ({why}); try again later"),
+    )
 }

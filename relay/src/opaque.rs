@@ -123,8 +123,7 @@ impl Opaque {
         expires_at_ms: u64,
     ) -> Result<Started, Refused> {
         let request = CredentialRequest::<Suite>::deserialize(request).map_err(|_| Refused)?;
-        let record =
-            password_file.map(ServerRegistration::<Suite>::deserialize).transpose().map_err(|_| Refused)?;
+        let record = password_file.map(ServerRegistration::<Suite>::deserialize).transpose().map_err(|_| Refused)?;
         let started = ServerLogin::<Suite>::start(
             &mut OldRng,
             &self.setup,

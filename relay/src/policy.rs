@@ -131,14 +131,18 @@ impl Policy {
         }
         Err(Failure::new(
             ErrorCode::FederationDenied,
-            format!("the {} network {own} does not allow it: its Network (spec.federation) does not list {peer}", side.text()),
+            format!(
+                "the {} network {own} does not allow it: its Network (spec.federation) does not list {peer}",
+                side.text()
+            ),
         ))
     }
 }
 
 /// Reads and checks a network document as it is put.
 pub(crate) fn check_network(bytes: &[u8], key: &PolicyPublic, domain: &Domain) -> Reply<NetworkDocument> {
-    let signed = Signed::<NetworkDocument>::from_bytes(bytes).map_err(|e| Failure::invalid(format!("document: {e}")))?;
+    let signed =
+        Signed::<NetworkDocument>::from_bytes(bytes).map_err(|e| Failure::invalid(format!("document: {e}")))?;
     let document = signed.verify(key).map_err(|e| {
         Failure::invalid(format!("document: {e}; it must be signed by the policy key of the relay's configuration"))
     })?;
@@ -164,7 +168,9 @@ pub(crate) fn check_group(bytes: &[u8], name: &str, key: &PolicyPublic, domain: 
 
 fn check_head(field: &str, version: u8, found: &Domain, domain: &Domain) -> Reply<()> {
     if version != 1 {
-        return Err(Failure::invalid(format!("{field}.version: {version} is not known here, only 1; update the relay")));
+        return Err(Failure::invalid(format!(
+            "{field}.version: {version} is not known here, only 1; update the relay"
+        )));
     }
     if found != domain {
         return Err(Failure::invalid(format!("{field}.domain: is {found}, this relay serves {domain}")));

@@ -120,9 +120,9 @@ where
         policy.federation(Side::Sender, &app.domain, &caller.group, domain).inspect_err(|_| denied(domain))?;
     }
     let gateway = app.gateway.as_ref().ok_or_else(|| no_gateway(app))?;
-    try_join_all(remote.into_iter().map(|(domain, addresses)| {
-        ask(gateway, domain, addresses.into_iter().cloned().collect())
-    }))
+    try_join_all(
+        remote.into_iter().map(|(domain, addresses)| ask(gateway, domain, addresses.into_iter().cloned().collect())),
+    )
     .await
 }
 

@@ -74,5 +74,6 @@ async fn require(role: PeerRole, request: Request, next: Next) -> Response {
         PeerRole::Gateway => "gateway",
         PeerRole::Stranger => "nobody",
     };
-    Failure::new(ErrorCode::Forbidden, format!("only for a certificate with the common name `{wanted}`")).into_response()
+    Failure::new(ErrorCode::Forbidden, format!("only for a certificate with the common name `{wanted}`"))
+        .into_response()
 }

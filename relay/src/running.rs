@@ -62,11 +62,7 @@ pub struct Relay {
 
 impl Relay {
     /// Opens the store, binds the listeners and serves. Returns once all of that is done.
-    pub async fn start(
-        config: RelayConfig,
-        options: Options,
-        shutdown: CancellationToken,
-    ) -> Result<Self, RelayError> {
+    pub async fn start(config: RelayConfig, options: Options, shutdown: CancellationToken) -> Result<Self, RelayError> {
         let telemetry = Telemetry::install()?;
         let readiness = Readiness::new();
         let mutual = Arc::new(MutualTls::load(config.admin_tls.clone())?);
@@ -168,7 +164,12 @@ async fn bind(what: &'static str, address: SocketAddr) -> Result<(TcpListener, S
     Ok((listener, bound))
 }
 
-async fn health_listener(listener: TcpListener, telemetry: Telemetry, readiness: Readiness, stopped: CancellationToken) {
+async fn health_listener(
+    listener: TcpListener,
+    telemetry: Telemetry,
+    readiness: Readiness,
+    stopped: CancellationToken,
+) {
     if let Err(error) = serve_health(listener, telemetry, readiness, stopped).await {
         tracing::error!(error = %error, "the health listener failed");
     }
@@ -193,12 +194,10 @@ fn publish(
 
 /// Reads the secrets and opens the store.
 async fn open(config: &RelayConfig, clock: Arc<dyn Clock>, mutual: &Arc<MutualTls>) -> Result<Shared, RelayError> {
-    let domain =
-        Domain::parse(&config.domain).map_err(|error| RelayError::Config(format!("domain: {error}")))?;
+    let domain = Domain::parse(&config.domain).map_err(|error| RelayError::Config(format!("domain: {error}")))?;
     let policy_key = PolicyPublic::from_bytes(&config.policy_key)
         .map_err(|error| RelayError::Config(format!("policyKey: {error}")))?;
-    let gateway =
-        config.gateway.as_deref().map(|url| Gateway::new(url, Arc::clone(mutual))).transpose()?;
+    let gateway = config.gateway.as_deref().map(|url| Gateway::new(url, Arc::clone(mutual))).transpose()?;
     let secret = Secret::read(&config.secret, &domain)?;
     let registry = Arc::new(Registry::default());
     let (store, blobs) = open_files(config, Arc::clone(&registry) as Arc<dyn Wake>).await?;

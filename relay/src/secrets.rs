@@ -21,9 +21,8 @@ pub(crate) struct Secret {
 impl Secret {
     /// Reads the secret file.
     pub(crate) fn read(path: &Path, domain: &Domain) -> Result<Self, RelayError> {
-        let bytes = Zeroizing::new(
-            std::fs::read(path).map_err(|source| RelayError::File { path: path.to_owned(), source })?,
-        );
+        let bytes =
+            Zeroizing::new(std::fs::read(path).map_err(|source| RelayError::File { path: path.to_owned(), source })?);
         if bytes.len() < MIN_LEN {
             return Err(RelayError::Config(format!(
                 "secret: {} holds {} bytes, {MIN_LEN} or more random ones are needed \

@@ -13,6 +13,9 @@ const BLOBS: usize = 100;
 
 /// Works every `period` until `shutdown`.
 pub(crate) async fn run(app: Shared, period: Duration, shutdown: CancellationToken) {
+    if let Err(error) = remove_orphans(&app).await {
+        tracing::warn!(error = %error, "attachments that nobody knows cannot be looked for");
+    }
     loop {
         match sweep(&app).await {
             Ok(()) | Err(StoreError::Closed) => {}
@@ -23,6 +26,16 @@ pub(crate) async fn run(app: Shared, period: Duration, shutdown: CancellationTok
             () = tokio::time::sleep(period) => {}
         }
     }
+}
+
+async fn remove_orphans(app: &App) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    for blob in app.blobs.settled().await? {
+        // Recorded and expired ones are the sweep's.
+        if app.store.blob(blob, 0).await?.is_none() {
+            app.blobs.remove(blob).await?;
+        }
+    }
+    Ok(())
 }
 
 async fn sweep(app: &App) -> Result<(), StoreError> {

@@ -58,7 +58,8 @@ fn read(paths: &[&Path]) -> Result<Contents, RelayError> {
 }
 
 fn chain(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, RelayError> {
-    let certificates = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>().map_err(|e| wrong(path, &e))?;
+    let certificates =
+        CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>().map_err(|e| wrong(path, &e))?;
     if certificates.is_empty() {
         return Err(wrong(path, &"there is no certificate in it"));
     }
@@ -246,5 +247,63 @@ pub(crate) async fn watch(tls: Arc<dyn ServerTls>, what: &'static str, shutdown:
             }
             Err(_) => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use rcgen::{CertificateParams, DnType, KeyPair};
+
+    use super::*;
+
+    fn issue(name: Option<&str>) -> (rcgen::Certificate, KeyPair) {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        if let Some(name) = name {
+            params.distinguished_name.push(DnType::CommonName, name);
+        }
+        (params.self_signed(&key).unwrap(), key)
+    }
+
+    fn write(certificate: &Path, key: &Path) {
+        let (issued, private) = issue(Some("relay"));
+        std::fs::write(certificate, issued.pem()).unwrap();
+        std::fs::write(key, private.serialize_pem()).unwrap();
+    }
+
+    #[test]
+    fn changed_files_are_used_and_broken_ones_are_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| -> PathBuf { folder.path().join(name) };
+        let files = TlsFiles { certificate: path("c"), key: path("k") };
+        write(&files.certificate, &files.key);
+        let tls = PublicTls::load(files.clone()).unwrap();
+        let first = tls.server_config();
+        assert!(!tls.look().unwrap(), "nothing has changed");
+        assert!(Arc::ptr_eq(&first, &tls.server_config()));
+
+        // The certificate is new, its key is not there yet.
+        write(&files.certificate, &path("new-key"));
+        assert!(tls.look().is_err());
+        assert!(Arc::ptr_eq(&first, &tls.server_config()), "the old ones stay");
+        std::fs::rename(path("new-key"), &files.key).unwrap();
+        assert!(tls.look().unwrap());
+        assert!(!Arc::ptr_eq(&first, &tls.server_config()));
+        std::fs::remove_file(&files.key).unwrap();
+        assert!(tls.look().unwrap_err().to_string().contains('k'));
+    }
+
+    #[test]
+    fn roles_are_the_whole_common_name() {
+        let role = |name| PeerRole::of(issue(name).0.der());
+        assert_eq!(role(Some("operator")), PeerRole::Operator);
+        assert_eq!(role(Some("gateway")), PeerRole::Gateway);
+        for name in [Some("Operator"), Some("operator "), Some("operator,gateway"), Some("relay"), None] {
+            assert_eq!(role(name), PeerRole::Stranger);
+        }
+        assert_eq!(PeerRole::of(&CertificateDer::from(vec![1, 2, 3])), PeerRole::Stranger);
     }
 }

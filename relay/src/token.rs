@@ -164,8 +164,7 @@ mod tests {
         assert_eq!(tokens.check_session(&token, 1000), None);
         assert_eq!(tokens.check_login(&token, 0), None);
         assert_eq!(tokens.check_challenge(&BASE64URL_NOPAD.decode(token.as_bytes()).unwrap(), 0), None);
-        let login =
-            LoginClaims { address: claims.address, generation: 4, expires_at_ms: 1000 };
+        let login = LoginClaims { address: claims.address, generation: 4, expires_at_ms: 1000 };
         assert_eq!(tokens.check_login(&tokens.issue_login(&login), 0), Some(login));
     }
 

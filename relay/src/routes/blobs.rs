@@ -45,7 +45,10 @@ pub(crate) async fn upload(State(app): State<Shared>, caller: Caller, request: R
         let _ = app.blobs.remove(blob).await;
     }
     if !recorded? {
-        return Err(Failure::new(ErrorCode::TooLarge, "your attachments take too much space together; wait until some expire"));
+        return Err(Failure::new(
+            ErrorCode::TooLarge,
+            "your attachments take too much space together; wait until some expire",
+        ));
     }
     Ok(Cbor(BlobStored { blob }))
 }

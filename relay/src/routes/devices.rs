@@ -60,9 +60,9 @@ pub(crate) async fn add(
             Ok(DONE)
         }
         AddDevice::IdTaken => Err(Failure::invalid("certificate.device: another device has this id; make a new one")),
-        AddDevice::TooMany => Err(Failure::forbidden(format!(
-            "devices: a user has {MAX_DEVICES_A_USER} at most; remove one first"
-        ))),
+        AddDevice::TooMany => {
+            Err(Failure::forbidden(format!("devices: a user has {MAX_DEVICES_A_USER} at most; remove one first")))
+        }
         AddDevice::TokenUsed => Err(Failure::unauthenticated()),
         AddDevice::Suspended => Err(Failure::suspended()),
     }

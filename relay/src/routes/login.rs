@@ -27,10 +27,8 @@ pub(crate) async fn start(State(app): State<Shared>, Cbor(request): Cbor<LoginSt
     let record = user.as_ref().and_then(|user| user.record.as_deref());
     // Read before it counts: what cannot be read is no guess.
     let expires_at_ms = now_ms.saturating_add(LOGIN_SECONDS * 1000);
-    let started = app
-        .opaque
-        .start_login(address, record, &request.request, expires_at_ms)
-        .map_err(|_| bad_message("request"))?;
+    let started =
+        app.opaque.start_login(address, record, &request.request, expires_at_ms).map_err(|_| bad_message("request"))?;
     let threshold = threshold(&app, user.as_ref());
     match app.store.begin_login(address.local().to_owned(), threshold, now_ms).await? {
         Login::Open => Ok(Cbor(LoginStarted { attempt: started.attempt, response: started.response })),

@@ -33,10 +33,7 @@ pub(crate) async fn open(State(app): State<Shared>, Cbor(request): Cbor<OpenSess
     if record.local != claims.address.local() {
         return Err(Failure::unauthenticated());
     }
-    record
-        .key
-        .verify(SESSION_LABEL, &request.challenge, &request.signature)
-        .map_err(|_| Failure::unauthenticated())?;
+    record.key.verify(SESSION_LABEL, &request.challenge, &request.signature).map_err(|_| Failure::unauthenticated())?;
     if record.suspended {
         return Err(Failure::suspended());
     }

@@ -141,13 +141,13 @@ pub(super) async fn many_at_once<S: Store + 'static>(store: Arc<S>) {
 }
 
 /// What was there before the store was closed.
-pub(super) struct Left {
+pub(crate) struct Left {
     device: DeviceId,
     key: [u8; 32],
     seq: u64,
 }
 
-pub(super) async fn leave_something(store: &impl Store) -> Left {
+pub(crate) async fn leave_something(store: &impl Store) -> Left {
     let (_, device) = Person::with_device(store, "stay", 3).await;
     let kept = message(None, &[device]);
     let delivered = message(None, &[device]);
@@ -158,7 +158,7 @@ pub(super) async fn leave_something(store: &impl Store) -> Left {
     Left { device, key: kept.key, seq: last }
 }
 
-pub(super) async fn find_it_again(store: &impl Store, left: Left) {
+pub(crate) async fn find_it_again(store: &impl Store, left: Left) {
     assert_eq!(waiting(store, left.device).await, 1, "an accepted message outlives the process");
     assert_eq!(store.accepted(left.key).await.unwrap(), Some(NOW));
     store.accept(message(None, &[left.device]), LIMIT, NOW).await.unwrap();

@@ -9,6 +9,7 @@ mod outbox;
 use std::sync::Arc;
 
 use fixtures::Recorder;
+pub(crate) use mailboxes::{find_it_again, leave_something};
 
 use super::{Store, Wake};
 

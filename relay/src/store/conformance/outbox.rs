@@ -29,7 +29,10 @@ pub(super) async fn journey(store: &impl Store, recorder: &Recorder) {
 
     let due = store.outbox_due(domain("b.example"), NOW + 1, 10).await.unwrap();
     assert_eq!(due.len(), 2);
-    assert_eq!((&due[0].header, &due[0].body, due[0].wraps.as_slice()), (&first.header, &first.body, &b"b.example"[..]));
+    assert_eq!(
+        (&due[0].header, &due[0].body, due[0].wraps.as_slice()),
+        (&first.header, &first.body, &b"b.example"[..])
+    );
     assert_eq!((due[0].accepted_at_ms, due[0].expires_at_ms, due[0].attempts), (NOW, LATER, 0));
     store.outbox_retry(due[0].id, NOW + 100).await.unwrap();
     assert_eq!(store.outbox_due(domain("b.example"), NOW + 1, 10).await.unwrap().len(), 1, "it waits");

@@ -155,8 +155,7 @@ fn summary(row: &Row<'_>) -> rusqlite::Result<UserSummary> {
             group: row.get(1)?,
             suspended: row.get(2)?,
             role: role_from_sql(row.get(3)?),
-            invite: digest
-                .map(|code_digest| InviteGrant { code_digest, expires_at_ms: expires.unwrap_or(0) }),
+            invite: digest.map(|code_digest| InviteGrant { code_digest, expires_at_ms: expires.unwrap_or(0) }),
         },
         registered: row.get(6)?,
         failures: row.get(7)?,

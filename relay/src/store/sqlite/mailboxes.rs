@@ -7,9 +7,7 @@ use sotto_wire::api::Notice;
 use sotto_wire::limits::MAX_QUEUE_SECONDS;
 
 use super::{Sqlite, Work, device_id, id16, is_foreign_key, outbox};
-use crate::store::{
-    Acceptance, Answer, Mailboxes, NewMessage, QueueStats, Queued, QueuedItem, StoreError, Swept,
-};
+use crate::store::{Acceptance, Answer, Mailboxes, NewMessage, QueueStats, Queued, QueuedItem, StoreError, Swept};
 
 /// How long a message id is remembered after its message is gone.
 const REMEMBER_MS: u64 = 7 * 24 * 3600 * 1000;
@@ -162,10 +160,8 @@ fn accept(work: &mut Work<'_>, new: &NewMessage, limit: u64, now_ms: u64) -> Res
     }
     let first_seq = store_body(work, id, Some(&new.header), &new.body, &devices, now_ms, new.expires_at_ms)?;
     for (seq, wrap) in (first_seq..).zip(&new.local) {
-        let inserted = work
-            .connection()
-            .prepare_cached("INSERT INTO mailbox VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
-            .execute(params![
+        let inserted =
+            work.connection().prepare_cached("INSERT INTO mailbox VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?.execute(params![
                 wrap.device.as_bytes(),
                 seq,
                 id,
@@ -195,19 +191,20 @@ fn store_body(
 ) -> Result<u64, StoreError> {
     let first_seq = work.take_seqs(devices.len() as u64);
     let list: Vec<u8> = devices.iter().flat_map(|device| *device.as_bytes()).collect();
-    work.connection()
-        .prepare_cached("INSERT INTO bodies VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?
-        .execute(params![id, header, body, list, first_seq, now_ms, expires_at_ms])?;
+    work.connection().prepare_cached("INSERT INTO bodies VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?.execute(params![
+        id,
+        header,
+        body,
+        list,
+        first_seq,
+        now_ms,
+        expires_at_ms
+    ])?;
     Ok(first_seq)
 }
 
 /// Puts a notice into a device's queue; nothing when the device is gone.
-pub(super) fn notify(
-    work: &mut Work<'_>,
-    device: DeviceId,
-    notice: &Notice,
-    now_ms: u64,
-) -> Result<(), StoreError> {
+pub(super) fn notify(work: &mut Work<'_>, device: DeviceId, notice: &Notice, now_ms: u64) -> Result<(), StoreError> {
     let known: bool = work
         .connection()
         .prepare_cached("SELECT EXISTS (SELECT 1 FROM devices WHERE device = ?1)")?

@@ -140,4 +140,18 @@ mod tests {
         assert!(matches!(store.write(|_| Ok(())).await, Err(StoreError::Closed)));
         assert!(matches!(store.read(|_| Ok(())).await, Err(StoreError::Closed)));
     }
+
+    #[tokio::test]
+    async fn what_was_answered_is_on_disk_when_the_process_is_killed() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Sqlite::open(&folder.path().join("s"), Arc::new(Recorder::default())).unwrap();
+        let left = conformance::leave_something(&store).await;
+        // The files as a killed process leaves them: nothing was closed, the log was not folded in.
+        let killed = tempfile::tempdir().unwrap();
+        for name in ["s", "s-wal"] {
+            std::fs::copy(folder.path().join(name), killed.path().join(name)).unwrap();
+        }
+        let again = Sqlite::open(&killed.path().join("s"), Arc::new(Recorder::default())).unwrap();
+        conformance::find_it_again(&again, left).await;
+    }
 }

@@ -110,13 +110,7 @@ fn take(work: &mut Work<'_>, id: i64) -> Result<Option<(Origin, Domain)>, StoreE
     Ok(Some((origin, domain(&name)?)))
 }
 
-fn tell(
-    work: &mut Work<'_>,
-    origin: Origin,
-    domain: Domain,
-    refusal: Refusal,
-    now_ms: u64,
-) -> Result<(), StoreError> {
+fn tell(work: &mut Work<'_>, origin: Origin, domain: Domain, refusal: Refusal, now_ms: u64) -> Result<(), StoreError> {
     let Refusal { code, reason } = refusal;
     mailboxes::notify(work, origin.device, &Notice { seq: 0, message: origin.message, domain, code, reason }, now_ms)
 }

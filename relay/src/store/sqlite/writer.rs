@@ -21,7 +21,7 @@ type Finish = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 /// An operation: whether to keep what it did, and how to tell its caller.
 type Job = Box<dyn FnOnce(&mut Work<'_>) -> (bool, Finish) + Send>;
 
-/// How many entries wait for each device.
+/// How many entries wait for each device, as far as it is on disk.
 #[derive(Default)]
 pub(super) struct Counts(Mutex<HashMap<DeviceId, u64>>);
 
@@ -35,13 +35,15 @@ impl Counts {
         self.lock().clone()
     }
 
-    fn add(&self, device: DeviceId, change: i64) {
+    fn apply(&self, changes: HashMap<DeviceId, i64>) {
         let mut counts = self.lock();
-        let count = counts.get(&device).copied().unwrap_or(0).saturating_add_signed(change);
-        if count == 0 {
-            counts.remove(&device);
-        } else {
-            counts.insert(device, count);
+        for (device, change) in changes {
+            let count = counts.get(&device).copied().unwrap_or(0).saturating_add_signed(change);
+            if count == 0 {
+                counts.remove(&device);
+            } else {
+                counts.insert(device, count);
+            }
         }
     }
 
@@ -62,7 +64,9 @@ pub(super) struct Work<'c> {
     connection: &'c Connection,
     counts: &'c Counts,
     next_seq: &'c mut u64,
-    /// Changes of counts by this operation, to be undone when it is not kept.
+    /// Changes of counts by this batch, to be undone when the operation is not kept.
+    batch_changes: &'c mut HashMap<DeviceId, i64>,
+    /// Those by this operation.
     changes: Vec<(DeviceId, i64)>,
     wake_devices: Vec<DeviceId>,
     wake_outbox: bool,
@@ -84,7 +88,8 @@ impl Work<'_> {
 
     /// How many entries wait for a device.
     pub(super) fn queued(&self, device: DeviceId) -> u64 {
-        self.counts.lock().get(&device).copied().unwrap_or(0)
+        let on_disk = self.counts.lock().get(&device).copied().unwrap_or(0);
+        on_disk.saturating_add_signed(self.batch_changes.get(&device).copied().unwrap_or(0))
     }
 
     /// An entry was put into a device's queue.
@@ -99,7 +104,7 @@ impl Work<'_> {
     }
 
     fn count(&mut self, device: DeviceId, change: i64) {
-        self.counts.add(device, change);
+        *self.batch_changes.entry(device).or_default() += change;
         self.changes.push((device, change));
     }
 
@@ -184,6 +189,7 @@ struct State {
 #[derive(Default)]
 struct Pending {
     finish: Vec<Finish>,
+    changes: HashMap<DeviceId, i64>,
     wake_devices: Vec<DeviceId>,
     wake_outbox: bool,
 }
@@ -195,10 +201,8 @@ impl State {
             let result = self.batch(first, &mut jobs, &mut pending);
             if let Err(error) = &result {
                 tracing::error!(error = %error, "a batch of writes failed");
-                if let Err(error) = self.counts.load(&self.connection) {
-                    tracing::error!(error = %error, "queue counts could not be read again");
-                }
             } else {
+                self.counts.apply(pending.changes);
                 if !pending.wake_devices.is_empty() {
                     self.wake.devices(&pending.wake_devices);
                 }
@@ -215,12 +219,7 @@ impl State {
         let _ = self.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE); PRAGMA optimize;");
     }
 
-    fn batch(
-        &mut self,
-        first: Job,
-        jobs: &mut mpsc::Receiver<Job>,
-        pending: &mut Pending,
-    ) -> Result<(), StoreError> {
+    fn batch(&mut self, first: Job, jobs: &mut mpsc::Receiver<Job>, pending: &mut Pending) -> Result<(), StoreError> {
         let mut transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut next = Some(first);
         let mut taken = 0;
@@ -230,6 +229,7 @@ impl State {
                 connection: &savepoint,
                 counts: &self.counts,
                 next_seq: &mut self.next_seq,
+                batch_changes: &mut pending.changes,
                 changes: Vec::new(),
                 wake_devices: Vec::new(),
                 wake_outbox: false,
@@ -244,7 +244,7 @@ impl State {
                 savepoint.commit()?;
             } else {
                 for (device, change) in changes {
-                    self.counts.add(device, -change);
+                    *pending.changes.entry(device).or_default() -= change;
                 }
                 // Fails when the engine has rolled the whole transaction back (disk full); then all of the batch fails.
                 savepoint.finish()?;

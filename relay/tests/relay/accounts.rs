@@ -1,0 +1,215 @@
+//! Registration, log-in, lockout, devices, sessions.
+
+use sotto_crypto::{DeviceId, IdentityKey, SystemRng};
+use sotto_wire::ErrorCode;
+use sotto_wire::admin::AdminState;
+use sotto_wire::api::{DeviceList, LoginFinish, LoginStart, NetworkInfo, OpenSession, PolicyAnswer};
+
+use crate::common::http::Answer;
+use crate::common::person::{PASSWORD, Person};
+use crate::common::{LOCKOUT, World};
+
+#[tokio::test]
+async fn a_person_joins_and_sees_policy_and_devices() {
+    let world = World::new().await;
+    let info: NetworkInfo = world.public().get("/v1/network").await.ok();
+    assert_eq!(info.policy_key, world.policy_key.verifying_key());
+    assert_eq!(info.document.verify(&info.policy_key).unwrap().domain, world.domain);
+
+    let alice = Person::join(&world, "alice").await;
+    let laptop = alice.device(&world, 5).await;
+    let phone = alice.device(&world, 5).await;
+    let policy: PolicyAnswer = laptop.http.get("/v1/policy").await.ok();
+    assert_eq!(policy.group.verify(&info.policy_key).unwrap().name, "staff");
+    let list: DeviceList = phone.http.get("/v1/devices").await.ok();
+    assert_eq!(list.devices.len(), 2);
+    assert_eq!(list.devices[0].certificate, laptop.certificate);
+    assert_eq!((list.devices[1].label.as_str(), list.devices[1].last_seen_ms), ("laptop", Some(world.now_ms())));
+
+    phone.http.delete(&format!("/v1/devices/{}", laptop.device)).await.done();
+    laptop.http.get("/v1/policy").await.refused(ErrorCode::Unauthenticated);
+    laptop.try_session(&world).await.refused(ErrorCode::Unauthenticated);
+    phone.http.delete(&format!("/v1/devices/{}", laptop.device)).await.refused(ErrorCode::NotFound);
+    phone.http.delete("/v1/devices/nonsense").await.refused(ErrorCode::Invalid);
+}
+
+#[tokio::test]
+async fn invites_are_used_once_and_end() {
+    let world = World::new().await;
+    let alice = Person { address: world.address("alice"), identity: IdentityKey::generate(&mut SystemRng) };
+    let http = world.public();
+    let refusal = |answer: Result<Answer, Answer>| answer.err().unwrap();
+    refusal(alice.try_register(&http, "code").await).refused(ErrorCode::InviteInvalid);
+    world.put_user("alice", &world.wanted("code")).await;
+    refusal(alice.try_register(&http, "other").await).refused(ErrorCode::InviteInvalid);
+    world.clock.advance_ms(3_600_000);
+    refusal(alice.try_register(&http, "code").await).refused(ErrorCode::InviteInvalid);
+    world.put_user("alice", &world.wanted("code")).await;
+    alice.try_register(&http, "code").await.unwrap().done();
+    refusal(alice.try_register(&http, "code").await).refused(ErrorCode::AlreadyRegistered);
+    refusal(alice.try_register(&http, "other").await).refused(ErrorCode::InviteInvalid);
+    let elsewhere = Person { address: "alice@b.example".parse().unwrap(), identity: alice.identity };
+    refusal(elsewhere.try_register(&http, "code").await).refused(ErrorCode::InviteInvalid);
+}
+
+#[tokio::test]
+async fn wrong_passwords_lock_and_the_administrator_unlocks() {
+    let world = World::new().await;
+    let alice = Person::join(&world, "alice").await;
+    let http = world.public();
+    for _ in 0..LOCKOUT {
+        assert!(alice.try_login(&http, "wrong").await.ok().unwrap().is_none());
+    }
+    alice.try_login(&http, PASSWORD).await.err().unwrap().refused(ErrorCode::Locked);
+    let state: AdminState = serde_json::from_slice(&world.admin().get("/admin/v1/state").await.body).unwrap();
+    assert!(state.users["alice"].locked);
+    let admin = world.admin();
+    admin.send(admin.request(reqwest::Method::POST, "/admin/v1/users/alice/unlock")).await.done();
+    alice.login(&world).await;
+    // A success counts from nought.
+    assert!(alice.try_login(&http, "wrong").await.ok().unwrap().is_none());
+    alice.login(&world).await;
+    for _ in 0..LOCKOUT - 1 {
+        assert!(alice.try_login(&http, "wrong").await.ok().unwrap().is_none());
+    }
+    alice.login(&world).await;
+}
+
+#[tokio::test]
+async fn unknown_users_are_treated_like_known_ones() {
+    let world = World::new().await;
+    let alice = Person::join(&world, "alice").await;
+    let nobody = Person { address: world.address("nobody"), identity: alice.identity };
+    let http = world.public();
+    for _ in 0..LOCKOUT {
+        assert!(nobody.try_login(&http, PASSWORD).await.ok().unwrap().is_none());
+    }
+    nobody.try_login(&http, PASSWORD).await.err().unwrap().refused(ErrorCode::Locked);
+}
+
+#[tokio::test]
+async fn guesses_are_also_limited_by_time() {
+    let world = World::new().await;
+    let mut group = world.group("staff");
+    (group.serial, group.lockout_threshold) = (2, 0);
+    world.put_group(group).await;
+    let alice = Person::join(&world, "alice").await;
+    let http = world.public();
+    let limited = async {
+        loop {
+            if let Err(answer) = alice.try_login(&http, "wrong").await {
+                return answer;
+            }
+        }
+    };
+    limited.await.refused(ErrorCode::RateLimited);
+    world.clock.advance_ms(10_000);
+    alice.login(&world).await;
+}
+
+#[tokio::test]
+async fn a_login_token_registers_one_device_and_ends() {
+    let world = World::new().await;
+    let alice = Person::join(&world, "alice").await;
+    let token = alice.login(&world).await;
+    let http = world.public().with_token(&token);
+    let (_, first) = alice.new_device(&world, 2);
+    http.post("/v1/devices", &first).await.done();
+    http.post("/v1/devices", &first).await.done();
+    let (_, second) = alice.new_device(&world, 2);
+    http.post("/v1/devices", &second).await.refused(ErrorCode::Unauthenticated);
+    let token = alice.login(&world).await;
+    world.clock.advance_ms(301_000);
+    let late = world.public().with_token(&token);
+    late.post("/v1/devices", &second).await.refused(ErrorCode::Unauthenticated);
+    late.get("/v1/policy").await.refused(ErrorCode::Unauthenticated);
+}
+
+#[tokio::test]
+async fn what_a_device_brings_is_checked() {
+    let world = World::new().await;
+    let alice = Person::join(&world, "alice").await;
+    let mallory = Person { address: world.address("alice"), identity: IdentityKey::generate(&mut SystemRng) };
+    let bob = Person::join(&world, "bob").await;
+    let http = world.public().with_token(&alice.login(&world).await);
+    let refused = async |register: sotto_wire::api::RegisterDevice| {
+        http.post("/v1/devices", &register).await.refused(ErrorCode::Invalid)
+    };
+    assert!(refused(mallory.new_device(&world, 2).1).await.contains("certificate"), "another identity");
+    assert!(refused(bob.new_device(&world, 2).1).await.contains("certificate"), "another user");
+    let good = || alice.new_device(&world, 2).1;
+    let mut wrong = good();
+    wrong.label = "x".repeat(61);
+    assert!(refused(wrong).await.contains("label"));
+    let mut wrong = good();
+    std::mem::swap(&mut wrong.one_time, &mut wrong.medium_term);
+    assert!(refused(wrong).await.contains("one_time"));
+    let mut wrong = good();
+    wrong.one_time.keys.pop();
+    assert!(refused(wrong).await.contains("one_time"));
+    let mut wrong = good();
+    wrong.one_time = good().one_time;
+    assert!(refused(wrong).await.contains("one_time"), "another device's prekeys");
+    http.post("/v1/devices", &good()).await.done();
+}
+
+#[tokio::test]
+async fn a_user_has_so_many_devices() {
+    let world = World::new().await;
+    let alice = Person::join(&world, "alice").await;
+    for _ in 0..sotto_wire::limits::MAX_DEVICES_A_USER {
+        alice.device(&world, 1).await;
+    }
+    let http = world.public().with_token(&alice.login(&world).await);
+    let message = http.post("/v1/devices", &alice.new_device(&world, 1).1).await.refused(ErrorCode::Forbidden);
+    assert!(message.contains("10"), "{message}");
+}
+
+#[tokio::test]
+async fn sessions_end_and_need_the_right_key() {
+    let world = World::new().await;
+    let mut alice = Person::ready(&world, "alice").await;
+    world.clock.advance_ms(3_600_000);
+    alice.http.get("/v1/policy").await.refused(ErrorCode::Unauthenticated);
+    alice.open_session(&world).await;
+    alice.http.get("/v1/policy").await.ok::<PolicyAnswer>();
+    let bob = Person::ready(&world, "bob").await;
+    alice.key = bob.key;
+    alice.try_session(&world).await.refused(ErrorCode::Unauthenticated);
+    alice.device = DeviceId::from_bytes([0; 16]);
+    alice.try_session(&world).await.refused(ErrorCode::Unauthenticated);
+    let forged = OpenSession { challenge: vec![1; 100], signature: alice.key.sign("x", b"y") };
+    world.public().post("/v1/session", &forged).await.refused(ErrorCode::Unauthenticated);
+}
+
+#[tokio::test]
+async fn garbage_gets_a_clear_answer() {
+    let world = World::new().await;
+    let http = world.public();
+    for path in ["/v1/register/start", "/v1/register/finish", "/v1/login/start", "/v1/session", "/v1/session/challenge"]
+    {
+        for body in [&b""[..], b"\xff", b"hello", &[0x80], &[0x9f, 0xff]] {
+            assert!(http.post_bytes(path, body.to_vec()).await.refused(ErrorCode::Invalid).contains("body"));
+        }
+    }
+    let request = http.request(reqwest::Method::POST, "/v1/login/start").body("x");
+    assert!(http.send(request).await.refused(ErrorCode::Invalid).contains("content-type"));
+    http.post_bytes("/v1/login/start", vec![0; 2 * 1024 * 1024]).await.refused(ErrorCode::TooLarge);
+    let chunks = futures::stream::iter((0..40).map(|_| Ok::<_, std::io::Error>(vec![0u8; 64 * 1024])));
+    let request = http
+        .request(reqwest::Method::POST, "/v1/login/start")
+        .header("content-type", sotto_wire::CBOR)
+        .body(reqwest::Body::wrap_stream(chunks));
+    http.send(request).await.refused(ErrorCode::TooLarge);
+    http.get("/v1/nothing").await.refused(ErrorCode::NotFound);
+    http.get("/v1/login/start").await.refused(ErrorCode::NotFound);
+    http.get("/admin/v1/state").await.refused(ErrorCode::NotFound);
+    http.get("/v1/policy").await.refused(ErrorCode::Unauthenticated);
+    http.with_token("nonsense").get("/v1/policy").await.refused(ErrorCode::Unauthenticated);
+
+    let http = world.public();
+    let start = LoginStart { address: world.address("alice"), request: vec![1, 2, 3] };
+    assert!(http.post("/v1/login/start", &start).await.refused(ErrorCode::Invalid).contains("request"));
+    let finish = LoginFinish { attempt: vec![1; 50], finalization: vec![2; 64] };
+    http.post("/v1/login/finish", &finish).await.refused(ErrorCode::WrongCredentials);
+}

@@ -1,0 +1,85 @@
+//! Prekeys over HTTP.
+
+use std::collections::HashSet;
+
+use sotto_crypto::PrekeyKind;
+use sotto_wire::ErrorCode;
+use sotto_wire::api::{FetchIdentities, FetchRecipients, Identities, PrekeyCount, Recipients, UploadPrekeys};
+
+use crate::common::World;
+use crate::common::person::{Device, Person};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_one_time_prekey_is_handed_out_once_also_when_many_ask() {
+    let world = World::new().await;
+    let bob = Person::join(&world, "bob").await.device(&world, 10).await;
+    let mut callers = Vec::new();
+    for name in ["a", "b", "c", "d"] {
+        callers.push(Person::ready(&world, name).await);
+    }
+    let ask = |caller: &Device| {
+        let request = caller.http.request(reqwest::Method::POST, "/v1/recipients");
+        let body = sotto_crypto::encode(&FetchRecipients { addresses: vec![bob.address.clone()] });
+        request.header("content-type", sotto_wire::CBOR).body(body)
+    };
+    let asks = callers.iter().cycle().take(24).map(|caller| caller.http.send(ask(caller)));
+    let answers = futures::future::join_all(asks).await;
+    let mut one_time = HashSet::new();
+    let mut medium_term = 0;
+    for answer in answers {
+        let recipients: Recipients = answer.ok();
+        assert_eq!(recipients.users.len(), 1);
+        let prekey = &recipients.users[0].devices[0].prekey;
+        match prekey.header.unverified().unwrap().kind {
+            PrekeyKind::OneTime => assert!(one_time.insert(prekey.index), "handed out twice"),
+            PrekeyKind::MediumTerm => medium_term += 1,
+        }
+    }
+    assert_eq!((one_time.len(), medium_term), (10, 14));
+    let count: PrekeyCount = bob.http.get("/v1/prekeys").await.ok();
+    assert_eq!(count.one_time, 0);
+}
+
+#[tokio::test]
+async fn one_caller_cannot_drain_somebody() {
+    let world = World::new().await;
+    let bob = Person::join(&world, "bob").await.device(&world, 100).await;
+    let alice = Person::ready(&world, "alice").await;
+    for _ in 0..60 {
+        alice.recipients(&[&bob.address]).await;
+    }
+    let count: PrekeyCount = bob.http.get("/v1/prekeys").await.ok();
+    assert_eq!(count.one_time, 70, "thirty at once, then the medium-term one");
+}
+
+#[tokio::test]
+async fn a_device_uploads_more() {
+    let world = World::new().await;
+    let mut bob = Person::join(&world, "bob").await.device(&world, 2).await;
+    let one_time = bob.prekeys(&world, PrekeyKind::OneTime, 64);
+    let medium_term = bob.prekeys(&world, PrekeyKind::MediumTerm, 1);
+    let upload = UploadPrekeys { batches: vec![one_time, medium_term] };
+    let count: PrekeyCount = bob.http.post("/v1/prekeys", &upload).await.ok();
+    assert_eq!(count.one_time, 66);
+    let empty = UploadPrekeys { batches: Vec::new() };
+    bob.http.post("/v1/prekeys", &empty).await.refused(ErrorCode::Invalid);
+    let alice = Person::ready(&world, "alice").await;
+    assert!(alice.http.post("/v1/prekeys", &upload).await.refused(ErrorCode::Invalid).contains("batches"));
+}
+
+#[tokio::test]
+async fn identities_cost_no_prekeys_and_strangers_are_left_out() {
+    let world = World::new().await;
+    let bob = Person::join(&world, "bob").await.device(&world, 2).await;
+    let alice = Person::ready(&world, "alice").await;
+    let ask = FetchIdentities { addresses: vec![bob.address.clone(), world.address("nobody")] };
+    let found: Identities = alice.http.post("/v1/identities", &ask).await.ok();
+    assert_eq!(found.identities, [(bob.address.clone(), bob.identity.clone())]);
+    let count: PrekeyCount = bob.http.get("/v1/prekeys").await.ok();
+    assert_eq!(count.one_time, 2);
+    let ask = FetchRecipients { addresses: vec![world.address("nobody")] };
+    let message = alice.http.post("/v1/recipients", &ask).await.refused(ErrorCode::NotFound);
+    assert!(message.contains("nobody@a.example"), "{message}");
+    let many = FetchRecipients { addresses: (0..501).map(|n| world.address(&format!("u{n}"))).collect() };
+    alice.http.post("/v1/recipients", &many).await.refused(ErrorCode::Invalid);
+}
