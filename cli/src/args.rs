@@ -371,7 +371,7 @@ mod tests {
     #[test]
     fn times_have_a_unit() {
         assert_eq!(duration("10s"), Ok(Duration::from_secs(10)));
-        assert_eq!(duration("7d"), Ok(Duration::from_secs(7 * 86400)));
+        assert_eq!(duration("7d"), Ok(Duration::from_hours(7 * 24)));
         for bad in ["10", "s", "", "1w", "-1s", "0s", "99999999999999999999d", "4000d"] {
             assert!(duration(bad).unwrap_err().contains("30s"), "{bad}");
         }

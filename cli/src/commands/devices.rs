@@ -11,7 +11,7 @@ use crate::ui::{Ui, printable};
 /// What `-o json` prints, one a line.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Device {
+struct Line {
     device: String,
     label: String,
     fingerprint: String,
@@ -32,7 +32,7 @@ pub(crate) async fn run(args: &DevicesArgs, ui: Ui) -> Result<(), CliError> {
                 device.device
             ));
         }
-        let line = Device {
+        let line = Line {
             device: device.device.to_string(),
             label: printable(&device.label),
             fingerprint: device.fingerprint.to_string(),

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use sotto_client::{Client, Error, Password, Profile, ProfileError, Refusal, Unlock};
+use sotto_client::{Client, Error, Password, Profile, ProfileError, Refusal, TransportError, Unlock};
 use sotto_crypto::Address;
 use sotto_wire::ErrorCode;
 
@@ -92,10 +92,8 @@ impl From<Error> for CliError {
 
 fn kind(error: &Error) -> Kind {
     match error {
-        Error::Trust(_) => Kind::Refused,
         Error::Refused(Refusal::Empty | Refusal::NoRecipients | Refusal::TooManyAddresses { .. }) => Kind::Usage,
-        Error::Refused(_) => Kind::Refused,
-        Error::Transport(sotto_client::TransportError::Certificate { .. }) => Kind::Refused,
+        Error::Trust(_) | Error::Refused(_) | Error::Transport(TransportError::Certificate { .. }) => Kind::Refused,
         Error::Profile(ProfileError::Missing(_) | ProfileError::PasswordNeeded(_) | ProfileError::Taken { .. }) => {
             Kind::Usage
         }
