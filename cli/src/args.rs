@@ -62,11 +62,21 @@ pub(crate) enum Command {
     /// Run a retention process (server)
     Retention(ServerArgs),
     /// Run the Kubernetes operator (server)
-    Operator(OperatorArgs),
+    #[command(after_help = OPERATOR_VARIABLES)]
+    Operator,
     /// Print the custom resource definitions as YAML
     #[command(after_help = "Example:\n  sotto crds | kubectl apply --server-side -f -")]
     Crds,
 }
+
+const OPERATOR_VARIABLES: &str = "\
+Set by environment variables, all of them optional (the Helm chart sets them):
+  SOTTO_IMAGE              image of relays, gateways and retention processes
+  SOTTO_IMAGE_PULL_POLICY  Always, IfNotPresent or Never
+  SOTTO_WATCH_NAMESPACES   namespaces to look after, separated by commas; empty: all
+  SOTTO_LISTEN             where health and metrics are served [default: 0.0.0.0:8080]
+  SOTTO_LOG                how much is logged, such as info or debug
+  KUBECONFIG               the cluster, outside of one";
 
 const JOIN_EXAMPLES: &str = "\
 Examples:
@@ -84,8 +94,8 @@ Examples:
   date | sotto send --profile alice bob@chat.acme.example -
   sotto send --profile alice bob@chat.acme.example --file report.pdf 'The report' --expires 7d
 
-Everybody whose address is given is in one conversation. The last argument without an `@` is the text; put `--` before
-a text that could be taken for an address or an option.";
+Everybody whose address is given is in one conversation. The last argument is the text unless it is an address
+itself; put `--` before words that start with a dash.";
 
 const RECEIVE_EXAMPLES: &str = "\
 Examples:
@@ -305,14 +315,6 @@ pub(crate) struct ServerArgs {
     /// Configuration file (YAML); the operator and `sotto up` write it
     #[arg(long, value_name = "FILE")]
     pub(crate) config: PathBuf,
-}
-
-/// `sotto operator`: options of the operator, all of them optional.
-#[derive(Debug, Args)]
-pub(crate) struct OperatorArgs {
-    /// Configuration file (YAML); built-in values and environment variables when absent
-    #[arg(long, value_name = "FILE")]
-    pub(crate) config: Option<PathBuf>,
 }
 
 /// Reads `30s`, `10m`, `1h`, `7d`.

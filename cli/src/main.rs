@@ -57,7 +57,7 @@ async fn dispatch(command: &Command, ui: Ui) -> Result<(), CliError> {
         Command::Relay(args) => commands::servers::relay(args).await,
         Command::Gateway(args) => commands::servers::gateway(args).await,
         Command::Retention(args) => commands::servers::retention(args).await,
-        Command::Operator(args) => commands::servers::operator(args).await,
+        Command::Operator => commands::servers::operator().await,
         Command::Crds => commands::servers::crds(ui),
     }
 }
@@ -68,7 +68,7 @@ fn logs(command: &Command) -> Result<(), CliError> {
         Command::Relay(_) => "relay",
         Command::Gateway(_) => "gateway",
         Command::Retention(_) => "retention",
-        Command::Operator(_) => "operator",
+        Command::Operator => "operator",
         _ if std::env::var_os("SOTTO_LOG").is_some() => "sotto",
         _ => return Ok(()),
     };

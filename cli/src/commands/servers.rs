@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use sotto_wire::config::{GatewayConfig, RelayConfig, RetentionConfig};
 use tokio_util::sync::CancellationToken;
 
-use crate::args::{OperatorArgs, ServerArgs};
+use crate::args::ServerArgs;
 use crate::error::CliError;
 use crate::ui::Ui;
 
@@ -30,8 +30,9 @@ pub(crate) async fn retention(args: &ServerArgs) -> Result<(), CliError> {
 }
 
 /// `sotto operator`.
-pub(crate) async fn operator(_args: &OperatorArgs) -> Result<(), CliError> {
-    serve("operator", |_shutdown| async { Err::<(), _>("not linked yet") }).await
+pub(crate) async fn operator() -> Result<(), CliError> {
+    let options = sotto_operator::cluster::Options::from_env().map_err(|e| CliError::usage(e.to_string()))?;
+    serve("operator", |shutdown| sotto_operator::cluster::run(options, shutdown)).await
 }
 
 /// `sotto crds`.
