@@ -11,9 +11,9 @@ use zeroize::{Zeroize, Zeroizing};
 mod form;
 
 #[cfg(all(feature = "aws-lc", any(test, feature = "fips", not(feature = "rustcrypto"))))]
-mod aws_lc;
+pub(crate) mod aws_lc;
 #[cfg(any(test, all(feature = "rustcrypto", not(feature = "fips"))))]
-mod rustcrypto;
+pub(crate) mod rustcrypto;
 #[cfg(all(test, feature = "aws-lc"))]
 mod tests;
 

@@ -1,109 +1,281 @@
-//! A recorded message. Every implementation of the suite has to open it, and so has every later version of this crate.
+//! The vectors of `crypto/vectors`: the library agrees with all of them, whichever implementation of the suite it uses.
 
 use data_encoding::HEXLOWER;
-use serde_json::{Value, json};
+use serde_json::Value;
 use sotto_crypto::*;
 
-use crate::common::{Person, TestRng};
-
-const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors/message.json");
-
-fn record() -> Value {
-    let mut rng = TestRng(70);
-    let alice = Person::new(&mut rng, "alice@chat.acme.example");
-    let bob = Person::new(&mut rng, "bob@chat.acme.example");
-    let carol = Person::new(&mut rng, "carol@other.example");
-    let recipients = [bob.recipient(0), carol.recipient(2)];
-    let message = MessageId::generate(&mut rng);
-    let content = b"recorded for those who come later";
-    let sealed = seal(&mut rng, &alice.sender(), message, content, &recipients).unwrap();
-    let (mut attachment, clear) = (Vec::new(), b"a small attachment");
-    let (attachment_key, _) = seal_stream(&mut rng, &mut clear.as_slice(), &mut attachment).unwrap();
-    let recipient = |person: &Person| {
-        let wrap = person.wrap(&sealed);
-        json!({
-            "wrap": HEXLOWER.encode(&encode(wrap)),
-            "prekey_secret": HEXLOWER.encode(&person.secrets[wrap.prekey.index as usize].to_bytes()),
-            "prekey": HEXLOWER.encode(&encode(&person.batch.prekey(wrap.prekey.index).unwrap())),
-            "identity": HEXLOWER.encode(person.identity_public.as_bytes()),
-            "certificate": HEXLOWER.encode(&person.certificate.to_bytes()),
-        })
-    };
-    json!({
-        "note": "Test keys. Hexadecimal; header, wrap, prekey and certificate are CBOR.",
-        "sender": {
-            "address": alice.address.as_str(),
-            "identity": HEXLOWER.encode(alice.identity_public.as_bytes()),
-            "fingerprint": alice.identity_public.fingerprint().to_string(),
-        },
-        "header": HEXLOWER.encode(&encode(&sealed.header)),
-        "body": HEXLOWER.encode(&sealed.body),
-        "content": HEXLOWER.encode(content),
-        "recipients": [recipient(&bob), recipient(&carol)],
-        "safety_number":
-            safety_number(&alice.address, &alice.identity_public, &bob.address, &bob.identity_public).to_string(),
-        "attachment": {
-            "key": HEXLOWER.encode(&attachment_key.to_bytes()),
-            "sealed": HEXLOWER.encode(&attachment),
-            "clear": HEXLOWER.encode(clear),
-        },
-    })
+fn read(name: &str) -> Value {
+    let path = format!("{}/vectors/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
 fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
-    value.pointer(pointer).and_then(Value::as_str).unwrap_or_else(|| panic!("{pointer} is missing"))
+    value.pointer(pointer).and_then(Value::as_str).unwrap_or_else(|| panic!("{pointer} is missing in {value}"))
 }
 
 fn bytes(value: &Value, pointer: &str) -> Vec<u8> {
     HEXLOWER.decode(text(value, pointer).as_bytes()).unwrap()
 }
 
-fn read() -> Value {
-    serde_json::from_str(&std::fs::read_to_string(PATH).unwrap()).unwrap()
+fn array<const N: usize>(value: &Value, pointer: &str) -> [u8; N] {
+    bytes(value, pointer).try_into().unwrap()
 }
 
-/// To make a new record, on a change of the protocol only: `cargo test -p sotto-crypto -- --ignored record_anew`.
-#[test]
-#[ignore = "writes the vector"]
-fn record_anew() {
-    std::fs::write(PATH, serde_json::to_string_pretty(&record()).unwrap() + "\n").unwrap();
+fn number(value: &Value, pointer: &str) -> u64 {
+    value.pointer(pointer).and_then(Value::as_u64).unwrap_or_else(|| panic!("{pointer} is missing in {value}"))
+}
+
+fn list<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {
+    value.pointer(pointer).and_then(Value::as_array).unwrap_or_else(|| panic!("{pointer} is missing"))
+}
+
+fn prekey_ref(value: &Value) -> PrekeyRef {
+    let index = u32::try_from(number(value, "/index")).unwrap();
+    PrekeyRef { batch: BatchId::from_bytes(array(value, "/batch")), index }
+}
+
+/// Opens with what a vector gives a device: secret, wrap, address, device.
+fn open_for(header: &SealedHeader, body: &[u8], to: &Value) -> Result<Opened, OpenError> {
+    let address = Address::parse(text(to, "/address")).unwrap();
+    let device = DeviceId::from_bytes(array(to, "/device"));
+    let secret = PrekeySecret::from_bytes(&bytes(to, "/prekey_secret")).unwrap();
+    let wrap = WrappedKey::from_bytes(&bytes(to, "/wrap")).unwrap();
+    open(header, body, (&address, device), prekey_ref(to), &secret, &wrap)
 }
 
 #[test]
-fn the_recorded_message_opens() {
-    let vector = read();
+fn keys_signatures_fingerprints_and_safety_numbers() {
+    let vector = read("derivation");
+    for key in list(&vector, "/keys") {
+        let secret = PrekeySecret::from_bytes(&bytes(key, "/secret")).unwrap();
+        assert_eq!(secret.public().as_bytes().as_slice(), bytes(key, "/public"));
+        assert_eq!(*secret.to_bytes(), bytes(key, "/secret"));
+    }
+    let signature = &vector["signature"];
+    let key = DeviceKey::from_bytes(&bytes(signature, "/secret")).unwrap();
+    assert_eq!(key.verifying_key().as_bytes().as_slice(), bytes(signature, "/public"));
+    let (label, message) = (text(signature, "/label"), bytes(signature, "/message"));
+    let given = Signature::from_bytes(&bytes(signature, "/signature")).unwrap();
+    assert_eq!(key.verifying_key().verify(label, &message, &given), Ok(()));
+    assert_eq!(key.verifying_key().verify(label, &message, &key.sign(label, &message)), Ok(()));
+
+    for fingerprint in list(&vector, "/fingerprints") {
+        let key = bytes(fingerprint, "/key");
+        let ours = match text(fingerprint, "/role") {
+            "identity" => IdentityPublic::from_bytes(&key).unwrap().fingerprint(),
+            "device" => DevicePublic::from_bytes(&key).unwrap().fingerprint(),
+            "policy" => PolicyPublic::from_bytes(&key).unwrap().fingerprint(),
+            other => panic!("what role is {other}?"),
+        };
+        assert_eq!(ours.to_string(), text(fingerprint, "/fingerprint"));
+        assert_eq!(ours.as_bytes().as_slice(), bytes(fingerprint, "/digest"));
+    }
+    let person = |name: &str| {
+        let address = Address::parse(text(&vector, &format!("/safety_number/{name}/address"))).unwrap();
+        (address, IdentityPublic::from_bytes(&bytes(&vector, &format!("/safety_number/{name}/identity"))).unwrap())
+    };
+    let (a, b) = (person("a"), person("b"));
+    assert_eq!(safety_number(&a.0, &a.1, &b.0, &b.1).to_string(), text(&vector, "/safety_number/number"));
+}
+
+fn verified(value: &Value) -> VerifiedDevice {
+    let identity = IdentityPublic::from_bytes(&bytes(value, "/identity")).unwrap();
+    verify_device(&identity, &Signed::from_bytes(&bytes(value, "/certificate")).unwrap()).unwrap()
+}
+
+#[test]
+fn prekeys_and_their_proofs() {
+    let vector = read("prekeys");
+    let batch: PrekeyBatch = decode_strict(&bytes(&vector, "/batch")).unwrap();
+    assert_eq!(encode(&batch.header), bytes(&vector, "/signed_header"));
+    assert_eq!(batch.header.payload(), bytes(&vector, "/payload"));
+    let header = batch.verify(&DevicePublic::from_bytes(&bytes(&vector, "/device/device_key")).unwrap()).unwrap();
+    assert_eq!(header.root, array(&vector, "/header/root"));
+    assert_eq!(header.device, DeviceId::from_bytes(array(&vector, "/header/device")));
+    assert_eq!(header.batch, BatchId::from_bytes(array(&vector, "/header/batch")));
+    assert_eq!(u64::from(header.count), number(&vector, "/header/count"));
+    assert_eq!(header.created_at_ms, number(&vector, "/header/created_at_ms"));
+    assert_eq!(header.expires_at_ms, number(&vector, "/header/expires_at_ms"));
+    let device = verified(&vector["device"]);
+    for (index, key) in (0..).zip(list(&vector, "/keys")) {
+        let ours = batch.prekey(index).unwrap();
+        assert_eq!(encode(&ours), bytes(key, "/prekey"));
+        assert_eq!(ours.proof.len(), list(key, "/proof").len());
+        assert_eq!(ours.key, PrekeySecret::from_bytes(&bytes(key, "/secret")).unwrap().public());
+        let given: Prekey = decode_strict(&bytes(key, "/prekey")).unwrap();
+        let recipient = device.with_prekey(&given, number(&vector, "/now_ms")).unwrap();
+        assert_eq!(recipient.prekey().index, index);
+    }
+}
+
+#[test]
+fn a_message_for_three_devices() {
+    let vector = read("message");
     let header: SealedHeader = decode_strict(&bytes(&vector, "/header")).unwrap();
     let body = bytes(&vector, "/body");
-    let sender = IdentityPublic::from_bytes(&bytes(&vector, "/sender/identity")).unwrap();
-    assert_eq!(sender.fingerprint().to_string(), text(&vector, "/sender/fingerprint"));
-    assert_eq!(header.sender.as_str(), text(&vector, "/sender/address"));
-
-    for recipient in vector["recipients"].as_array().unwrap() {
-        let wrap: Wrap = decode_strict(&bytes(recipient, "/wrap")).unwrap();
-        let secret = PrekeySecret::from_bytes(&bytes(recipient, "/prekey_secret")).unwrap();
-        let opened = open(&header, &body, (&wrap.address, wrap.device), wrap.prekey, &secret, &wrap.key).unwrap();
+    let sender = verified(&vector["sender"]);
+    assert_eq!((&header.sender, header.device), (sender.address(), sender.device()));
+    for to in list(&vector, "/recipients") {
+        let opened = open_for(&header, &body, to).unwrap();
         assert_eq!(*opened.content, bytes(&vector, "/content"));
-        assert_eq!(opened.identity, sender);
-
-        let identity = IdentityPublic::from_bytes(&bytes(recipient, "/identity")).unwrap();
-        let certificate = Signed::from_bytes(&bytes(recipient, "/certificate")).unwrap();
-        let device = verify_device(&identity, &certificate).unwrap();
-        let prekey: Prekey = decode_strict(&bytes(recipient, "/prekey")).unwrap();
-        assert_eq!(prekey.key, secret.public());
-        assert_eq!(device.with_prekey(&prekey, device.created_at_ms()).unwrap().prekey(), wrap.prekey);
+        assert_eq!(opened.identity.as_bytes().as_slice(), bytes(&vector, "/sender/identity"));
+        assert_eq!(opened.certificate, sender);
+        assert_eq!(encode(&opened.recipients), bytes(&vector, "/recipient_list"));
+        let prekey: Prekey = decode_strict(&bytes(to, "/prekey")).unwrap();
+        assert_eq!(verified(to).with_prekey(&prekey, number(&vector, "/now_ms")).unwrap().prekey(), prekey_ref(to));
     }
+}
 
-    let bob: Wrap = decode_strict(&bytes(&vector, "/recipients/0/wrap")).unwrap();
-    let identity = IdentityPublic::from_bytes(&bytes(&vector, "/recipients/0/identity")).unwrap();
-    let number = safety_number(&header.sender, &sender, &bob.address, &identity);
-    assert_eq!(number.to_string(), text(&vector, "/safety_number"));
+/// The sealed bytes of an attachment; the long ones are not in the file, but follow from key and clear text.
+fn sealed_attachment(vector: &Value, name: &str) -> (AttachmentKey, Vec<u8>, Vec<u8>) {
+    use aes_gcm::aead::Aead;
+    use aes_gcm::{Aes256Gcm, KeyInit};
+
+    let attachment = &vector[name];
+    let key = bytes(attachment, "/key");
+    let attachment_key = AttachmentKey::from_bytes(&key).unwrap();
+    if name != "long" {
+        return (attachment_key, bytes(attachment, "/clear"), bytes(attachment, "/sealed"));
+    }
+    let length = usize::try_from(number(attachment, "/clear_length")).unwrap();
+    let clear: Vec<u8> = (0..length).map(|place| u8::try_from(place % 251).unwrap()).collect();
+    let cipher = Aes256Gcm::new_from_slice(&key).unwrap();
+    let mut sealed = Vec::new();
+    for (part, chunk) in list(attachment, "/chunks").iter().zip(clear.chunks(CHUNK)) {
+        let nonce: [u8; 12] = array(part, "/nonce");
+        let chunk = cipher.encrypt(&nonce.into(), chunk).unwrap();
+        assert_eq!(chunk.len() as u64, number(part, "/length"));
+        assert_eq!(digest(&chunk), array(part, "/digest"));
+        assert!(chunk.ends_with(&bytes(part, "/tag")));
+        sealed.extend(chunk);
+    }
+    assert_eq!(digest(&sealed), array(attachment, "/sealed_digest"));
+    (attachment_key, clear, sealed)
 }
 
 #[test]
-fn the_recorded_attachment_opens() {
-    let vector = read();
-    let key = AttachmentKey::from_bytes(&bytes(&vector, "/attachment/key")).unwrap();
-    let mut clear = Vec::new();
-    open_stream(&key, &mut bytes(&vector, "/attachment/sealed").as_slice(), &mut clear).unwrap();
-    assert_eq!(clear, bytes(&vector, "/attachment/clear"));
+fn attachments() {
+    let vector = read("attachment");
+    for name in ["short", "empty", "long"] {
+        let (key, clear, sealed) = sealed_attachment(&vector, name);
+        assert_eq!(sealed_len(clear.len() as u64), Some(sealed.len() as u64));
+        let mut opened = Vec::new();
+        open_stream(&key, &mut sealed.as_slice(), &mut opened).unwrap();
+        assert_eq!(opened, clear, "{name}");
+    }
+}
+
+/// What refuses a vector, by the name of its error; empty when nothing does.
+fn refusal(case: &Value) -> String {
+    fn name(error: &dyn std::fmt::Debug) -> String {
+        let debug = format!("{error:?}");
+        debug.split(['(', ' ', '{']).next().unwrap_or_default().to_owned()
+    }
+    fn inner<T>(result: Result<T, CertificateError>) -> String {
+        match result {
+            Ok(_) => String::new(),
+            Err(CertificateError::Verify(error)) => name(&error),
+            Err(error) => name(&error),
+        }
+    }
+    fn of<T, E: std::fmt::Debug>(result: Result<T, E>) -> String {
+        result.err().map_or_else(String::new, |error| name(&error))
+    }
+    fn prekey<T>(result: Result<T, PrekeyError>) -> String {
+        match result {
+            Ok(_) => String::new(),
+            Err(PrekeyError::Verify(error)) => name(&error),
+            Err(error) => name(&error),
+        }
+    }
+    match text(case, "/input") {
+        "point" => {
+            let bytes = bytes(case, "/bytes");
+            let said = of(PrekeyPublic::from_bytes(&bytes));
+            assert_eq!(said, of(IdentityPublic::from_bytes(&bytes)));
+            assert_eq!(said, of(EphemeralPublic::from_bytes(&bytes)));
+            said
+        }
+        "scalar" => {
+            let said = of(PrekeySecret::from_bytes(&bytes(case, "/bytes")));
+            assert_eq!(said, of(DeviceKey::from_bytes(&bytes(case, "/bytes"))));
+            said
+        }
+        "signature" => {
+            let key = DevicePublic::from_bytes(&bytes(case, "/key")).unwrap();
+            let signature = Signature::from_bytes(&bytes(case, "/signature")).unwrap();
+            of(key.verify(text(case, "/label"), &bytes(case, "/message"), &signature))
+        }
+        "header" => of(decode_strict::<SealedHeader>(&bytes(case, "/bytes"))),
+        "certificate" => {
+            let identity = IdentityPublic::from_bytes(&bytes(case, "/identity")).unwrap();
+            inner(verify_device(&identity, &Signed::from_bytes(&bytes(case, "/document")).unwrap()))
+        }
+        "retention certificate" => {
+            let policy = PolicyPublic::from_bytes(&bytes(case, "/policy")).unwrap();
+            let document = Signed::from_bytes(&bytes(case, "/document")).unwrap();
+            inner(verify_retention(&policy, &document, number(case, "/now_ms")))
+        }
+        "prekey" => {
+            let handed: Prekey = decode_strict(&bytes(case, "/prekey")).unwrap();
+            prekey(verified(case).with_prekey(&handed, number(case, "/now_ms")))
+        }
+        "prekey batch" => {
+            let batch: PrekeyBatch = decode_strict(&bytes(case, "/batch")).unwrap();
+            prekey(batch.verify(&DevicePublic::from_bytes(&bytes(case, "/device_key")).unwrap()))
+        }
+        "message" => {
+            let header: SealedHeader = decode_strict(&bytes(case, "/header")).unwrap();
+            of(open_for(&header, &bytes(case, "/body"), case))
+        }
+        "attachment" => {
+            let (key, _, sealed) = sealed_attachment(&read("attachment"), text(case, "/of"));
+            of(open_stream(&key, &mut edited(sealed, &case["edit"]).as_slice(), &mut std::io::sink()))
+        }
+        other => panic!("what is a {other}?"),
+    }
+}
+
+fn edited(mut sealed: Vec<u8>, edit: &Value) -> Vec<u8> {
+    let place = |name: &str| edit.get(name).and_then(Value::as_u64).map(|place| usize::try_from(place).unwrap());
+    let mut chunks: Vec<Vec<u8>> = sealed.chunks(SEALED_CHUNK).map(<[u8]>::to_vec).collect();
+    if let Some(length) = place("cut_to") {
+        sealed.truncate(length);
+    } else if let Some(place) = place("flip") {
+        sealed[place] ^= 1;
+    } else if edit.get("append").is_some() {
+        sealed.extend(bytes(edit, "/append"));
+    } else if edit.get("swap_chunks").is_some() {
+        chunks.swap(0, 1);
+        return chunks.concat();
+    } else if let Some(number) = place("repeat_chunk") {
+        chunks.insert(number, chunks[number].clone());
+        return chunks.concat();
+    } else if let Some(number) = place("remove_chunk") {
+        chunks.remove(number);
+        return chunks.concat();
+    } else {
+        panic!("what edit is {edit}?");
+    }
+    sealed
+}
+
+#[test]
+fn everything_that_is_wrong_is_refused_for_its_reason() {
+    let vectors = read("refusals");
+    let cases = vectors.as_array().unwrap();
+    assert!(cases.len() > 80, "only {} cases", cases.len());
+    let mut wrong = Vec::new();
+    for case in cases {
+        let said = refusal(case);
+        if said != text(case, "/kind") {
+            wrong.push(format!(
+                "{}: {}: {said}, not {}",
+                text(case, "/input"),
+                text(case, "/name"),
+                text(case, "/kind")
+            ));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
