@@ -187,11 +187,9 @@ fn gateway(
     let (mut peers, mut authorities) = (Vec::new(), BTreeMap::new());
     for ValidPeer { domain, source } in &federation.peers {
         let facts = match source {
-            PeerSource::Remote { endpoint, authority, policy_key } => PeerFacts {
-                endpoint: endpoint.clone(),
-                authority: authority.clone(),
-                policy_key: *policy_key,
-            },
+            PeerSource::Remote { endpoint, authority, policy_key } => {
+                PeerFacts { endpoint: endpoint.clone(), authority: authority.clone(), policy_key: *policy_key }
+            }
             PeerSource::Local(name) => {
                 if let Some(facts) = facts.get(name) {
                     facts.clone()
@@ -274,12 +272,8 @@ fn retention(
         },
         enabled: policy.enabled,
     });
-    let account = PutUser {
-        group: RETENTION_GROUP.to_owned(),
-        suspended: false,
-        role: Role::Retention,
-        invite: Some(invite),
-    };
+    let account =
+        PutUser { group: RETENTION_GROUP.to_owned(), suspended: false, role: Role::Retention, invite: Some(invite) };
     plan.users.insert(policy.address.local().to_owned(), account);
     let own_authority = network.relay.tls == ValidTls::NetworkAuthority;
     let config = RetentionConfig {

@@ -14,7 +14,12 @@ pub const DEGRADED: &str = "Degraded";
 
 /// The conditions that follow from `health`, after those that were there before. Transition times change with the status only;
 /// conditions of other types stay.
-pub fn update_conditions(before: &[Condition], health: &Health, generation: Option<i64>, now: Timestamp) -> Vec<Condition> {
+pub fn update_conditions(
+    before: &[Condition],
+    health: &Health,
+    generation: Option<i64>,
+    now: Timestamp,
+) -> Vec<Condition> {
     let mut conditions = before.to_vec();
     for (kind, holds) in
         [(READY, health.is_ready()), (PROGRESSING, health.is_progressing()), (DEGRADED, health.is_degraded())]
@@ -55,7 +60,8 @@ mod tests {
         let first = update_conditions(&[], &Health::progressing(Reason::RollingOut, "relay starts"), Some(1), at(10));
         assert_eq!(status(&first, PROGRESSING).status, "True");
         assert_eq!(status(&first, READY).status, "False");
-        let second = update_conditions(&first, &Health::degraded(Reason::RelayUnreachable, "no answer"), Some(2), at(20));
+        let second =
+            update_conditions(&first, &Health::degraded(Reason::RelayUnreachable, "no answer"), Some(2), at(20));
         assert_eq!(status(&second, READY).last_transition_time.0, at(10));
         assert_eq!(status(&second, READY).reason, "RelayUnreachable");
         assert_eq!(status(&second, READY).observed_generation, Some(2));

@@ -158,7 +158,11 @@ fn waits(reason: Reason) -> bool {
     use Reason as R;
     matches!(
         reason,
-        R::RollingOut | R::WaitingForRelay | R::WaitingForNetwork | R::WaitingForSecurityGroup | R::WaitingForRegistration
+        R::RollingOut
+            | R::WaitingForRelay
+            | R::WaitingForNetwork
+            | R::WaitingForSecurityGroup
+            | R::WaitingForRegistration
     )
 }
 

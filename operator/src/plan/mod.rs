@@ -23,7 +23,7 @@ mod validate;
 mod wanted;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use build::{GatewayPlan, NetworkPlan, PeerFacts, build, introduce, relay_url};
 pub use conditions::{DEGRADED, PROGRESSING, READY, update_conditions};
@@ -37,5 +37,5 @@ pub use valid::{
     PeerSource, RETENTION_GROUP, STANDARD_GROUP, ValidCloudWatch, ValidDestination, ValidFederation, ValidGroup,
     ValidNetwork, ValidPeer, ValidPolicy, ValidRelay, ValidScope, ValidTls, ValidUser,
 };
-pub use validate::{Validation, validate};
+pub use validate::{Validation, retention_local, validate};
 pub use wanted::wanted;

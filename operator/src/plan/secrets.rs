@@ -123,23 +123,29 @@ pub fn ensure_secrets(
     let mut work = Work { existing, secrets: Secrets::default(), failures: Vec::new() };
     let (now_s, validity) = (now_ms / 1000, Validity::default());
 
-    work.ensure(SecretId::Authority, |have, _| pki::authority(have, &network.name, now_s, &validity));
-    work.ensure(SecretId::PolicyKey, |have, _| keys::policy(have));
-    work.ensure(SecretId::RelaySecret, |have, _| keys::relay(have));
+    work.ensure(SecretId::Authority, |have| pki::authority(have, &network.name, now_s, &validity));
+    work.ensure(SecretId::PolicyKey, |have| keys::policy(have));
+    work.ensure(SecretId::RelaySecret, |have| keys::relay(have));
 
+    // Without a good authority, or where a name is bad, certificates stay as they are: what runs goes on.
+    for id in [SecretId::OperatorTls, SecretId::RelayTls, SecretId::GatewayTls] {
+        if let Some(have) = existing.get(&id) {
+            work.secrets.ensured.insert(id, Ensured::kept(have));
+        }
+    }
     if let Some(authority) = work.secrets.get(&SecretId::Authority).cloned() {
         let leaf = |have: &SecretData, request: &LeafRequest| pki::leaf(have, &authority, request, now_s, &validity);
-        work.ensure(SecretId::OperatorTls, |have, _| leaf(have, &LeafRequest::operator()));
-        work.ensure(SecretId::RelayTls, |have, _| leaf(have, &LeafRequest::relay_server(relay_names(network, places))));
+        work.ensure(SecretId::OperatorTls, |have| leaf(have, &LeafRequest::operator()));
+        work.ensure(SecretId::RelayTls, |have| leaf(have, &LeafRequest::relay_server(relay_names(network, places))));
         if network.federation.is_some() {
             let request = LeafRequest::gateway(network.domain.as_str(), &places.gateway.names);
-            work.ensure(SecretId::GatewayTls, |have, _| leaf(have, &request));
+            work.ensure(SecretId::GatewayTls, |have| leaf(have, &request));
         }
     }
     if let Some(key) = work.secrets.policy_key() {
         for (name, policy) in &network.policies {
             let id = SecretId::Retention(name.clone());
-            work.ensure(id, |have, _| keys::retention(have, &key, &policy.address, now_ms));
+            work.ensure(id, |have| keys::retention(have, &key, &policy.address, now_ms));
         }
         let (relay_url, policy_key) = (relay_url(network, places), key.verifying_key().fingerprint());
         let authority = match network.relay.tls {
@@ -160,7 +166,7 @@ pub fn ensure_secrets(
                 policy_key,
                 life: user.invite_life,
             };
-            work.ensure(id, |have, _| invites::invite(have, &request, now_ms));
+            work.ensure(id, |have| invites::invite(have, &request, now_ms));
         }
     }
     (work.secrets, work.failures)
@@ -176,10 +182,10 @@ impl Work<'_> {
     fn ensure<E: std::fmt::Display>(
         &mut self,
         id: SecretId,
-        make: impl FnOnce(&SecretData, &Secrets) -> Result<Ensured, E>,
+        make: impl FnOnce(&SecretData) -> Result<Ensured, E>,
     ) {
         let none = SecretData::default();
-        match make(self.existing.get(&id).unwrap_or(&none), &self.secrets) {
+        match make(self.existing.get(&id).unwrap_or(&none)) {
             Ok(ensured) => {
                 self.secrets.ensured.insert(id, ensured);
             }

@@ -2,9 +2,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
-use sotto_crds::{
-    NetworkStatus, RetentionPolicyStatus, SecurityGroupStatus, UserState, UserStatus,
-};
+use sotto_crds::{NetworkStatus, RetentionPolicyStatus, SecurityGroupStatus, UserState, UserStatus};
 
 use super::build::NetworkPlan;
 use super::conditions::update_conditions;
@@ -136,7 +134,11 @@ pub fn policy_status(
             format!("file://{}", volume.unwrap_or_else(|| path.into()).display())
         }
         ValidDestination::S3 { bucket, prefix, .. } => {
-            if prefix.is_empty() { format!("s3://{bucket}") } else { format!("s3://{bucket}/{prefix}") }
+            if prefix.is_empty() {
+                format!("s3://{bucket}")
+            } else {
+                format!("s3://{bucket}/{prefix}")
+            }
         }
     });
     let certificate = facts.secrets.and_then(|s| s.get(&SecretId::Retention(name.to_owned())));

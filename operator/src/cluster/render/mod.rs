@@ -1,230 +1,208 @@
-//! A planned network → Kubernetes objects. Pure: the same values give the same objects.
-//!
-//! Objects are server-side-apply documents: they hold exactly the fields that the operator owns, and nothing else, so that
-//! what others own (an autoscaler's replicas, injected sidecars) stays theirs. `null` fields are left out.
+//! A plan → the Kubernetes objects that run it. Pure. The order of the list is the order of applying: what a workload needs comes
+//! before it.
 
-mod config;
-mod places;
+mod gateway;
 mod pod;
-mod service;
-mod storage;
+mod relay;
+mod retention;
 
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use serde_json::{Map, Value, json};
 
-pub use places::places;
+use super::labels::{self, Component};
+use crate::plan::{NetworkPlan, SecretId, Secrets, ValidNetwork};
 
-use crate::plan::{NetworkPlan, SecretId, ValidNetwork};
-use crate::secret::SecretData;
-
-/// Label of everything that belongs to a network: its name. Our own domain: tools that prune by
-/// `app.kubernetes.io/instance` leave these objects alone.
-pub const NETWORK_LABEL: &str = "sotto.dev/network";
-/// Label with the part: `relay`, `gateway`, `retention`, `keys`.
-pub const COMPONENT_LABEL: &str = "sotto.dev/component";
-/// Label with the name of the RetentionPolicy.
-pub const POLICY_LABEL: &str = "sotto.dev/policy";
-/// Label with the name of the User.
-pub const USER_LABEL: &str = "sotto.dev/user";
-/// Annotation of pod templates: a digest of the configuration, so that a change of it rolls the pods.
-pub const CONFIG_ANNOTATION: &str = "sotto.dev/config-digest";
-
-/// What all workloads share.
+/// An object that owns what is rendered.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Environment {
-    /// The operator's own image: the default for workloads.
-    pub image: String,
-    /// `imagePullPolicy`, where it is set for the operator.
-    pub pull_policy: Option<String>,
+pub(super) struct Owner {
+    pub(super) kind: &'static str,
+    pub(super) name: String,
+    pub(super) uid: String,
 }
 
-/// The objects that own what is made.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Owners {
+impl Owner {
+    pub(super) fn reference(&self) -> Value {
+        json!({
+            "apiVersion": sotto_crds::API_VERSION,
+            "kind": self.kind,
+            "name": self.name,
+            "uid": self.uid,
+            "controller": true,
+            "blockOwnerDeletion": true,
+        })
+    }
+}
+
+/// All that rendering needs beside the plan.
+pub(super) struct Scene<'a> {
+    pub(super) namespace: &'a str,
+    pub(super) network: &'a ValidNetwork,
+    pub(super) plan: &'a NetworkPlan,
+    pub(super) secrets: &'a Secrets,
     /// The Network.
-    pub network: OwnerReference,
-    /// RetentionPolicies by name.
-    pub policies: BTreeMap<String, OwnerReference>,
-    /// Users by name.
-    pub users: BTreeMap<String, OwnerReference>,
+    pub(super) owner: &'a Owner,
+    /// The RetentionPolicies, by name.
+    pub(super) policies: &'a BTreeMap<String, Owner>,
+    /// The image where the network names none.
+    pub(super) image: &'a str,
+    pub(super) pull_policy: &'a str,
 }
 
-/// What kind of object it is; the order is the order of applying: a workload comes after what it needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
-    /// v1 ServiceAccount
-    ServiceAccount,
-    /// v1 Secret
-    Secret,
-    /// v1 ConfigMap
-    ConfigMap,
-    /// v1 PersistentVolumeClaim
-    PersistentVolumeClaim,
-    /// v1 Service
-    Service,
-    /// policy/v1 PodDisruptionBudget
-    PodDisruptionBudget,
-    /// apps/v1 StatefulSet
-    StatefulSet,
-    /// apps/v1 Deployment
-    Deployment,
+/// The configuration cannot be written as YAML: a fault in this program.
+#[derive(Debug, thiserror::Error)]
+#[error("the configuration of {part} cannot be written ({error}); this is a fault in the operator, please report it")]
+pub(super) struct RenderError {
+    part: String,
+    error: serde_yaml::Error,
 }
 
-impl Kind {
-    /// Every kind, in the order of applying.
-    pub const ALL: [Self; 8] = [
-        Self::ServiceAccount,
-        Self::Secret,
-        Self::ConfigMap,
-        Self::PersistentVolumeClaim,
-        Self::Service,
-        Self::PodDisruptionBudget,
-        Self::StatefulSet,
-        Self::Deployment,
-    ];
+/// One object, and whose status tells when it cannot be applied.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Rendered {
+    pub(super) object: Value,
+    /// The RetentionPolicy that it is for; otherwise the Network.
+    pub(super) policy: Option<String>,
+}
 
-    /// Group, version, kind, plural.
-    pub fn api(self) -> (&'static str, &'static str, &'static str, &'static str) {
-        match self {
-            Self::ServiceAccount => ("", "v1", "ServiceAccount", "serviceaccounts"),
-            Self::Secret => ("", "v1", "Secret", "secrets"),
-            Self::ConfigMap => ("", "v1", "ConfigMap", "configmaps"),
-            Self::PersistentVolumeClaim => ("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims"),
-            Self::Service => ("", "v1", "Service", "services"),
-            Self::PodDisruptionBudget => ("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets"),
-            Self::StatefulSet => ("apps", "v1", "StatefulSet", "statefulsets"),
-            Self::Deployment => ("apps", "v1", "Deployment", "deployments"),
+/// All objects of a network but its Secrets.
+pub(super) fn render(scene: &Scene<'_>) -> Result<Vec<Rendered>, RenderError> {
+    let mut rendered = Vec::new();
+    let plain = |object| Rendered { object, policy: None };
+    rendered.extend(relay::render(scene)?.into_iter().map(plain));
+    rendered.extend(gateway::render(scene)?.into_iter().map(plain));
+    for (name, config) in &scene.plan.retention {
+        let (Some(policy), Some(owner)) = (scene.network.policies.get(name), scene.policies.get(name)) else { continue };
+        for object in retention::render(scene, name, policy, config, owner)? {
+            rendered.push(Rendered { object, policy: Some(name.clone()) });
         }
     }
+    Ok(rendered)
 }
 
-/// One object to apply. A Secret's holds secret bytes, so there is no Debug.
-#[derive(Clone, PartialEq)]
-pub struct Manifest {
-    /// What it is.
-    pub kind: Kind,
-    /// Its name.
-    pub name: String,
-    /// The server-side-apply document.
-    pub document: Value,
-}
-
-/// All objects of a network but its Secrets ([`secret`]), in the order of applying. `authority` is the network's in PEM.
-pub fn render(
-    network: &ValidNetwork,
-    plan: &NetworkPlan,
-    authority: Option<&str>,
-    owners: &Owners,
-    namespace: &str,
-    env: &Environment,
-) -> Vec<Manifest> {
-    let scope = Scope { network, namespace, owners, authority, env };
-    let mut all = Vec::new();
-    all.extend(scope.relay(plan));
-    all.extend(scope.gateway(plan));
-    for (policy, config) in &plan.retention {
-        all.extend(scope.retention(policy, config));
+impl Scene<'_> {
+    fn image(&self) -> &str {
+        self.network.image.as_deref().unwrap_or(self.image)
     }
-    all.sort_by_key(|manifest| manifest.kind);
+
+    /// Metadata of an object of this part; kept when the owner is deleted where `keep` is set.
+    fn meta(&self, name: &str, part: &Part<'_>, keep: bool) -> Value {
+        let mut meta = json!({
+            "name": name,
+            "namespace": self.namespace,
+            "labels": labels_of(&self.network.name, part.component, part.policy),
+        });
+        if !keep {
+            meta["ownerReferences"] = json!([part.owner.reference()]);
+        }
+        meta
+    }
+}
+
+/// A part of a network: what its objects are called, whose they are.
+struct Part<'a> {
+    component: Component,
+    policy: Option<&'a str>,
+    owner: &'a Owner,
+}
+
+/// The labels of an object, which are also what its pods are selected by.
+pub(super) fn labels_of(network: &str, component: Component, policy: Option<&str>) -> Value {
+    let mut all = selector(network, component, policy);
+    all[labels::MANAGED_BY] = json!(labels::MANAGER);
     all
 }
 
-/// One Secret as a manifest. Keys that cannot be made again stay when a Network goes whose data is retained: they have no
-/// owner then.
-pub fn secret(network: &ValidNetwork, id: &SecretId, data: &SecretData, owners: &Owners, namespace: &str) -> Manifest {
-    let env = Environment { image: String::new(), pull_policy: None };
-    let scope = Scope { network, namespace, owners, authority: None, env: &env };
-    let name = id.object_name(&network.name);
-    let retain = network.deletion == sotto_crds::DeletionPolicy::Retain;
-    let (owner, extra) = match id {
-        SecretId::Authority | SecretId::PolicyKey | SecretId::RelaySecret => {
-            ((!retain).then_some(&owners.network), None)
-        }
-        SecretId::Retention(policy) => {
-            let keep = network.policies.get(policy).is_none_or(|p| p.deletion == sotto_crds::DeletionPolicy::Retain);
-            (owners.policies.get(policy).filter(|_| !keep), Some((POLICY_LABEL, policy.as_str())))
-        }
-        SecretId::Invite(user) => (owners.users.get(user), Some((USER_LABEL, user.as_str()))),
-        SecretId::OperatorTls | SecretId::RelayTls | SecretId::GatewayTls => (Some(&owners.network), None),
-    };
-    let values: Map<String, Value> = data.iter().map(|(key, bytes)| (key.to_owned(), base64_value(bytes))).collect();
-    scope.manifest(Kind::Secret, name, "keys", extra, owner, json!({ "type": "Opaque", "data": values }))
+fn selector(network: &str, component: Component, policy: Option<&str>) -> Value {
+    let mut labels = json!({ (labels::NETWORK): network, (labels::COMPONENT): component.as_str() });
+    if let Some(policy) = policy {
+        labels[labels::POLICY] = json!(policy);
+    }
+    labels
 }
 
-fn base64_value(bytes: &[u8]) -> Value {
-    Value::String(data_encoding::BASE64.encode(bytes))
+fn service_account(scene: &Scene<'_>, name: &str, part: &Part<'_>) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "ServiceAccount",
+        "metadata": scene.meta(name, part, false),
+        // Nothing of ours talks to the API server but the operator.
+        "automountServiceAccountToken": false,
+    })
 }
 
-/// What every renderer needs.
-pub(super) struct Scope<'a> {
-    network: &'a ValidNetwork,
-    namespace: &'a str,
-    owners: &'a Owners,
-    authority: Option<&'a str>,
-    env: &'a Environment,
+fn config_map(scene: &Scene<'_>, name: &str, part: &Part<'_>, data: &BTreeMap<String, String>) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": scene.meta(name, part, false),
+        "data": data,
+    })
 }
 
-impl Scope<'_> {
-    fn labels(&self, component: &str, extra: Option<(&str, &str)>) -> Value {
-        let mut labels = self.selector(component, extra);
-        labels["app.kubernetes.io/name"] = json!("sotto");
-        labels["app.kubernetes.io/component"] = json!(component);
-        labels["app.kubernetes.io/managed-by"] = json!("sotto-operator");
-        labels
+fn volume_claim(
+    scene: &Scene<'_>,
+    name: &str,
+    part: &Part<'_>,
+    storage: &sotto_crds::Storage,
+    keep: bool,
+) -> Value {
+    let mut spec = json!({
+        "accessModes": ["ReadWriteOnce"],
+        "resources": {"requests": {"storage": storage.size}},
+    });
+    if let Some(class) = &storage.storage_class_name {
+        spec["storageClassName"] = json!(class);
     }
-
-    /// The labels that select a component's pods: a part of its labels that never changes.
-    fn selector(&self, component: &str, extra: Option<(&str, &str)>) -> Value {
-        let mut labels = json!({ NETWORK_LABEL: self.network.name, COMPONENT_LABEL: component });
-        if let Some((key, value)) = extra {
-            labels[key] = json!(value);
-        }
-        labels
-    }
-
-    /// An object with our metadata. `body` is everything beside `apiVersion`, `kind` and `metadata`.
-    fn manifest(
-        &self,
-        kind: Kind,
-        name: String,
-        component: &str,
-        extra: Option<(&str, &str)>,
-        owner: Option<&OwnerReference>,
-        body: Value,
-    ) -> Manifest {
-        let (group, version, word, _) = kind.api();
-        let api_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
-        let mut document = json!({
-            "apiVersion": api_version,
-            "kind": word,
-            "metadata": {
-                "name": name,
-                "namespace": self.namespace,
-                "labels": self.labels(component, extra),
-            },
-        });
-        if let Some(owner) = owner {
-            document["metadata"]["ownerReferences"] = json!([owner]);
-        }
-        if let (Value::Object(document), Value::Object(body)) = (&mut document, body) {
-            document.extend(body);
-        }
-        Manifest { kind, name, document: without_nulls(document) }
-    }
+    json!({
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": scene.meta(name, part, keep),
+        "spec": spec,
+    })
 }
 
-/// Server-side apply takes `null` for "remove", so what is not set must not be there.
-fn without_nulls(value: Value) -> Value {
-    match value {
-        Value::Object(map) => {
-            Value::Object(map.into_iter().filter(|(_, v)| !v.is_null()).map(|(k, v)| (k, without_nulls(v))).collect())
-        }
-        Value::Array(items) => Value::Array(items.into_iter().map(without_nulls).collect()),
-        other => other,
+fn service(scene: &Scene<'_>, name: &str, part: &Part<'_>, ports: &[(&str, u16, u16)], early: bool) -> Value {
+    let ports: Vec<Value> = ports
+        .iter()
+        .map(|(name, port, target)| json!({"name": name, "port": port, "targetPort": target, "protocol": "TCP"}))
+        .collect();
+    let mut spec = json!({
+        "type": "ClusterIP",
+        "selector": selector(&scene.network.name, part.component, part.policy),
+        "ports": ports,
+    });
+    if early {
+        spec["publishNotReadyAddresses"] = json!(true);
     }
+    json!({ "apiVersion": "v1", "kind": "Service", "metadata": scene.meta(name, part, false), "spec": spec })
+}
+
+fn yaml<T: serde::Serialize>(part: &str, config: &T) -> Result<String, RenderError> {
+    serde_yaml::to_string(config).map_err(|error| RenderError { part: part.to_owned(), error })
+}
+
+/// Digest of what pods must be restarted for: their configuration and the public halves of what they read from Secrets.
+fn digest(config: &BTreeMap<String, String>, secrets: &Secrets, ids: &[(&SecretId, &str)]) -> String {
+    use sha2::{Digest as _, Sha256};
+    let mut hash = Sha256::new();
+    for (name, text) in config {
+        hash.update(name);
+        hash.update([0]);
+        hash.update(text);
+        hash.update([0]);
+    }
+    for (id, key) in ids {
+        hash.update(secrets.get(id).and_then(|data| data.get(key)).unwrap_or_default());
+        hash.update([0]);
+    }
+    data_encoding::HEXLOWER.encode(&hash.finalize()[..16])
+}
+
+/// An object of names and values, without those that are not set.
+fn set(entries: impl IntoIterator<Item = (&'static str, Option<Value>)>) -> Map<String, Value> {
+    entries.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
 }

@@ -1,241 +1,361 @@
-//! Rendered objects: properties that hold for every one of them, and what single ones must have.
+//! Properties that every rendered object has, on the examples and on more unusual networks.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
-use k8s_openapi::api::core::v1::PodTemplateSpec;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use serde::Deserialize as _;
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Service, ServiceAccount};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
-use sotto_wire::admin::AdminState;
 
 use super::*;
-use crate::plan::{Objects, Secrets, build, ensure_secrets, introduce, validate};
+use crate::cluster::diff::holds;
+use crate::cluster::places::places;
+use crate::plan::tests::{NOW, empty_relay, examples, objects};
+use crate::plan::{Objects, build, ensure_secrets, introduce, validate};
 
-const NOW: u64 = 1_800_000_000_000;
-const NAMESPACE: &str = "default";
+const UNUSUAL: &str = "
+apiVersion: sotto.dev/v1alpha1
+kind: Network
+metadata: {name: unusual}
+spec:
+  domain: chat.unusual.example
+  image: registry.example/sotto:1
+  relay:
+    publicURL: https://chat.unusual.example
+    tls: {mode: Secret, secretName: own}
+    storage: {size: 5Gi, storageClassName: fast}
+    resources: {requests: {cpu: 1}}
+  federation: {mode: Restricted, gateway: {replicas: 3, port: 9000}}
+  metrics:
+    prometheus: {enabled: true}
+    cloudWatch: {enabled: true, region: eu-central-1, credentialsSecretName: aws}
+  deletionPolicy: Delete
+---
+apiVersion: sotto.dev/v1alpha1
+kind: RetentionPolicy
+metadata: {name: bucket}
+spec:
+  networkRef: {name: unusual}
+  destination: {s3: {bucket: unusual-records, region: eu-central-1, credentialsSecretName: s3-writer}}
+  deletionPolicy: Delete
+---
+apiVersion: sotto.dev/v1alpha1
+kind: Network
+metadata: {name: plain}
+spec: {domain: plain.example, relay: {port: 80, tls: {mode: Disabled}}}
+";
 
-fn objects(change: impl Fn(&mut Value)) -> Objects {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/manifests");
-    let mut objects = Objects::default();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
-        for document in serde_yaml::Deserializer::from_str(&text) {
-            let mut value = Value::deserialize(document).unwrap();
-            change(&mut value);
-            match value["kind"].as_str() {
-                Some("Network") => objects.networks.push(sotto_crds::admission::admit(&value, None).unwrap()),
-                Some("SecurityGroup") => objects.groups.push(sotto_crds::admission::admit(&value, None).unwrap()),
-                Some("User") => objects.users.push(sotto_crds::admission::admit(&value, None).unwrap()),
-                Some("RetentionPolicy") => objects.policies.push(sotto_crds::admission::admit(&value, None).unwrap()),
-                other => panic!("{other:?}"),
-            }
-        }
-    }
-    objects
-}
-
-fn owner(kind: &str, name: &str) -> OwnerReference {
-    OwnerReference {
-        api_version: "sotto.dev/v1alpha1".into(),
-        kind: kind.into(),
-        name: name.into(),
-        uid: format!("uid-{name}"),
-        controller: Some(true),
-        block_owner_deletion: Some(true),
-    }
-}
-
-/// Everything of every example network: the network's name, its Secrets, its manifests.
-fn rendered(change: impl Fn(&mut Value)) -> BTreeMap<String, (Secrets, Vec<Manifest>, Vec<Manifest>)> {
-    let validation = validate(&objects(change));
+/// Everything that the objects are rendered to, by network; and the Secrets.
+fn rendered(objects: &Objects) -> BTreeMap<String, (Vec<Value>, Secrets)> {
+    let validation = validate(objects);
     assert_eq!(validation.problems, BTreeMap::new());
-    let relay = AdminState { version: "1".into(), ..AdminState::default() };
+    let owner = |kind, name: &str| Owner { kind, name: name.to_owned(), uid: format!("uid-of-{name}") };
+    let mut all = BTreeMap::new();
     let secrets: BTreeMap<_, _> = validation
         .networks
         .iter()
         .map(|(name, network)| {
             let (secrets, failures) =
-                ensure_secrets(network, &places(network, NAMESPACE), &BTreeMap::new(), Some(&relay), NOW);
+                ensure_secrets(network, &places(network, "chat"), &BTreeMap::new(), Some(&empty_relay()), NOW);
             assert_eq!(failures, []);
             (name.clone(), secrets)
         })
         .collect();
-    let facts: BTreeMap<_, _> = validation
+    let facts = validation
         .networks
         .iter()
-        .map(|(name, network)| (name.clone(), introduce(&places(network, NAMESPACE), &secrets[name]).unwrap()))
+        .filter_map(|(name, network)| Some((name.clone(), introduce(&places(network, "chat"), &secrets[name])?)))
         .collect();
-    let env = Environment { image: "sotto:test".into(), pull_policy: Some("IfNotPresent".into()) };
-    validation
-        .networks
-        .iter()
-        .map(|(name, network)| {
-            let secrets = secrets[name].clone();
-            let plan = build(network, &places(network, NAMESPACE), &secrets, &facts).unwrap();
-            let owners = Owners {
-                network: owner("Network", name),
-                policies: network.policies.keys().map(|n| (n.clone(), owner("RetentionPolicy", n))).collect(),
-                users: network.users.keys().map(|n| (n.clone(), owner("User", n))).collect(),
-            };
-            let objects = render(network, &plan, secrets.authority_pem(), &owners, NAMESPACE, &env);
-            let made = secrets.iter().map(|(id, e)| secret(network, id, &e.data, &owners, NAMESPACE)).collect();
-            (name.clone(), (secrets, objects, made))
-        })
-        .collect()
+    for (name, network) in &validation.networks {
+        let secrets = secrets[name].clone();
+        let plan = build(network, &places(network, "chat"), &secrets, &facts).unwrap();
+        let policies = network.policies.keys().map(|p| (p.clone(), owner("RetentionPolicy", p))).collect();
+        let scene = Scene {
+            namespace: "chat",
+            network,
+            plan: &plan,
+            secrets: &secrets,
+            owner: &owner("Network", name),
+            policies: &policies,
+            image: "sotto:test",
+            pull_policy: "IfNotPresent",
+        };
+        let list = render(&scene).unwrap().into_iter().map(|r| r.object).collect();
+        all.insert(name.clone(), (list, secrets));
+    }
+    all
 }
 
-fn templates(objects: &[Manifest]) -> Vec<(String, PodTemplateSpec)> {
-    objects
-        .iter()
-        .filter_map(|m| {
-            let template = match m.kind {
-                Kind::StatefulSet => serde_json::from_value::<StatefulSet>(m.document.clone()).unwrap().spec.template,
-                Kind::Deployment => serde_json::from_value::<Deployment>(m.document.clone()).unwrap().spec.template,
-                _ => return None,
-            };
-            Some((m.name.clone(), template))
-        })
-        .collect()
+fn all() -> Vec<Value> {
+    [examples(), objects(UNUSUAL)].iter().flat_map(|o| rendered(o).into_values()).flat_map(|(list, _)| list).collect()
+}
+
+fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
+    object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+}
+fn title(object: &Value) -> String {
+    format!("{}/{}", text(object, "/kind"), text(object, "/metadata/name"))
+}
+fn find<'a>(list: &'a [Value], wanted: &str) -> &'a Value {
+    let found = list.iter().find(|o| title(o) == wanted);
+    found.unwrap_or_else(|| panic!("{wanted} is not in {:?}", list.iter().map(title).collect::<Vec<_>>()))
+}
+fn workloads() -> Vec<Value> {
+    all().into_iter().filter(|o| o.pointer("/spec/template").is_some()).collect()
+}
+
+/// A field that Kubernetes does not know is lost on the way through its types.
+fn through<K: DeserializeOwned + Serialize>(object: &Value) {
+    let typed: K = serde_json::from_value(object.clone()).unwrap_or_else(|e| panic!("{}: {e}", title(object)));
+    let back = serde_json::to_value(typed).unwrap();
+    assert!(holds(&back, object), "{} has fields that Kubernetes does not know:\n{object:#}\n{back:#}", title(object));
 }
 
 #[test]
-fn every_pod_is_restricted_probed_and_bounded() {
+fn kubernetes_knows_every_field() {
+    for object in all() {
+        match text(&object, "/kind") {
+            "ServiceAccount" => through::<ServiceAccount>(&object),
+            "ConfigMap" => through::<ConfigMap>(&object),
+            "PersistentVolumeClaim" => through::<PersistentVolumeClaim>(&object),
+            "Service" => through::<Service>(&object),
+            "StatefulSet" => through::<StatefulSet>(&object),
+            "Deployment" => through::<Deployment>(&object),
+            "PodDisruptionBudget" => through::<PodDisruptionBudget>(&object),
+            other => panic!("{other}"),
+        }
+    }
+}
+
+#[test]
+fn objects_are_ours_in_their_namespace_and_once() {
     let mut seen = BTreeSet::new();
-    for (_, (_, objects, _)) in rendered(|_| {}) {
-        for (name, template) in templates(&objects) {
-            let spec = template.spec.unwrap();
-            let pod = spec.security_context.unwrap();
-            assert_eq!(
-                (pod.run_as_non_root, pod.run_as_user, pod.fs_group),
-                (Some(true), Some(65_532), Some(65_532)),
-                "{name}"
-            );
-            assert_eq!(pod.seccomp_profile.unwrap().type_, "RuntimeDefault", "{name}");
-            assert_eq!(spec.automount_service_account_token, Some(false), "{name}");
-            for container in spec.containers {
-                let context = container.security_context.unwrap();
-                assert_eq!(context.allow_privilege_escalation, Some(false), "{name}");
-                assert_eq!(context.read_only_root_filesystem, Some(true), "{name}");
-                assert_eq!(context.capabilities.unwrap().drop.unwrap(), ["ALL"], "{name}");
-                assert!(container.liveness_probe.is_some() && container.readiness_probe.is_some(), "{name}");
-                let resources = container.resources.unwrap();
-                assert!(resources.requests.unwrap().contains_key("cpu"), "{name}");
-                assert!(resources.limits.unwrap().contains_key("memory"), "{name}");
-                assert_eq!(container.image.as_deref(), Some("sotto:test"));
-                seen.insert(container.name);
-            }
-        }
+    for object in all() {
+        assert!(seen.insert(title(&object)), "{} stands twice", title(&object));
+        assert_eq!(text(&object, "/metadata/namespace"), "chat");
+        let labels = &object["metadata"]["labels"];
+        assert_eq!(labels[labels::MANAGED_BY], labels::MANAGER, "{}", title(&object));
+        assert!(labels[labels::NETWORK].is_string() && labels[labels::COMPONENT].is_string());
+        assert!(labels.get("app.kubernetes.io/instance").is_none(), "tools prune by this label");
     }
-    assert_eq!(seen.into_iter().collect::<Vec<_>>(), ["gateway", "relay", "retention"]);
 }
 
 #[test]
-fn everything_but_data_and_lasting_keys_has_an_owner() {
-    for (network, (_, objects, secrets)) in rendered(|_| {}) {
-        for manifest in objects.iter().chain(&secrets) {
-            let owned = manifest.document["metadata"]["ownerReferences"][0]["uid"].is_string();
-            let lasting = manifest.kind == Kind::PersistentVolumeClaim
-                || (manifest.kind == Kind::Secret
-                    && ["-ca", "-policy-key", "-relay-secrets", "-retention"]
-                        .iter()
-                        .any(|end| manifest.name.ends_with(end)));
-            assert_eq!(owned, !lasting, "{network}: {:?} {}", manifest.kind, manifest.name);
-            assert_eq!(manifest.document["metadata"]["labels"][NETWORK_LABEL], network.as_str());
+fn everything_goes_with_its_owner_but_what_is_to_be_kept() {
+    for object in all() {
+        let owners = object["metadata"]["ownerReferences"].as_array().map_or(0, Vec::len);
+        let deleted = ["unusual", "bucket"].iter().any(|name| text(&object, "/metadata/name").starts_with(name));
+        let claim = text(&object, "/kind") == "PersistentVolumeClaim";
+        assert_eq!(owners, usize::from(!claim || deleted), "{}", title(&object));
+        if owners == 1 {
+            let owner = &object["metadata"]["ownerReferences"][0];
+            assert!(owner["controller"] == true && owner["uid"].as_str().unwrap().starts_with("uid-of-"));
+            let retention = object["metadata"]["labels"][labels::COMPONENT] == "retention";
+            assert_eq!(owner["kind"], if retention { "RetentionPolicy" } else { "Network" }, "{}", title(&object));
         }
     }
 }
 
 #[test]
-fn with_delete_everything_has_an_owner() {
-    let delete = |object: &mut Value| {
-        if ["Network", "RetentionPolicy"].contains(&object["kind"].as_str().unwrap()) {
-            object["spec"]["deletionPolicy"] = json!("Delete");
-        }
-    };
-    for (_, (_, objects, secrets)) in rendered(delete) {
-        for manifest in objects.iter().chain(&secrets) {
-            assert!(manifest.document["metadata"]["ownerReferences"][0]["uid"].is_string(), "{}", manifest.name);
-        }
-    }
-}
-
-#[test]
-fn no_secret_value_stands_outside_of_secrets() {
-    for (_, (secrets, objects, _)) in rendered(|_| {}) {
-        let texts: Vec<String> = objects.iter().map(|m| m.document.to_string()).collect();
-        for (id, ensured) in secrets.iter() {
-            for (key, bytes) in ensured.data.iter() {
-                let public = ["tls.crt", "ca.crt", "username", "policy.pub", "address", "expires-at-ms", "certificate"];
-                if public.contains(&key) {
-                    continue;
-                }
-                let text = String::from_utf8_lossy(bytes);
-                let value = serde_json::to_string(text.trim()).unwrap();
-                let needle = value.trim_matches('"');
-                assert!(needle.len() > 5, "{id:?} {key} is too short to look for");
-                assert!(!texts.iter().any(|t| t.contains(needle)), "{id:?} {key} stands in an object");
-            }
+fn pods_meet_the_restricted_standard() {
+    for workload in workloads() {
+        let pod = &workload["spec"]["template"]["spec"];
+        let context = &pod["securityContext"];
+        assert!(context["runAsNonRoot"] == true && context["runAsUser"] == 65_532 && context["fsGroup"] == 65_532);
+        assert_eq!(context["seccompProfile"]["type"], "RuntimeDefault");
+        assert_eq!(pod["automountServiceAccountToken"], false);
+        assert_eq!(pod["enableServiceLinks"], false);
+        for container in pod["containers"].as_array().unwrap() {
+            let context = &container["securityContext"];
+            assert!(context["allowPrivilegeEscalation"] == false && context["readOnlyRootFilesystem"] == true);
+            assert_eq!(context["capabilities"]["drop"][0], "ALL");
         }
     }
 }
 
 #[test]
-fn the_same_values_give_the_same_objects_and_a_change_rolls_the_pods_it_concerns() {
-    let network = "acme";
-    let digest = |objects: &[Manifest], name: &str| {
-        templates(objects)
-            .into_iter()
-            .find(|(n, _)| n == name)
-            .and_then(|(_, t)| t.metadata.unwrap().annotations.unwrap().get(CONFIG_ANNOTATION).cloned())
+fn containers_have_probes_and_resources() {
+    for workload in workloads() {
+        let container = &workload["spec"]["template"]["spec"]["containers"][0];
+        let ports: Vec<&str> =
+            container["ports"].as_array().unwrap().iter().map(|p| p["name"].as_str().unwrap()).collect();
+        for (probe, path) in [("startupProbe", "/healthz"), ("livenessProbe", "/healthz"), ("readinessProbe", "/readyz")] {
+            assert_eq!(container[probe]["httpGet"]["path"], path, "{}", title(&workload));
+            assert!(ports.contains(&container[probe]["httpGet"]["port"].as_str().unwrap()));
+        }
+        assert!(container["resources"]["requests"].is_object(), "{}", title(&workload));
+    }
+}
+
+#[test]
+fn pods_find_what_they_mount_and_are_found_by_their_selector() {
+    let all = all();
+    for workload in workloads() {
+        let (template, labels) = (&workload["spec"]["template"], &workload["spec"]["selector"]["matchLabels"]);
+        assert!(holds(&template["metadata"]["labels"], labels), "{}", title(&workload));
+        let account = format!("ServiceAccount/{}", text(template, "/spec/serviceAccountName"));
+        assert_eq!(find(&all, &account)["automountServiceAccountToken"], false);
+        let volumes: BTreeMap<&str, &Value> = template["spec"]["volumes"]
+            .as_array()
             .unwrap()
-    };
-    let validation = validate(&objects(|_| {}));
-    let valid = &validation.networks[network];
-    let relay = AdminState::default();
-    let (secrets, _) = ensure_secrets(valid, &places(valid, NAMESPACE), &BTreeMap::new(), Some(&relay), NOW);
-    let owners = Owners {
-        network: owner("Network", network),
-        policies: valid.policies.keys().map(|n| (n.clone(), owner("RetentionPolicy", n))).collect(),
-        users: BTreeMap::new(),
-    };
-    let env = Environment { image: "sotto:1".into(), pull_policy: None };
-    let of = |valid: &ValidNetwork| {
-        let plan = build(valid, &places(valid, NAMESPACE), &secrets, &BTreeMap::new()).unwrap();
-        render(valid, &plan, secrets.authority_pem(), &owners, NAMESPACE, &env)
-    };
-    let before = of(valid);
-    assert!(before == of(valid));
-    let mut changed = valid.clone();
-    changed.cloud_watch = Some(crate::plan::ValidCloudWatch {
-        namespace: "Sotto".into(),
-        interval_seconds: 60,
-        region: "us-east-1".into(),
-        endpoint_url: None,
-        credentials: Some("aws".into()),
-    });
-    let after = of(&changed);
-    assert_ne!(digest(&before, "acme-relay"), digest(&after, "acme-relay"));
-    let relay = after.iter().find(|m| m.kind == Kind::StatefulSet && m.name == "acme-relay").unwrap();
-    assert_eq!(relay.document["spec"]["template"]["spec"]["containers"][0]["envFrom"][0]["secretRef"]["name"], "aws");
-    // A change of the group or of a user is for the relay's admin interface, and restarts nothing.
-    let mut quiet = valid.clone();
-    for user in quiet.users.values_mut() {
-        user.suspended = true;
+            .iter()
+            .map(|volume| (volume["name"].as_str().unwrap(), volume))
+            .collect();
+        let mut paths = BTreeSet::new();
+        for mount in template["spec"]["containers"][0]["volumeMounts"].as_array().unwrap() {
+            assert!(paths.insert(mount["mountPath"].as_str().unwrap()));
+            let volume = volumes[mount["name"].as_str().unwrap()];
+            if let Some(name) = volume.pointer("/configMap/name").and_then(Value::as_str) {
+                find(&all, &format!("ConfigMap/{name}"));
+            }
+            if let Some(name) = volume.pointer("/persistentVolumeClaim/claimName").and_then(Value::as_str) {
+                find(&all, &format!("PersistentVolumeClaim/{name}"));
+            }
+        }
+        assert_eq!(paths.len(), volumes.len());
+        // The program finds its configuration where it is mounted.
+        let verb = text(template, "/spec/containers/0/name");
+        let name = text(&workload, "/metadata/name");
+        assert!(find(&all, &format!("ConfigMap/{name}"))["data"][format!("{verb}.yaml")].is_string());
+        assert_eq!(template["spec"]["containers"][0]["args"][2], format!("/etc/sotto/{verb}.yaml"));
     }
-    assert!(of(&quiet) == before);
 }
 
 #[test]
-fn selectors_match_their_pods_and_no_others() {
-    for (_, (_, objects, _)) in rendered(|_| {}) {
-        let pods: Vec<BTreeMap<String, String>> =
-            templates(&objects).into_iter().map(|(_, t)| t.metadata.unwrap().labels.unwrap()).collect();
-        for service in objects.iter().filter(|m| m.kind == Kind::Service) {
-            let selector: BTreeMap<String, String> =
-                serde_json::from_value(service.document["spec"]["selector"].clone()).unwrap();
-            let chosen = pods.iter().filter(|labels| selector.iter().all(|(k, v)| labels.get(k) == Some(v))).count();
-            assert_eq!(chosen, 1, "{}", service.name);
+fn services_find_their_pods_and_ports() {
+    let workloads = workloads();
+    for service in all().iter().filter(|o| text(o, "/kind") == "Service") {
+        let selector = &service["spec"]["selector"];
+        let pods: Vec<&Value> = workloads
+            .iter()
+            .map(|w| &w["spec"]["template"])
+            .filter(|t| holds(&t["metadata"]["labels"], selector))
+            .collect();
+        assert_eq!(pods.len(), 1, "{}", title(service));
+        let ports = pods[0]["spec"]["containers"][0]["ports"].as_array().unwrap();
+        for port in service["spec"]["ports"].as_array().unwrap() {
+            assert!(ports.iter().any(|p| p["containerPort"] == port["targetPort"]), "{}: {port}", title(service));
+        }
+    }
+}
+
+#[test]
+fn no_configuration_holds_a_secret() {
+    for objects in [examples(), objects(UNUSUAL)] {
+        for (list, secrets) in rendered(&objects).into_values() {
+            let text = serde_json::to_string(&list).unwrap();
+            for (id, ensured) in secrets.iter() {
+                let private = ["ca.key", "tls.key", "policy.key", "secret", "password", "registration-code", "identity.key", "code", "url"];
+                for (key, value) in ensured.data.iter().filter(|(key, _)| private.contains(key)) {
+                    let value = String::from_utf8_lossy(value);
+                    let part = value.lines().find(|line| !line.starts_with("-----")).unwrap_or_default();
+                    assert!(!part.is_empty() && !text.contains(part), "{id:?} {key} is in an object");
+                }
+            }
+            assert!(!text.contains("policy-key\"") && !text.contains("-ca\""), "keys of the operator are mounted");
+        }
+    }
+}
+
+#[test]
+fn the_relay_never_gets_the_keys_of_the_operator() {
+    for workload in workloads() {
+        let mounted: Vec<&str> = workload["spec"]["template"]["spec"]["volumes"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter_map(|v| v.pointer("/secret/secretName").and_then(Value::as_str))
+            .collect();
+        for name in mounted {
+            assert!(!["-ca", "-policy-key", "-operator-tls"].iter().any(|end| name.ends_with(end)), "{name}");
+        }
+    }
+}
+
+#[test]
+fn rendering_twice_gives_the_same() {
+    let objects = objects(UNUSUAL);
+    let validation = validate(&objects);
+    let network = &validation.networks["unusual"];
+    let places = places(network, "chat");
+    let (secrets, _) = ensure_secrets(network, &places, &BTreeMap::new(), Some(&empty_relay()), NOW);
+    let existing = secrets.iter().map(|(id, e)| (id.clone(), e.data.clone())).collect();
+    let (again, _) = ensure_secrets(network, &places, &existing, Some(&empty_relay()), NOW + 60_000);
+    let lists = [secrets, again].map(|secrets| {
+        let plan = build(network, &places, &secrets, &BTreeMap::new()).unwrap();
+        let owner = Owner { kind: "Network", name: "unusual".into(), uid: "u".into() };
+        let policies = [("bucket".to_owned(), owner.clone())].into();
+        let scene = Scene {
+            namespace: "chat",
+            network,
+            plan: &plan,
+            secrets: &secrets,
+            owner: &owner,
+            policies: &policies,
+            image: "i",
+            pull_policy: "Never",
+        };
+        render(&scene).unwrap()
+    });
+    assert_eq!(lists[0], lists[1]);
+}
+
+#[test]
+fn pods_roll_for_their_configuration_and_certificates_only() {
+    let digest = |yaml: &str| {
+        let (list, _) = rendered(&objects(yaml)).remove("unusual").unwrap();
+        let relay = find(&list, "StatefulSet/unusual-relay").clone();
+        text(&relay, "/spec/template/metadata/annotations/sotto.dev~1config").to_owned()
+    };
+    // Keys differ from run to run here, so only the shape is looked at.
+    assert_eq!(digest(UNUSUAL).len(), 32);
+    let config = |text: &str| BTreeMap::from([("a".to_owned(), text.to_owned())]);
+    let none = Secrets::default();
+    assert_eq!(super::digest(&config("x"), &none, &[]), super::digest(&config("x"), &none, &[]));
+    assert_ne!(super::digest(&config("x"), &none, &[]), super::digest(&config("y"), &none, &[]));
+}
+
+#[test]
+fn unusual_wishes_are_met() {
+    let (list, _) = rendered(&objects(UNUSUAL)).remove("unusual").unwrap();
+    let relay = find(&list, "StatefulSet/unusual-relay");
+    let container = &relay["spec"]["template"]["spec"]["containers"][0];
+    assert_eq!(container["image"], "registry.example/sotto:1");
+    assert_eq!(container["resources"], json!({"requests": {"cpu": "1"}}));
+    assert_eq!(container["envFrom"][0]["secretRef"], json!({"name": "aws", "optional": true}));
+    assert_eq!(text(relay, "/spec/template/metadata/annotations/prometheus.io~1scrape"), "true");
+    let config = text(find(&list, "ConfigMap/unusual-relay"), "/data/relay.yaml").to_owned();
+    assert!(config.contains("/run/sotto/own-tls/tls.crt") && config.contains("intervalSeconds: 60"), "{config}");
+    let claim = find(&list, "PersistentVolumeClaim/unusual-relay-data");
+    assert_eq!(claim["spec"]["storageClassName"], "fast");
+    assert_eq!(claim["spec"]["resources"]["requests"]["storage"], "5Gi");
+
+    let gateway = find(&list, "Deployment/unusual-gateway");
+    assert_eq!(gateway["spec"]["replicas"], 3);
+    assert!(gateway["spec"]["template"]["spec"]["topologySpreadConstraints"].is_array());
+    assert_eq!(find(&list, "PodDisruptionBudget/unusual-gateway")["spec"]["maxUnavailable"], 1);
+    assert_eq!(find(&list, "Service/unusual-gateway")["spec"]["ports"][0]["port"], 9000);
+
+    let retention = find(&list, "StatefulSet/bucket-retention");
+    let environment = &retention["spec"]["template"]["spec"]["containers"][0]["envFrom"];
+    assert_eq!(environment[1]["secretRef"]["name"], "s3-writer");
+    assert!(!list.iter().any(|o| title(o).contains("bucket-retention-records")), "a bucket needs no volume");
+    let (plain, _) = rendered(&objects(UNUSUAL)).remove("plain").unwrap();
+    assert!(!plain.iter().any(|o| title(o).contains("gateway")), "federation is off");
+    assert!(!text(find(&plain, "ConfigMap/plain-relay"), "/data/relay.yaml").contains("\ntls:"));
+}
+
+#[test]
+fn what_a_workload_needs_comes_before_it() {
+    for objects in [examples(), objects(UNUSUAL)] {
+        for (list, _) in rendered(&objects).into_values() {
+            let place = |kind: &str, name: &str| list.iter().position(|o| title(o) == format!("{kind}/{name}"));
+            for (index, workload) in list.iter().enumerate().filter(|(_, o)| o.pointer("/spec/template").is_some()) {
+                let name = text(workload, "/metadata/name");
+                assert!(place("ConfigMap", name).unwrap() < index && place("ServiceAccount", name).unwrap() < index);
+            }
         }
     }
 }

@@ -94,7 +94,9 @@ fn valid_group(group: &SecurityGroup, tier: Tier) -> Result<ValidGroup, Problem>
     let spec = &group.spec;
     let duration = |field: &str, text: &sotto_crds::Duration| {
         let seconds = text.seconds();
-        seconds.map(Duration::from_secs).map_err(|error| Problem::new(Reason::InvalidSpec, field, error.to_string(), ""))
+        seconds
+            .map(Duration::from_secs)
+            .map_err(|error| Problem::new(Reason::InvalidSpec, field, error.to_string(), ""))
     };
     let max_expiry = duration("spec.messaging.maxTtl", &spec.messaging.max_ttl)?;
     if tier == Tier::Standard && max_expiry > STANDARD_EXPIRY {
@@ -200,8 +202,8 @@ fn valid_user(
         return Err(Problem::new(Reason::DuplicateAddress, field, message, "choose another username"));
     }
     let invite_life = spec.invite.ttl.seconds().map(Duration::from_secs);
-    let invite_life = invite_life
-        .map_err(|error| Problem::new(Reason::InvalidSpec, "spec.invite.ttl", error.to_string(), ""))?;
+    let invite_life =
+        invite_life.map_err(|error| Problem::new(Reason::InvalidSpec, "spec.invite.ttl", error.to_string(), ""))?;
     let valid = |group: String| ValidUser { address, group, suspended: spec.suspended, invite_life };
     match group_of(user, objects, network) {
         Ok(group) => Ok((valid(group), None)),

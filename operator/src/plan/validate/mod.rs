@@ -4,6 +4,8 @@ mod access;
 mod network;
 mod policy;
 
+pub use policy::local as retention_local;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use kube::ResourceExt as _;

@@ -154,7 +154,11 @@ fn peer(
             }
             Err(_) => {
                 let message = "is not a fingerprint".to_owned();
-                return invalid("policyKeyFingerprint", message, "copy status.policyKeyFingerprint of the peer network");
+                return invalid(
+                    "policyKeyFingerprint",
+                    message,
+                    "copy status.policyKeyFingerprint of the peer network",
+                );
             }
         },
         (None, None, None) => match domains.get(&domain) {

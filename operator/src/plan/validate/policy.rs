@@ -47,9 +47,14 @@ pub(super) fn keep(network: &mut ValidNetwork, policy: &str) {
     network.kept_policies.insert(policy.to_owned());
 }
 
+/// The local part of the address of the retention process of a policy.
+pub fn local(policy: &str) -> String {
+    format!("retention.{policy}")
+}
+
 /// The address of the retention process of a policy.
 fn address(policy: &str, domain: &Domain) -> Result<Address, Problem> {
-    Address::new(&format!("retention.{policy}"), domain).map_err(|error| {
+    Address::new(&local(policy), domain).map_err(|error| {
         Problem::new(Reason::InvalidSpec, "metadata.name", error.to_string(), "choose a name of at most 40 characters")
     })
 }

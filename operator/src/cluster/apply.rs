@@ -1,0 +1,116 @@
+//! Server-side apply of what was rendered, where the cluster differs; removal of what is no longer wanted.
+
+use std::collections::BTreeSet;
+
+use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, ValidationDirective};
+use kube::{Api, ResourceExt as _};
+use serde_json::Value;
+use tokio::time::timeout;
+
+use super::context::{API_TIMEOUT, Context, is_gone, words};
+use super::diff::{holds, with_digest};
+use super::index::Entry;
+use super::labels;
+
+/// Why an object is not as it should be.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ApplyError {
+    #[error("{kind} {name} cannot be applied: {why}")]
+    Refused { kind: String, name: String, why: String },
+    #[error("{kind} {name} is there already and is not the operator's; rename or delete it, or choose another name for the object of ours")]
+    Foreign { kind: String, name: String },
+    #[error("{kind} {name} is being deleted; it is made anew when it is gone")]
+    Ending { kind: String, name: String },
+    #[error("the API server has not answered in time")]
+    Timeout,
+}
+
+impl Context {
+    /// Brings one object about, and answers it as the cluster has it. No call where nothing differs.
+    pub(super) async fn apply(&self, namespace: &str, wanted: Value) -> Result<Value, ApplyError> {
+        timeout(API_TIMEOUT, self.apply_slowly(namespace, wanted)).await.unwrap_or(Err(ApplyError::Timeout))
+    }
+
+    async fn apply_slowly(&self, namespace: &str, wanted: Value) -> Result<Value, ApplyError> {
+        let wanted = with_digest(wanted);
+        let kind = wanted["kind"].as_str().unwrap_or_default().to_owned();
+        let name = wanted["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        let refused = |error: &kube::Error| ApplyError::Refused {
+            kind: kind.clone(),
+            name: name.clone(),
+            why: words(error),
+        };
+        let Some((resource, index)) = self.owned.get(&kind) else {
+            let why = "the operator does not watch this kind".to_owned();
+            return Err(ApplyError::Refused { kind, name, why });
+        };
+        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, resource);
+        let live = match index.get(namespace, &name) {
+            Some(live) => Some(live),
+            // Not ours, or so new that the watch has not told yet.
+            None => api.get_opt(&name).await.map_err(|e| refused(&e))?.map(std::sync::Arc::new),
+        };
+        if let Some(live) = &live {
+            if live.labels().get(labels::MANAGED_BY).map(String::as_str) != Some(labels::MANAGER) {
+                return Err(ApplyError::Foreign { kind, name });
+            }
+            if live.metadata.deletion_timestamp.is_some() {
+                return Err(ApplyError::Ending { kind, name });
+            }
+            let live = value(live);
+            if holds(&live, &wanted) {
+                return Ok(live);
+            }
+        }
+        let params = PatchParams {
+            field_validation: Some(ValidationDirective::Strict),
+            ..PatchParams::apply(labels::MANAGER).force()
+        };
+        tracing::info!(%namespace, %kind, %name, "apply");
+        let applied = api.patch(&name, &params, &Patch::Apply(&wanted)).await.map_err(|e| refused(&e))?;
+        Ok(value(&applied))
+    }
+
+    /// Deletes what the network has of the kinds that hold no data and that is not in `wanted` (kind and name). Parts of the
+    /// policies in `kept` stay.
+    pub(super) async fn prune(
+        &self,
+        namespace: &str,
+        network: &str,
+        wanted: &BTreeSet<(String, String)>,
+        kept: &BTreeSet<String>,
+    ) -> Result<(), ApplyError> {
+        for (kind, (resource, index)) in &self.owned {
+            // Data goes with its owner or by hand, never by a change of spec.
+            if kind == "PersistentVolumeClaim" {
+                continue;
+            }
+            let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, resource);
+            for entry in index.list(namespace) {
+                let Entry::Good(object) = entry else { continue };
+                let label = |name: &str| object.labels().get(name).map(String::as_str);
+                let name = object.name_any();
+                let ours = label(labels::NETWORK) == Some(network)
+                    && object.metadata.deletion_timestamp.is_none()
+                    && !label(labels::POLICY).is_some_and(|policy| kept.contains(policy))
+                    && !wanted.contains(&(kind.clone(), name.clone()));
+                if !ours {
+                    continue;
+                }
+                tracing::info!(%namespace, %kind, %name, "delete: no longer wanted");
+                match timeout(API_TIMEOUT, api.delete(&name, &DeleteParams::default())).await {
+                    Err(_) => return Err(ApplyError::Timeout),
+                    Ok(Err(error)) if !is_gone(&error) => {
+                        return Err(ApplyError::Refused { kind: kind.clone(), name, why: words(&error) });
+                    }
+                    Ok(_) => {}
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn value(object: &DynamicObject) -> Value {
+    serde_json::to_value(object).unwrap_or_default()
+}

@@ -1,0 +1,268 @@
+//! One network: its Secrets, its objects, its relay.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::apply::ApplyError;
+use super::context::Context;
+use super::labels;
+use super::reconcile::{Live, note};
+use super::render::{Owner, Scene, render};
+use super::secrets;
+use super::workload::part;
+use crate::plan::{
+    Kind, NetworkPlan, ObjectId, Observed, PeerFacts, Places, SecretId, Secrets, ValidNetwork, build, ensure_secrets,
+    secret_ids, wanted,
+};
+use crate::reasons::Reason;
+use crate::sync::{self, Call};
+
+/// The owners in a namespace, by name.
+pub(super) struct Owners {
+    pub(super) networks: BTreeMap<String, Owner>,
+    pub(super) policies: BTreeMap<String, Owner>,
+    pub(super) users: BTreeMap<String, Owner>,
+}
+
+/// How far a network was brought.
+pub(super) struct Brought {
+    pub(super) places: Places,
+    pub(super) secrets: Secrets,
+    /// Whether the Secrets are in the cluster as they are here. Otherwise nothing must be built on them.
+    pub(super) keys_are_kept: bool,
+    /// Whether there is a relay that may know accounts.
+    pub(super) relay_is_made: bool,
+    pub(super) plan: Option<NetworkPlan>,
+    pub(super) observed: Observed,
+}
+
+fn object_of(id: &SecretId, network: &str) -> ObjectId {
+    match id {
+        SecretId::Retention(policy) => ObjectId::new(Kind::RetentionPolicy, policy.as_str()),
+        SecretId::Invite(user) => ObjectId::new(Kind::User, user.as_str()),
+        _ => ObjectId::new(Kind::Network, network),
+    }
+}
+
+impl Context {
+    /// Asks the relay what it holds, and brings the network's Secrets about.
+    pub(super) async fn secrets_of(
+        &self,
+        namespace: &str,
+        network: &ValidNetwork,
+        places: Places,
+        owners: &Owners,
+        now_ms: u64,
+    ) -> Brought {
+        let mut observed = Observed::default();
+        let existing = self.existing_secrets(namespace, &network.name, secret_ids(network));
+        let relay = self.owned.get("StatefulSet").and_then(|(_, i)| i.get(namespace, &labels::relay(&network.name)));
+        let running = relay.as_ref().is_some_and(|set| set.data["status"]["replicas"].as_i64().unwrap_or(0) > 0);
+        if running && let Some(identity) = existing.get(&SecretId::OperatorTls) {
+            let state = match self.relay(namespace, &network.name, &places.relay.admin_url, identity) {
+                Ok(client) => client.state().await,
+                Err(error) => Err(error),
+            };
+            match state {
+                Ok(state) => observed.state = Some(state),
+                Err(error) => observed.unreachable = Some(error.to_string()),
+            }
+        }
+        let (secrets, failures) = ensure_secrets(network, &places, &existing, observed.state.as_ref(), now_ms);
+        let mut keys_are_kept = true;
+        for failure in failures {
+            note(&mut observed, object_of(&failure.id, &network.name), Reason::SecretUnusable, failure.message);
+        }
+        if let Some(owner) = owners.networks.get(&network.name) {
+            let of = secrets::Owners { network: owner, policies: &owners.policies, users: &owners.users };
+            let known = observed.state.is_some();
+            for (id, error) in self.write_secrets(namespace, network, &secrets, &of, known).await {
+                let reason = if error.passes() { Reason::RollingOut } else { Reason::ApplyFailed };
+                keys_are_kept &= matches!(id, SecretId::Invite(_));
+                note(&mut observed, object_of(&id, &network.name), reason, error.to_string());
+            }
+        } else {
+            keys_are_kept = false;
+        }
+        Brought { places, secrets, keys_are_kept, relay_is_made: relay.is_some(), plan: None, observed }
+    }
+
+    /// Builds and applies the network's objects, and tells the relay what it should hold.
+    #[expect(clippy::too_many_arguments, reason = "one call, from one place")]
+    pub(super) async fn run_network(
+        &self,
+        namespace: &str,
+        network: &ValidNetwork,
+        brought: &mut Brought,
+        peers: &BTreeMap<String, PeerFacts>,
+        owners: &Owners,
+        slow: &BTreeSet<ObjectId>,
+        now_ms: u64,
+    ) {
+        let plan = brought.keys_are_kept.then(|| build(network, &brought.places, &brought.secrets, peers)).flatten();
+        let Some(plan) = plan else {
+            // The relay is not told of what is wanted now, so what it says is about something else.
+            brought.observed.state = None;
+            return;
+        };
+        for (id, problem) in &plan.problems {
+            note(&mut brought.observed, id.clone(), problem.reason, problem.to_string());
+        }
+        let live = self.apply_all(namespace, network, &plan, brought, owners).await;
+        observe(network, &live, &mut brought.observed, slow);
+        self.tell_relay(namespace, network, &plan, brought, now_ms).await;
+        brought.plan = Some(plan);
+    }
+
+    async fn apply_all(
+        &self,
+        namespace: &str,
+        network: &ValidNetwork,
+        plan: &NetworkPlan,
+        brought: &mut Brought,
+        owners: &Owners,
+    ) -> Live {
+        let mut live = Live::new();
+        let this = ObjectId::new(Kind::Network, network.name.as_str());
+        let Some(owner) = owners.networks.get(&network.name) else { return live };
+        let scene = Scene {
+            namespace,
+            network,
+            plan,
+            secrets: &brought.secrets,
+            owner,
+            policies: &owners.policies,
+            image: &self.options.image,
+            pull_policy: &self.options.pull_policy,
+        };
+        let rendered = match render(&scene) {
+            Ok(rendered) => rendered,
+            Err(error) => {
+                note(&mut brought.observed, this, Reason::ApplyFailed, error.to_string());
+                return live;
+            }
+        };
+        let (mut wanted, mut complete) = (BTreeSet::new(), true);
+        for item in rendered {
+            let text = |pointer: &str| {
+                item.object.pointer(pointer).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned()
+            };
+            let key = (text("/kind"), text("/metadata/name"));
+            wanted.insert(key.clone());
+            match self.apply(namespace, item.object).await {
+                Ok(object) => {
+                    live.insert(key, object);
+                }
+                Err(error) => {
+                    complete = false;
+                    let id = item.policy.map_or_else(|| this.clone(), |p| ObjectId::new(Kind::RetentionPolicy, p));
+                    let waits = matches!(error, ApplyError::Ending { .. });
+                    let reason = if waits { Reason::RollingOut } else { Reason::ApplyFailed };
+                    note(&mut brought.observed, id, reason, error.to_string());
+                }
+            }
+        }
+        if complete && let Err(error) = self.prune(namespace, &network.name, &wanted, &plan.kept_policies).await {
+            note(&mut brought.observed, this, Reason::ApplyFailed, error.to_string());
+        }
+        live
+    }
+
+    async fn tell_relay(
+        &self,
+        namespace: &str,
+        network: &ValidNetwork,
+        plan: &NetworkPlan,
+        brought: &mut Brought,
+        now_ms: u64,
+    ) {
+        let Some(have) = brought.observed.state.clone() else { return };
+        let Some(key) = brought.secrets.policy_key() else { return };
+        let Some(identity) = brought.secrets.get(&SecretId::OperatorTls) else { return };
+        let url = &brought.places.relay.admin_url;
+        let Ok(client) = self.relay(namespace, &network.name, url, identity) else { return };
+        let calls = sync::diff(&wanted(plan, &have, &key, now_ms), &have);
+        if calls.is_empty() {
+            return;
+        }
+        tracing::info!(%namespace, network = %network.name, calls = calls.len(), "tell the relay");
+        for outcome in sync::execute(&client, calls).await {
+            if let Err(error) = outcome.result {
+                let id = subject(&outcome.call, network);
+                let reason = if error.code().is_some() { Reason::RelayRefused } else { Reason::RelayUnreachable };
+                note(&mut brought.observed, id, reason, error.to_string());
+            }
+        }
+        match client.state().await {
+            Ok(state) => brought.observed.state = Some(state),
+            Err(error) => {
+                brought.observed.state = None;
+                brought.observed.unreachable = Some(error.to_string());
+            }
+        }
+    }
+}
+
+/// The object of ours that a call is about.
+fn subject(call: &Call, network: &ValidNetwork) -> ObjectId {
+    match call.subject() {
+        ("SecurityGroup", name) if !name.starts_with('_') => ObjectId::new(Kind::SecurityGroup, name),
+        ("User", local) => {
+            let user = network.users.iter().find(|(_, user)| user.address.local() == local);
+            let policy = network.policies.iter().find(|(_, policy)| policy.address.local() == local);
+            match (user, policy) {
+                (Some((name, _)), _) => ObjectId::new(Kind::User, name.as_str()),
+                (None, Some((name, _))) => ObjectId::new(Kind::RetentionPolicy, name.as_str()),
+                // Removed objects have no status any more.
+                (None, None) => ObjectId::new(Kind::Network, network.name.as_str()),
+            }
+        }
+        _ => ObjectId::new(Kind::Network, network.name.as_str()),
+    }
+}
+
+/// Whether the workloads serve what was applied.
+fn observe(network: &ValidNetwork, live: &Live, observed: &mut Observed, slow: &BTreeSet<ObjectId>) {
+    let policy_is_slow = |name: &str| slow.contains(&ObjectId::new(Kind::RetentionPolicy, name));
+    let slow = slow.contains(&ObjectId::new(Kind::Network, network.name.as_str()));
+    let get = |kind: &str, name: String| live.get(&(kind.to_owned(), name));
+    observed.relay = part("relay", get("StatefulSet", labels::relay(&network.name)), slow);
+    observed.gateway = network
+        .federation
+        .is_some()
+        .then(|| part("gateway", get("Deployment", labels::gateway(&network.name)), slow));
+    observed.retention = network
+        .policies
+        .keys()
+        .map(|policy| {
+            let set = get("StatefulSet", labels::retention(policy));
+            (policy.clone(), part("retention process", set, policy_is_slow(policy)))
+        })
+        .collect();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sotto_wire::admin::{PutUser, Role};
+
+    #[test]
+    fn a_call_is_about_an_object() {
+        let objects = crate::plan::Objects {
+            networks: vec![sotto_crds::Network::new(
+                "acme",
+                serde_json::from_value(serde_json::json!({"domain": "chat.acme.example"})).unwrap(),
+            )],
+            users: vec![sotto_crds::User::new(
+                "alice-object",
+                serde_json::from_value(serde_json::json!({"networkRef": {"name": "acme"}, "username": "alice"})).unwrap(),
+            )],
+            ..crate::plan::Objects::default()
+        };
+        let network = &crate::plan::validate(&objects).networks["acme"];
+        let put = PutUser { group: "x".into(), suspended: false, role: Role::Person, invite: None };
+        assert_eq!(subject(&Call::PutUser("alice".into(), put), network).to_string(), "User/alice-object");
+        assert_eq!(subject(&Call::DeleteUser("gone".into()), network).to_string(), "Network/acme");
+        assert_eq!(subject(&Call::DeleteGroup("staff".into()), network).to_string(), "SecurityGroup/staff");
+        assert_eq!(subject(&Call::DeleteGroup("_standard".into()), network).to_string(), "Network/acme");
+    }
+}

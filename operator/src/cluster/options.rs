@@ -1,0 +1,89 @@
+//! The operator's options, from the environment that its Deployment sets.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+/// Options of the operator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// The image of relays, gateways and retention processes, where a Network names none (`SOTTO_IMAGE`).
+    pub image: String,
+    /// Their pull policy (`SOTTO_IMAGE_PULL_POLICY`).
+    pub pull_policy: String,
+    /// The namespaces to look after; empty: all (`SOTTO_WATCH_NAMESPACES`, separated by commas).
+    pub namespaces: Vec<String>,
+    /// Where health and metrics are served (`SOTTO_LISTEN`).
+    pub listen: SocketAddr,
+    /// The name of the operator's own pod, for events (`POD_NAME`).
+    pub pod_name: Option<String>,
+}
+
+/// A variable that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the environment variable {name} is `{value}`; {remedy}")]
+pub struct OptionsError {
+    name: &'static str,
+    value: String,
+    remedy: &'static str,
+}
+
+impl Options {
+    /// Reads the environment of this process.
+    pub fn from_env() -> Result<Self, OptionsError> {
+        Self::from_variables(|name| std::env::var(name).ok())
+    }
+
+    fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Result<Self, OptionsError> {
+        let set = |name: &str| variable(name).filter(|value| !value.is_empty());
+        let pull_policy = set("SOTTO_IMAGE_PULL_POLICY").unwrap_or_else(|| "IfNotPresent".into());
+        if !["Always", "IfNotPresent", "Never"].contains(&pull_policy.as_str()) {
+            let remedy = "write Always, IfNotPresent or Never";
+            return Err(OptionsError { name: "SOTTO_IMAGE_PULL_POLICY", value: pull_policy, remedy });
+        }
+        let listen = match set("SOTTO_LISTEN") {
+            None => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 8080)),
+            Some(value) => value.parse().map_err(|_| OptionsError {
+                name: "SOTTO_LISTEN",
+                value,
+                remedy: "write an address and a port, such as 0.0.0.0:8080",
+            })?,
+        };
+        let namespaces = set("SOTTO_WATCH_NAMESPACES").unwrap_or_default();
+        Ok(Self {
+            image: set("SOTTO_IMAGE")
+                .unwrap_or_else(|| format!("ghcr.io/sotto-dev/sotto:{}", env!("CARGO_PKG_VERSION"))),
+            pull_policy,
+            namespaces: namespaces.split(',').map(str::trim).filter(|n| !n.is_empty()).map(str::to_owned).collect(),
+            listen,
+            pod_name: set("POD_NAME"),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(variables: &[(&str, &str)]) -> Result<Options, OptionsError> {
+        Options::from_variables(|name| variables.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned()))
+    }
+
+    #[test]
+    fn nothing_set_is_good() {
+        let options = read(&[("SOTTO_WATCH_NAMESPACES", "")]).unwrap();
+        assert!(options.namespaces.is_empty() && options.image.contains("sotto"));
+        assert_eq!(options.listen.port(), 8080);
+    }
+
+    #[test]
+    fn namespaces_are_listed() {
+        let options = read(&[("SOTTO_WATCH_NAMESPACES", "chat, chat-test,")]).unwrap();
+        assert_eq!(options.namespaces, ["chat", "chat-test"]);
+    }
+
+    #[test]
+    fn bad_values_are_named() {
+        let said = read(&[("SOTTO_LISTEN", "8080")]).unwrap_err().to_string();
+        assert!(said.contains("SOTTO_LISTEN") && said.contains("0.0.0.0:8080"), "{said}");
+        assert!(read(&[("SOTTO_IMAGE_PULL_POLICY", "Sometimes")]).is_err());
+    }
+}

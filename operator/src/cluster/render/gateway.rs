@@ -1,0 +1,77 @@
+//! The federation gateway: no state, any number of replicas.
+
+use serde_json::{Value, json};
+
+use super::pod::{Pod, Source, Volume, resources_or, template};
+use super::{Part, RenderError, Scene, config_map, digest, selector, service, service_account, yaml};
+use crate::cluster::labels::{self, Component};
+use crate::cluster::places::{CONFIG_DIR, INTERNAL_PORT, PEER_PORT, TELEMETRY_PORT, TLS_DIR};
+use crate::pki;
+use crate::plan::SecretId;
+
+pub(super) fn render(scene: &Scene<'_>) -> Result<Vec<Value>, RenderError> {
+    let network = scene.network;
+    let (Some(plan), Some(federation)) = (&scene.plan.gateway, &network.federation) else { return Ok(Vec::new()) };
+    let part = Part { component: Component::Gateway, policy: None, owner: scene.owner };
+    let name = labels::gateway(&network.name);
+    let mut config = plan.authorities.clone();
+    config.insert("gateway.yaml".to_owned(), yaml("the gateway", &plan.config)?);
+    let tls = SecretId::GatewayTls;
+    let pod = Pod {
+        verb: "gateway",
+        service_account: &name,
+        digest: digest(&config, scene.secrets, &[(&tls, pki::TLS_CERTIFICATE)]),
+        ports: &[("peers", PEER_PORT), ("internal", INTERNAL_PORT)],
+        volumes: vec![
+            Volume { name: "config", path: CONFIG_DIR, source: Source::ConfigMap(name.clone()) },
+            Volume { name: "tls", path: TLS_DIR, source: Source::Secret(tls.object_name(&network.name)) },
+        ],
+        environment: network.cloud_watch.iter().filter_map(|c| c.credentials.clone()).collect(),
+        resources: resources_or(federation.resources.as_ref(), "50m", "64Mi", "256Mi"),
+    };
+    let labels = selector(&network.name, Component::Gateway, None);
+    let mut template = template(scene, &part, &pod);
+    if federation.replicas > 1 {
+        template["spec"]["topologySpreadConstraints"] = json!([{
+            "maxSkew": 1,
+            "topologyKey": "kubernetes.io/hostname",
+            "whenUnsatisfiable": "ScheduleAnyway",
+            "labelSelector": {"matchLabels": labels},
+        }]);
+    }
+    let mut objects = vec![
+        service_account(scene, &name, &part),
+        config_map(scene, &name, &part, &config),
+        service(scene, &name, &part, &[("peers", federation.port, PEER_PORT)], false),
+        service(
+            scene,
+            &labels::gateway_internal(&network.name),
+            &part,
+            &[("internal", INTERNAL_PORT, INTERNAL_PORT), ("telemetry", TELEMETRY_PORT, TELEMETRY_PORT)],
+            false,
+        ),
+    ];
+    // With one replica a budget would block every drain of its node for ever.
+    if federation.replicas > 1 {
+        objects.push(json!({
+            "apiVersion": "policy/v1",
+            "kind": "PodDisruptionBudget",
+            "metadata": scene.meta(&name, &part, false),
+            "spec": {"maxUnavailable": 1, "selector": {"matchLabels": labels}},
+        }));
+    }
+    objects.push(json!({
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": scene.meta(&name, &part, false),
+        "spec": {
+            "replicas": federation.replicas,
+            "selector": {"matchLabels": labels},
+            // One more first, so that there always is one.
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+            "progressDeadlineSeconds": 300,
+            "template": template,
+        },
+    }));
+    Ok(objects)
+}

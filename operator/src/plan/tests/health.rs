@@ -1,0 +1,171 @@
+//! Health and status.
+
+use k8s_openapi::jiff::Timestamp;
+use sotto_wire::admin::{PutUser, Role, UserState};
+
+use super::*;
+use crate::reasons::Reason;
+
+fn user_state(registered: bool) -> UserState {
+    let wanted = PutUser { group: "x".into(), suspended: false, role: Role::Person, invite: None };
+    UserState {
+        wanted,
+        registered,
+        locked: false,
+        devices: u32::from(registered),
+        queued_messages: 2,
+        last_seen_ms: None,
+    }
+}
+
+fn up(message: &str) -> Part {
+    Part { ready: true, failing: false, message: message.into() }
+}
+
+fn running() -> Observed {
+    let mut state = empty_relay();
+    state.users.insert("alice".into(), user_state(true));
+    state.users.insert("retention.acme-records".into(), user_state(true));
+    Observed {
+        relay: up("relay"),
+        gateway: Some(up("gateway")),
+        retention: [("acme-records".to_owned(), up("retention"))].into(),
+        state: Some(state),
+        ..Observed::default()
+    }
+}
+
+fn health(observed: Observed) -> BTreeMap<ObjectId, Health> {
+    let objects = examples();
+    let validation = super::super::validate(&objects);
+    let beta = running();
+    assess(&objects, &validation, &[("acme".to_owned(), observed), ("beta".to_owned(), beta)].into())
+}
+
+fn of(health: &BTreeMap<ObjectId, Health>, kind: Kind, name: &str) -> Health {
+    health[&ObjectId::new(kind, name)].clone()
+}
+
+#[test]
+fn all_ready_when_all_is_observed() {
+    for (id, health) in health(running()) {
+        assert!(health.is_ready() && health.reason() == Reason::Reconciled, "{id}: {health:?}");
+    }
+}
+
+#[test]
+fn nothing_observed_is_progress() {
+    for (id, health) in
+        health(Observed::default()).into_iter().filter(|(id, _)| id.name == "alice" || id.name == "acme")
+    {
+        assert!(health.is_progressing(), "{id}: {health:?}");
+    }
+}
+
+#[test]
+fn failing_parts_degrade_what_depends_on_them() {
+    let mut observed = running();
+    observed.retention.insert(
+        "acme-records".into(),
+        Part { ready: false, failing: true, message: "retention process: CrashLoopBackOff".into() },
+    );
+    let now = health(observed);
+    let policy = of(&now, Kind::RetentionPolicy, "acme-records");
+    assert!(policy.is_degraded() && policy.reason() == Reason::WorkloadFailing, "{policy:?}");
+    assert!(of(&now, Kind::Network, "acme").is_ready());
+
+    let mut observed = running();
+    observed.state = None;
+    observed.unreachable = Some("relay acme cannot be reached at …".into());
+    let now = health(observed);
+    for (kind, name) in [(Kind::Network, "acme"), (Kind::User, "alice"), (Kind::RetentionPolicy, "acme-records")] {
+        assert_eq!(of(&now, kind, name).reason(), Reason::RelayUnreachable);
+    }
+    assert!(of(&now, Kind::User, "carol").is_ready(), "the other network is not concerned");
+}
+
+#[test]
+fn findings_are_of_one_object() {
+    let mut observed = running();
+    let finding =
+        Finding { reason: Reason::RelayRefused, message: "relay acme refused to take user alice: …".into() };
+    observed.findings.insert(ObjectId::new(Kind::User, "alice"), vec![finding]);
+    let now = health(observed);
+    assert!(of(&now, Kind::User, "alice").is_degraded());
+    assert!(of(&now, Kind::User, "bob").is_ready());
+}
+
+#[test]
+fn retention_waits_for_its_registration() {
+    let mut observed = running();
+    observed.state.as_mut().unwrap().users.insert("retention.acme-records".into(), user_state(false));
+    let policy = of(&health(observed), Kind::RetentionPolicy, "acme-records");
+    assert!(policy.is_progressing() && policy.reason() == Reason::WaitingForRegistration, "{policy:?}");
+}
+
+#[test]
+fn what_has_to_be_put_right_comes_before_what_only_takes_time() {
+    let mut objects = examples();
+    objects.networks.retain(|n| n.metadata.name.as_deref() != Some("beta"));
+    let validation = super::super::validate(&objects);
+    let now = assess(&objects, &validation, &[("acme".to_owned(), running())].into());
+    let acme = of(&now, Kind::Network, "acme");
+    assert!(acme.is_degraded() && acme.reason() == Reason::PeerNotFound, "{acme:?}");
+    assert!(of(&now, Kind::User, "alice").is_ready());
+    assert_eq!(of(&now, Kind::User, "carol").reason(), Reason::NetworkNotFound);
+}
+
+#[test]
+fn statuses_tell_the_facts_and_nothing_secret() {
+    let validation = super::super::validate(&examples());
+    let network = &validation.networks["acme"];
+    let (places, secrets) = (places(network), secrets(network, Some(&empty_relay())));
+    let plan = super::super::build(network, &places, &secrets, &BTreeMap::new()).unwrap();
+    let observed = running();
+    let facts = Facts {
+        network: Some(network),
+        places: Some(&places),
+        secrets: Some(&secrets),
+        plan: Some(&plan),
+        observed: Some(&observed),
+    };
+    let (good, now) = (Health::ready("good"), Timestamp::from_second(1_800_000_000).unwrap());
+    let status = network_status(None, &good, Some(3), facts, now);
+    assert_eq!((status.observed_generation, status.users), (Some(3), Some(2)));
+    assert_eq!(status.url.as_deref(), Some("https://acme-relay.test:7443"));
+    assert_eq!(status.policy_key_fingerprint.as_deref().map(str::len), Some(52));
+    assert_eq!(status.version.as_deref(), Some("1"));
+    assert_eq!(network_status(Some(&status), &good, Some(3), facts, Timestamp::now()), status, "nothing changed");
+
+    let alice = user_status(None, "alice", &good, Some(1), facts, now);
+    assert_eq!((alice.state, alice.devices), (Some(sotto_crds::UserState::Active), Some(1)));
+    let bob = user_status(None, "bob", &good, Some(1), facts, now);
+    assert_eq!(
+        (bob.state, bob.invite_secret_name.as_deref()),
+        (Some(sotto_crds::UserState::Pending), Some("bob-invite"))
+    );
+    assert_eq!(bob.invite_expires_at.as_ref().map(|t| t.0.as_second()), Some(1_800_000_000 + 7 * 86_400));
+
+    let policy = policy_status(None, "acme-records", &good, Some(1), facts, now);
+    assert_eq!(policy.destination.as_deref(), Some("file:///volume/records"));
+    assert_eq!((policy.registered, policy.pending), (Some(true), Some(2)));
+    let group = group_status(None, &network.default_group, &good, Some(1), facts, now);
+    assert_eq!(group.users, Some(2));
+
+    let text = serde_json::to_string(&(&status, &alice, &bob, &policy, &group)).unwrap();
+    for (id, ensured) in secrets.iter() {
+        for (key, value) in ensured.data.iter().filter(|(key, _)| ["code", "url", "password"].contains(key)) {
+            assert!(!text.contains(&*String::from_utf8_lossy(value)), "{id:?} {key} is in a status");
+        }
+    }
+    // What was known stays when a step failed.
+    let later = user_status(
+        Some(&bob),
+        "bob",
+        &Health::degraded(Reason::RelayUnreachable, "x"),
+        Some(1),
+        Facts::default(),
+        now,
+    );
+    assert_eq!(later.invite_secret_name, bob.invite_secret_name);
+}

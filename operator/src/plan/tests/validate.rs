@@ -1,0 +1,236 @@
+//! Validation across objects.
+
+use super::*;
+use crate::reasons::Reason;
+
+const ACME: &str = "
+apiVersion: sotto.dev/v1alpha1
+kind: Network
+metadata: {name: acme}
+spec: {domain: chat.acme.example}
+";
+
+fn with(more: &[&str]) -> Objects {
+    let all: Vec<String> = std::iter::once(ACME.to_owned())
+        .chain(more.iter().map(|text| format!("apiVersion: sotto.dev/v1alpha1\n{text}")))
+        .collect();
+    objects(&all.join("\n---\n"))
+}
+
+/// The one problem of an object: reason and words.
+fn problem(objects: &Objects, kind: Kind, name: &str) -> (Reason, String) {
+    let validation = super::super::validate(objects);
+    let problems = validation.problems.get(&ObjectId::new(kind, name)).cloned().unwrap_or_default();
+    assert_eq!(problems.len(), 1, "{:?}", validation.problems);
+    (problems[0].reason, problems[0].to_string())
+}
+
+fn says(found: &(Reason, String), reason: Reason, words: &[&str]) {
+    assert_eq!(found.0, reason, "{}", found.1);
+    for word in words {
+        assert!(found.1.contains(word), "`{word}` is not in: {}", found.1);
+    }
+}
+
+fn group(name: &str, rest: &str) -> String {
+    format!("kind: SecurityGroup\nmetadata: {{name: {name}}}\nspec: {{networkRef: {{name: acme}}{rest}}}")
+}
+fn user(name: &str, rest: &str) -> String {
+    format!("kind: User\nmetadata: {{name: {name}}}\nspec: {{networkRef: {{name: acme}}{rest}}}")
+}
+fn policy(name: &str, rest: &str) -> String {
+    format!(
+        "kind: RetentionPolicy\nmetadata: {{name: {name}}}\nspec: {{networkRef: {{name: acme}}, destination: {{volume: {{}}}}{rest}}}"
+    )
+}
+
+#[test]
+fn the_examples_are_good() {
+    let validation = super::super::validate(&examples());
+    assert_eq!(validation.problems, BTreeMap::new());
+    assert!(validation.networks.len() >= 2);
+    let alice = &validation.networks["acme"].users["alice"];
+    assert_eq!(alice.address.as_str(), "alice@chat.acme.example");
+}
+
+#[test]
+fn defaults_of_a_small_network() {
+    let validation = super::super::validate(&with(&[&user("alice", ""), &policy("records", "")]));
+    assert_eq!(validation.problems, BTreeMap::new());
+    let acme = &validation.networks["acme"];
+    assert_eq!(acme.users["alice"].group, STANDARD_GROUP);
+    assert_eq!(acme.display_name, "acme");
+    assert!(acme.groups.contains_key(RETENTION_GROUP));
+    assert_eq!(acme.policies["records"].address.as_str(), "retention.records@chat.acme.example");
+    assert!(acme.federation.is_none() && acme.cloud_watch.is_none());
+}
+
+#[test]
+fn a_missing_network_is_named_and_stops_nobody_else() {
+    let lost = "kind: User\nmetadata: {name: lost}\nspec: {networkRef: {name: nowhere}}";
+    let objects = with(&[lost, &user("alice", "")]);
+    says(
+        &problem(&objects, Kind::User, "lost"),
+        Reason::NetworkNotFound,
+        &["spec.networkRef.name", "nowhere", "apply"],
+    );
+    assert!(super::super::validate(&objects).networks["acme"].users.contains_key("alice"));
+}
+
+#[test]
+fn groups_that_are_missing_foreign_or_bad() {
+    let other = "kind: Network\nmetadata: {name: other}\nspec: {domain: other.example}";
+    let foreign = "kind: SecurityGroup\nmetadata: {name: foreign}\nspec: {networkRef: {name: other}}";
+    let bad = group("bad", ", messaging: {maxTtl: 91d}");
+    let objects = |reference: &str| {
+        with(&[other, foreign, &bad, &user("alice", &format!(", securityGroupRef: {{name: {reference}}}"))])
+    };
+    says(
+        &problem(&objects("nix"), Kind::User, "alice"),
+        Reason::SecurityGroupNotFound,
+        &["securityGroupRef.name", "nix"],
+    );
+    says(&problem(&objects("foreign"), Kind::User, "alice"), Reason::SecurityGroupOfAnotherNetwork, &["other"]);
+    says(&problem(&objects("bad"), Kind::User, "alice"), Reason::WaitingForSecurityGroup, &["describe"]);
+    // Names that no object has are not to be had by reference.
+    assert!(super::super::validate(&objects("bad")).networks["acme"].untouched.users.contains("alice"));
+    let found = problem(&objects("bad"), Kind::SecurityGroup, "bad");
+    says(&found, Reason::TierLimit, &["spec.messaging.maxTtl", "91d", "Premium"]);
+}
+
+#[test]
+fn premium_allows_a_year() {
+    let premium = ACME.replace("domain:", "tier: Premium, domain:");
+    let text =
+        format!("{premium}\n---\napiVersion: sotto.dev/v1alpha1\n{}", group("long", ", messaging: {maxTtl: 365d}"));
+    let validation = super::super::validate(&objects(&text));
+    assert_eq!(validation.problems, BTreeMap::new());
+    assert_eq!(validation.networks["acme"].groups["long"].max_expiry.as_secs(), 365 * 86_400);
+}
+
+#[test]
+fn the_older_of_two_default_groups_counts() {
+    let mut objects =
+        with(&[&group("b-old", ", default: true"), &group("a-new", ", default: true"), &user("alice", "")]);
+    for (i, group) in objects.groups.iter_mut().enumerate() {
+        let created = k8s_openapi::jiff::Timestamp::from_second(i64::try_from(i).unwrap()).unwrap();
+        group.metadata.creation_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(created));
+    }
+    says(&problem(&objects, Kind::SecurityGroup, "a-new"), Reason::DefaultConflict, &["b-old", "one group only"]);
+    let validation = super::super::validate(&objects);
+    assert_eq!(validation.networks["acme"].users["alice"].group, "b-old");
+    assert!(validation.networks["acme"].groups.contains_key("a-new"));
+}
+
+#[test]
+fn an_address_belongs_to_one() {
+    let objects = with(&[&user("alice", ""), &user("zoe", ", username: alice")]);
+    says(&problem(&objects, Kind::User, "zoe"), Reason::DuplicateAddress, &["spec.username", "User alice"]);
+    let objects = with(&[&policy("records", ""), &user("spy", ", username: retention.records")]);
+    says(&problem(&objects, Kind::User, "spy"), Reason::DuplicateAddress, &["RetentionPolicy records"]);
+    let long = "x".repeat(65);
+    let objects = with(&[&user(&long, "")]);
+    says(&problem(&objects, Kind::User, &long), Reason::InvalidSpec, &["metadata.name", "spec.username"]);
+}
+
+#[test]
+fn the_older_network_has_the_domain() {
+    let objects = with(&["kind: Network\nmetadata: {name: zcopy}\nspec: {domain: chat.acme.example}"]);
+    says(&problem(&objects, Kind::Network, "zcopy"), Reason::DuplicateDomain, &["spec.domain", "acme"]);
+    assert!(super::super::validate(&objects).networks.contains_key("acme"));
+}
+
+#[test]
+fn suspension_holds_whatever_else_is_wrong() {
+    let objects = with(&[&user("alice", ", suspended: true, securityGroupRef: {name: nix}")]);
+    says(&problem(&objects, Kind::User, "alice"), Reason::SecurityGroupNotFound, &["nix"]);
+    let validation = super::super::validate(&objects);
+    assert!(validation.networks["acme"].users["alice"].suspended);
+}
+
+#[test]
+fn peers_are_found_by_domain() {
+    let federated =
+        ACME.replace("spec: {", "spec: {federation: {mode: Restricted, peers: [{domain: chat.globex.example}]}, ");
+    let alone = objects(&federated);
+    says(&problem(&alone, Kind::Network, "acme"), Reason::PeerNotFound, &["peers[0].domain", "chat.globex.example"]);
+    // The network runs all the same, without that peer.
+    assert_eq!(super::super::validate(&alone).networks["acme"].federation.as_ref().unwrap().peers, []);
+    let both = format!(
+        "{federated}\n---\napiVersion: sotto.dev/v1alpha1\nkind: Network\nmetadata: {{name: globex}}\nspec: {{domain: chat.globex.example}}"
+    );
+    let validation = super::super::validate(&objects(&both));
+    let peers = &validation.networks["acme"].federation.as_ref().unwrap().peers;
+    assert_eq!(peers[0].source, PeerSource::Local("globex".into()));
+    let own = objects(&federated.replace("globex", "acme"));
+    says(&problem(&own, Kind::Network, "acme"), Reason::InvalidSpec, &["own domain", "remove"]);
+}
+
+#[test]
+fn a_bad_policy_does_not_end_retention() {
+    let objects = with(&[&policy("records", ", scope: {securityGroups: [nix]}")]);
+    says(
+        &problem(&objects, Kind::RetentionPolicy, "records"),
+        Reason::SecurityGroupNotFound,
+        &["securityGroups[0]", "nix"],
+    );
+    let acme = &super::super::validate(&objects).networks["acme"];
+    assert!(acme.kept_policies.contains("records") && acme.untouched.users.contains("retention.records"));
+}
+
+#[test]
+fn unreadable_objects_keep_what_the_relay_has() {
+    let mut objects = with(&[&user("alice", "")]);
+    objects.unreadable = [
+        ObjectId::new(Kind::SecurityGroup, "staff"),
+        ObjectId::new(Kind::RetentionPolicy, "records"),
+        ObjectId::new(Kind::User, "bob"),
+    ]
+    .into();
+    let validation = super::super::validate(&objects);
+    let acme = &validation.networks["acme"];
+    assert!(acme.untouched.groups.contains("staff") && acme.kept_policies.contains("records"));
+    assert!(acme.untouched.everything, "which user bob is nobody knows");
+    assert_eq!(validation.problems[&ObjectId::new(Kind::User, "bob")][0].reason, Reason::Unreadable);
+}
+
+#[test]
+fn secrets_that_are_named_have_to_be_there() {
+    let text = ACME.replace(
+        "spec: {",
+        "spec: {relay: {publicURL: 'https://chat.acme.example', tls: {mode: Secret, secretName: cert}}, \
+         metrics: {cloudWatch: {enabled: true, region: eu-central-1, credentialsSecretName: aws}}, ",
+    );
+    let mut objects = objects(&text);
+    assert_eq!(super::super::validate(&objects).problems, BTreeMap::new(), "nobody looked");
+    objects.secret_names = Some(["aws".to_owned()].into());
+    says(&problem(&objects, Kind::Network, "acme"), Reason::SecretNotFound, &["tls.secretName", "cert", "create it"]);
+    assert!(super::super::validate(&objects).networks.contains_key("acme"));
+    objects.secret_names = Some(["aws".to_owned(), "cert".to_owned()].into());
+    assert_eq!(super::super::validate(&objects).problems, BTreeMap::new());
+}
+
+#[test]
+fn types_hold_where_the_schema_did_not() {
+    // Stored before a rule was there: never a crash.
+    let mut objects = with(&[&group("staff", ""), &user("alice", ""), &policy("records", "")]);
+    objects.networks[0].spec.relay.port = 99_999;
+    says(&problem(&objects, Kind::Network, "acme"), Reason::InvalidSpec, &["spec.relay.port", "65535"]);
+}
+
+#[test]
+fn damaged_fields_are_named() {
+    let mut objects = with(&[&group("staff", ""), &user("alice", ""), &policy("records", "")]);
+    objects.groups[0].spec.messaging.max_ttl = "soon".into();
+    objects.users[0].spec.invite.ttl = "never".into();
+    objects.policies[0].spec.destination.volume = None;
+    let validation = super::super::validate(&objects);
+    for (kind, name, word) in [
+        (Kind::SecurityGroup, "staff", "spec.messaging.maxTtl: `soon`"),
+        (Kind::User, "alice", "spec.invite.ttl: `never`"),
+        (Kind::RetentionPolicy, "records", "spec.destination: is not exactly one"),
+    ] {
+        let problems = &validation.problems[&ObjectId::new(kind, name)];
+        assert!(problems[0].to_string().contains(word), "{}", problems[0]);
+    }
+}
