@@ -89,7 +89,7 @@ pub(crate) enum Login {
 
 /// Operations on users.
 pub(crate) trait Accounts {
-    /// Creates or changes a user. The registration stays as it is.
+    /// Creates or changes a user. The registration stays as it is. The end of a suspension also ends a lockout.
     fn put_user(&self, local: String, wanted: PutUser) -> Answer<'_, PutOutcome>;
     /// Removes a user with devices and queues; the devices that were removed.
     fn delete_user(&self, local: String) -> Answer<'_, Vec<DeviceId>>;

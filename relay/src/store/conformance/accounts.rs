@@ -1,7 +1,7 @@
 //! Documents, users, log-ins, attachments.
 
 use sotto_crypto::BlobId;
-use sotto_wire::admin::Role;
+use sotto_wire::admin::{PutUser, Role};
 
 use super::fixtures::{NOW, Person, account, wanted};
 use crate::store::{BlobMeta, DeleteGroup, Login, PutDocument, PutOutcome, Registration, Store};
@@ -71,6 +71,17 @@ pub(super) async fn lockout(store: &impl Store) {
         store.succeed_login(name.into()).await.unwrap();
         assert_eq!(store.begin_login(name.into(), 1, NOW).await.unwrap(), Login::Open, "a success counts from nought");
     }
+    // A suspension keeps a lockout, and its end ends it; putting the user again without one does not.
+    let suspended = |suspended| PutUser { suspended, ..wanted("staff") };
+    for _ in 0..3 {
+        store.begin_login("reg".into(), 2, NOW).await.unwrap();
+    }
+    for (put, locked) in [(false, true), (true, true), (false, false)] {
+        store.put_user("reg".into(), suspended(put)).await.unwrap();
+        let login = store.begin_login("reg".into(), 2, NOW).await.unwrap();
+        assert_eq!(matches!(login, Login::Locked { .. }), locked, "suspended: {put}");
+    }
+    store.unlock("reg".into()).await.unwrap();
     // Guesses that come at the same time are all counted.
     let tries = (0..20).map(|_| store.begin_login("crowd".into(), 5, NOW));
     let answers = futures::future::join_all(tries).await;

@@ -17,6 +17,12 @@ impl Accounts for Sqlite {
                 Some(InviteGrant { code_digest, expires_at_ms }) => (Some(code_digest), Some(expires_at_ms)),
                 None => (None, None),
             };
+            // The end of a suspension is also the end of a lockout: the administrator has looked at the account.
+            work.connection().execute(
+                "DELETE FROM logins WHERE local = ?1 AND NOT ?2
+                   AND EXISTS (SELECT 1 FROM users u WHERE u.local = ?1 AND u.suspended)",
+                params![local, wanted.suspended],
+            )?;
             let put = work.connection().execute(
                 "INSERT INTO users (local, grp, suspended, role, invite_digest, invite_expires_ms)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6)
