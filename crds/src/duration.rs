@@ -65,9 +65,12 @@ impl JsonSchema for Duration {
     }
 }
 
-/// The CEL expression for a duration field as a CEL duration. CEL knows no days, we do.
+/// The CEL expression for the seconds of a duration field. CEL knows no days, we do; and it must be built of parts whose cost the API
+/// server can bound from `maxLength`: it cannot for `string(int)`.
 pub(crate) fn cel(field: &str) -> String {
-    format!("({field}.endsWith('d') ? duration(string(int({field}.replace('d', '')) * 24) + 'h') : duration({field}))")
+    format!(
+        "({field}.endsWith('d') ? duration({field}.replace('d', 'h')).getSeconds() * 24 : duration({field}).getSeconds())"
+    )
 }
 
 #[cfg(test)]

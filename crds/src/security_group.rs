@@ -131,7 +131,7 @@ pub struct SessionSpec {
     /// How long one sign-in lasts, 60m to 365d. Default: without end.
     /// This version keeps the setting, but nothing acts on it yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[x_kube(validation = Rule::new(format!("{d} >= duration('60m') && {d} <= duration('8760h')", d = duration::cel("self")))
+    #[x_kube(validation = Rule::new(format!("{d} >= 3600 && {d} <= 31536000", d = duration::cel("self")))
         .message("maxSession must be from 60m to 365d; leave it out for sessions without end"))]
     pub max_session: Option<Duration>,
 }
@@ -162,7 +162,7 @@ pub struct MessagingSpec {
     /// The longest expiry that users may choose, counted from sending: up to 90d in a Standard network and 365d in a Premium
     /// one, at least 60s. Default: 30d.
     #[serde(default = "month")]
-    #[x_kube(validation = Rule::new(format!("{d} >= duration('60s') && {d} <= duration('8760h')", d = duration::cel("self")))
+    #[x_kube(validation = Rule::new(format!("{d} >= 60 && {d} <= 31536000", d = duration::cel("self")))
         .message("maxTtl must be from 60s to 365d (90d in a Standard network)"))]
     pub max_ttl: Duration,
     /// The longest burn-on-read that users may choose, counted from reading; not longer than maxTtl, because it never extends

@@ -89,7 +89,7 @@ pub struct InviteSpec {
     /// How long an invite can be used, 1h to 90d; then the operator makes a new one, as long as the user has not registered.
     /// Default: 7d.
     #[serde(default = "week")]
-    #[x_kube(validation = Rule::new(format!("{d} >= duration('1h') && {d} <= duration('2160h')", d = duration::cel("self")))
+    #[x_kube(validation = Rule::new(format!("{d} >= 3600 && {d} <= 7776000", d = duration::cel("self")))
         .message("ttl must be from 1h to 90d"))]
     pub ttl: Duration,
 }
