@@ -31,11 +31,14 @@ pub(crate) async fn run(args: &UpArgs, ui: Ui) -> Result<(), CliError> {
     }
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    // The terminal is closed.
+    let mut hangup = signal(SignalKind::hangup())?;
     let cancel = shutdown.clone();
     let signals = tokio::spawn(async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
+            _ = hangup.recv() => {}
         }
         ui.note("stopping");
         cancel.cancel();

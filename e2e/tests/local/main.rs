@@ -4,4 +4,5 @@
 
 mod manifests;
 mod path;
+mod runner;
 mod site;

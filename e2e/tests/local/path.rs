@@ -43,7 +43,7 @@ fn from_up_to_the_retained_message_through_crash_and_restart() -> Outcome {
         ensure(said.contains("already") && said.contains("sotto down"), || said.clone())
     })?;
     steps.step("status is a List with conditions", || status(&site))?;
-    steps.step("alice, bob and carol join", || {
+    steps.step("alice, bob, carol and dave join", || {
         ["alice", "bob", "carol", "dave"].iter().try_for_each(|user| site.join(user))
     })?;
     steps.step("an invite is good once", || {
@@ -229,13 +229,14 @@ fn remove(site: &Site) -> Outcome {
         ensure(left.len() == 8, || left.join(" "))?;
         ensure(site.pid("gamma-relay").is_err(), || "its relay still runs".into())
     })?;
-    site.edit("acme.yaml", "kind: RetentionPolicy", "kind: RetentionPolicy\nspecial: {}").and_then(|()| {
-        // An unknown field: the policy stays as it was.
-        wait_until("that the policy stays", PATIENCE, || {
-            let policy = site.object("RetentionPolicy", "acme-records")?;
-            ensure(condition(&policy, "Ready").is_some_and(|c| c["status"] == "True"), || policy["status"].to_string())
-        })
+    // An unknown field: the policy stays as it was, and goes on.
+    site.edit("acme.yaml", "kind: RetentionPolicy", "kind: RetentionPolicy\nspecial: {}")?;
+    wait_until("that the change is refused", PATIENCE, || {
+        let told = site.sotto("status")?.args(["--state", "state"]).finish()?;
+        ensure(told.stderr.contains("RetentionPolicy/acme-records: special"), || told.shown())
     })?;
+    let policy = site.object("RetentionPolicy", "acme-records")?;
+    ensure(condition(&policy, "Ready").is_some_and(|c| c["status"] == "True"), || policy["status"].to_string())?;
     let text = fs::read_to_string(site.manifests().join("acme.yaml"))?;
     let (rest, _) =
         text.split_once("---\n# A retention process").ok_or_else(|| Failure("no retention policy".into()))?;

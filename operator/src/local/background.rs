@@ -19,6 +19,8 @@ use super::snapshot::{INFO, RunnerInfo, Snapshot};
 const LONGEST: Duration = Duration::from_secs(180);
 /// When nothing is on its way any more and it stays so for this long, waiting longer is of no use.
 const SETTLED: Duration = Duration::from_secs(3);
+/// A log that is longer is put aside.
+const MAX_LOG: u64 = 1024 * 1024;
 const LOOK: Duration = Duration::from_millis(50);
 /// Children have their own time to finish; this is for all of them and the runner.
 const ENDING: Duration = Duration::from_secs(60);
@@ -34,6 +36,9 @@ pub(super) async fn start(
     folder.remove(INFO)?;
     let log = folder.log("runner");
     super::folder::make_dir(&folder.path("logs"))?;
+    if std::fs::metadata(&log).is_ok_and(|old| old.len() > MAX_LOG) {
+        let _ = std::fs::rename(&log, folder.log("runner.1"));
+    }
     let output = OpenOptions::new().create(true).append(true).mode(0o600).open(&log);
     let output = output.map_err(|e| LocalError::Start(format!("{}: {e}", log.display())))?;
     let error = output.try_clone().map_err(|e| LocalError::Start(e.to_string()))?;
@@ -71,7 +76,7 @@ async fn wait_until_ready(
             )));
         }
         let snapshot = match folder.read_json::<RunnerInfo>(INFO)? {
-            Some(info) if Some(info.pid) == runner.id() && info.pass > 0 => Snapshot::read(folder)?,
+            Some(info) if Some(info.pid) == runner.id() && info.reported => Snapshot::read(folder)?,
             _ => Snapshot::default(),
         };
         tell(progress.update(&snapshot));

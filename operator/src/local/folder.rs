@@ -151,13 +151,13 @@ impl Folder {
             .map_err(|e| FolderError::Content { path: path.display().to_string(), why: e.to_string() })
     }
 
-    /// Writes a JSON file as a whole.
+    /// Writes a JSON file as a whole, where its contents differ.
     pub fn write_json(&self, relative: impl AsRef<Path>, value: &impl Serialize) -> Result<(), FolderError> {
         let path = self.path(relative);
         let mut bytes = serde_json::to_vec_pretty(value)
             .map_err(|e| FolderError::Content { path: path.display().to_string(), why: e.to_string() })?;
         bytes.push(b'\n');
-        write(&path, &bytes)
+        write_if_changed(&path, &bytes).map(drop)
     }
 
     /// Reads a Secret: a folder with one file a key. Empty where there is none.

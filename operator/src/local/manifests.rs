@@ -5,6 +5,7 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::time::SystemTime;
 
 use serde::{Deserialize as _, Serialize};
 use serde_json::Value;
@@ -88,8 +89,21 @@ pub struct Reading {
     pub incomplete: Vec<String>,
 }
 
-/// Reads all `.yaml`, `.yml` and `.json` files of `dir`, in the order of their names; not its subfolders.
-pub fn read_dir(dir: &Path) -> io::Result<Reading> {
+/// Tells one state of a folder of manifests from another, without reading the files.
+pub type Fingerprint = Vec<(String, Option<SystemTime>, u64)>;
+
+/// The state of a folder of manifests; none where it cannot be read.
+pub fn fingerprint(dir: &Path) -> Fingerprint {
+    let names = manifest_names(dir).unwrap_or_default();
+    let of = |name: String| {
+        let metadata = fs::metadata(dir.join(&name)).ok();
+        (name, metadata.as_ref().and_then(|m| m.modified().ok()), metadata.map_or(0, |m| m.len()))
+    };
+    names.into_iter().map(of).collect()
+}
+
+/// The names of the manifests of a folder, in order.
+fn manifest_names(dir: &Path) -> io::Result<Vec<String>> {
     let mut names: Vec<String> = Vec::new();
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
@@ -100,6 +114,12 @@ pub fn read_dir(dir: &Path) -> io::Result<Reading> {
         }
     }
     names.sort();
+    Ok(names)
+}
+
+/// Reads all `.yaml`, `.yml` and `.json` files of `dir`, in the order of their names; not its subfolders.
+pub fn read_dir(dir: &Path) -> io::Result<Reading> {
+    let names = manifest_names(dir)?;
     let mut reading = Reading::default();
     for name in names {
         match fs::read_to_string(dir.join(&name)) {

@@ -21,6 +21,7 @@ pub mod snapshot;
 mod status;
 pub mod watch;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use tokio_util::sync::CancellationToken;
@@ -114,19 +115,26 @@ pub async fn up(
         Mode::Foreground => {
             let mut progress = Progress::default();
             let mut greeted = false;
+            let mut shown: BTreeSet<String> = BTreeSet::new();
             let place = folder.clone();
             let mut on_pass = |snapshot: &Snapshot| {
-                tell(progress.update(snapshot));
-                // Invites are shown once all is well, or once waiting is of no use.
-                if !greeted && (snapshot.info.ready || snapshot.info.settled) {
+                let mut lines = progress.update(snapshot);
+                let invites = open_invites(&place, &snapshot.items).unwrap_or_default();
+                // Invites are shown once all is well, or once waiting is of no use; later those of new users.
+                if greeted {
+                    let new = invites.iter().filter(|i| !shown.contains(&i.url));
+                    lines.results.extend(new.map(|i| format!("Invite of {}:\n    {}", i.address, i.url)));
+                } else if snapshot.info.ready || snapshot.info.settled {
                     greeted = true;
-                    let invites = open_invites(&place, &snapshot.items).unwrap_or_default();
-                    let mut lines = vec![String::new()];
-                    lines.extend(next_steps(snapshot, &invites, &call));
-                    lines.push(format!("Changes in {} are applied as they are saved. Ctrl-C ends it.", dir.display()));
-                    lines.push(String::new());
-                    tell(Lines { results: lines, notes: Vec::new() });
+                    lines.results.push(String::new());
+                    lines.results.extend(next_steps(snapshot, &invites, &call));
+                    let dir = dir.display();
+                    lines.results.push(format!("Changes in {dir} are applied as they are saved. Ctrl-C ends it.\n"));
                 }
+                if greeted {
+                    shown = invites.into_iter().map(|i| i.url).collect();
+                }
+                tell(lines);
             };
             runner::run(&folder, &dir, shutdown, &mut on_pass).await
         }

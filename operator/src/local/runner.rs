@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::LocalError;
 use super::folder::Folder;
 use super::leftovers;
-use super::manifests::{Problem, read_dir};
+use super::manifests::{Fingerprint, Problem, fingerprint, read_dir};
 use super::network::{read_secrets, write_parts, write_secrets};
 use super::objects::{Key, Objects};
 use super::places::{places, process_name};
@@ -60,6 +60,7 @@ pub(super) async fn run(
         processes: Processes::new(program, changed.clone())?,
         clients: BTreeMap::new(),
         snapshot: Snapshot { items: Snapshot::read(folder)?.items, info },
+        seen: Fingerprint::default(),
     };
     // First watch, then read: what is saved in between is not missed.
     let watch = DirWatch::start(dir);
@@ -73,7 +74,8 @@ pub(super) async fn run(
             }
         }
     });
-    let mut result = runner.read();
+    runner.read();
+    let mut result = Ok(());
     while result.is_ok() && !shutdown.is_cancelled() {
         // A pass is not interrupted: it writes files and talks to relays, with a bound on everything.
         result = runner.pass().await;
@@ -81,9 +83,10 @@ pub(super) async fn run(
         let pause = if runner.snapshot.info.ready { LATER } else { SOON };
         tokio::select! {
             () = shutdown.cancelled() => {}
-            () = saved.notified() => result = result.and_then(|()| runner.read()),
+            () = saved.notified() => runner.read(),
             () = changed.notified() => {}
-            () = sleep(pause) => {}
+            // Not every file system tells of changes.
+            () = sleep(pause) => if fingerprint(dir) != runner.seen { runner.read() },
         }
     }
     watching.abort();
@@ -99,6 +102,8 @@ struct Runner {
     processes: Processes,
     clients: BTreeMap<(String, String), (SecretData, String, AdminClient)>,
     snapshot: Snapshot,
+    /// Of the manifests when they were read last.
+    seen: Fingerprint,
 }
 
 /// A network on its way through a pass.
@@ -123,7 +128,8 @@ impl Running {
 
 impl Runner {
     /// Reads and admits the manifests.
-    fn read(&mut self) -> Result<(), LocalError> {
+    fn read(&mut self) {
+        self.seen = fingerprint(&self.dir);
         let mut problems = match read_dir(&self.dir) {
             Ok(reading) => self.objects.take(reading, SystemTime::now()),
             // Somebody moves the folder about: everything goes on as it was admitted last.
@@ -137,8 +143,6 @@ impl Runner {
             );
         }
         self.snapshot.info.problems = problems;
-        self.folder.write_json("objects.json", &self.objects)?;
-        Ok(())
     }
 
     /// Something wrong with the folder of manifests as a whole.
@@ -147,6 +151,7 @@ impl Runner {
     }
 
     async fn pass(&mut self) -> Result<(), LocalError> {
+        self.folder.write_json("objects.json", &self.objects)?;
         let now_ms = now_ms();
         let namespaces: BTreeSet<String> = self.objects.iter().map(|(key, _)| key.namespace.clone()).collect();
         let mut processes = BTreeMap::new();
@@ -165,6 +170,9 @@ impl Runner {
             }
             seen.push((namespace, objects, validation, running));
         }
+        self.clients.retain(|(namespace, network), _| {
+            seen.iter().any(|(ns, .., running)| ns == namespace && running.iter().any(|r| &r.network.name == network))
+        });
         self.processes.apply(processes).await;
         leftovers::collect(&self.folder, &self.objects)?;
         self.folder.write_json("ports.json", &self.ports)?;
@@ -300,7 +308,7 @@ impl Runner {
         }
         let fatal = self.snapshot.info.problems.iter().any(|p| p.fatal);
         self.snapshot.items = ordered(items);
-        self.snapshot.info.pass += 1;
+        self.snapshot.info.reported = true;
         self.snapshot.info.ready = !fatal && healths.iter().all(Health::is_ready);
         self.snapshot.info.settled = !healths.iter().any(Health::is_progressing);
         self.snapshot.write(&self.folder)?;

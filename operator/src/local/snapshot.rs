@@ -15,8 +15,8 @@ pub struct RunnerInfo {
     pub pid: u32,
     /// The folder of manifests.
     pub dir: String,
-    /// Grows with every pass.
-    pub pass: u64,
+    /// The objects have a status by this runner.
+    pub reported: bool,
     /// Every object is ready and nothing is wrong with the manifests.
     pub ready: bool,
     /// Nothing is on its way any more: what is not ready needs a person.

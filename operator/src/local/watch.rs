@@ -1,19 +1,19 @@
 //! Watches the folder of manifests.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::Notify;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 /// Saving a file is several events: this much quiet means that it is done.
 const QUIET: Duration = Duration::from_millis(150);
 /// But nobody waits longer than this.
 const LONGEST: Duration = Duration::from_secs(2);
 
-/// Tells when something in a folder changes. Where the system cannot tell, the folder is looked at from time to time.
+/// Tells when something in a folder changes, where the system can tell. The runner looks from time to time as well.
 pub struct DirWatch {
     events: Arc<Notify>,
     _watcher: Option<RecommendedWatcher>,
@@ -35,8 +35,7 @@ impl DirWatch {
             Ok(watcher)
         });
         let watcher = watcher.inspect_err(|error| {
-            tracing::warn!(%error, "the folder cannot be watched; it is read every few seconds instead");
-            tokio::spawn(poll(dir.to_owned(), events.clone()));
+            tracing::warn!(%error, "the folder cannot be watched; changes are seen a few seconds later");
         });
         Self { events, _watcher: watcher.ok() }
     }
@@ -45,26 +44,6 @@ impl DirWatch {
     pub async fn changed(&self) {
         self.events.notified().await;
         let _ = timeout(LONGEST, async { while timeout(QUIET, self.events.notified()).await.is_ok() {} }).await;
-    }
-}
-
-async fn poll(dir: PathBuf, events: Arc<Notify>) {
-    let look = || {
-        let entries = std::fs::read_dir(&dir).into_iter().flatten().flatten();
-        let mut seen: Vec<_> = entries
-            .filter_map(|e| Some((e.file_name(), e.metadata().ok()?.modified().ok()?, e.metadata().ok()?.len())))
-            .collect();
-        seen.sort();
-        seen
-    };
-    let mut before = look();
-    loop {
-        sleep(Duration::from_secs(3)).await;
-        let now = look();
-        if now != before {
-            before = now;
-            events.notify_one();
-        }
     }
 }
 
