@@ -10,7 +10,7 @@ use tokio::fs::{self, File};
 use tokio::io::AsyncWriteExt as _;
 
 /// An upload is recorded long before this has passed.
-const SETTLED: Duration = Duration::from_secs(3600);
+const SETTLED: Duration = Duration::from_hours(1);
 
 /// Why bytes were not stored.
 #[derive(Debug, thiserror::Error)]
@@ -82,10 +82,10 @@ impl BlobFiles {
         }
         file.flush().await?;
         file.sync_all().await?;
-        let shelf = self.shelf(blob);
-        fs::create_dir_all(&shelf).await?;
+        let folder = self.shelf(blob);
+        fs::create_dir_all(&folder).await?;
         fs::rename(incoming, self.path(blob)).await?;
-        sync_folder(&shelf).await?;
+        sync_folder(&folder).await?;
         sync_folder(&self.folder).await?;
         Ok(size)
     }
@@ -94,16 +94,16 @@ impl BlobFiles {
     /// storing and recording them.
     pub(crate) async fn settled(&self) -> std::io::Result<Vec<BlobId>> {
         let mut found = Vec::new();
-        let mut shelves = fs::read_dir(&self.folder).await?;
-        while let Some(shelf) = shelves.next_entry().await? {
-            if shelf.file_name().len() != 2 {
+        let mut folders = fs::read_dir(&self.folder).await?;
+        while let Some(folder) = folders.next_entry().await? {
+            if folder.file_name().len() != 2 {
                 continue;
             }
-            let mut files = fs::read_dir(shelf.path()).await?;
-            while let Some(file) = files.next_entry().await? {
-                let age = file.metadata().await?.modified()?.elapsed().unwrap_or_default();
+            let mut entries = fs::read_dir(folder.path()).await?;
+            while let Some(entry) = entries.next_entry().await? {
+                let age = entry.metadata().await?.modified()?.elapsed().unwrap_or_default();
                 if age > SETTLED
-                    && let Some(blob) = file.file_name().to_str().and_then(|name| name.parse().ok())
+                    && let Some(blob) = entry.file_name().to_str().and_then(|name| name.parse().ok())
                 {
                     found.push(blob);
                 }

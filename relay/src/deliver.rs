@@ -12,7 +12,7 @@ use sotto_wire::limits::{MAX_QUEUE_SECONDS, MAX_QUEUED_A_DEVICE, MAX_RECIPIENT_D
 
 use crate::auth::Caller;
 use crate::error::{Failure, Reply};
-use crate::policy::{Side, split_by_network};
+use crate::policy::{ByNetwork, Side, split_by_network};
 use crate::state::App;
 use crate::store::{Acceptance, DirectoryUser, LocalWrap, NewMessage};
 
@@ -246,7 +246,7 @@ pub(crate) fn addressed<'a>(
     addresses: &'a [Address],
     caller: Option<&Address>,
     domain: &Domain,
-) -> Reply<(Vec<&'a Address>, BTreeMap<Domain, Vec<&'a Address>>)> {
+) -> Reply<ByNetwork<'a>> {
     let limit = sotto_wire::limits::MAX_RECIPIENT_ADDRESSES;
     if addresses.len() > limit {
         return Err(Failure::invalid(format!("addresses: {} of them, at most {limit} are allowed", addresses.len())));

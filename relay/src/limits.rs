@@ -34,18 +34,18 @@ impl Bucket {
 pub(crate) struct Buckets {
     rate: Rate,
     hasher: RandomState,
-    buckets: Mutex<HashMap<u64, Bucket>>,
+    by_key: Mutex<HashMap<u64, Bucket>>,
 }
 
 impl Buckets {
     pub(crate) fn new(rate: Rate) -> Self {
-        Self { rate, hasher: RandomState::new(), buckets: Mutex::default() }
+        Self { rate, hasher: RandomState::new(), by_key: Mutex::default() }
     }
 
     /// Takes one, if there is one.
     pub(crate) fn take(&self, key: &impl Hash, now_ms: u64) -> bool {
         let key = self.hasher.hash_one(key);
-        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut buckets = self.by_key.lock().unwrap_or_else(PoisonError::into_inner);
         if buckets.len() >= MAX_BUCKETS && !buckets.contains_key(&key) {
             self.make_room(&mut buckets, now_ms);
         }
@@ -77,8 +77,10 @@ impl Buckets {
 pub(crate) struct RateLimits {
     /// Requests of one device.
     device: Buckets,
-    /// Attempts to register, log in or open a session, by address.
+    /// Attempts to register or log in, by address.
     entrance: Buckets,
+    /// Attempts to open a session, by device.
+    session: Buckets,
     /// One-time prekeys of one user for one caller: beyond it, the medium-term prekey.
     one_time: Buckets,
 }
@@ -89,6 +91,7 @@ impl RateLimits {
         Self {
             device: Buckets::new(Rate { burst: 2000.0, per_second: 500.0 }),
             entrance: Buckets::new(Rate { burst: 30.0, per_second: 0.5 }),
+            session: Buckets::new(Rate { burst: 200.0, per_second: 20.0 }),
             one_time: Buckets::new(Rate { burst: 30.0, per_second: 0.5 }),
         }
     }
@@ -101,7 +104,13 @@ impl RateLimits {
         self.entrance.take(address, now_ms)
     }
 
-    pub(crate) fn one_time(&self, caller: &Address, user: &str, now_ms: u64) -> bool {
+    pub(crate) fn session(&self, device: DeviceId, now_ms: u64) -> bool {
+        self.session.take(&device, now_ms)
+    }
+
+    /// `caller` is an address of this network, or another network as a whole: that one answers for its users, and could
+    /// make up any number of them.
+    pub(crate) fn one_time(&self, caller: &str, user: &str, now_ms: u64) -> bool {
         self.one_time.take(&(caller, user), now_ms)
     }
 }
@@ -126,6 +135,6 @@ mod tests {
         for name in 0..MAX_BUCKETS * 3 {
             buckets.take(&name, 0);
         }
-        assert!(buckets.buckets.lock().unwrap().len() <= MAX_BUCKETS);
+        assert!(buckets.by_key.lock().unwrap().len() <= MAX_BUCKETS);
     }
 }

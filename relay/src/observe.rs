@@ -13,9 +13,9 @@ use crate::error::Failure;
 use crate::state::Shared;
 
 /// How long a request may take.
-const SHORT: Duration = Duration::from_secs(60);
+const SHORT: Duration = Duration::from_mins(1);
 /// How long an attachment may take.
-const LONG: Duration = Duration::from_secs(3600);
+const LONG: Duration = Duration::from_hours(1);
 
 /// A route with its name for metrics and logs.
 pub(crate) fn operation(name: &'static str, route: MethodRouter<Shared>) -> MethodRouter<Shared> {

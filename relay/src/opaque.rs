@@ -201,7 +201,7 @@ mod tests {
         ksf: Argon2<'static>,
     }
 
-    fn ids<'a>(address: &'a Address) -> Identifiers<'a> {
+    fn ids(address: &Address) -> Identifiers<'_> {
         Identifiers { client: Some(address.as_str().as_bytes()), server: Some(b"a.example") }
     }
 

@@ -57,7 +57,11 @@ pub(crate) async fn run(app: Shared, shutdown: CancellationToken) {
             () = app.registry.outbox_changed() => {}
             () = tokio::time::sleep(LOOK), if waiting => {}
             Some(done) = busy.join_next() => {
-                let Ok((domain, result)) = done else { continue };
+                let Ok((domain, result)) = done else {
+                    // Which network's task it was is not known; what is brought twice is accepted once.
+                    at_work.clear();
+                    continue;
+                };
                 at_work.retain(|other| *other != domain);
                 match result {
                     Ok(Drained::Empty) => drop(blocked.remove(&domain)),

@@ -193,11 +193,11 @@ fn check_retention(rule: &RetentionRule, key: &PolicyPublic, domain: &Domain) ->
         .map_err(|e| fail(&format!("certificate: {e}")))
 }
 
+/// Addresses of this network, and those of others by network.
+pub(crate) type ByNetwork<'a> = (Vec<&'a Address>, BTreeMap<Domain, Vec<&'a Address>>);
+
 /// Splits addresses into those of this network and those of others.
-pub(crate) fn split_by_network<'a>(
-    addresses: impl IntoIterator<Item = &'a Address>,
-    domain: &Domain,
-) -> (Vec<&'a Address>, BTreeMap<Domain, Vec<&'a Address>>) {
+pub(crate) fn split_by_network<'a>(addresses: impl IntoIterator<Item = &'a Address>, domain: &Domain) -> ByNetwork<'a> {
     let mut local = Vec::new();
     let mut remote: BTreeMap<Domain, Vec<&Address>> = BTreeMap::new();
     for address in addresses {

@@ -19,7 +19,7 @@ use crate::auth::Caller;
 use crate::deliver::{addressed, no_gateway};
 use crate::error::{Failure, Reply};
 use crate::gateway::{Gateway, unreachable_peer};
-use crate::policy::{Policy, Side};
+use crate::policy::{ByNetwork, Policy, Side};
 use crate::state::App;
 use crate::store::{Claim, DirectoryUser};
 
@@ -41,7 +41,7 @@ pub(crate) async fn for_caller(app: &App, caller: &Caller, request: FetchRecipie
         all.networks.extend(answer.networks);
     }
     let abroad: usize = all.users.iter().map(|user| user.devices.len()).sum();
-    let request = Completion { requester: &caller.address, own: Some(caller), peer: None, abroad };
+    let request = Completion { requester: caller.address.as_str(), own: Some(caller), peer: None, abroad };
     all.users.extend(complete(app, &policy, &local, &request).await?);
     Ok(all)
 }
@@ -50,7 +50,7 @@ pub(crate) async fn for_caller(app: &App, caller: &Caller, request: FetchRecipie
 pub(crate) async fn for_peer(app: &App, peer: &Domain, request: PeerRecipients) -> Reply<Recipients> {
     let policy = app.policy();
     let (local, _) = check_peer_request(app, &policy, peer, &request.from, &request.addresses)?;
-    let completion = Completion { requester: &request.from, own: None, peer: Some(peer), abroad: 0 };
+    let completion = Completion { requester: peer.as_str(), own: None, peer: Some(peer), abroad: 0 };
     let users = complete(app, &policy, &local, &completion).await?;
     Ok(Recipients { users, networks: vec![network_info(app, &policy)?] })
 }
@@ -153,15 +153,13 @@ fn check_answer(key: &sotto_crypto::Fingerprint, domain: &Domain, answer: &Recip
     }
 }
 
-type Addressed<'a> = (Vec<&'a Address>, BTreeMap<Domain, Vec<&'a Address>>);
-
 fn check_peer_request<'a>(
     app: &App,
     policy: &Policy,
     peer: &Domain,
     from: &Address,
     addresses: &'a [Address],
-) -> Reply<Addressed<'a>> {
+) -> Reply<ByNetwork<'a>> {
     if from.domain_str() != peer.as_str() {
         return Err(Failure::invalid(format!("from: must be of the calling network, {peer}")));
     }
@@ -175,7 +173,8 @@ fn check_peer_request<'a>(
 
 /// On whose behalf recipients are put together.
 struct Completion<'a> {
-    requester: &'a Address,
+    /// Whose share of one-time prekeys is used.
+    requester: &'a str,
     /// The calling device, when it is of this network.
     own: Option<&'a Caller>,
     /// The calling network, when it is another one.
@@ -277,7 +276,7 @@ async fn required_retention(
     Ok(found)
 }
 
-async fn claim(app: &App, users: &[DirectoryUser], requester: &Address) -> Reply<HashMap<DeviceId, Prekey>> {
+async fn claim(app: &App, users: &[DirectoryUser], requester: &str) -> Reply<HashMap<DeviceId, Prekey>> {
     let now_ms = app.now_ms();
     let mut claims = Vec::new();
     for user in users {

@@ -50,7 +50,7 @@ impl CloseReason {
 }
 
 struct Entry {
-    connection: u64,
+    id: u64,
     wake: Arc<Notify>,
     close: watch::Sender<Option<CloseReason>>,
 }
@@ -73,7 +73,7 @@ pub(crate) struct Registry {
 pub(crate) struct Connection {
     registry: Arc<Registry>,
     device: DeviceId,
-    connection: u64,
+    id: u64,
     wake: Arc<Notify>,
     close: watch::Receiver<Option<CloseReason>>,
 }
@@ -86,15 +86,15 @@ impl Registry {
     /// Enters a connection; an older one of the same device has to go.
     pub(crate) fn enter(self: &Arc<Self>, device: DeviceId) -> Connection {
         let mut inner = self.lock();
-        let connection = inner.next;
+        let id = inner.next;
         inner.next += 1;
         let (close, closed) = watch::channel(inner.closing.then_some(CloseReason::GoingAway));
         let wake = Arc::new(Notify::new());
-        let entry = Entry { connection, wake: Arc::clone(&wake), close };
+        let entry = Entry { id, wake: Arc::clone(&wake), close };
         if let Some(older) = inner.devices.insert(device, entry) {
             older.close.send_replace(Some(CloseReason::Replaced));
         }
-        Connection { registry: Arc::clone(self), device, connection, wake, close: closed }
+        Connection { registry: Arc::clone(self), device, id, wake, close: closed }
     }
 
     /// Closes the sockets of these devices.
@@ -157,7 +157,7 @@ impl Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         let mut inner = self.registry.lock();
-        if inner.devices.get(&self.device).is_some_and(|entry| entry.connection == self.connection) {
+        if inner.devices.get(&self.device).is_some_and(|entry| entry.id == self.id) {
             inner.devices.remove(&self.device);
         }
     }

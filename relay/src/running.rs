@@ -1,6 +1,8 @@
 //! From configuration to a running relay, and back.
 
+use std::fs::File;
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -58,6 +60,8 @@ pub struct Relay {
     workers: Vec<JoinHandle<()>>,
     readiness: Readiness,
     publisher: Option<Publisher>,
+    /// Keeps other relays out of the state folder.
+    lock: File,
 }
 
 impl Relay {
@@ -70,7 +74,7 @@ impl Relay {
         let (public, public_address) = bind("listen", config.listen).await?;
         let (admin, admin_address) = bind("adminListen", config.admin_listen).await?;
         let (health, health_address) = bind("telemetry.listen", config.telemetry.listen).await?;
-        let app = open(&config, options.clock, &mutual).await?;
+        let (app, lock) = open(&config, options.clock, &mutual).await?;
 
         let stopped = CancellationToken::new();
         let public_tls: Option<Arc<dyn ServerTls>> = public_tls.map(|tls| tls as Arc<dyn ServerTls>);
@@ -88,7 +92,7 @@ impl Relay {
         )));
         let mut workers = vec![
             tokio::spawn(tls::watch(mutual, "admin", shutdown.clone())),
-            tokio::spawn(sweeper::run(Shared::clone(&app), options.sweep_every, shutdown.clone())),
+            tokio::spawn(sweeper::run(Shared::clone(&app), options.sweep_every, readiness.clone(), shutdown.clone())),
             tokio::spawn(outbox::run(Shared::clone(&app), shutdown.clone())),
             tokio::spawn(health_listener(health, telemetry.clone(), readiness.clone(), stopped.clone())),
         ];
@@ -107,6 +111,7 @@ impl Relay {
             workers,
             readiness,
             publisher,
+            lock,
         })
     }
 
@@ -146,6 +151,7 @@ impl Relay {
         if let Some(publisher) = self.publisher {
             publisher.finished().await;
         }
+        drop(self.lock);
         tracing::info!("the relay has stopped");
         Ok(closed?)
     }
@@ -193,14 +199,18 @@ fn publish(
 }
 
 /// Reads the secrets and opens the store.
-async fn open(config: &RelayConfig, clock: Arc<dyn Clock>, mutual: &Arc<MutualTls>) -> Result<Shared, RelayError> {
+async fn open(
+    config: &RelayConfig,
+    clock: Arc<dyn Clock>,
+    mutual: &Arc<MutualTls>,
+) -> Result<(Shared, File), RelayError> {
     let domain = Domain::parse(&config.domain).map_err(|error| RelayError::Config(format!("domain: {error}")))?;
     let policy_key = PolicyPublic::from_bytes(&config.policy_key)
         .map_err(|error| RelayError::Config(format!("policyKey: {error}")))?;
     let gateway = config.gateway.as_deref().map(|url| Gateway::new(url, Arc::clone(mutual))).transpose()?;
     let secret = Secret::read(&config.secret, &domain)?;
     let registry = Arc::new(Registry::default());
-    let (store, blobs) = open_files(config, Arc::clone(&registry) as Arc<dyn Wake>).await?;
+    let Files { store, blobs, lock } = open_files(config, Arc::clone(&registry) as Arc<dyn Wake>).await?;
     let app = App {
         tokens: Tokens::new(&secret),
         opaque: Opaque::new(&secret, &domain),
@@ -216,17 +226,33 @@ async fn open(config: &RelayConfig, clock: Arc<dyn Clock>, mutual: &Arc<MutualTl
         tasks: TaskTracker::new(),
     };
     app.reload_policy().await?;
-    Ok(Arc::new(app))
+    Ok((Arc::new(app), lock))
 }
 
-async fn open_files(config: &RelayConfig, wake: Arc<dyn Wake>) -> Result<(Arc<dyn Store>, BlobFiles), RelayError> {
+/// What is in the state folder.
+struct Files {
+    store: Arc<dyn Store>,
+    blobs: BlobFiles,
+    /// Held as long as the folder is in use: two writers would take each other's places in queues.
+    lock: File,
+}
+
+async fn open_files(config: &RelayConfig, wake: Arc<dyn Wake>) -> Result<Files, RelayError> {
     let state = config.state.clone();
     let opened = tokio::task::spawn_blocking(move || {
         let failed = |source| RelayError::File { path: state.clone(), source };
-        std::fs::create_dir_all(&state).map_err(failed)?;
+        // Nobody else on the machine needs to see who talks to whom.
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&state).map_err(failed)?;
+        let lock = File::create(state.join("relay.lock")).map_err(failed)?;
+        if lock.try_lock().is_err() {
+            return Err(RelayError::Config(format!(
+                "state: another relay is using {}; stop it first, or use another folder",
+                state.display()
+            )));
+        }
         let store = Sqlite::open(&state.join("relay.sqlite"), wake)?;
         let blobs = BlobFiles::open(state.join("blobs")).map_err(failed)?;
-        Ok((Arc::new(store) as Arc<dyn Store>, blobs))
+        Ok(Files { store: Arc::new(store), blobs, lock })
     });
     opened.await.map_err(|error| RelayError::Store(error.to_string()))?
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sotto_telemetry::names;
+use sotto_telemetry::{Readiness, names};
 use tokio_util::sync::CancellationToken;
 
 use crate::state::{App, Shared};
@@ -11,15 +11,21 @@ use crate::store::StoreError;
 /// Attachments that are removed at a time.
 const BLOBS: usize = 100;
 
-/// Works every `period` until `shutdown`.
-pub(crate) async fn run(app: Shared, period: Duration, shutdown: CancellationToken) {
+/// Works every `period` until `shutdown`, and says whether the store can be written.
+pub(crate) async fn run(app: Shared, period: Duration, readiness: Readiness, shutdown: CancellationToken) {
     if let Err(error) = remove_orphans(&app).await {
         tracing::warn!(error = %error, "attachments that nobody knows cannot be looked for");
     }
     loop {
         match sweep(&app).await {
-            Ok(()) | Err(StoreError::Closed) => {}
-            Err(error) => tracing::error!(error = %error, "expired things cannot be dropped"),
+            Err(StoreError::Closed) => return,
+            // Each sweep writes: so it shows whether the relay can do its work.
+            _ if shutdown.is_cancelled() => return,
+            Ok(()) => readiness.ready(),
+            Err(error) => {
+                tracing::error!(error = %error, "the store fails");
+                readiness.not_ready("the store fails; the log has the details");
+            }
         }
         tokio::select! {
             () = shutdown.cancelled() => return,

@@ -16,12 +16,12 @@ use crate::store::{DeleteGroup, PutDocument, PutOutcome};
 
 pub(crate) async fn state(State(app): State<Shared>) -> Reply<Json<AdminState>> {
     let stored = app.store.policy().await?;
-    let stats = app.store.queue_stats().await?;
+    let waiting = app.store.queue_stats().await?;
     let policy = app.policy();
     let users = app.store.users().await?.into_iter().map(|user| {
         let threshold = policy.group(&user.wanted.group).map_or(0, |group| group.document.lockout_threshold);
-        let queued = user.devices.iter().filter_map(|device| stats.by_device.get(device)).sum();
-        let state = UserState {
+        let queued = user.devices.iter().filter_map(|device| waiting.by_device.get(device)).sum();
+        let known = UserState {
             registered: user.registered,
             locked: is_locked(threshold, user.failures),
             devices: u32::try_from(user.devices.len()).unwrap_or(u32::MAX),
@@ -29,13 +29,13 @@ pub(crate) async fn state(State(app): State<Shared>) -> Reply<Json<AdminState>> 
             last_seen_ms: user.last_seen_ms,
             wanted: user.wanted,
         };
-        (user.local, state)
+        (user.local, known)
     });
     Ok(Json(AdminState {
         network: stored.network.map(|document| PutNetwork { document }),
         users: users.collect(),
         groups: stored.groups.into_iter().map(|(name, document)| (name, PutGroup { document })).collect(),
-        queued_messages: stats.by_device.values().sum(),
+        queued_messages: waiting.by_device.values().sum(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
     }))
 }

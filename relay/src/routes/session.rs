@@ -26,7 +26,7 @@ pub(crate) async fn open(State(app): State<Shared>, Cbor(request): Cbor<OpenSess
         return Err(Failure::unauthenticated());
     }
     // Checking a signature is the most expensive thing that a stranger can ask for.
-    if !app.limits.entrance(&claims.address, now_ms) {
+    if !app.limits.session(claims.device, now_ms) {
         return Err(Failure::rate_limited());
     }
     let record = app.store.device(claims.device).await?.ok_or_else(Failure::unauthenticated)?;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 /// Entries.
 const MAX_ENTRIES: usize = 64;
 /// Bytes.
-const MAX_BYTES: usize = 4 * 1024 * 1024;
+const MAX_BYTES: usize = 1024 * 1024;
 
 /// The window.
 #[derive(Default)]

@@ -26,10 +26,10 @@ async fn a_person_joins_and_sees_policy_and_devices() {
     assert_eq!(list.devices[0].certificate, laptop.certificate);
     assert_eq!((list.devices[1].label.as_str(), list.devices[1].last_seen_ms), ("laptop", Some(world.now_ms())));
 
-    phone.http.delete(&format!("/v1/devices/{}", laptop.device)).await.done();
+    phone.http.delete(&format!("/v1/devices/{}", laptop.id)).await.done();
     laptop.http.get("/v1/policy").await.refused(ErrorCode::Unauthenticated);
     laptop.try_session(&world).await.refused(ErrorCode::Unauthenticated);
-    phone.http.delete(&format!("/v1/devices/{}", laptop.device)).await.refused(ErrorCode::NotFound);
+    phone.http.delete(&format!("/v1/devices/{}", laptop.id)).await.refused(ErrorCode::NotFound);
     phone.http.delete("/v1/devices/nonsense").await.refused(ErrorCode::Invalid);
 }
 
@@ -176,7 +176,7 @@ async fn sessions_end_and_need_the_right_key() {
     let bob = Person::ready(&world, "bob").await;
     alice.key = bob.key;
     alice.try_session(&world).await.refused(ErrorCode::Unauthenticated);
-    alice.device = DeviceId::from_bytes([0; 16]);
+    alice.id = DeviceId::from_bytes([0; 16]);
     alice.try_session(&world).await.refused(ErrorCode::Unauthenticated);
     let forged = OpenSession { challenge: vec![1; 100], signature: alice.key.sign("x", b"y") };
     world.public().post("/v1/session", &forged).await.refused(ErrorCode::Unauthenticated);

@@ -71,4 +71,12 @@ async fn a_configuration_that_cannot_work_is_refused_with_a_remedy() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
     assert!(refused(&|c| c.listen = address).await.to_string().contains("listen"));
+
+    let mut running = World::prepared("a.example");
+    running.start().await;
+    let Err(second) = Relay::start(running.config(), Options::default(), CancellationToken::new()).await else {
+        panic!("two relays in one folder");
+    };
+    assert!(second.to_string().contains("another relay"), "{second}");
+    running.stop().await;
 }

@@ -135,7 +135,7 @@ async fn a_stale_device_list_is_refused() {
     let phone = bob_person.device(&world, 5).await;
     alice.post(&alice.seal(&world, id, "x", &before)).await.refused(ErrorCode::RecipientsChanged);
     let both = alice.recipients(&[&bob.address]).await;
-    phone.http.delete(&format!("/v1/devices/{}", phone.device)).await.done();
+    phone.http.delete(&format!("/v1/devices/{}", phone.id)).await.done();
     alice.post(&alice.seal(&world, id, "x", &both)).await.refused(ErrorCode::RecipientsChanged);
     let now = alice.recipients(&[&bob.address]).await;
     alice_person.device(&world, 5).await;
@@ -168,7 +168,7 @@ async fn the_form_of_an_envelope_is_checked() {
     assert!(refused(&|e| e.header.clone_from(&other_network), ErrorCode::Invalid).await.contains("network"));
     let other_sender = header(&|h| h.sender = bob.address.clone());
     assert!(refused(&|e| e.header.clone_from(&other_sender), ErrorCode::Invalid).await.contains("sender"));
-    let other_device = header(&|h| h.device = bob.device);
+    let other_device = header(&|h| h.device = bob.id);
     assert!(refused(&|e| e.header.clone_from(&other_device), ErrorCode::Invalid).await.contains("device"));
     refused(&|e| e.body = vec![0; MAX_SEALED_BODY + 1], ErrorCode::TooLarge).await;
     refused(&|e| e.wraps.clear(), ErrorCode::Invalid).await;

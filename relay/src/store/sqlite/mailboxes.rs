@@ -283,8 +283,8 @@ fn queued(row: &Row<'_>) -> Result<Queued, StoreError> {
     let seq = row.get(0)?;
     let header: Option<Vec<u8>> = row.get(3)?;
     let body: Vec<u8> = row.get(4)?;
-    let item = match header {
-        Some(header) => QueuedItem::Message {
+    let item = if let Some(header) = header {
+        QueuedItem::Message {
             header,
             body,
             prekey: PrekeyRef {
@@ -293,11 +293,10 @@ fn queued(row: &Row<'_>) -> Result<Queued, StoreError> {
             },
             key: WrappedKey::from_bytes(row.get_ref(7)?.as_blob().unwrap_or_default())
                 .map_err(|_| StoreError::Corrupt("a wrapped key"))?,
-        },
-        None => {
-            let notice: Notice = decode_strict(&body).map_err(|_| StoreError::Corrupt("a notice"))?;
-            QueuedItem::Notice(Notice { seq, ..notice })
         }
+    } else {
+        let notice: Notice = decode_strict(&body).map_err(|_| StoreError::Corrupt("a notice"))?;
+        QueuedItem::Notice(Notice { seq, ..notice })
     };
     Ok(Queued { seq, accepted_at_ms: row.get(1)?, expires_at_ms: row.get(2)?, item })
 }

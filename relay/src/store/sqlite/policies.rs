@@ -63,10 +63,11 @@ impl Policies for Sqlite {
 /// What to answer without storing: an older document is refused, a repeat is fine.
 fn decide(stored: Option<&(Vec<u8>, u64)>, document: &[u8], serial: u64) -> Option<PutDocument> {
     let (bytes, current) = stored?;
-    match serial.cmp(current) {
-        std::cmp::Ordering::Less => Some(PutDocument::Stale),
-        std::cmp::Ordering::Equal if bytes == document => Some(PutDocument::Stored),
-        std::cmp::Ordering::Equal => Some(PutDocument::Stale),
-        std::cmp::Ordering::Greater => None,
+    if serial > *current {
+        None
+    } else if serial == *current && bytes == document {
+        Some(PutDocument::Stored)
+    } else {
+        Some(PutDocument::Stale)
     }
 }

@@ -41,6 +41,15 @@ pub(crate) struct World {
     running: Option<Running>,
 }
 
+/// A task that ends with its handle.
+pub(crate) struct AbortOnDrop(JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 struct Running {
     public: std::net::SocketAddr,
     admin: std::net::SocketAddr,
@@ -130,6 +139,18 @@ impl World {
 
     pub(crate) fn now_ms(&self) -> u64 {
         self.clock.now_ms()
+    }
+
+    /// Lets time pass, two hundred times as fast as it does, until the answer is dropped: pauses end, whenever the relay
+    /// began them.
+    pub(crate) fn time_passes(&self) -> AbortOnDrop {
+        let clock = Arc::clone(&self.clock);
+        AbortOnDrop(tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                clock.advance_ms(1000);
+            }
+        }))
     }
 
     pub(crate) fn public_address(&self) -> std::net::SocketAddr {

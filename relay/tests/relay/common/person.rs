@@ -68,7 +68,7 @@ pub(crate) struct Person {
 pub(crate) struct Device {
     pub(crate) address: Address,
     pub(crate) identity: sotto_crypto::IdentityPublic,
-    pub(crate) device: DeviceId,
+    pub(crate) id: DeviceId,
     pub(crate) key: DeviceKey,
     pub(crate) certificate: Signed<DeviceCertificate>,
     secrets: HashMap<(BatchId, u32), PrekeySecret>,
@@ -161,7 +161,7 @@ impl Person {
         let mut made = Device {
             address: self.address.clone(),
             identity: self.identity.verifying_key(),
-            device,
+            id: device,
             key,
             certificate: certificate.clone(),
             secrets: HashMap::new(),
@@ -191,7 +191,7 @@ impl Device {
     pub(crate) fn prekeys(&mut self, world: &World, kind: PrekeyKind, count: u32) -> PrekeyBatch {
         let now_ms = world.now_ms();
         let end = now_ms + 90 * 24 * 3_600_000;
-        let (batch, secrets) = generate_prekeys(&mut SystemRng, &self.key, self.device, kind, count, now_ms, end);
+        let (batch, secrets) = generate_prekeys(&mut SystemRng, &self.key, self.id, kind, count, now_ms, end);
         let id = batch.header.unverified().unwrap().batch;
         self.secrets.extend((0..).zip(secrets).map(|(index, secret)| ((id, index), secret)));
         batch
@@ -199,7 +199,7 @@ impl Device {
 
     pub(crate) async fn try_session(&self, world: &World) -> Answer {
         let http = world.public();
-        let ask = SessionChallenge { address: self.address.clone(), device: self.device };
+        let ask = SessionChallenge { address: self.address.clone(), device: self.id };
         let Challenge { challenge } = http.post("/v1/session/challenge", &ask).await.ok();
         let signature = self.key.sign(SESSION_LABEL, &challenge);
         http.post("/v1/session", &OpenSession { challenge, signature }).await
@@ -231,7 +231,7 @@ impl Device {
             .collect();
         let sender = Sender {
             address: &self.address,
-            device: self.device,
+            device: self.id,
             key: &self.key,
             identity: &self.identity,
             certificate: &self.certificate,
@@ -263,7 +263,7 @@ impl Device {
     pub(crate) fn open(&self, delivery: &Delivery) -> String {
         let header: SealedHeader = decode_strict(&delivery.header).unwrap();
         let secret = &self.secrets[&(delivery.prekey.batch, delivery.prekey.index)];
-        let me = (&self.address, self.device);
+        let me = (&self.address, self.id);
         let opened = open(&header, &delivery.body, me, delivery.prekey, secret, &delivery.key).unwrap();
         String::from_utf8(opened.content.to_vec()).unwrap()
     }
