@@ -60,6 +60,6 @@ mod tests {
     async fn stopping_ends_the_wait() {
         let stop = CancellationToken::new();
         stop.cancel();
-        assert!(!Backoff::new(Duration::from_secs(3600), Duration::from_secs(3600)).pause(&stop).await);
+        assert!(!Backoff::new(Duration::from_hours(1), Duration::from_hours(1)).pause(&stop).await);
     }
 }

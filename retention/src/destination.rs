@@ -13,9 +13,9 @@ use sotto_crypto::{BlobId, SystemRng};
 use crate::name::ObjectName;
 
 pub(crate) use folder::Folder;
-pub(crate) use s3::{Bucket, S3};
 #[cfg(test)]
 pub(crate) use s3::tests as tests_s3;
+pub(crate) use s3::{Bucket, S3};
 
 /// Keeps objects for good.
 pub(crate) trait Destination: Send + Sync + 'static {

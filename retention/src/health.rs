@@ -203,10 +203,9 @@ mod tests {
         let telemetry = Telemetry::install().unwrap();
         let health = Health::new(Readiness::new());
         let now = |slow, stuck| Timing { slow, stuck, ..Timing::default() };
-        let (none, long) = (Duration::ZERO, Duration::from_secs(3600));
-        let counts = || {
-            [names::RETENTION_WATCHDOG_WARNINGS, names::RETENTION_WATCHDOG_FAILURES].map(|n| counted(&telemetry, n))
-        };
+        let (none, long) = (Duration::ZERO, Duration::from_hours(1));
+        let counts =
+            || [names::RETENTION_WATCHDOG_WARNINGS, names::RETENTION_WATCHDOG_FAILURES].map(|n| counted(&telemetry, n));
         let before = counts();
         health.look(&now(none, none), 9000);
         assert_eq!(counts(), before, "nothing in hand");

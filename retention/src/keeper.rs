@@ -68,10 +68,10 @@ pub(crate) struct Timing {
 impl Default for Timing {
     fn default() -> Self {
         Self {
-            retry: (Duration::from_millis(500), Duration::from_secs(60)),
-            file: Duration::from_secs(600),
+            retry: (Duration::from_millis(500), Duration::from_mins(1)),
+            file: Duration::from_mins(10),
             slow: Duration::from_secs(30),
-            stuck: Duration::from_secs(300),
+            stuck: Duration::from_mins(5),
             look: Duration::from_secs(15),
             drain: Duration::from_secs(15),
         }

@@ -52,20 +52,21 @@ pub async fn run(config: RetentionConfig, shutdown: CancellationToken) -> Result
     // Read again at each log-in; looked at now so that what is missing is told at once.
     Secrets::load(&settings)?;
     let listen = config.telemetry.listen;
-    let listener = TcpListener::bind(listen).await.map_err(|source| RetentionError::Bind { address: listen, source })?;
+    let listener =
+        TcpListener::bind(listen).await.map_err(|source| RetentionError::Bind { address: listen, source })?;
     let readiness = Readiness::new();
     let health = Health::new(readiness.clone());
     let publisher = config.telemetry.cloud_watch.is_some().then(|| {
         telemetry.publish(cloud_watch(&config.telemetry, settings.address.domain().as_str()), shutdown.clone())
     });
-    let server = tokio::spawn(serve_health(listener, telemetry, readiness.clone(), shutdown.clone()));
+    let listening = tokio::spawn(serve_health(listener, telemetry, readiness.clone(), shutdown.clone()));
     let watchdog = tokio::spawn(health::watch(health.clone(), Timing::default(), shutdown.clone()));
 
     let served = match &config.destination {
         DestinationConfig::Folder { path } => serve(settings, Folder::new(path.clone()), health, &shutdown).await,
         DestinationConfig::S3 { bucket, prefix, region, endpoint_url, kms_key_arn } => {
             let target = destination::Bucket {
-                bucket: bucket.clone(),
+                name: bucket.clone(),
                 prefix: prefix.clone(),
                 kms_key: kms_key_arn.clone(),
                 spool: settings.spool.clone(),
@@ -81,7 +82,7 @@ pub async fn run(config: RetentionConfig, shutdown: CancellationToken) -> Result
         publisher.finished().await;
     }
     watchdog.await.map_err(|_| RetentionError::Internal("the watchdog ended unexpectedly"))?;
-    server.await.map_err(|_| RetentionError::Internal("the health listener ended unexpectedly"))??;
+    listening.await.map_err(|_| RetentionError::Internal("the health listener ended unexpectedly"))??;
     served
 }
 

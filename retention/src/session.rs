@@ -23,7 +23,7 @@ const WINDOW: usize = 64;
 /// Between two attempts to log in: the operator may not have told the relay of the account yet.
 const LOG_IN: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(30));
 /// A removed device is believed after so many refusals in a row: a proxy can say so too.
-const REFUSALS: u32 = 6;
+const REFUSALS: u32 = 5;
 /// A certificate that ends within this time is told about.
 const EXPIRES_SOON_MS: u64 = 14 * 24 * 3_600_000;
 
@@ -194,7 +194,9 @@ mod tests {
 
     #[test]
     fn what_passes_is_told_from_what_does_not() {
-        for code in [ErrorCode::InviteInvalid, ErrorCode::WrongCredentials, ErrorCode::Suspended, ErrorCode::Unavailable] {
+        for code in
+            [ErrorCode::InviteInvalid, ErrorCode::WrongCredentials, ErrorCode::Suspended, ErrorCode::Unavailable]
+        {
             assert!(may_pass(&ApiError::new(code, "no").into()), "{code:?}");
         }
         let busy = ProfileError::Busy { dir: "p".into(), doing: "receiving" };

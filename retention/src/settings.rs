@@ -30,9 +30,10 @@ impl Settings {
         if config.policy.is_empty() {
             return Err(wrong("policy", "is empty; expected the name of the RetentionPolicy".into()));
         }
-        let policy_key = config.policy_key.parse().map_err(|e| {
-            wrong("policyKey", format!("{e}; `status.policyKey` of the Network has the right one"))
-        })?;
+        let policy_key = config
+            .policy_key
+            .parse()
+            .map_err(|e| wrong("policyKey", format!("{e}; `status.policyKey` of the Network has the right one")))?;
         if let DestinationConfig::S3 { bucket, prefix, .. } = &config.destination {
             if bucket.is_empty() {
                 return Err(wrong("destination.bucket", "is empty; expected the name of a bucket".into()));

@@ -28,7 +28,7 @@ const SLOWEST: u64 = 100_000;
 #[derive(Clone, Debug)]
 pub(crate) struct Bucket {
     /// Its name.
-    pub(crate) bucket: String,
+    pub(crate) name: String,
     /// Of every key; empty for none.
     pub(crate) prefix: String,
     /// Key of server-side encryption (SSE-KMS); the bucket's own setting where there is none.
@@ -66,9 +66,8 @@ impl S3 {
             .retry_config(RetryConfig::disabled());
         if elsewhere {
             // Not every endpoint has a DNS name for each bucket, or knows the newer checksums.
-            builder = builder
-                .force_path_style(true)
-                .request_checksum_calculation(RequestChecksumCalculation::WhenRequired);
+            builder =
+                builder.force_path_style(true).request_checksum_calculation(RequestChecksumCalculation::WhenRequired);
         }
         Self { client: Client::from_conf(builder.build()), target }
     }
@@ -98,7 +97,7 @@ impl S3 {
         let mut call = self
             .client
             .put_object()
-            .bucket(&self.target.bucket)
+            .bucket(&self.target.name)
             .key(self.key(name))
             .content_type(media_type)
             .content_length(i64::try_from(size).unwrap_or(i64::MAX))
@@ -138,7 +137,7 @@ impl S3 {
     }
 
     fn failed(&self, reason: String, remedy: &'static str) -> DestinationError {
-        DestinationError::S3 { bucket: self.target.bucket.clone(), reason, remedy }
+        DestinationError::S3 { bucket: self.target.name.clone(), reason, remedy }
     }
 }
 
@@ -146,7 +145,7 @@ const REACH: &str = "see that the endpoint can be reached from here and that the
 
 impl Destination for S3 {
     fn describe(&self) -> String {
-        format!("bucket s3://{}/{}", self.target.bucket, self.target.prefix)
+        format!("bucket s3://{}/{}", self.target.name, self.target.prefix)
     }
 
     fn spool(&self) -> &Path {

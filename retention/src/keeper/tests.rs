@@ -144,7 +144,7 @@ async fn a_message_is_acknowledged_after_it_is_durable_however_often_that_fails(
 
 #[tokio::test]
 async fn while_nothing_can_be_stored_it_is_not_ready_and_does_not_acknowledge() {
-    let scene = scene(Timing { retry: (Duration::from_secs(3600), Duration::from_secs(3600)), ..Timing::default() });
+    let scene = scene(Timing { retry: (Duration::from_hours(1), Duration::from_hours(1)), ..Timing::default() });
     *scene.failures.lock().unwrap() = u32::MAX;
     let (keeper, relay) = (scene.keeper.clone(), scene.relay.clone());
     let task = tokio::spawn(async move { keeper.keep(&*relay, text("hello")).await });

@@ -9,7 +9,7 @@ fn record(item: &Item<u64>, attachment: &Attachment) -> Value {
     let names = Names::of(item);
     let sealed = item.fault.is_some().then_some(&names.sealed);
     let bytes = Record::of(&subject(), item, attachment, sealed, TIME + 1500).to_json().unwrap();
-    assert_eq!(bytes.iter().filter(|b| **b == b'\n').count(), 1, "one line");
+    assert_eq!(String::from_utf8(bytes.clone()).unwrap().lines().count(), 1, "one line");
     serde_json::from_slice(&bytes).unwrap()
 }
 

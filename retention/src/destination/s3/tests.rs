@@ -49,7 +49,8 @@ async fn answer(State(store): State<Store>, request: Request) -> Response {
     match store.answers.lock().unwrap().pop_front() {
         None => ([("etag", "\"1\"")], "").into_response(),
         Some((status, code)) => {
-            let xml = format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>no, says {code}</Message></Error>");
+            let xml =
+                format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>no, says {code}</Message></Error>");
             (StatusCode::from_u16(status).unwrap(), xml).into_response()
         }
     }
@@ -64,7 +65,7 @@ pub(crate) fn s3(endpoint: &str, kms_key: Option<&str>, spool: &Path) -> S3 {
         .credentials_provider(SharedCredentialsProvider::new(credentials))
         .build();
     let target = Bucket {
-        bucket: "records".into(),
+        name: "records".into(),
         prefix: "acme/keep".into(),
         kms_key: kms_key.map(str::to_owned),
         spool: spool.to_owned(),
@@ -94,7 +95,10 @@ async fn an_object_is_put_under_prefix_and_name() {
     assert_eq!(puts[0].headers["x-amz-server-side-encryption"], "aws:kms");
     assert_eq!(puts[0].headers["x-amz-server-side-encryption-aws-kms-key-id"], "arn:aws:kms:eu-central-1:1:key/k");
     assert_eq!(puts[1].path, format!("/records/acme/keep/{}", names.attachment.as_str()));
-    assert_eq!((puts[1].body.len(), &puts[1].headers["content-type"]), (200_000, &"application/octet-stream".parse().unwrap()));
+    assert_eq!(
+        (puts[1].body.len(), &puts[1].headers["content-type"]),
+        (200_000, &"application/octet-stream".parse().unwrap())
+    );
     // Without a key, the bucket's own setting counts.
     let plain = super::tests::s3(&url, None, dir.path());
     plain.store(&names.record, json("{}")).await.unwrap();
@@ -142,7 +146,7 @@ fn a_body_does_not_show_its_content() {
 
 #[test]
 fn without_a_prefix_there_is_no_slash() {
-    let target = Bucket { bucket: "b".into(), prefix: String::new(), kms_key: None, spool: "s".into() };
+    let target = Bucket { name: "b".into(), prefix: String::new(), kms_key: None, spool: "s".into() };
     let config = SdkConfig::builder().behavior_version(BehaviorVersion::latest()).build();
     let name = Names::of(&text("x")).record;
     assert_eq!(S3::with_config(target, &config, false).key(&name), name.as_str());
