@@ -70,6 +70,11 @@ stage deny "licences, sources, banned crates, advisories"
 stage lint "clippy, warnings denied"
 stage check-generated "generated files are up to date"
 stage unit "unit and integration tests"
+if python3 -c 'import venv, sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; then
+  stage interop "interoperability: Python, foreign HPKE, both primitives"
+else
+  left_out "interoperability: Python, foreign HPKE, both primitives" "there is no Python 3.10 or later with venv"
+fi
 stage e2e-local "end to end on the embedded default"
 if [ "${SOTTO_E2E_EXISTING_CLUSTER:-}" = 1 ]; then
   [ -n "${KUBECONFIG:-}" ] || { echo "SOTTO_E2E_EXISTING_CLUSTER=1 needs KUBECONFIG: the cluster to install into" >&2; finish 1; }

@@ -104,7 +104,7 @@ impl Cluster {
             let stats = self
                 .kubectl()
                 .args(["get", "--raw"])
-                .arg(format!("/api/v1/nodes/{name}/proxy/stats/summary"))
+                .arg(format!("/api/v1/nodes/{name}/proxy/stats/summary?only_cpu_and_memory=true"))
                 .json()?;
             for entry in stats["pods"].as_array().into_iter().flatten() {
                 if entry["podRef"]["namespace"] == namespace && entry["podRef"]["name"] == pod {

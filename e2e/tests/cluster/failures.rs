@@ -28,6 +28,7 @@ pub(crate) fn relay_restart(scene: &mut Scene, people: &People, manner: &str, fl
     let before = scene.cluster.get(&["pod", &pod, "--namespace", CHAT])?["metadata"]["uid"].clone();
     let mut follower = people.bob.follow(scene)?;
     let sent = AtomicUsize::new(0);
+    let mut away = Duration::ZERO;
     let shared: &Scene = scene;
     let (accepted, refused) = std::thread::scope(|scope| -> Outcome<(Vec<String>, usize)> {
         let sender = scope.spawn(|| {
@@ -45,23 +46,15 @@ pub(crate) fn relay_restart(scene: &mut Scene, people: &People, manner: &str, fl
         wait_until("the first messages", PATIENCE, || {
             ensure(sent.load(Ordering::SeqCst) >= MESSAGES / 4, || "too few are sent".into())
         })?;
-        shared
-            .cluster
-            .kubectl()
-            .args(["delete", "pod", &pod, "--namespace", CHAT, "--wait=false"])
-            .args(flags)
-            .output()?;
+        let begin = Instant::now();
+        let delete = ["delete", "pod", &pod, "--namespace", CHAT, "--wait=false"];
+        shared.cluster.kubectl().args(delete).args(flags).output()?;
+        replaced(shared, &pod, &before)?;
+        away = begin.elapsed();
         sender.join().map_err(|_| Failure("the sending thread panicked".into()))
     })?;
     eprintln!("            {} accepted, {refused} not accepted while the relay was away", accepted.len());
-    let begin = Instant::now();
-    wait_until("another relay pod that is ready", PATIENCE, || {
-        let now = scene.cluster.get(&["pod", &pod, "--namespace", CHAT])?;
-        let conditions = now["status"]["conditions"].as_array().cloned().unwrap_or_default();
-        ensure(now["metadata"]["uid"] != before, || "the pod is the old one: it was not deleted".into())?;
-        ensure(conditions.iter().any(|c| c["type"] == "Ready" && c["status"] == "True"), || "it is not ready".into())
-    })?;
-    scene.figures.time(&format!("relay_pod_deleted_{}_until_ready", manner.replace(' ', "_")), begin.elapsed());
+    scene.figures.time(&format!("relay_pod_deleted_{}_until_ready", manner.replace(' ', "_")), away);
     ensure(accepted.len() >= MESSAGES / 4, || format!("only {} messages were accepted", accepted.len()))?;
     wait_until("every accepted message at bob's", PATIENCE, || {
         follower.still_runs()?;
@@ -77,17 +70,27 @@ pub(crate) fn relay_restart(scene: &mut Scene, people: &People, manner: &str, fl
     all_recorded(scene, people, &accepted)
 }
 
+/// Waits until the pod of this name is another one than before, and ready.
+fn replaced(scene: &Scene, pod: &str, before: &Value) -> Outcome {
+    wait_until("another relay pod that is ready", PATIENCE, || {
+        let now = scene.cluster.get(&["pod", pod, "--namespace", CHAT])?;
+        let conditions = now["status"]["conditions"].as_array().cloned().unwrap_or_default();
+        ensure(now["metadata"]["uid"] != *before, || "the pod is the old one: it was not deleted".into())?;
+        ensure(conditions.iter().any(|c| c["type"] == "Ready" && c["status"] == "True"), || "it is not ready".into())
+    })
+}
+
 pub(crate) fn suspend(scene: &mut Scene, people: &People) -> Outcome {
     let mut follower = people.bob.follow(scene)?;
     people.alice.send(scene, &people.bob, "before the suspension")?;
     crate::messages::arrives(&mut follower, "before the suspension", Duration::from_secs(30))?;
 
-    set_suspended(scene, &people.bob.name, true)?;
     let begin = Instant::now();
+    set_suspended(scene, &people.bob.name, true)?;
     wait_until("the end of the suspended user's connection", Duration::from_secs(30), || {
         ensure(follower.ended()?.is_some(), || "it still follows".into())
     })?;
-    scene.figures.time("suspended_by_kubectl_apply_until_disconnected", begin.elapsed());
+    scene.figures.time("kubectl_apply_of_suspension_until_disconnected", begin.elapsed());
     let said = people.bob.sotto(scene, "send")?.args([&people.alice.address, "after the suspension"]).refused()?;
     ensure(said.contains("suspended"), || format!("the suspended user is told why: {said}"))?;
     wait_until("the status Suspended", PATIENCE, || {

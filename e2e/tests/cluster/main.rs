@@ -22,7 +22,7 @@ const CHAT: &str = "chat";
 /// The custom resources.
 const KINDS: [&str; 4] = ["networks", "securitygroups", "users", "retentionpolicies"];
 /// How long anything may take that Kubernetes does, on a machine that is busy.
-const PATIENCE: Duration = Duration::from_mins(3);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// What the steps share.
 struct Scene {
@@ -98,6 +98,9 @@ fn talk(steps: &mut Steps, scene: &mut Scene) -> Outcome {
     steps.step("the relay's pod is killed: no accepted message is lost", || {
         failures::relay_restart(scene, &people, "by force", &["--grace-period=0", "--force"])
     })?;
-    steps.step("people of two networks talk where federation allows it", || messages::federation(scene, &people))?;
+    steps.step(
+        "people of two networks talk where federation allows it; each network keeps its record, one in a bucket",
+        || messages::federation(scene, &people),
+    )?;
     steps.step("a user suspended by kubectl apply is out within seconds", || failures::suspend(scene, &people))
 }

@@ -5,13 +5,20 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use sotto_e2e::{Aws, Background, Failure, Outcome, Run, ensure, fail, sotto_program, wait_until};
 
+use crate::apply::all_ready;
 use crate::{CHAT, PATIENCE, SYSTEM, Scene};
 
 /// The first message.
 pub(crate) const FIRST_TEXT: &str = "the first message, from alice to bob";
+/// What goes from one network to another.
+const ACROSS: &str = "greetings across networks";
+/// The bucket of the other network's records.
+const BUCKET: &str = "beta-records";
+/// The policy with that bucket.
+const BUCKET_POLICY: &str = "in-bucket";
 /// Good enough for any group's password rules.
 const PASSWORD: &str = "Correct-Horse-7-Battery-Staple";
 /// How many messages the time from sending to receiving is measured with.
@@ -34,6 +41,8 @@ pub(crate) struct People {
     pub(crate) bob: Person,
     /// Their network.
     pub(crate) network: String,
+    /// Its address space, which is also how metrics name it.
+    pub(crate) domain: String,
     /// The retention policy's object.
     pub(crate) policy: String,
 }
@@ -106,6 +115,7 @@ pub(crate) fn join(scene: &mut Scene) -> Outcome<People> {
     scene.figures.time("join", begin.elapsed());
     let bob = Person::join(scene, second)?;
     let policy = policy["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+    let domain = bob.address.split_once('@').map(|(_, domain)| domain.to_owned()).unwrap_or_default();
     // What the relay knows better comes back into the status.
     wait_until("the status of both users Active with one device", PATIENCE, || {
         for person in [&alice, &bob] {
@@ -116,8 +126,7 @@ pub(crate) fn join(scene: &mut Scene) -> Outcome<People> {
         }
         Ok(())
     })?;
-    // An invite is good once.
-    Ok(People { alice, bob, network, policy })
+    Ok(People { alice, bob, network, domain, policy })
 }
 
 /// Waits until a follower has printed this text.
@@ -140,20 +149,17 @@ pub(crate) fn talk(scene: &mut Scene, people: &People) -> Outcome {
     let message: Value = serde_json::from_str(&line)?;
     ensure(line.contains(&alice.address), || format!("a received message names its sender: {message}"))?;
 
-    let (mut whole, mut last) = (Vec::new(), Vec::new());
+    let mut times = Vec::new();
     for number in 0..SAMPLES {
         let text = format!("sample {number} of {SAMPLES}");
         let begin = Instant::now();
         alice.send(scene, bob, &text)?;
-        let accepted = Instant::now();
         arrives(&mut follower, &text, Duration::from_secs(10))?;
-        whole.push(begin.elapsed());
-        last.push(accepted.elapsed());
+        times.push(begin.elapsed());
     }
     follower.stop()?;
-    scene.figures.time("send_command_to_received_median", median(&mut whole));
-    scene.figures.time("send_command_to_received_worst", whole.last().copied().unwrap_or_default());
-    scene.figures.time("send_command_done_to_received_median", median(&mut last));
+    scene.figures.time("send_command_to_received_median", median(&mut times));
+    scene.figures.time("send_command_to_received_worst", times.last().copied().unwrap_or_default());
 
     // The other way, for a device that was not connected when it was sent.
     bob.send(scene, alice, "an answer while alice is away")?;
@@ -235,9 +241,9 @@ pub(crate) fn metrics(scene: &mut Scene, people: &People) -> Outcome {
     let namespace = "Sotto";
     for metric in ["MessagesAccepted", "MessagesDelivered", "Messages_Saved"] {
         wait_until(&format!("{metric} in CloudWatch"), PATIENCE, || {
-            let sum = aws.metric_sum(namespace, &people.network, metric)?;
+            let sum = aws.metric_sum(namespace, &people.domain, metric)?;
             ensure(sum >= 1.0, || {
-                format!("its sum is {sum}; there are {:?}", aws.metric_names(namespace, &people.network))
+                format!("its sum is {sum}; there are {:?}", aws.metric_names(namespace, &people.domain))
             })
         })?;
     }
@@ -249,10 +255,15 @@ pub(crate) fn metrics(scene: &mut Scene, people: &People) -> Outcome {
             ["user", "room", "device", "address", "sender", "recipient"].iter().any(|word| lower.contains(word));
         ensure(!personal, || format!("a dimension is named {name}"))?;
     }
-    // Nobody's name as a value either.
-    let everything = aws.call("cloudwatch", "list_metrics", &serde_json::json!({"Namespace": namespace}))?.to_string();
+    // Nobody's name as a value either, and not on the page for Prometheus.
+    let everything = aws.call("cloudwatch", "list_metrics", &json!({"Namespace": namespace}))?.to_string();
+    let page = format!("/api/v1/namespaces/{CHAT}/pods/{}-relay-0:8080/proxy/metrics", people.network);
+    let page = scene.cluster.kubectl().args(["get", "--raw", &page]).output()?;
+    ensure(page.contains("sotto_messages_accepted_total"), || format!("/metrics of the relay:\n{page}"))?;
     for person in [&people.alice, &people.bob] {
-        ensure(!everything.contains(&person.address), || format!("{} occurs in a metric", person.address))?;
+        for text in [&everything, &page] {
+            ensure(!text.contains(&person.address), || format!("{} occurs in a metric", person.address))?;
+        }
     }
     Ok(())
 }
@@ -267,9 +278,13 @@ pub(crate) fn memory(scene: &mut Scene) -> Outcome {
                     0 => fail("none yet"),
                     bytes => Ok(bytes),
                 })?;
-            // Names of pods end in a hash; the figure is of the workload.
-            let workload = pod["metadata"]["ownerReferences"][0]["name"].as_str().unwrap_or(name);
-            scene.figures.bytes(&format!("idle_memory_{namespace}_{workload}"), bytes);
+            // The figure is of the workload; a ReplicaSet's name ends in a hash.
+            let owner = &pod["metadata"]["ownerReferences"][0];
+            let mut workload = owner["name"].as_str().unwrap_or(name);
+            if owner["kind"] == "ReplicaSet" {
+                workload = workload.rsplit_once('-').map_or(workload, |(deployment, _)| deployment);
+            }
+            scene.figures.bytes(&format!("idle_memory_{workload}"), bytes);
         }
     }
     Ok(())
@@ -293,7 +308,53 @@ pub(crate) fn federation(scene: &mut Scene, people: &People) -> Outcome {
     let users = pending_users(scene, peer)?;
     let Some(user) = users.first() else { return fail(format!("network {peer} has no user who waits to join")) };
     let carol = Person::join(scene, user)?;
-    people.alice.send(scene, &carol, "across networks")?;
+    bucket_policy(scene, peer)?;
+    people.alice.send(scene, &carol, ACROSS)?;
     let received = carol.sotto(scene, "receive")?.args(["--timeout", "30s", "--output", "json"]).output()?;
-    ensure(received.contains("across networks"), || format!("{} received:\n{received}", carol.address))
+    ensure(received.contains(ACROSS), || format!("{} received:\n{received}", carol.address))?;
+    // Both networks keep what their people said: one on a volume, one in a bucket.
+    all_recorded(scene, people, &[ACROSS.to_owned()])?;
+    in_bucket(scene, ACROSS)
+}
+
+/// A RetentionPolicy for the other network, with an S3 bucket of the AWS stand-in.
+fn bucket_policy(scene: &Scene, network: &str) -> Outcome {
+    let region = json!({"LocationConstraint": Aws::REGION});
+    Aws::new(&scene.cluster).call(
+        "s3",
+        "create_bucket",
+        &json!({"Bucket": BUCKET, "CreateBucketConfiguration": region}),
+    )?;
+    scene.cluster.apply(&json!({
+        "apiVersion": "sotto.dev/v1alpha1", "kind": "RetentionPolicy",
+        "metadata": {"name": BUCKET_POLICY, "namespace": CHAT},
+        "spec": {
+            "networkRef": {"name": network},
+            "deletionPolicy": "Delete",
+            "destination": {"s3": {
+                "bucket": BUCKET, "prefix": "chat", "region": Aws::REGION,
+                "endpointURL": Aws::ENDPOINT, "credentialsSecretName": "aws",
+            }},
+        },
+    }))?;
+    all_ready(scene, PATIENCE)
+}
+
+/// Waits until an object of the bucket holds this text; then the policy goes, and nothing of it stays but the objects.
+fn in_bucket(scene: &Scene, text: &str) -> Outcome {
+    let aws = Aws::new(&scene.cluster);
+    wait_until(&format!("an object that holds `{text}`"), PATIENCE, || {
+        let listing = aws.call("s3", "list_objects_v2", &json!({"Bucket": BUCKET, "Prefix": "chat/"}))?;
+        let keys: Vec<&str> =
+            listing["Contents"].as_array().into_iter().flatten().filter_map(|o| o["Key"].as_str()).collect();
+        for key in &keys {
+            let object = aws.call("s3", "get_object", &json!({"Bucket": BUCKET, "Key": key}))?;
+            if object["Body"].as_str().is_some_and(|body| body.contains(text)) {
+                return Ok(());
+            }
+        }
+        fail(format!("there are {keys:?}"))
+    })?;
+    let delete = ["delete", "retentionpolicy", BUCKET_POLICY, "--namespace", CHAT, "--timeout=60s"];
+    scene.cluster.kubectl().args(delete).limit(PATIENCE).output().map(drop)
 }
