@@ -47,6 +47,9 @@ check-generated: ## Fails when a generated file is not what the code makes
 unit: ## Unit and integration tests of every crate
 	cargo test --release --workspace --exclude sotto-e2e --locked
 
+interop: ## The library against an independent Python implementation, foreign HPKE receivers, and its own other primitives
+	@e2e/interop/run.sh
+
 build: ## The sotto program, release build
 	cargo build --release --locked -p sotto-cli
 
@@ -90,4 +93,4 @@ cargo-deny: ## Installs cargo-deny into the tool cache (once)
 	  CARGO_TARGET_DIR="$(SOTTO_CACHE)/target-tools" cargo install --locked --quiet --root "$(SOTTO_CACHE)/cargo" --version $(CARGO_DENY_VERSION) cargo-deny; \
 	  rm -rf "$(SOTTO_CACHE)/target-tools"; }
 
-.PHONY: help test fmt lint deny generate check-generated unit build e2e-local chart image e2e-cluster cluster-up cluster-down clean-state debian tools cargo-deny
+.PHONY: help test fmt lint deny generate check-generated unit interop build e2e-local chart image e2e-cluster cluster-up cluster-down clean-state debian tools cargo-deny

@@ -51,6 +51,7 @@ macro_rules! for_each_implementation {
 
 for_each_implementation!(
     what_rfc_9180_says,
+    every_encapsulation_of_rfc_9180,
     what_our_vectors_say,
     wraps_open_with_their_key_and_info_only,
     keys_off_the_curve_are_refused,
@@ -89,6 +90,22 @@ fn what_rfc_9180_says<P: Primitives>() {
     assert_eq!(buffer, sealed);
     P::aead_open(&schedule.key, &schedule.base_nonce, &aad, &mut buffer).unwrap();
     assert_eq!(buffer, plain);
+}
+
+/// The encapsulation does not depend on what comes after it, so that all vectors of the KEM apply that have no authentication.
+fn every_encapsulation_of_rfc_9180<P: Primitives>() {
+    let all: Vec<serde_json::Value> = serde_json::from_str(include_str!("../vectors/rfc9180-p521-kem.json")).unwrap();
+    assert_eq!(all.len(), 16);
+    for vector in all.into_iter().map(Vector) {
+        let (enc, point) = (vector.array("/enc"), vector.array("/pkRm"));
+        let recipient = P::agreement_from_bytes(&vector.array("/skRm")).unwrap();
+        let ephemeral = P::agreement_from_bytes(&vector.array("/skEm")).unwrap();
+        assert_eq!((P::agreement_public(&ephemeral), P::agreement_public(&recipient)), (enc, point));
+        for dh in [P::agree(&recipient, &enc).unwrap(), P::agree(&ephemeral, &point).unwrap()] {
+            let shared_secret = extract_and_expand::<P>(dh.as_slice(), &enc, &point).unwrap();
+            assert_eq!(shared_secret.to_vec(), vector.bytes("/shared_secret"));
+        }
+    }
 }
 
 fn what_our_vectors_say<P: Primitives>() {

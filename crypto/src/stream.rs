@@ -37,6 +37,9 @@ impl From<Failed> for StreamError {
     }
 }
 
+/// A key ready for use; erased when dropped.
+type Cipher = <Current as Primitives>::Cipher;
+
 /// The key of one attachment; erased when dropped. [`AttachmentSealer::new`] makes it, so that no key seals two.
 pub struct AttachmentKey(Zeroizing<[u8; KEY_LEN]>);
 
@@ -54,10 +57,6 @@ impl AttachmentKey {
     /// The key, to be sent inside a sealed message: 32 bytes.
     pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
         Zeroizing::new(self.0.to_vec())
-    }
-
-    fn copy(&self) -> Self {
-        Self(self.0.clone())
     }
 }
 
@@ -86,49 +85,72 @@ impl Position {
 
 /// Seals one attachment, chunk by chunk.
 pub struct AttachmentSealer {
-    key: AttachmentKey,
+    cipher: Cipher,
     position: Position,
 }
 
 impl AttachmentSealer {
     /// Starts an attachment under a new key.
+    ///
+    /// # Panics
+    /// When there is no memory left for the key's schedule.
+    #[expect(clippy::expect_used, reason = "a key of the right length is always taken")]
     pub fn new<R: CryptoRng + ?Sized>(rng: &mut R) -> (Self, AttachmentKey) {
         let mut key = AttachmentKey(Zeroizing::new([0; KEY_LEN]));
         rng.fill_bytes(key.0.as_mut_slice());
-        (Self { key: key.copy(), position: Position { next: Some(0) } }, key)
+        let cipher = Current::cipher(&key.0).expect("a key of the right length is taken");
+        (Self { cipher, position: Position { next: Some(0) } }, key)
     }
 
     /// Seals the next chunk: [`CHUNK`] bytes, or fewer when it is the last one.
     pub fn seal_chunk(&mut self, data: &[u8], last: bool) -> Result<Vec<u8>, StreamError> {
-        let nonce = self.position.advance(data.len(), last)?;
         let mut buffer = Vec::with_capacity(data.len() + TAG_LEN);
         buffer.extend_from_slice(data);
-        Current::aead_seal(&self.key.0, &nonce, b"", &mut buffer)?;
+        let tag = self.seal_in_place(&mut buffer, last)?;
+        buffer.extend_from_slice(&tag);
         Ok(buffer)
+    }
+
+    /// Seals the next chunk where it is, and returns the tag that comes after it.
+    pub fn seal_in_place(&mut self, data: &mut [u8], last: bool) -> Result<[u8; TAG_LEN], StreamError> {
+        let nonce = self.position.advance(data.len(), last)?;
+        Ok(Current::encrypt(&self.cipher, &nonce, b"", data)?)
     }
 }
 
 /// Opens one attachment, chunk by chunk. What it returns before the last chunk has been opened is genuine, but may not
 /// be all.
 pub struct AttachmentOpener {
-    key: AttachmentKey,
+    cipher: Cipher,
     position: Position,
 }
 
 impl AttachmentOpener {
     /// Starts at the first chunk.
+    ///
+    /// # Panics
+    /// When there is no memory left for the key's schedule.
+    #[expect(clippy::expect_used, reason = "a key of the right length is always taken")]
     pub fn new(key: &AttachmentKey) -> Self {
-        Self { key: key.copy(), position: Position { next: Some(0) } }
+        let cipher = Current::cipher(&key.0).expect("a key of the right length is taken");
+        Self { cipher, position: Position { next: Some(0) } }
     }
 
     /// Opens the next chunk: [`SEALED_CHUNK`] bytes, or fewer when it is the last one. `last` says that the input ends
     /// here; if that is not where the sealer ended, this fails.
     pub fn open_chunk(&mut self, chunk: &[u8], last: bool) -> Result<Zeroizing<Vec<u8>>, StreamError> {
+        let mut buffer = Zeroizing::new(chunk.to_vec());
+        let clear_len = self.open_in_place(&mut buffer, last)?;
+        buffer.truncate(clear_len);
+        Ok(buffer)
+    }
+
+    /// Opens the next chunk where it is, and returns the length of the clear text. After an error, what is in `chunk` has
+    /// no meaning.
+    pub fn open_in_place(&mut self, chunk: &mut [u8], last: bool) -> Result<usize, StreamError> {
         let clear_len = chunk.len().checked_sub(TAG_LEN).ok_or(StreamError::Unopenable)?;
         let nonce = self.position.advance(clear_len, last)?;
-        let mut buffer = Zeroizing::new(chunk.to_vec());
-        Current::aead_open(&self.key.0, &nonce, b"", &mut buffer)?;
-        Ok(buffer)
+        Ok(Current::decrypt(&self.cipher, &nonce, b"", chunk)?)
     }
 }
 
@@ -138,7 +160,8 @@ pub fn sealed_len(clear: u64) -> Option<u64> {
     if chunks > 1 << 32 { None } else { Some(clear + chunks * TAG_LEN as u64) }
 }
 
-/// Seals all of a reader into a writer, and returns the key and the number of clear bytes.
+/// Seals all of a reader into a writer, and returns the key and the number of clear bytes. Needs the memory of two chunks,
+/// whatever the length.
 pub fn seal_stream<G: CryptoRng + ?Sized>(
     rng: &mut G,
     input: &mut dyn Read,
@@ -148,20 +171,24 @@ pub fn seal_stream<G: CryptoRng + ?Sized>(
     let mut total = 0;
     chunked(input, CHUNK, |chunk, last| {
         total += chunk.len() as u64;
-        Ok(output.write_all(&sealer.seal_chunk(chunk, last)?)?)
+        let tag = sealer.seal_in_place(chunk, last)?;
+        output.write_all(chunk)?;
+        Ok(output.write_all(&tag)?)
     })?;
     Ok((key, total))
 }
 
 /// Opens all of a reader into a writer, and returns the number of clear bytes. After an error, what has been written
-/// must be thrown away: it is genuine, but not all.
+/// must be thrown away: it is genuine, but not all. Needs the memory of two chunks, whatever the length.
 pub fn open_stream(key: &AttachmentKey, input: &mut dyn Read, output: &mut dyn Write) -> Result<u64, StreamError> {
     let mut opener = AttachmentOpener::new(key);
     let mut total = 0;
     chunked(input, SEALED_CHUNK, |chunk, last| {
-        let clear = opener.open_chunk(chunk, last)?;
+        // Chunks are cut here as they have to be; one of an impossible length is what was cut off or extended.
+        let clear_len = opener.open_in_place(chunk, last).map_err(|_| StreamError::Unopenable)?;
+        let clear = chunk.get(..clear_len).ok_or(StreamError::Unopenable)?;
         total += clear.len() as u64;
-        Ok(output.write_all(&clear)?)
+        Ok(output.write_all(clear)?)
     })?;
     Ok(total)
 }
@@ -170,24 +197,37 @@ pub fn open_stream(key: &AttachmentKey, input: &mut dyn Read, output: &mut dyn W
 fn chunked(
     input: &mut dyn Read,
     size: usize,
-    mut each: impl FnMut(&[u8], bool) -> Result<(), StreamError>,
+    mut each: impl FnMut(&mut [u8], bool) -> Result<(), StreamError>,
 ) -> Result<(), StreamError> {
-    let mut current = read_chunk(input, size)?;
+    let mut current = Zeroizing::new(vec![0; size]);
+    let mut ahead = Zeroizing::new(vec![0; size]);
+    let mut length = fill(input, &mut current)?;
     loop {
-        let next = if current.len() == size { read_chunk(input, size)? } else { Zeroizing::new(Vec::new()) };
-        each(&current, next.is_empty())?;
-        if next.is_empty() {
+        let next = if length == size { fill(input, &mut ahead)? } else { 0 };
+        each(current.get_mut(..length).unwrap_or_default(), next == 0)?;
+        if next == 0 {
             return Ok(());
         }
-        current = next;
+        std::mem::swap(&mut current, &mut ahead);
+        length = next;
     }
 }
 
-fn read_chunk(input: &mut dyn Read, size: usize) -> io::Result<Zeroizing<Vec<u8>>> {
-    // Allocated at once: growing would leave copies behind.
-    let mut buffer = Zeroizing::new(Vec::with_capacity(size + TAG_LEN));
-    input.take(size as u64).read_to_end(&mut buffer)?;
-    Ok(buffer)
+/// Reads until the buffer is full or the input ends.
+fn fill(input: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match input.read(rest) {
+            Ok(0) => break,
+            Ok(count) if count <= rest.len() => filled += count,
+            Ok(_) => {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "the reader says that it has read too much"));
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
 }
 
 #[cfg(test)]
