@@ -20,7 +20,12 @@ use std::io::{BufRead, Write};
 
 use data_encoding::HEXLOWER;
 use serde_json::{Value, json};
-use sotto_crypto::*;
+use sotto_crypto::{
+    Address, AttachmentKey, CertificateError, DeviceCertificate, DeviceId, DeviceKey, DevicePublic, IdentityKey,
+    IdentityPublic, MessageId, Prekey, PrekeyBatch, PrekeyError, PrekeyKind, PrekeySecret, Recipient, SealedHeader,
+    Sender, Signed, SystemRng, Wrap, decode_strict, encode, generate_prekeys, open, open_stream, safety_number, seal,
+    seal_stream, verify_device,
+};
 
 type Answer = Result<Value, Box<dyn Error>>;
 

@@ -72,6 +72,7 @@ mod codec;
 mod fingerprint;
 mod ids;
 mod kem;
+mod known;
 mod merkle;
 mod message;
 mod open;
@@ -93,8 +94,9 @@ pub use certificate::{
 pub use codec::{DecodeError, decode_strict, encode};
 pub use fingerprint::{Fingerprint, FingerprintError, SafetyNumber, safety_number};
 pub use ids::{BatchId, BlobId, DeviceId, IdError, MessageId};
+pub use known::{Known, RecipientError};
 pub use message::{MAX_BODY, MAX_CONTENT, MAX_RECIPIENTS, Opened, Sealed, SealedHeader, Wrap, WrappedKey};
-pub use open::{OpenError, open};
+pub use open::{OpenError, open, open_with};
 pub use prekey::{
     MAX_PREKEYS_PER_BATCH, Prekey, PrekeyBatch, PrekeyBatchHeader, PrekeyError, PrekeyKind, PrekeyRef, Recipient,
     VerifiedBatch, generate_prekeys,

@@ -5,8 +5,9 @@ use zeroize::Zeroizing;
 
 use crate::address::Address;
 use crate::agreement::PrekeySecret;
-use crate::certificate::{VerifiedDevice, verify_device};
+use crate::certificate::VerifiedDevice;
 use crate::ids::DeviceId;
+use crate::known::Known;
 use crate::message::{
     Body, ContentKey, MAX_BODY, MAX_CONTENT, MESSAGE_LABEL, Opened, SealedHeader, WrappedKey, transcript, wrap_info,
 };
@@ -51,6 +52,19 @@ pub fn open(
     secret: &PrekeySecret,
     wrap: &WrappedKey,
 ) -> Result<Opened, OpenError> {
+    open_with(&mut Known::new(), header, body, me, prekey, secret, wrap)
+}
+
+/// As [`open`], but the signature of the sender's certificate is checked the first time only that the certificate comes by.
+pub fn open_with(
+    known: &mut Known,
+    header: &SealedHeader,
+    body: &[u8],
+    me: (&Address, DeviceId),
+    prekey: PrekeyRef,
+    secret: &PrekeySecret,
+    wrap: &WrappedKey,
+) -> Result<Opened, OpenError> {
     check_version(header.version, header.suite)?;
     if body.len() > MAX_BODY {
         return Err(OpenError::TooLarge(body.len()));
@@ -62,7 +76,7 @@ pub fn open(
     let info = wrap_info(header, address, device, prekey);
     let key = kem::unwrap::<Current>(&secret.0, header.ephemeral.as_bytes(), &info, &wrap.0)?;
     let body = open_body(header, body, &ContentKey(key))?;
-    let certificate = check_signature(header, &body)?;
+    let certificate = check_signature(known, header, &body)?;
     if !body.recipients.contains(address, device) {
         return Err(OpenError::NotListed);
     }
@@ -84,8 +98,8 @@ fn open_body(header: &SealedHeader, body: &[u8], key: &ContentKey) -> Result<Bod
     Ok(body)
 }
 
-fn check_signature(header: &SealedHeader, body: &Body) -> Result<VerifiedDevice, OpenError> {
-    let device = verify_device(&body.identity, &body.certificate).map_err(|_| OpenError::Forged)?;
+fn check_signature(known: &mut Known, header: &SealedHeader, body: &Body) -> Result<VerifiedDevice, OpenError> {
+    let device = known.device(&body.identity, &body.certificate).map_err(|_| OpenError::Forged)?;
     if *device.address() != header.sender || device.device() != header.device {
         return Err(OpenError::Forged);
     }

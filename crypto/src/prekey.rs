@@ -228,6 +228,11 @@ impl VerifiedBatch {
         &self.header
     }
 
+    /// Whether it was made by this device of this user.
+    pub(crate) fn is_of(&self, device: &VerifiedDevice) -> bool {
+        self.device == *device
+    }
+
     /// Checks that a key is one of this batch, and that the batch has not expired. The signature that comes with the
     /// key is not looked at again: the proof leads to the root that has been verified.
     pub fn with_prekey(&self, prekey: &Prekey, now_ms: u64) -> Result<Recipient, PrekeyError> {

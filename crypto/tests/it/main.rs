@@ -6,6 +6,7 @@ mod attachments;
 mod common;
 mod documents;
 mod encoding;
+mod known;
 mod names;
 mod sealing;
 mod secrets;

@@ -1,0 +1,99 @@
+//! What has been verified, remembered: signatures are by far the most expensive part of sealing and opening, and the same
+//! certificates and prekey batches come again with every message.
+
+use std::collections::HashMap;
+
+use crate::certificate::{CertificateError, DeviceCertificate, VerifiedDevice, verify_device};
+use crate::prekey::{Prekey, PrekeyBatchHeader, PrekeyError, Recipient, VerifiedBatch};
+use crate::signed::Signed;
+use crate::signing::IdentityPublic;
+use crate::suite::{Current, DIGEST_LEN, Primitives};
+
+/// The most certificates, and the most batches, that are remembered; enough for a few rooms of the largest size.
+const LIMIT: usize = 8 * 1024;
+
+/// Why a device cannot be written to.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RecipientError {
+    /// Its certificate.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    /// Its prekey.
+    #[error(transparent)]
+    Prekey(#[from] PrekeyError),
+}
+
+/// Certificates and batches that have been verified. Each is remembered by the exact bytes of the key, the payload and the
+/// signature, so that what comes from here is what verifying again would say. Holds no secrets.
+#[derive(Default)]
+pub struct Known {
+    devices: HashMap<[u8; DIGEST_LEN], VerifiedDevice>,
+    batches: HashMap<[u8; DIGEST_LEN], VerifiedBatch>,
+}
+
+impl core::fmt::Debug for Known {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "Known({} devices, {} batches)", self.devices.len(), self.batches.len())
+    }
+}
+
+impl Known {
+    /// Nothing yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// As [`verify_device`], but the signature is checked the first time only.
+    pub fn device(
+        &mut self,
+        identity: &IdentityPublic,
+        certificate: &Signed<DeviceCertificate>,
+    ) -> Result<VerifiedDevice, CertificateError> {
+        let name = name(identity.as_bytes(), certificate);
+        if let Some(device) = self.devices.get(&name) {
+            return Ok(device.clone());
+        }
+        let device = verify_device(identity, certificate)?;
+        make_room(&mut self.devices);
+        self.devices.insert(name, device.clone());
+        Ok(device)
+    }
+
+    /// Verifies a device's certificate and a prekey that was handed out for it, as [`verify_device`] and
+    /// [`VerifiedDevice::with_prekey`] do, but the two signatures are checked the first time only. Time and proof are
+    /// checked always.
+    pub fn recipient(
+        &mut self,
+        identity: &IdentityPublic,
+        certificate: &Signed<DeviceCertificate>,
+        prekey: &Prekey,
+        now_ms: u64,
+    ) -> Result<Recipient, RecipientError> {
+        let device = self.device(identity, certificate)?;
+        let name = batch_name(&device, &prekey.header);
+        if let Some(batch) = self.batches.get(&name).filter(|batch| batch.is_of(&device)) {
+            return Ok(batch.with_prekey(prekey, now_ms)?);
+        }
+        let batch = device.with_batch(&prekey.header)?;
+        let recipient = batch.with_prekey(prekey, now_ms)?;
+        make_room(&mut self.batches);
+        self.batches.insert(name, batch);
+        Ok(recipient)
+    }
+}
+
+fn batch_name(device: &VerifiedDevice, header: &Signed<PrekeyBatchHeader>) -> [u8; DIGEST_LEN] {
+    name(device.key().as_bytes(), header)
+}
+
+/// Key and signature have a fixed length, so that nothing can be moved from one to the other.
+fn name<T>(key: &[u8], signed: &Signed<T>) -> [u8; DIGEST_LEN] {
+    Current::short_hash(&[key, signed.signature().as_bytes(), signed.payload()])
+}
+
+/// Forgets everything when there is too much: it can all be verified again.
+fn make_room<T>(map: &mut HashMap<[u8; DIGEST_LEN], T>) {
+    if map.len() >= LIMIT {
+        map.clear();
+    }
+}

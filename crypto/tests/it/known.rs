@@ -1,0 +1,87 @@
+//! What has been verified is remembered, and nothing else is.
+
+use crate::common::{DAY, NOW, Person, TestRng};
+use sotto_crypto::*;
+
+#[test]
+fn recipients_are_those_that_verifying_gives() {
+    let mut rng = TestRng(90);
+    let (alice, bob) = (Person::new(&mut rng, "alice@a.example"), Person::new(&mut rng, "bob@b.example"));
+    let mut known = Known::new();
+    for round in 0..2 {
+        for person in [&alice, &bob] {
+            for index in 0..3 {
+                let prekey = person.batch.prekey(index).unwrap();
+                let recipient = known.recipient(&person.identity_public, &person.certificate, &prekey, NOW).unwrap();
+                assert_eq!(recipient, person.recipient(index), "round {round}");
+            }
+        }
+    }
+    assert_eq!(format!("{known:?}"), "Known(2 devices, 2 batches)");
+}
+
+#[test]
+fn what_does_not_verify_is_refused_again_and_again() {
+    let mut rng = TestRng(91);
+    let (alice, bob) = (Person::new(&mut rng, "alice@a.example"), Person::new(&mut rng, "bob@b.example"));
+    let mut known = Known::new();
+    let good = alice.batch.prekey(1).unwrap();
+    let ask = |known: &mut Known, identity: &IdentityPublic, certificate, prekey: &Prekey, now| {
+        known.recipient(identity, certificate, prekey, now).err()
+    };
+    for _ in 0..2 {
+        // Under another identity, and a batch of another device.
+        let said = ask(&mut known, &bob.identity_public, &alice.certificate, &good, NOW);
+        assert!(matches!(said, Some(RecipientError::Certificate(CertificateError::Verify(_)))));
+        let said = ask(&mut known, &bob.identity_public, &bob.certificate, &good, NOW);
+        assert!(matches!(said, Some(RecipientError::Prekey(PrekeyError::Verify(_)))));
+        // Of a batch that is known by now: another key, another place, another time.
+        assert_eq!(ask(&mut known, &alice.identity_public, &alice.certificate, &good, NOW), None);
+        let wrong = Prekey { key: bob.batch.keys[1].clone(), ..good.clone() };
+        let said = ask(&mut known, &alice.identity_public, &alice.certificate, &wrong, NOW);
+        assert_eq!(said, Some(RecipientError::Prekey(PrekeyError::Proof)));
+        let wrong = Prekey { index: 2, ..good.clone() };
+        let said = ask(&mut known, &alice.identity_public, &alice.certificate, &wrong, NOW);
+        assert_eq!(said, Some(RecipientError::Prekey(PrekeyError::Proof)));
+        let said = ask(&mut known, &alice.identity_public, &alice.certificate, &good, NOW + DAY);
+        assert_eq!(said, Some(RecipientError::Prekey(PrekeyError::Expired)));
+    }
+}
+
+#[test]
+fn a_batch_is_known_for_one_device_only_even_with_the_same_key() {
+    // Two devices that are certified with one key: a batch names its device, and is good for no other.
+    let mut rng = TestRng(92);
+    let alice = Person::new(&mut rng, "alice@a.example");
+    let other = DeviceCertificate { device: DeviceId::generate(&mut rng), ..alice.certificate.unverified().unwrap() };
+    let other = Signed::sign(&other, &alice.identity);
+    let mut known = Known::new();
+    let prekey = alice.batch.prekey(0).unwrap();
+    assert!(known.recipient(&alice.identity_public, &alice.certificate, &prekey, NOW).is_ok());
+    let said = known.recipient(&alice.identity_public, &other, &prekey, NOW).err();
+    assert_eq!(said, Some(RecipientError::Prekey(PrekeyError::OtherDevice)));
+}
+
+#[test]
+fn opening_with_what_is_known_says_the_same() {
+    let mut rng = TestRng(93);
+    let (alice, bob) = (Person::new(&mut rng, "alice@a.example"), Person::new(&mut rng, "bob@b.example"));
+    let mut known = Known::new();
+    for index in 0..3 {
+        let message = MessageId::generate(&mut rng);
+        let sealed = seal(&mut rng, &alice.sender(), message, b"hello", &[bob.recipient(index)]).unwrap();
+        let secret = &bob.secrets[index as usize];
+        let wrap = &sealed.wraps[0];
+        let me = (&bob.address, bob.device);
+        let mut ask = |header: &SealedHeader, body: &[u8]| {
+            open_with(&mut known, header, body, me, wrap.prekey, secret, &wrap.key)
+        };
+        let opened = ask(&sealed.header, &sealed.body).unwrap();
+        assert_eq!((opened.content.as_slice(), &opened.identity), (b"hello".as_slice(), &alice.identity_public));
+        assert_eq!(opened.certificate, alice.verified());
+        let mut changed = sealed.body.clone();
+        changed[0] ^= 1;
+        assert_eq!(ask(&sealed.header, &changed).unwrap_err(), OpenError::Unopenable);
+    }
+    assert_eq!(format!("{known:?}"), "Known(1 devices, 0 batches)");
+}
