@@ -16,6 +16,7 @@ use crate::clock::now_ms;
 use crate::error::{Error, ProfileError, Refusal, StoreError, TrustError};
 use crate::identity::{TrustState, judge};
 use crate::policy::{self, Policy};
+use crate::prekeys;
 use crate::profile::{Profile, Unlock};
 use crate::registration::{self, JoinOptions, ServiceAccount, account_of, open_store};
 use crate::store::{AccountRecord, ConversationRecord, Pin, Serials, Store, StoredMessage, Tx};
@@ -117,7 +118,7 @@ impl Client {
         let profile = Profile::at(profile);
         let store = open_store(&profile, unlock).await?;
         let now = now_ms();
-        let record = store.run(move |tx| tx.expire(now).and_then(|_| tx.get::<AccountRecord>(&[]))).await?;
+        let record = store.run(move |tx| prekeys::tidy(tx, now).and_then(|()| tx.get::<AccountRecord>(&[]))).await?;
         match record {
             Some(record) if record.complete => {
                 let account = Arc::new(account_of(&record)?);
@@ -199,7 +200,7 @@ impl Client {
     pub async fn history(&self, conversation: Option<&Conversation>, limit: u32) -> Result<Vec<StoredMessage>, Error> {
         let id = conversation.map(Conversation::id);
         let now = now_ms();
-        self.inner.store.run(move |tx| tx.expire(now).and_then(|_| tx.history(id.as_deref(), limit))).await
+        self.inner.store.run(move |tx| prekeys::tidy(tx, now).and_then(|()| tx.history(id.as_deref(), limit))).await
     }
 
     /// Everybody whose identity is pinned, by address.
@@ -232,14 +233,25 @@ impl Client {
         pin.map(|pin| self.contact(&pin)).ok_or(Error::Internal("no pin after judging an identity"))
     }
 
-    /// Marks somebody as verified: the user has compared the safety number, and it is the same.
-    pub async fn mark_verified(&self, address: &Address, verified: bool) -> Result<Contact, Error> {
-        self.change_pin(address, move |pin| match (pin.state(), verified) {
-            // What was compared is not what would be sent to.
-            (TrustState::Changed, true) => Err(TrustError::IdentityChanged(pin.address.clone()).into()),
-            _ => Ok(Pin { verified, shown: None, ..pin.clone() }),
+    /// Marks somebody as verified: the user has compared the safety number of `compared`, and it is the same. Refused when
+    /// another identity counts by now: it is not the one that was compared.
+    pub async fn mark_verified(&self, compared: &Contact) -> Result<Contact, Error> {
+        let fingerprint = compared.fingerprint;
+        self.change_pin(&compared.address, move |pin| {
+            if pin.state() == TrustState::Changed {
+                return Err(TrustError::IdentityChanged(pin.address.clone()).into());
+            }
+            if pin.identity.fingerprint() != fingerprint {
+                return Err(TrustError::NotTheCompared(pin.address.clone()).into());
+            }
+            Ok(Pin { verified: true, ..pin.clone() })
         })
         .await
+    }
+
+    /// Takes the mark away.
+    pub async fn unmark_verified(&self, address: &Address) -> Result<Contact, Error> {
+        self.change_pin(address, |pin| Ok(Pin { verified: false, shown: None, ..pin.clone() })).await
     }
 
     /// Accepts the new identity of somebody who was verified: pinned from now on, and not verified.

@@ -231,6 +231,12 @@ pub enum TrustError {
          by another way, then run `sotto verify {0} --accept-change` and compare the safety number again"
     )]
     IdentityChanged(Address),
+    /// Another identity than the one whose safety number was compared.
+    #[error(
+        "the identity of {0} is not the one whose safety number you have seen: it has changed since, or none was shown \
+         before. Run `sotto verify {0}`, compare the number that it prints, and confirm then"
+    )]
+    NotTheCompared(Address),
     /// The account's own identity is another one.
     #[error("the relay names another identity for your own address; nothing was sent, tell the administrator")]
     OwnIdentity,

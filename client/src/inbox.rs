@@ -4,13 +4,13 @@
 use sotto_crypto::{Address, DeviceId, Fingerprint, MessageId, Opened, PrekeyRef, PrekeySecret, SealedHeader};
 use sotto_wire::api::Delivery;
 use sotto_wire::content::{Content, Conversation};
-use sotto_wire::limits;
 use zeroize::Zeroizing;
 
 use crate::client::{Inner, pin_key, put_pin};
 use crate::clock::now_ms;
 use crate::error::{Error, StoreError};
 use crate::identity::{Verdict, judge};
+use crate::prekeys::REPLAY_MS;
 use crate::registration::blocking;
 use crate::store::{ConversationRecord, MessageKey, MessageState, Pin, PrekeyRecord, StoredMessage, Tx};
 
@@ -163,6 +163,12 @@ pub struct Receipt {
 }
 
 impl Receipt {
+    /// Of a message that leaves nothing but its key.
+    #[cfg(test)]
+    pub(crate) fn of(key: MessageKey) -> Self {
+        Self { seq: 0, key: Some(key), one_time: None, stored: None }
+    }
+
     /// Keeps the message out of the local history.
     pub(crate) fn forget_content(&mut self) {
         self.stored = None;
@@ -171,8 +177,7 @@ impl Receipt {
     /// What has to be durable before the relay hears of it.
     pub(crate) fn settle(&self, tx: &Tx<'_>, now_ms: u64) -> Result<(), StoreError> {
         if let Some(key) = &self.key {
-            // A repeat comes at most as long as a queue keeps a message, and a day for clocks that differ.
-            tx.mark_seen(key, now_ms.saturating_add((limits::MAX_QUEUE_SECONDS + 86_400) * 1000))?;
+            tx.mark_seen(key, now_ms.saturating_add(REPLAY_MS))?;
         }
         if let Some(stored) = &self.stored {
             tx.put_message(stored)?;

@@ -95,6 +95,11 @@ pub(crate) fn serials_for(known: Option<Serials>, domain: &Domain, key: &PolicyP
     })
 }
 
+/// The error of a network that is written to and whose document did not come along.
+pub(crate) fn missing(domain: &Domain) -> TrustError {
+    bad("network document", domain, "the relay has left it out".to_owned())
+}
+
 fn bad(what: &'static str, domain: &Domain, reason: String) -> TrustError {
     TrustError::Document { what, domain: domain.clone(), reason }
 }

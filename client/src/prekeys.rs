@@ -17,6 +17,9 @@ const DAY_MS: u64 = 24 * 3600 * 1000;
 const ONE_TIME_LIFE_MS: u64 = 180 * DAY_MS;
 /// A device is a recipient only while its medium-term prekey lives, so it outlives a month offline.
 const MEDIUM_TERM_LIFE_MS: u64 = 60 * DAY_MS;
+/// For this long a message can open again: as long as the secret of a medium-term prekey is kept, and a day for clocks
+/// that differ. Until then it is remembered, so that a relay that brings it again is not believed.
+pub(crate) const REPLAY_MS: u64 = MEDIUM_TERM_LIFE_MS + limits::MAX_QUEUE_SECONDS * 1000 + DAY_MS;
 /// The medium-term prekey is replaced when it is a week old.
 const ROTATE_AFTER_MS: u64 = 7 * DAY_MS;
 
@@ -82,6 +85,12 @@ fn wanted(count: PrekeyCount, now_ms: u64) -> Vec<PrekeyKind> {
     kinds
 }
 
+/// Deletes what has had its time: first secrets, then the memory of messages that only they could open again.
+pub(crate) fn tidy(tx: &Tx<'_>, now_ms: u64) -> Result<(), StoreError> {
+    forget(tx, now_ms)?;
+    tx.expire(now_ms).map(drop)
+}
+
 /// Deletes the secrets of batches that nothing can be sealed to any more.
 fn forget(tx: &Tx<'_>, now_ms: u64) -> Result<(), StoreError> {
     for batch in tx.list::<BatchRecord>()?.into_iter().filter(|b| b.forget_at_ms <= now_ms) {
@@ -95,9 +104,11 @@ fn forget(tx: &Tx<'_>, now_ms: u64) -> Result<(), StoreError> {
 }
 
 impl Inner {
-    /// Looks how many prekeys are left, uploads what is wanted, forgets what is over.
+    /// Forgets what is over, looks how many prekeys are left, uploads what is wanted.
     pub(crate) async fn maintain_prekeys(&self) -> Result<(), Error> {
         let now = now_ms();
+        // Without asking anybody: a relay that gives no answer must not keep secrets alive.
+        self.store.run(move |tx| tidy(tx, now)).await?;
         let kinds = wanted(self.api.prekeys().await?, now);
         if !kinds.is_empty() {
             let account = self.account.clone();
@@ -112,7 +123,7 @@ impl Inner {
             .map_err(|_| Error::Internal("making prekeys was cut off"))??;
             self.api.upload_prekeys(batches.into_iter().map(|b| b.public).collect()).await?;
         }
-        self.store.run(move |tx| forget(tx, now)).await
+        Ok(())
     }
 }
 
@@ -133,6 +144,26 @@ mod tests {
         assert_eq!(wanted(count(limits::PREKEYS_LOW - 1, fresh), 100), [PrekeyKind::OneTime]);
         assert!(wanted(count(64, fresh), 100 + ROTATE_AFTER_MS).is_empty());
         assert_eq!(wanted(count(64, fresh), 101 + ROTATE_AFTER_MS), [PrekeyKind::MediumTerm]);
+    }
+
+    #[test]
+    fn a_message_is_remembered_for_as_long_as_it_could_open_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("s.db"), &StoreKey::generate(&mut SystemRng)).unwrap();
+        let account = account("a@x.example", &PolicyKey::generate(&mut SystemRng));
+        let batch = NewBatch::generate(&mut SystemRng, &account, PrekeyKind::MediumTerm, 0);
+        let key = (account.address.clone(), account.device, sotto_crypto::MessageId::generate(&mut SystemRng));
+        let receipt = crate::inbox::Receipt::of(key.clone());
+        store.run_blocking(|tx| batch.store(tx).and_then(|()| receipt.settle(tx, 0))).unwrap();
+        let after = |now| {
+            store.run_blocking(|tx| tidy(tx, now)).unwrap();
+            let secrets = store.run_blocking(list_all::<PrekeyRecord>).unwrap().len();
+            (secrets, store.run_blocking(|tx| tx.has_seen(&key)).unwrap())
+        };
+        let end = MEDIUM_TERM_LIFE_MS + limits::MAX_QUEUE_SECONDS * 1000;
+        assert_eq!(after(end - 1), (1, true));
+        assert_eq!(after(end), (0, true));
+        assert_eq!(after(end + DAY_MS), (0, false));
     }
 
     #[test]

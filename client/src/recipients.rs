@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sotto_crypto::{Address, DeviceId, IdentityPublic, PolicyPublic, Recipient, verify_device, verify_retention};
+use sotto_crypto::{
+    Address, DeviceId, Domain, IdentityPublic, PolicyPublic, Recipient, verify_device, verify_retention,
+};
 use sotto_wire::api::{RecipientRole, RecipientUser, Recipients};
-use sotto_wire::policy::{NetworkDocument, RetentionRule};
+use sotto_wire::policy::{NetworkDocument, RetentionRule, Scope};
 
 use crate::error::{Error, Refusal, TrustError};
 use crate::identity::{Verdict, judge};
@@ -64,13 +66,13 @@ pub(crate) fn check(asker: &Asker<'_>, wanted: &[Address], answer: &Recipients) 
             RecipientRole::Addressed => addressed(asker, wanted, user, &mut checked)?,
             RecipientRole::Own => own(asker, user)?,
             RecipientRole::Retention => {
-                retention(asker, &peers, user)?;
+                retention(asker, wanted, &peers, user)?;
                 checked.retained_by.push(user.address.clone());
             }
         }
         devices(asker, user, &mut checked)?;
     }
-    complete(asker, wanted, &named, &checked)?;
+    complete(asker, wanted, &named, &peers, &checked)?;
     Ok(checked)
 }
 
@@ -121,11 +123,18 @@ fn own(asker: &Asker<'_>, user: &RecipientUser) -> Result<(), TrustError> {
 
 /// A retention process: a rule of our own network or of a peer that is written to must name it, with a certificate
 /// under that network's policy key.
-fn retention(asker: &Asker<'_>, peers: &[Peer<'_>], user: &RecipientUser) -> Result<(), TrustError> {
+fn retention(
+    asker: &Asker<'_>,
+    wanted: &[Address],
+    peers: &[Peer<'_>],
+    user: &RecipientUser,
+) -> Result<(), TrustError> {
     let fail = |reason| TrustError::Retention { address: user.address.clone(), reason };
     let domain = user.address.domain();
     let (document, key) = if &domain == asker.network_domain() {
         (asker.network, asker.policy_key)
+    } else if !wanted.iter().any(|address| address.domain() == domain) {
+        return Err(fail("nobody of its network is written to"));
     } else {
         let peer = peers.iter().find(|p| p.document.domain == domain);
         peer.map(|p| (&p.document, p.key)).ok_or_else(|| fail("its network's policy did not come along"))?
@@ -170,35 +179,46 @@ fn devices(asker: &Asker<'_>, user: &RecipientUser, checked: &mut Checked) -> Re
     Ok(())
 }
 
-/// Everybody who was asked for is there with a device, and so is every retention process that our own policy asks for.
+/// Everybody who was asked for is there with a device, and so is every retention process that our own policy asks for,
+/// and those that listen to everybody in a network that is written to. Which group somebody else is in is not known here:
+/// what only that group asks for is for the relay of that network to see to.
 fn complete(
     asker: &Asker<'_>,
     wanted: &[Address],
     named: &BTreeSet<&Address>,
+    peers: &[Peer<'_>],
     checked: &Checked,
-) -> Result<(), Refusal> {
+) -> Result<(), Error> {
     let reached: BTreeSet<&Address> = checked.recipients.iter().map(|r| r.device().address()).collect();
     let missing: Vec<Address> =
         wanted.iter().filter(|a| !(named.contains(a) && reached.contains(a))).cloned().collect();
     if !missing.is_empty() {
-        return Err(Refusal::Unregistered(missing));
+        return Err(Refusal::Unregistered(missing).into());
     }
-    for rule in asker.network.retention_for(asker.group) {
-        // A retention process does not retain itself.
-        if &rule.address != asker.address
-            && !(checked.retained_by.contains(&rule.address) && reached.contains(&rule.address))
-        {
-            return Err(Refusal::RetentionMissing { policy: rule.policy.clone(), address: rule.address.clone() });
+    let listens = |rule: &RetentionRule| {
+        if checked.retained_by.contains(&rule.address) && reached.contains(&rule.address) {
+            return Ok(());
         }
+        Err(Refusal::RetentionMissing { policy: rule.policy.clone(), address: rule.address.clone() })
+    };
+    // A retention process does not retain itself.
+    asker.network.retention_for(asker.group).filter(|rule| &rule.address != asker.address).try_for_each(listens)?;
+    let abroad: BTreeSet<Domain> = wanted.iter().map(Address::domain).filter(|d| d != asker.network_domain()).collect();
+    for domain in abroad {
+        let peer = peers.iter().find(|peer| peer.document.domain == domain);
+        let peer = peer.ok_or_else(|| policy::missing(&domain))?;
+        // Who writes to a retention process by its address has it there already.
+        let rules = peer.document.retention.iter().filter(|r| r.enabled && r.scope == Scope::AllUsers);
+        rules.filter(|rule| !wanted.contains(&rule.address)).try_for_each(listens)?;
     }
     if checked.recipients.is_empty() {
-        return Err(Refusal::NoRecipients);
+        return Err(Refusal::NoRecipients.into());
     }
     Ok(())
 }
 
 impl Asker<'_> {
-    fn network_domain(&self) -> &sotto_crypto::Domain {
+    fn network_domain(&self) -> &Domain {
         &self.network.domain
     }
 }

@@ -238,7 +238,8 @@ async fn a_changed_identity_is_told_and_blocks_where_it_was_verified() {
     bob.send_text(&[address("alice")], "two", plain()).await.unwrap();
     drain(&alice).await;
     // Both see the same number.
-    let number = alice.identity(&address("bob")).await.unwrap().safety_number.to_string();
+    let compared = alice.identity(&address("bob")).await.unwrap();
+    let number = compared.safety_number.to_string();
     assert_eq!(bob.identity(&address("alice")).await.unwrap().safety_number.to_string(), number);
 
     // Bob registers anew. Nobody had verified him: it is told.
@@ -249,8 +250,13 @@ async fn a_changed_identity_is_told_and_blocks_where_it_was_verified() {
     assert_eq!(sent.changed, [address("bob")]);
     assert_eq!(drain(&second).await.len(), 1);
 
+    // What was compared before the change is not what counts now, and is not marked.
+    let refused = alice.mark_verified(&compared).await.err().unwrap();
+    assert!(matches!(&refused, Error::Trust(TrustError::NotTheCompared(who)) if who == &address("bob")), "{refused}");
+
     // Verified, a change blocks, in both directions, until it is accepted.
-    assert_eq!(alice.mark_verified(&address("bob"), true).await.unwrap().state, TrustState::Verified);
+    let compared = alice.identity(&address("bob")).await.unwrap();
+    assert_eq!(alice.mark_verified(&compared).await.unwrap().state, TrustState::Verified);
     network.delete_user("bob").await;
     let invite = network.invite("bob").await;
     let third = Client::join(network.join_options(invite, "bob3")).await.unwrap();
@@ -272,7 +278,7 @@ async fn a_changed_identity_is_told_and_blocks_where_it_was_verified() {
     let contact = alice.identity(&address("bob")).await.unwrap();
     assert_eq!(contact.state, TrustState::Changed);
     assert!(contact.new_safety_number.is_some());
-    assert!(alice.mark_verified(&address("bob"), true).await.is_err());
+    assert!(alice.mark_verified(&contact).await.is_err());
     assert_eq!(alice.accept_change(&address("bob")).await.unwrap().state, TrustState::Pinned);
     let got = drain(&alice).await;
     assert_eq!(got.iter().map(text).collect::<Vec<_>>(), ["it is me"]);

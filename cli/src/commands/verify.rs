@@ -1,7 +1,7 @@
 //! `sotto verify`.
 
 use serde::Serialize;
-use sotto_client::{Contact, TrustState};
+use sotto_client::{Contact, Error, TrustError, TrustState};
 
 use super::profile::{address, open};
 use crate::args::{TextFormat, VerifyArgs};
@@ -33,14 +33,19 @@ pub(crate) async fn run(args: &VerifyArgs, ui: Ui) -> Result<(), CliError> {
         return Ok(());
     };
     let who = address(who)?;
+    // What can have been compared is what was known before this call, not what the relay says now.
+    let known = client.contacts().await?.into_iter().find(|contact| contact.address == who);
     // Always asks the relay first, so that a change is seen before anything is marked.
     let contact = client.identity(&who).await?;
     let contact = if args.accept_change {
         client.accept_change(&who).await?
     } else if args.confirm {
-        client.mark_verified(&who, true).await?
+        match known {
+            Some(compared) => client.mark_verified(&compared).await?,
+            None => return Err(Error::from(TrustError::NotTheCompared(who)).into()),
+        }
     } else if args.forget {
-        client.mark_verified(&who, false).await?
+        client.unmark_verified(&who).await?
     } else {
         contact
     };

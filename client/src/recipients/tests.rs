@@ -1,6 +1,6 @@
 use sotto_crypto::{IdentityKey, PolicyKey, PrekeyKind, RetentionCertificate, Signed, SystemRng, generate_prekeys};
 use sotto_wire::api::{NetworkInfo, RecipientDevice};
-use sotto_wire::policy::{PeerRule, Scope};
+use sotto_wire::policy::PeerRule;
 
 use super::*;
 use crate::account::Account;
@@ -205,7 +205,7 @@ fn the_retention_process_of_a_peer_stands_under_the_peers_policy_key() {
     document.retention = vec![rule];
     let info = NetworkInfo { policy_key: theirs.verifying_key(), document: Signed::sign(&document, &theirs) };
     let users = vec![user(&bob, RecipientRole::Addressed), user(&process, RecipientRole::Retention)];
-    let with = Recipients { users: users.clone(), networks: vec![info] };
+    let with = Recipients { users: users.clone(), networks: vec![info.clone()] };
     // Our own network must name the peer.
     assert!(matches!(world.check(&[&bob], &with), Err(Error::Trust(TrustError::Document { .. }))));
     world.document.federation.enabled = true;
@@ -214,6 +214,16 @@ fn the_retention_process_of_a_peer_stands_under_the_peers_policy_key() {
     let checked = world.check(&[&bob], &with).unwrap();
     assert_eq!((checked.retained_by.len(), checked.serials.len()), (1, 1));
     assert!(matches!(world.check(&[&bob], &answer(users)), Err(Error::Trust(TrustError::Retention { .. }))));
+    // It listens to everybody over there, so it may be left out neither with the document nor without.
+    let without = |networks| Recipients { users: vec![user(&bob, RecipientRole::Addressed)], networks };
+    let left_out = world.check(&[&bob], &without(vec![info.clone()]));
+    assert!(matches!(left_out, Err(Error::Refused(Refusal::RetentionMissing { .. }))));
+    assert!(matches!(world.check(&[&bob], &without(Vec::new())), Err(Error::Trust(TrustError::Document { .. }))));
+    // Among ourselves it has no business.
+    let carol = account("carol@x.example", &world.policy);
+    let users = vec![user(&carol, RecipientRole::Addressed), user(&process, RecipientRole::Retention)];
+    let added = world.check(&[&carol], &Recipients { users, networks: vec![info] });
+    assert!(matches!(added, Err(Error::Trust(TrustError::Retention { .. }))));
     let mut forged = with;
     forged.networks[0].policy_key = world.policy.verifying_key();
     assert!(matches!(world.check(&[&bob], &forged), Err(Error::Trust(TrustError::Document { .. }))));

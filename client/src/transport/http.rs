@@ -110,7 +110,7 @@ impl Http {
 }
 
 /// The error that an answer means. Proxies in front of a relay answer in their own way.
-fn api_error(status: StatusCode, name: &'static str, body: &[u8]) -> ApiError {
+pub(crate) fn api_error(status: StatusCode, name: &'static str, body: &[u8]) -> ApiError {
     if let Ok(error) = serde_json::from_slice::<ApiError>(body) {
         // Shown on terminals: what a relay says cannot move the cursor.
         let message = error.message.chars().filter(|c| !c.is_control()).take(2000).collect();

@@ -6,7 +6,6 @@ use std::time::Duration;
 use futures::{SinkExt as _, StreamExt as _};
 use rustls_pki_types::ServerName;
 use sotto_wire::api::{ClientFrame, ServerFrame};
-use sotto_wire::{ApiError, ErrorCode};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
@@ -16,6 +15,7 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
+use super::http::api_error;
 use super::{Endpoint, Target, connection_error, tls};
 use crate::error::{Error, TransportError};
 
@@ -83,17 +83,7 @@ impl Connector {
 fn handshake_error(relay: &str, error: tungstenite::Error) -> Error {
     let tungstenite::Error::Http(answer) = error else { return connection_error(relay, &error).into() };
     let body = answer.body().as_deref().unwrap_or_default();
-    serde_json::from_slice::<ApiError>(body)
-        .unwrap_or_else(|_| {
-            let code = match answer.status().as_u16() {
-                401 => ErrorCode::Unauthenticated,
-                403 => ErrorCode::Forbidden,
-                404 => ErrorCode::NotFound,
-                _ => ErrorCode::Unavailable,
-            };
-            ApiError::new(code, format!("GET /v1/socket was answered with HTTP status {}", answer.status()))
-        })
-        .into()
+    api_error(answer.status(), "GET /v1/socket", body).into()
 }
 
 /// What a socket brings.
@@ -141,5 +131,22 @@ impl Socket {
 
     async fn put(&mut self, message: Message) -> Result<(), Error> {
         self.stream.send(message).await.map_err(|e| connection_error(&self.relay, &e).into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sotto_wire::ErrorCode;
+    use tokio_tungstenite::tungstenite::http::Response;
+
+    use super::*;
+
+    #[test]
+    fn a_refused_upgrade_cannot_move_the_cursor() {
+        let body = br#"{"code":"suspended","message":"you\u001b[2J are suspended"}"#.to_vec();
+        let answer = Response::builder().status(403).body(Some(body)).unwrap();
+        let error = handshake_error("r", tungstenite::Error::Http(Box::new(answer)));
+        assert_eq!(error.code(), Some(ErrorCode::Suspended));
+        assert!(!error.to_string().contains('\u{1b}'), "{error}");
     }
 }
