@@ -54,7 +54,7 @@ pub(crate) enum Answer {
 pub(crate) async fn post(upstream: &Upstream, path: &str, body: Bytes) -> Result<Answer, Failure> {
     let call = async {
         let request = request(upstream, Method::POST, path)?.header(header::CONTENT_TYPE, CBOR).body(body);
-        let answer = request.send().await.map_err(|error| failure(&error))?;
+        let answer = request.send().await.map_err(failure)?;
         let status = answer.status();
         if !status.is_success() {
             return refused(answer).await;
@@ -68,7 +68,7 @@ pub(crate) async fn post(upstream: &Upstream, path: &str, body: Bytes) -> Result
 /// Gets a blob; it is passed on as it comes.
 pub(crate) async fn get_blob(upstream: &Upstream, path: &str) -> Result<Answer, Failure> {
     let send = request(upstream, Method::GET, path)?.send();
-    let answer = timeout(CALL, send).await.map_err(|_| Failure::Slow)?.map_err(|error| failure(&error))?;
+    let answer = timeout(CALL, send).await.map_err(|_| Failure::Slow)?.map_err(failure)?;
     let status = answer.status();
     if !status.is_success() {
         return timeout(CALL, refused(answer)).await.unwrap_or(Err(Failure::Slow));
@@ -105,7 +105,7 @@ fn response(status: StatusCode, content_type: &'static str, body: Body) -> Respo
 
 async fn read(mut answer: reqwest::Response, most: usize) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
-    while let Some(chunk) = answer.chunk().await.map_err(|error| failure(&error))? {
+    while let Some(chunk) = answer.chunk().await.map_err(failure)? {
         if bytes.len() + chunk.len() > most {
             return Err(Failure::Unreadable);
         }
@@ -122,9 +122,11 @@ async fn refused(answer: reqwest::Response) -> Result<Answer, Failure> {
     Ok(Answer::Refused(ApiError::new(error.code, message)))
 }
 
-fn failure(error: &reqwest::Error) -> Failure {
+fn failure(error: reqwest::Error) -> Failure {
+    // Without its URL: who knows the id of a blob may fetch it, so that it is nobody else's business.
+    let error = error.without_url();
     tracing::debug!(?error, "a call failed");
-    match tls_error(error) {
+    match tls_error(&error) {
         Some(rustls::Error::AlertReceived(_)) => return Failure::Unwelcome,
         Some(rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented) => {
             return Failure::Unproven;
