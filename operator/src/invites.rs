@@ -128,7 +128,7 @@ mod tests {
             authority: None,
             address: Address::parse("alice@chat.acme.example").unwrap(),
             policy_key: sotto_crypto::PolicyKey::generate(&mut SystemRng).verifying_key().fingerprint(),
-            life: Duration::from_secs(3600),
+            life: Duration::from_hours(1),
         }
     }
 

@@ -31,8 +31,8 @@ pub const IDENTITY_KEY: &str = "identity.key";
 pub const CERTIFICATE: &str = "certificate";
 
 /// How long a retention certificate is good, and how long before its end it is signed anew.
-pub const RETENTION_CERTIFICATE_LIFE: Duration = Duration::from_secs(365 * 24 * 3600);
-const RENEW_BEFORE: Duration = Duration::from_secs(90 * 24 * 3600);
+pub const RETENTION_CERTIFICATE_LIFE: Duration = Duration::from_hours(365 * 24);
+const RENEW_BEFORE: Duration = Duration::from_hours(90 * 24);
 
 /// A Secret that holds something else than it should. None is replaced silently: clients have pinned these keys.
 #[derive(Debug, thiserror::Error)]
@@ -207,7 +207,7 @@ mod tests {
         let made = retention(&SecretData::default(), &key, &address(), NOW).unwrap();
         assert_eq!(made.change, Change::Created);
         assert!(!retention(&made.data, &key, &address(), NOW + 1).unwrap().changed());
-        let later = NOW + millis(Duration::from_secs(300 * 86_400));
+        let later = NOW + millis(Duration::from_hours(300 * 24));
         let renewed = retention(&made.data, &key, &address(), later).unwrap();
         assert!(renewed.changed());
         for kept in [PASSWORD, REGISTRATION_CODE, IDENTITY_KEY] {

@@ -72,6 +72,7 @@ pub(crate) fn scope(args: &NamespaceArgs) -> Scope {
 }
 
 /// The error with its exit code.
+#[expect(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
 pub(crate) fn unreachable(error: RemoteError) -> CliError {
     let kind = match &error {
         RemoteError::Config(_) => Kind::Usage,

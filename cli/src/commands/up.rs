@@ -19,7 +19,9 @@ pub(crate) async fn run(args: &UpArgs, ui: Ui) -> Result<(), CliError> {
     let shutdown = CancellationToken::new();
     let mut tell = |lines: Lines| {
         // Manifests are somebody's text; what they say is shown, not obeyed by the terminal.
-        lines.notes.iter().for_each(|line| ui.note(&printable(line)));
+        for line in &lines.notes {
+            ui.note(&printable(line));
+        }
         for line in &lines.results {
             // Whoever closes the pipe has seen enough; the networks go on.
             let _ = ui.result(&printable(line));
@@ -49,6 +51,7 @@ pub(crate) async fn run(args: &UpArgs, ui: Ui) -> Result<(), CliError> {
 }
 
 /// The error with what to do.
+#[expect(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
 pub(crate) fn explain(error: LocalError) -> CliError {
     let message = printable(&error.to_string());
     match error {

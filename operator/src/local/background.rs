@@ -16,14 +16,14 @@ use super::report::{Lines, Progress, reasons};
 use super::snapshot::{INFO, RunnerInfo, Snapshot};
 
 /// Something that cannot become ready is given up after this time.
-const LONGEST: Duration = Duration::from_secs(180);
+const LONGEST: Duration = Duration::from_mins(3);
 /// When nothing is on its way any more and it stays so for this long, waiting longer is of no use.
 const SETTLED: Duration = Duration::from_secs(3);
 /// A log that is longer is put aside.
 const MAX_LOG: u64 = 1024 * 1024;
 const LOOK: Duration = Duration::from_millis(50);
 /// Children have their own time to finish; this is for all of them and the runner.
-const ENDING: Duration = Duration::from_secs(60);
+const ENDING: Duration = Duration::from_mins(1);
 
 /// Starts a runner in a session of its own and waits until all is ready. `tell` gets the lines as things become ready.
 /// The runner goes on also where something does not become ready: it applies what a person puts right.

@@ -66,19 +66,19 @@ pub(super) fn write_parts(
     folder::make_dir(&places.relay.state)?;
 
     let relay = Part { folder, name: process("relay"), verb: "relay", file: format!("{dir}/relay.yaml") };
-    let ports =
+    let listens =
         [&plan.relay.listen, &plan.relay.admin_listen, &plan.relay.telemetry.listen].map(std::net::SocketAddr::port);
     let inputs = [secrets.get(&SecretId::RelayTls), secrets.get(&SecretId::RelaySecret)];
-    parts.insert(relay.name.clone(), relay.write(&plan.relay, &ports, &inputs, &[])?);
+    parts.insert(relay.name.clone(), relay.write(&plan.relay, &listens, &inputs, &[])?);
 
     if let Some(gateway) = &plan.gateway {
         write_authorities(&places.gateway.authorities, &gateway.authorities)?;
         let part = Part { folder, name: process("gateway"), verb: "gateway", file: format!("{dir}/gateway.yaml") };
         let config = &gateway.config;
-        let ports = [&config.listen, &config.peer_listen, &config.telemetry.listen].map(std::net::SocketAddr::port);
+        let listens = [&config.listen, &config.peer_listen, &config.telemetry.listen].map(std::net::SocketAddr::port);
         let inputs = [secrets.get(&SecretId::GatewayTls)];
         let authorities: Vec<&str> = gateway.authorities.values().map(String::as_str).collect();
-        parts.insert(part.name.clone(), part.write(config, &ports, &inputs, &authorities)?);
+        parts.insert(part.name.clone(), part.write(config, &listens, &inputs, &authorities)?);
     }
     for (policy, config) in &plan.retention {
         let name = process(&format!("retention-{policy}"));
@@ -123,7 +123,9 @@ impl Part<'_> {
             inputs.extend_from_slice(name.as_bytes());
             inputs.extend_from_slice(value);
         }
-        texts.iter().for_each(|text| inputs.extend_from_slice(text.as_bytes()));
+        for text in texts {
+            inputs.extend_from_slice(text.as_bytes());
+        }
         Ok(Spec {
             arguments: vec![self.verb.into(), "--config".into(), OsString::from(path)],
             log: self.folder.log(&self.name),

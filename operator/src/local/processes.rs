@@ -124,7 +124,9 @@ impl Processes {
 }
 
 async fn stop_all(running: BTreeMap<String, Running>) {
-    running.values().for_each(|r| r.stop.cancel());
+    for one in running.values() {
+        one.stop.cancel();
+    }
     for (_, running) in running {
         let _ = running.task.await;
     }
@@ -177,7 +179,12 @@ impl Keeper {
     }
 
     fn tell(&self, state: State) {
-        if self.state.send_replace(state.clone()) != state {
+        let changed = self.state.send_if_modified(|old| {
+            let changed = *old != state;
+            *old = state;
+            changed
+        });
+        if changed {
             self.changed.notify_one();
         }
     }

@@ -160,7 +160,9 @@ impl Runner {
             let objects = of_namespace(&self.objects, &namespace);
             let mut validation = validate(&objects);
             // Loopback needs no TLS: a relay of the local runner is reached in plain HTTP, whatever it is in a cluster.
-            validation.networks.values_mut().for_each(|network| network.relay.tls = ValidTls::Disabled);
+            for network in validation.networks.values_mut() {
+                network.relay.tls = ValidTls::Disabled;
+            }
             let mut running = self.prepare(&namespace, &validation, now_ms).await?;
             plan_all(&mut running);
             self.synchronise(&mut running, now_ms).await;
