@@ -253,3 +253,41 @@ fn tls(identity: &SecretData) -> Result<rustls::ClientConfig, String> {
         .with_client_auth_cert(chain, key)
         .map_err(|e| e.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pki::{LeafRequest, Validity, authority, leaf};
+
+    fn identity() -> SecretData {
+        let (none, now, validity) = (SecretData::default(), 1_800_000_000, Validity::default());
+        let ca = authority(&none, "acme", now, &validity).unwrap().data;
+        leaf(&none, &ca, &LeafRequest::operator(), now, &validity).unwrap().data
+    }
+
+    #[tokio::test]
+    async fn a_relay_that_does_not_answer_is_named_with_the_cause() {
+        // A port that was free a moment ago, and nobody listens on.
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("https://{}", listener.local_addr().unwrap());
+        drop(listener);
+        let client = AdminClient::new("acme", &url, &identity()).unwrap();
+        let error = client.state().await.unwrap_err();
+        let said = error.to_string();
+        assert!(said.contains("relay acme") && said.contains(&url) && said.contains("refused"), "{said}");
+        assert!(error.is_retryable());
+    }
+
+    #[test]
+    fn a_damaged_certificate_is_named() {
+        let mut identity = identity();
+        identity.insert(pki::TLS_KEY, "rubbish");
+        let said = AdminClient::new("acme", "https://127.0.0.1:1", &identity).err().unwrap().to_string();
+        assert!(said.contains("relay acme") && said.contains("tls.key") && !said.contains("rubbish"), "{said}");
+    }
+
+    #[test]
+    fn names_stay_one_path_segment() {
+        assert_eq!(segment("a.b+c/d é"), "a.b%2Bc%2Fd%20%C3%A9");
+    }
+}
