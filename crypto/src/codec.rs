@@ -42,9 +42,28 @@ where
         return Err(DecodeError::TrailingBytes(trailing));
     }
     // Unknown fields, indefinite lengths and integers that are longer than need be do not survive the round trip.
-    let again = zeroize::Zeroizing::new(encode_with_room(&value, bytes.len()));
-    if again.as_slice() == bytes { Ok(value) } else { Err(DecodeError::NotDeterministic) }
+    let mut expected = Expected(bytes);
+    match minicbor::encode(&value, &mut expected) {
+        Ok(()) if expected.0.is_empty() => Ok(value),
+        _ => Err(DecodeError::NotDeterministic),
+    }
 }
+
+/// Compares what is written with what is expected, without keeping it: it may be secret, and need not be copied.
+struct Expected<'a>(&'a [u8]);
+
+impl minicbor::encode::Write for Expected<'_> {
+    type Error = Differs;
+
+    fn write_all(&mut self, bytes: &[u8]) -> Result<(), Differs> {
+        self.0 = self.0.strip_prefix(bytes).ok_or(Differs)?;
+        Ok(())
+    }
+}
+
+/// What is written is not what is expected.
+#[derive(Debug)]
+struct Differs;
 
 /// A decoding error with a message, for hand-written decoders.
 pub(crate) fn invalid(message: impl std::fmt::Display) -> minicbor::decode::Error {
