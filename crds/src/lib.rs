@@ -8,14 +8,19 @@ pub mod admission;
 mod common;
 mod duration;
 #[expect(unreachable_pub, reason = "KubeSchema repeats the struct inside a function")]
+#[allow(clippy::duplicated_attributes, reason = "columns have the same attributes")]
 mod network;
 mod quantity;
 #[expect(unreachable_pub, reason = "KubeSchema repeats the struct inside a function")]
+#[allow(clippy::duplicated_attributes, reason = "columns have the same attributes")]
 mod retention_policy;
 mod schema;
 #[expect(unreachable_pub, reason = "KubeSchema repeats the struct inside a function")]
+#[allow(clippy::duplicated_attributes, reason = "columns have the same attributes")]
+#[allow(clippy::struct_excessive_bools, reason = "switches of administrators, each on its own")]
 mod security_group;
 #[expect(unreachable_pub, reason = "KubeSchema repeats the struct inside a function")]
+#[allow(clippy::duplicated_attributes, reason = "columns have the same attributes")]
 mod user;
 
 pub use common::{NamedRef, Resources, Storage, conditions};

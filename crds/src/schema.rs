@@ -120,7 +120,7 @@ mod tests {
             if path.contains(".conditions") || path.ends_with("[]") || (depth == 1 && path.ends_with(".metadata")) {
                 return;
             }
-            if path.ends_with(".spec") || path.ends_with(".status") || depth == 0 {
+            if depth == 0 || (depth == 1 && ["spec", "status"].iter().any(|name| path.ends_with(name))) {
                 return;
             }
             let text = schema["description"].as_str().unwrap_or_default();

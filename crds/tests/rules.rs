@@ -1,5 +1,6 @@
 //! Every rule of the four kinds, with manifests that keep it and manifests that break it.
 
+#![expect(clippy::unwrap_used, reason = "a manifest that cannot be read fails the test")]
 use kube::Resource;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -264,7 +265,7 @@ fn group_switches() {
         "needs canStart11Call",
     );
     good::<SecurityGroup>(&format!("{REF}  calling: {{canStart11Call: false, canVideoCall: false}}\n"));
-    let answers = vec!["x"; 11].join(", ");
+    let answers = ["x"; 11].join(", ");
     bad::<SecurityGroup>(
         &format!("{REF}  messaging: {{quickResponses: [{answers}]}}\n"),
         "spec.messaging.quickResponses",

@@ -17,7 +17,9 @@ use super::labels;
 pub(super) enum ApplyError {
     #[error("{kind} {name} cannot be applied: {why}")]
     Refused { kind: String, name: String, why: String },
-    #[error("{kind} {name} is there already and is not the operator's; rename or delete it, or choose another name for the object of ours")]
+    #[error(
+        "{kind} {name} is there already and is not the operator's; rename or delete it, or choose another name for the object of ours"
+    )]
     Foreign { kind: String, name: String },
     #[error("{kind} {name} is being deleted; it is made anew when it is gone")]
     Ending { kind: String, name: String },
@@ -35,11 +37,8 @@ impl Context {
         let wanted = with_digest(wanted);
         let kind = wanted["kind"].as_str().unwrap_or_default().to_owned();
         let name = wanted["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-        let refused = |error: &kube::Error| ApplyError::Refused {
-            kind: kind.clone(),
-            name: name.clone(),
-            why: words(error),
-        };
+        let refused =
+            |error: &kube::Error| ApplyError::Refused { kind: kind.clone(), name: name.clone(), why: words(error) };
         let Some((resource, index)) = self.owned.get(&kind) else {
             let why = "the operator does not watch this kind".to_owned();
             return Err(ApplyError::Refused { kind, name, why });

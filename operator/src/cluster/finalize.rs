@@ -1,12 +1,9 @@
 //! Finalizers of users and retention policies: the relay has accounts of them. A deletion always ends.
 
-use std::fmt::Debug;
-
-use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
-use kube::api::{Patch, PatchParams};
-use kube::{Resource, ResourceExt as _};
-use serde::de::DeserializeOwned;
+use kube::api::{ApiResource, DynamicObject, Patch, PatchParams};
+use kube::{Api, Resource};
 use serde_json::json;
 use tokio::time::timeout;
 
@@ -36,26 +33,28 @@ pub(super) fn may_go(account: Account, deleted_at: Timestamp, now: Timestamp) ->
 }
 
 impl Context {
-    /// Sees to it that the object has our finalizer, or has it no more.
-    pub(super) async fn finalizer<K>(&self, object: &K, wanted: bool) -> Result<(), String>
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
-    {
-        let has = object.finalizers().iter().any(|f| f == FINALIZER);
-        if has == wanted {
+    /// Sees to it that the object has our finalizer, or has it no more. It need not be readable as its kind.
+    pub(super) async fn finalizer<K: Resource<DynamicType = ()>>(
+        &self,
+        meta: &ObjectMeta,
+        wanted: bool,
+    ) -> Result<(), String> {
+        let mut finalizers = meta.finalizers.clone().unwrap_or_default();
+        if finalizers.iter().any(|f| f == FINALIZER) == wanted {
             return Ok(());
         }
-        let mut finalizers = object.finalizers().to_vec();
         if wanted {
             finalizers.push(FINALIZER.to_owned());
         } else {
             finalizers.retain(|f| f != FINALIZER);
         }
-        let namespace = object.namespace().unwrap_or_default();
+        let (namespace, name) =
+            (meta.namespace.as_deref().unwrap_or_default(), meta.name.as_deref().unwrap_or_default());
         // With the version that was read, so that nobody else's finalizer is lost.
-        let patch = json!({"metadata": {"resourceVersion": object.resource_version(), "finalizers": finalizers}});
-        let api = self.api::<K>(&namespace);
-        match timeout(API_TIMEOUT, api.patch(&object.name_any(), &PatchParams::default(), &Patch::Merge(&patch))).await {
+        let patch = json!({"metadata": {"resourceVersion": meta.resource_version, "finalizers": finalizers}});
+        let api: Api<DynamicObject> =
+            Api::namespaced_with(self.client.clone(), namespace, &ApiResource::erase::<K>(&()));
+        match timeout(API_TIMEOUT, api.patch(name, &PatchParams::default(), &Patch::Merge(&patch))).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) if is_gone(&error) => Ok(()),
             Ok(Err(error)) => Err(words(&error)),

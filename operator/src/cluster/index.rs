@@ -143,11 +143,6 @@ impl<K: Resource> Index<K> {
             Entry::Bad(_) => None,
         }
     }
-
-    /// All namespaces in which there is an object.
-    pub(super) fn namespaces(&self) -> Vec<String> {
-        self.namespaces.read().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
-    }
 }
 
 fn entry<K: Resource>(object: DeserializeGuard<K>) -> (String, String, Entry<K>) {
@@ -180,7 +175,9 @@ mod tests {
     #[test]
     fn a_listing_replaces_what_was_there() {
         let (index, mut feed) = (Index::<User>::new(false), Feed::new(None));
-        for event in [Event::Init, Event::InitApply(user("a", "alice", 1, "1")), Event::InitApply(user("b", "bob", 1, "2"))] {
+        for event in
+            [Event::Init, Event::InitApply(user("a", "alice", 1, "1")), Event::InitApply(user("b", "bob", 1, "2"))]
+        {
             assert_eq!(index.take(&mut feed, event), (BTreeSet::new(), false));
         }
         assert_eq!(names(&index, "a"), Vec::<String>::new(), "not before it is complete");
@@ -191,7 +188,6 @@ mod tests {
         let (changed, _) = index.take(&mut feed, Event::InitDone);
         assert!(changed.contains("a"), "what disappeared while the watch was away counts");
         assert_eq!((names(&index, "a"), names(&index, "b")), (vec![], vec!["bob".to_owned()]));
-        assert_eq!(index.namespaces(), ["b"]);
     }
 
     #[test]
@@ -213,7 +209,7 @@ mod tests {
         assert!(index.take(&mut feed, Event::Apply(user("a", "alice", 1, "2"))).0.is_empty());
         assert_eq!(index.take(&mut feed, Event::Apply(user("a", "alice", 2, "3"))).0.len(), 1);
         assert_eq!(index.take(&mut feed, Event::Delete(user("a", "alice", 2, "3"))).0.len(), 1);
-        assert!(index.namespaces().is_empty());
+        assert!(index.list("a").is_empty());
         let (workloads, mut feed) = (Index::<User>::new(true), Feed::new(None));
         workloads.take(&mut feed, Event::Apply(user("a", "alice", 1, "1")));
         assert_eq!(workloads.take(&mut feed, Event::Apply(user("a", "alice", 1, "2"))).0.len(), 1);

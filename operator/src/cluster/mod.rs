@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 use kube::Client;
 use sotto_telemetry::{Readiness, Telemetry, labels as metric_labels, names as metric_names, serve_health};
 use tokio::net::TcpListener;
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use self::context::Context;
@@ -107,44 +107,44 @@ async fn operate(
 
 /// Looks at namespaces as they come up, some at a time.
 async fn work(context: &Arc<Context>, shutdown: &CancellationToken) {
-    let mut workers: JoinSet<(String, Result<Option<Duration>, reconcile::ReconcileError>)> = JoinSet::new();
+    let mut workers: JoinSet<Result<Option<Duration>, reconcile::ReconcileError>> = JoinSet::new();
+    let mut running: HashMap<Id, String> = HashMap::new();
     let mut failures: HashMap<String, u32> = HashMap::new();
     loop {
         tokio::select! {
             () = shutdown.cancelled() => break,
             namespace = context.queue.next(), if workers.len() < WORKERS => {
-                let context = context.clone();
-                workers.spawn(async move {
+                let (worker, name) = (context.clone(), namespace.clone());
+                let task = workers.spawn(async move {
                     let begin = Instant::now();
-                    let result = reconcile(&context, &namespace).await;
+                    let result = reconcile(&worker, &name).await;
                     measure(begin.elapsed(), result.is_ok());
-                    (namespace, result)
+                    result
                 });
+                running.insert(task.id(), namespace);
             }
-            Some(joined) = workers.join_next() => {
-                let Ok((namespace, result)) = joined else {
-                    // A panic is a fault of ours; which namespace it was nobody can say, so all are looked at again.
-                    tracing::error!("a reconciliation has panicked");
-                    watch::all_namespaces(context).iter().for_each(|name| {
-                        context.queue.done(name);
-                        context.queue.add(name, BACKOFF.1);
-                    });
-                    continue;
+            Some(joined) = workers.join_next_with_id() => {
+                let (id, result) = match joined {
+                    Ok((id, result)) => (id, result.map_err(|error| error.to_string())),
+                    // A fault of ours must not take the other namespaces with it.
+                    Err(error) => (error.id(), Err("the reconciliation has panicked; please report it".to_owned())),
                 };
-                match result {
+                let Some(namespace) = running.remove(&id) else { continue };
+                let again = match result {
                     Ok(again) => {
                         failures.remove(&namespace);
-                        if let Some(delay) = again {
-                            context.queue.add(&namespace, delay);
-                        }
+                        again
                     }
                     Err(error) => {
                         let count = failures.entry(namespace.clone()).or_default();
                         *count += 1;
                         let delay = backoff(*count);
                         tracing::warn!(%namespace, %error, ?delay, "look again");
-                        context.queue.add(&namespace, delay);
+                        Some(delay)
                     }
+                };
+                if let Some(delay) = again {
+                    context.queue.add(&namespace, delay);
                 }
                 context.queue.done(&namespace);
             }

@@ -226,10 +226,8 @@ fn observe(network: &ValidNetwork, live: &Live, observed: &mut Observed, slow: &
     let slow = slow.contains(&ObjectId::new(Kind::Network, network.name.as_str()));
     let get = |kind: &str, name: String| live.get(&(kind.to_owned(), name));
     observed.relay = part("relay", get("StatefulSet", labels::relay(&network.name)), slow);
-    observed.gateway = network
-        .federation
-        .is_some()
-        .then(|| part("gateway", get("Deployment", labels::gateway(&network.name)), slow));
+    observed.gateway =
+        network.federation.is_some().then(|| part("gateway", get("Deployment", labels::gateway(&network.name)), slow));
     observed.retention = network
         .policies
         .keys()
@@ -254,7 +252,8 @@ mod tests {
             )],
             users: vec![sotto_crds::User::new(
                 "alice-object",
-                serde_json::from_value(serde_json::json!({"networkRef": {"name": "acme"}, "username": "alice"})).unwrap(),
+                serde_json::from_value(serde_json::json!({"networkRef": {"name": "acme"}, "username": "alice"}))
+                    .unwrap(),
             )],
             ..crate::plan::Objects::default()
         };

@@ -19,8 +19,8 @@ use super::places::places;
 use super::render::Owner;
 use super::report::Report;
 use crate::plan::{
-    Facts, Finding, Health, Kind, ObjectId, Objects, Observed, PeerFacts, READY, ValidNetwork, Validation, assess, introduce,
-    validate,
+    Facts, Finding, Health, Kind, ObjectId, Objects, Observed, PeerFacts, READY, ValidNetwork, Validation, assess,
+    introduce, validate,
 };
 use crate::reasons::Reason;
 
@@ -105,8 +105,12 @@ impl Namespace {
 
     fn is_empty(&self) -> bool {
         let none = |n: usize| n == 0;
-        none(self.networks.wanted.len() + self.groups.wanted.len() + self.users.wanted.len() + self.policies.wanted.len())
-            && none(self.users.ending.len() + self.policies.ending.len())
+        none(
+            self.networks.wanted.len()
+                + self.groups.wanted.len()
+                + self.users.wanted.len()
+                + self.policies.wanted.len(),
+        ) && none(self.users.ending.len() + self.policies.ending.len())
             && none(self.networks.bad.len() + self.groups.bad.len() + self.users.bad.len() + self.policies.bad.len())
     }
 }
@@ -131,10 +135,10 @@ pub(super) async fn reconcile(context: &Context, namespace: &str) -> Result<Opti
 
     // The relay must not learn of an account before the object has a finalizer for it.
     for user in &seen.users.wanted {
-        trouble.extend(context.finalizer(user, true).await.err());
+        trouble.extend(context.finalizer::<User>(&user.metadata, true).await.err());
     }
     for policy in &seen.policies.wanted {
-        trouble.extend(context.finalizer(policy, true).await.err());
+        trouble.extend(context.finalizer::<RetentionPolicy>(&policy.metadata, true).await.err());
     }
 
     let objects = seen.objects(context.referenced(namespace, seen.referenced_secrets()).await);
@@ -155,7 +159,9 @@ pub(super) async fn reconcile(context: &Context, namespace: &str) -> Result<Opti
     if !trouble.is_empty() {
         return Err(ReconcileError(trouble.join(" · ")));
     }
-    let waiting = health.values().any(Health::is_progressing) || !seen.users.ending.is_empty() || !seen.policies.ending.is_empty();
+    let waiting = health.values().any(Health::is_progressing)
+        || !seen.users.ending.is_empty()
+        || !seen.policies.ending.is_empty();
     Ok(Some(if waiting { SOON } else { LATER }))
 }
 
@@ -190,13 +196,18 @@ async fn bring(
 
 /// The objects whose workloads have been starting for so long that something must be wrong.
 fn slow(seen: &Namespace, now: Timestamp) -> BTreeSet<ObjectId> {
-    let networks = seen.networks.wanted.iter().map(|o| {
-        (Kind::Network, &o.metadata, o.status.as_ref().map(|s| s.conditions.as_slice()))
-    });
-    let policies = seen.policies.wanted.iter().map(|o| {
-        (Kind::RetentionPolicy, &o.metadata, o.status.as_ref().map(|s| s.conditions.as_slice()))
-    });
-    let objects = networks.chain(policies).filter(|(_, meta, conditions)| is_slow(meta, conditions.unwrap_or_default(), now));
+    let networks = seen
+        .networks
+        .wanted
+        .iter()
+        .map(|o| (Kind::Network, &o.metadata, o.status.as_ref().map(|s| s.conditions.as_slice())));
+    let policies = seen
+        .policies
+        .wanted
+        .iter()
+        .map(|o| (Kind::RetentionPolicy, &o.metadata, o.status.as_ref().map(|s| s.conditions.as_slice())));
+    let objects =
+        networks.chain(policies).filter(|(_, meta, conditions)| is_slow(meta, conditions.unwrap_or_default(), now));
     objects.filter_map(|(kind, meta, _)| Some(ObjectId::new(kind, meta.name.clone()?))).collect()
 }
 
@@ -231,18 +242,27 @@ async fn let_go(
         }
     };
     let mut trouble = Vec::new();
+    // Whose account an unreadable object is nobody knows: what the relay has is removed when the object is gone.
+    let overdue =
+        |meta: &&ObjectMeta| meta.deletion_timestamp.as_ref().is_some_and(|at| may_go(Account::Unknown, at.0, now));
+    for meta in seen.users.bad.iter().filter(overdue) {
+        trouble.extend(context.finalizer::<User>(meta, false).await.err());
+    }
+    for meta in seen.policies.bad.iter().filter(overdue) {
+        trouble.extend(context.finalizer::<RetentionPolicy>(meta, false).await.err());
+    }
     for user in &seen.users.ending {
         let local = |_: &ValidNetwork| user.spec.username.clone().unwrap_or_else(|| user.name_any());
         let at = user.metadata.deletion_timestamp.as_ref().map_or(now, |t| t.0);
         if may_go(account(&user.spec.network_ref.name, &local), at, now) {
-            trouble.extend(context.finalizer(user, false).await.err());
+            trouble.extend(context.finalizer::<User>(&user.metadata, false).await.err());
         }
     }
     for policy in &seen.policies.ending {
         let local = |_: &ValidNetwork| crate::plan::retention_local(&policy.name_any());
         let at = policy.metadata.deletion_timestamp.as_ref().map_or(now, |t| t.0);
         if may_go(account(&policy.spec.network_ref.name, &local), at, now) {
-            trouble.extend(context.finalizer(policy, false).await.err());
+            trouble.extend(context.finalizer::<RetentionPolicy>(&policy.metadata, false).await.err());
         }
     }
     trouble
@@ -288,9 +308,7 @@ async fn report(
     for (id, problems) in &validation.problems {
         let words: Vec<String> = problems.iter().map(ToString::to_string).collect();
         let bad = Health::degraded(Reason::Unreadable, words.join(" · "));
-        let find = |metas: &[ObjectMeta]| {
-            metas.iter().find(|m| m.name.as_deref() == Some(&id.name)).cloned()
-        };
+        let find = |metas: &[ObjectMeta]| metas.iter().find(|m| m.name.as_deref() == Some(&id.name)).cloned();
         let result = match id.kind {
             Kind::Network => match find(&seen.networks.bad) {
                 Some(meta) => context.report_unreadable::<Network>(&report, id, &meta, &bad).await,
@@ -335,4 +353,3 @@ pub(super) fn note(observed: &mut Observed, id: ObjectId, reason: Reason, messag
 
 /// What is to be told of a workload, and of the relay's state; see `network.rs`.
 pub(super) type Live = BTreeMap<(String, String), Value>;
-

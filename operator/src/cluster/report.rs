@@ -139,11 +139,8 @@ impl Context {
         let conditions = update_conditions(&[], health, meta.generation, report.now);
         let status = json!({"observedGeneration": meta.generation, "conditions": conditions});
         // Without reading the answer as what it cannot be read as.
-        let api: kube::Api<kube::api::DynamicObject> = kube::Api::namespaced_with(
-            self.client.clone(),
-            report.namespace,
-            &kube::api::ApiResource::erase::<K>(&()),
-        );
+        let api: kube::Api<kube::api::DynamicObject> =
+            kube::Api::namespaced_with(self.client.clone(), report.namespace, &kube::api::ApiResource::erase::<K>(&()));
         let body = body::<K>(id, status);
         let params = PatchParams::apply(MANAGER).force();
         let patch = Patch::Apply(&body);

@@ -38,17 +38,6 @@ impl Watches {
     }
 }
 
-/// All namespaces with an object of ours.
-pub(super) fn all_namespaces(context: &Context) -> Vec<String> {
-    let mut names = context.networks.namespaces();
-    names.extend(context.groups.namespaces());
-    names.extend(context.users.namespaces());
-    names.extend(context.policies.namespaces());
-    names.sort();
-    names.dedup();
-    names
-}
-
 /// Starts a watch for each kind and namespace.
 pub(super) fn start(context: &Arc<Context>, shutdown: &CancellationToken) -> Watches {
     let mut watches = Watches { tasks: JoinSet::new(), missing: Arc::new(channel(0).0) };
@@ -117,7 +106,8 @@ impl Starter<'_> {
         let missing = self.watches.missing.clone();
         missing.send_modify(|n| *n += 1);
         self.watches.tasks.spawn(async move {
-            let stream = watcher(api, managed()).default_backoff().modify(|object| object.metadata.managed_fields = None);
+            let stream =
+                watcher(api, managed()).default_backoff().modify(|object| object.metadata.managed_fields = None);
             let stream = stream.map(|event| event.map(guarded));
             let Some((_, index)) = context.owned.get(&kind) else { return };
             follow(stream, index, scope, &context, &missing, &shutdown).await;

@@ -32,11 +32,9 @@ pub(super) fn part(what: &str, workload: Option<&Value>, slow: bool) -> Part {
         .any(|c| c["type"] == "Progressing" && c["reason"] == "ProgressDeadlineExceeded");
     let failing = deadline || slow;
     let seen = if current { number("/status/readyReplicas").min(updated) } else { 0 };
-    let mut message = format!("{what}: {seen} of {replicas} ready");
-    if failing {
-        let (kind, name) = (text("/kind").to_lowercase(), text("/metadata/name"));
-        message.push_str(&format!("; see `kubectl describe {kind} {name}` and the log of its pods"));
-    }
+    let (kind, name) = (text("/kind").to_lowercase(), text("/metadata/name"));
+    let hint = format!("; see `kubectl describe {kind} {name}` and the log of its pods");
+    let message = format!("{what}: {seen} of {replicas} ready{}", if failing { &hint } else { "" });
     Part { ready, failing, message }
 }
 

@@ -121,11 +121,11 @@ pub fn ensure_secrets(
     now_ms: u64,
 ) -> (Secrets, Vec<SecretFailure>) {
     let mut work = Work { existing, secrets: Secrets::default(), failures: Vec::new() };
-    let (now_s, validity) = (now_ms / 1000, Validity::default());
+    let (seconds, validity) = (now_ms / 1000, Validity::default());
 
-    work.ensure(SecretId::Authority, |have| pki::authority(have, &network.name, now_s, &validity));
-    work.ensure(SecretId::PolicyKey, |have| keys::policy(have));
-    work.ensure(SecretId::RelaySecret, |have| keys::relay(have));
+    work.ensure(SecretId::Authority, |have| pki::authority(have, &network.name, seconds, &validity));
+    work.ensure(SecretId::PolicyKey, keys::policy);
+    work.ensure(SecretId::RelaySecret, keys::relay);
 
     // Without a good authority, or where a name is bad, certificates stay as they are: what runs goes on.
     for id in [SecretId::OperatorTls, SecretId::RelayTls, SecretId::GatewayTls] {
@@ -134,7 +134,7 @@ pub fn ensure_secrets(
         }
     }
     if let Some(authority) = work.secrets.get(&SecretId::Authority).cloned() {
-        let leaf = |have: &SecretData, request: &LeafRequest| pki::leaf(have, &authority, request, now_s, &validity);
+        let leaf = |have: &SecretData, request: &LeafRequest| pki::leaf(have, &authority, request, seconds, &validity);
         work.ensure(SecretId::OperatorTls, |have| leaf(have, &LeafRequest::operator()));
         work.ensure(SecretId::RelayTls, |have| leaf(have, &LeafRequest::relay_server(relay_names(network, places))));
         if network.federation.is_some() {
@@ -179,11 +179,7 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    fn ensure<E: std::fmt::Display>(
-        &mut self,
-        id: SecretId,
-        make: impl FnOnce(&SecretData) -> Result<Ensured, E>,
-    ) {
+    fn ensure<E: std::fmt::Display>(&mut self, id: SecretId, make: impl FnOnce(&SecretData) -> Result<Ensured, E>) {
         let none = SecretData::default();
         match make(self.existing.get(&id).unwrap_or(&none)) {
             Ok(ensured) => {

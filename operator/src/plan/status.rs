@@ -28,8 +28,8 @@ pub struct Facts<'a> {
     pub observed: Option<&'a Observed>,
 }
 
-fn count(n: usize) -> Option<i32> {
-    Some(i32::try_from(n).unwrap_or(i32::MAX))
+fn count(n: usize) -> i32 {
+    i32::try_from(n).unwrap_or(i32::MAX)
 }
 
 fn time(ms: u64) -> Option<Time> {
@@ -49,8 +49,8 @@ pub fn network_status(
     status.observed_generation = generation;
     status.conditions = update_conditions(&status.conditions, health, generation, now);
     if let Some(network) = facts.network {
-        status.users = count(network.users.len());
-        status.security_groups = count(network.groups.keys().filter(|name| !name.starts_with('_')).count());
+        status.users = Some(count(network.users.len()));
+        status.security_groups = Some(count(network.groups.keys().filter(|name| !name.starts_with('_')).count()));
         let endpoint = facts.places.map(|places| places.gateway.peer_endpoint.clone());
         status.gateway_endpoint = network.federation.as_ref().and(endpoint);
     }
@@ -80,7 +80,7 @@ pub fn group_status(
     status.observed_generation = generation;
     status.conditions = update_conditions(&status.conditions, health, generation, now);
     if let Some(network) = facts.network {
-        status.users = count(network.users.values().filter(|user| user.group == name).count());
+        status.users = Some(count(network.users.values().filter(|user| user.group == name).count()));
     }
     status
 }

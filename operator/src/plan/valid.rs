@@ -131,6 +131,7 @@ pub struct ValidCloudWatch {
 }
 
 /// A security group.
+#[expect(clippy::struct_excessive_bools, reason = "switches of administrators, each on its own")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ValidGroup {
     /// Failed passwords before the account locks; 0: never.

@@ -75,7 +75,9 @@ pub(super) fn render(scene: &Scene<'_>) -> Result<Vec<Rendered>, RenderError> {
     rendered.extend(relay::render(scene)?.into_iter().map(plain));
     rendered.extend(gateway::render(scene)?.into_iter().map(plain));
     for (name, config) in &scene.plan.retention {
-        let (Some(policy), Some(owner)) = (scene.network.policies.get(name), scene.policies.get(name)) else { continue };
+        let (Some(policy), Some(owner)) = (scene.network.policies.get(name), scene.policies.get(name)) else {
+            continue;
+        };
         for object in retention::render(scene, name, policy, config, owner)? {
             rendered.push(Rendered { object, policy: Some(name.clone()) });
         }
@@ -113,6 +115,9 @@ struct Part<'a> {
 pub(super) fn labels_of(network: &str, component: Component, policy: Option<&str>) -> Value {
     let mut all = selector(network, component, policy);
     all[labels::MANAGED_BY] = json!(labels::MANAGER);
+    // For people who look for everything of ours.
+    all["app.kubernetes.io/name"] = json!("sotto");
+    all["app.kubernetes.io/component"] = json!(component.as_str());
     all
 }
 
@@ -143,13 +148,7 @@ fn config_map(scene: &Scene<'_>, name: &str, part: &Part<'_>, data: &BTreeMap<St
     })
 }
 
-fn volume_claim(
-    scene: &Scene<'_>,
-    name: &str,
-    part: &Part<'_>,
-    storage: &sotto_crds::Storage,
-    keep: bool,
-) -> Value {
+fn volume_claim(scene: &Scene<'_>, name: &str, part: &Part<'_>, storage: &sotto_crds::Storage, keep: bool) -> Value {
     let mut spec = json!({
         "accessModes": ["ReadWriteOnce"],
         "resources": {"requests": {"storage": storage.size}},

@@ -1,7 +1,7 @@
 //! The pods of relay, gateway and retention process: one shape, restricted by default.
 
-use sotto_crds::Resources;
 use serde_json::{Value, json};
+use sotto_crds::Resources;
 
 use super::{Part, Scene, labels_of, set};
 use crate::cluster::labels::CONFIG;
@@ -73,11 +73,8 @@ pub(super) fn template(scene: &Scene<'_>, part: &Part<'_>, pod: &Pod<'_>) -> Val
     // The root file system is read-only; SQLite and the AWS SDK want some place for temporary files.
     let scratch = Volume { name: "tmp", path: "/tmp", source: Source::Memory };
     let volumes: Vec<&Volume> = pod.volumes.iter().chain([&scratch]).collect();
-    let mut ports: Vec<Value> = pod
-        .ports
-        .iter()
-        .map(|(name, port)| json!({"name": name, "containerPort": port, "protocol": "TCP"}))
-        .collect();
+    let mut ports: Vec<Value> =
+        pod.ports.iter().map(|(name, port)| json!({"name": name, "containerPort": port, "protocol": "TCP"})).collect();
     ports.push(json!({"name": "telemetry", "containerPort": TELEMETRY_PORT, "protocol": "TCP"}));
     let environment: Vec<Value> =
         pod.environment.iter().map(|name| json!({"secretRef": {"name": name, "optional": true}})).collect();
@@ -86,13 +83,19 @@ pub(super) fn template(scene: &Scene<'_>, part: &Part<'_>, pod: &Pod<'_>) -> Val
         ("name", Some(json!(pod.verb))),
         ("image", Some(json!(scene.image()))),
         ("imagePullPolicy", Some(json!(scene.pull_policy))),
-        ("args", Some(json!([pod.verb, "--config", format!("{}/{}.yaml", crate::cluster::places::CONFIG_DIR, pod.verb)]))),
+        (
+            "args",
+            Some(json!([pod.verb, "--config", format!("{}/{}.yaml", crate::cluster::places::CONFIG_DIR, pod.verb)])),
+        ),
+        ("env", Some(json!([{"name": "SOTTO_LOG_FORMAT", "value": "json"}]))),
         ("envFrom", (!environment.is_empty()).then(|| json!(environment))),
         ("ports", Some(json!(ports))),
         ("startupProbe", Some(json!({"httpGet": probe("/healthz"), "periodSeconds": 1, "failureThreshold": 120}))),
         (
             "livenessProbe",
-            Some(json!({"httpGet": probe("/healthz"), "periodSeconds": 10, "timeoutSeconds": 5, "failureThreshold": 6})),
+            Some(
+                json!({"httpGet": probe("/healthz"), "periodSeconds": 10, "timeoutSeconds": 5, "failureThreshold": 6}),
+            ),
         ),
         ("readinessProbe", Some(json!({"httpGet": probe("/readyz"), "periodSeconds": 2, "timeoutSeconds": 2}))),
         ("resources", Some(resources(&pod.resources))),

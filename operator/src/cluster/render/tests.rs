@@ -181,7 +181,9 @@ fn containers_have_probes_and_resources() {
         let container = &workload["spec"]["template"]["spec"]["containers"][0];
         let ports: Vec<&str> =
             container["ports"].as_array().unwrap().iter().map(|p| p["name"].as_str().unwrap()).collect();
-        for (probe, path) in [("startupProbe", "/healthz"), ("livenessProbe", "/healthz"), ("readinessProbe", "/readyz")] {
+        for (probe, path) in
+            [("startupProbe", "/healthz"), ("livenessProbe", "/healthz"), ("readinessProbe", "/readyz")]
+        {
             assert_eq!(container[probe]["httpGet"]["path"], path, "{}", title(&workload));
             assert!(ports.contains(&container[probe]["httpGet"]["port"].as_str().unwrap()));
         }
@@ -247,7 +249,17 @@ fn no_configuration_holds_a_secret() {
         for (list, secrets) in rendered(&objects).into_values() {
             let text = serde_json::to_string(&list).unwrap();
             for (id, ensured) in secrets.iter() {
-                let private = ["ca.key", "tls.key", "policy.key", "secret", "password", "registration-code", "identity.key", "code", "url"];
+                let private = [
+                    "ca.key",
+                    "tls.key",
+                    "policy.key",
+                    "secret",
+                    "password",
+                    "registration-code",
+                    "identity.key",
+                    "code",
+                    "url",
+                ];
                 for (key, value) in ensured.data.iter().filter(|(key, _)| private.contains(key)) {
                     let value = String::from_utf8_lossy(value);
                     let part = value.lines().find(|line| !line.starts_with("-----")).unwrap_or_default();
@@ -303,18 +315,48 @@ fn rendering_twice_gives_the_same() {
 }
 
 #[test]
-fn pods_roll_for_their_configuration_and_certificates_only() {
-    let digest = |yaml: &str| {
-        let (list, _) = rendered(&objects(yaml)).remove("unusual").unwrap();
-        let relay = find(&list, "StatefulSet/unusual-relay").clone();
-        text(&relay, "/spec/template/metadata/annotations/sotto.dev~1config").to_owned()
+fn a_change_rolls_the_pods_it_concerns_and_users_roll_none() {
+    let objects = objects(UNUSUAL);
+    let validation = validate(&objects);
+    let network = &validation.networks["unusual"];
+    let (secrets, _) = ensure_secrets(network, &places(network, "chat"), &BTreeMap::new(), Some(&empty_relay()), NOW);
+    let owner = Owner { kind: "Network", name: "unusual".into(), uid: "u".into() };
+    let policies = [("bucket".to_owned(), owner.clone())].into();
+    let of = |network: &ValidNetwork, secrets: &Secrets| {
+        let plan = build(network, &places(network, "chat"), secrets, &BTreeMap::new()).unwrap();
+        let namespace = "chat";
+        let (image, pull_policy) = ("i", "Never");
+        let scene =
+            Scene { namespace, network, plan: &plan, secrets, owner: &owner, policies: &policies, image, pull_policy };
+        render(&scene).unwrap().into_iter().map(|r| r.object).collect::<Vec<_>>()
     };
-    // Keys differ from run to run here, so only the shape is looked at.
-    assert_eq!(digest(UNUSUAL).len(), 32);
-    let config = |text: &str| BTreeMap::from([("a".to_owned(), text.to_owned())]);
-    let none = Secrets::default();
-    assert_eq!(super::digest(&config("x"), &none, &[]), super::digest(&config("x"), &none, &[]));
-    assert_ne!(super::digest(&config("x"), &none, &[]), super::digest(&config("y"), &none, &[]));
+    let digest = |list: &[Value], name: &str| {
+        text(find(list, name), "/spec/template/metadata/annotations/sotto.dev~1config").to_owned()
+    };
+    let before = of(network, &secrets);
+
+    // Groups and users are for the relay's admin interface.
+    let mut quiet = network.clone();
+    let mut group = quiet.groups[&quiet.default_group].clone();
+    group.lockout_threshold = 3;
+    quiet.groups.insert("strict".into(), group);
+    quiet.default_group = "strict".into();
+    assert_eq!(of(&quiet, &secrets), before);
+
+    let mut changed = network.clone();
+    changed.cloud_watch = None;
+    let after = of(&changed, &secrets);
+    for name in ["StatefulSet/unusual-relay", "Deployment/unusual-gateway", "StatefulSet/bucket-retention"] {
+        assert_ne!(digest(&before, name), digest(&after, name), "{name}");
+    }
+
+    // A certificate that was renewed is one that pods have to read again.
+    let mut existing: BTreeMap<_, _> = secrets.iter().map(|(id, e)| (id.clone(), e.data.clone())).collect();
+    existing.remove(&SecretId::GatewayTls);
+    let (renewed, _) = ensure_secrets(network, &places(network, "chat"), &existing, Some(&empty_relay()), NOW);
+    let after = of(network, &renewed);
+    assert_ne!(digest(&before, "Deployment/unusual-gateway"), digest(&after, "Deployment/unusual-gateway"));
+    assert_eq!(digest(&before, "StatefulSet/unusual-relay"), digest(&after, "StatefulSet/unusual-relay"));
 }
 
 #[test]

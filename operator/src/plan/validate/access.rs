@@ -17,7 +17,7 @@ use crate::reasons::Reason;
 /// How many security groups a network may have.
 const MAX_GROUPS: usize = 100;
 /// The longest expiry in a network of the tier Standard.
-const STANDARD_EXPIRY: Duration = Duration::from_secs(90 * 86_400);
+const STANDARD_EXPIRY: Duration = Duration::from_hours(90 * 24);
 
 /// Puts each good group into its network.
 pub(super) fn groups(objects: &Objects, validation: &mut Validation) {

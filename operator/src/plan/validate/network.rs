@@ -148,19 +148,17 @@ fn peer(
         return invalid("domain", format!("{domain} is this network's own domain"), "remove the entry");
     }
     let source = match (&spec.endpoint, &spec.ca_certificate, &spec.policy_key_fingerprint) {
-        (Some(endpoint), Some(authority), Some(fingerprint)) => match fingerprint.parse() {
-            Ok(policy_key) => {
-                PeerSource::Remote { endpoint: endpoint.clone(), authority: authority.clone(), policy_key }
-            }
-            Err(_) => {
+        (Some(endpoint), Some(authority), Some(fingerprint)) => {
+            let Ok(policy_key) = fingerprint.parse() else {
                 let message = "is not a fingerprint".to_owned();
                 return invalid(
                     "policyKeyFingerprint",
                     message,
                     "copy status.policyKeyFingerprint of the peer network",
                 );
-            }
-        },
+            };
+            PeerSource::Remote { endpoint: endpoint.clone(), authority: authority.clone(), policy_key }
+        }
         (None, None, None) => match domains.get(&domain) {
             Some(network) => PeerSource::Local(network.name_any()),
             None => {
@@ -211,7 +209,7 @@ fn standard_group() -> ValidGroup {
         lockout_threshold: 10,
         force_device_lockout: 0,
         password: PasswordRule { min_length: 12, lowercase: 0, uppercase: 0, numbers: 0, symbols: 0 },
-        max_expiry: std::time::Duration::from_secs(30 * 86_400),
+        max_expiry: std::time::Duration::from_hours(30 * 24),
         max_burn: std::time::Duration::ZERO,
         federation: GroupFederation::None,
         files_enabled: true,
