@@ -15,6 +15,7 @@ export RUSTUP_TOOLCHAIN ?= stable
 # The test cluster's folder: logs, volumes, kubeconfig.
 export SOTTO_E2E_STATE ?= $(SOTTO_CACHE)/cluster
 CARGO_DENY_VERSION := 0.20.2
+CARGO_FUZZ_VERSION := 0.13.2
 BIN := $(CARGO_TARGET_DIR)/release/sotto
 CHART_CRDS := charts/sotto/files/crds
 
@@ -65,6 +66,14 @@ image: build ## The container image as an oci-archive, without a registry
 e2e-cluster: ## End to end on a real Kubernetes, started for it and ended after it
 	@e2e/cluster/test.sh
 
+# --- longer than a test may take --------------------------------------------------------------------------------------
+
+bench: ## Measures: sealing, opening, attachments beside the bare operations; table, and target/bench/*.json
+	cargo bench --locked -p sotto-crypto --bench sealing
+
+fuzz: cargo-fuzz ## libFuzzer over every decoder, a minute each (SOTTO_FUZZ_SECONDS); needs the nightly toolchain
+	@fuzz/run.sh
+
 # --- the test cluster by hand -----------------------------------------------------------------------------------------
 
 cluster-up: debian tools ## A real one-node Kubernetes on this machine (root, Debian); then e2e/cluster/in-cluster STATE kubectl …
@@ -93,4 +102,10 @@ cargo-deny: ## Installs cargo-deny into the tool cache (once)
 	  CARGO_TARGET_DIR="$(SOTTO_CACHE)/target-tools" cargo install --locked --quiet --root "$(SOTTO_CACHE)/cargo" --version $(CARGO_DENY_VERSION) cargo-deny; \
 	  rm -rf "$(SOTTO_CACHE)/target-tools"; }
 
-.PHONY: help test fmt lint deny generate check-generated unit interop build e2e-local chart image e2e-cluster cluster-up cluster-down clean-state debian tools cargo-deny
+cargo-fuzz: ## Installs cargo-fuzz into the tool cache (once)
+	@"$(SOTTO_CACHE)/cargo/bin/cargo-fuzz" --version 2>/dev/null | grep -qF ' $(CARGO_FUZZ_VERSION)' || { \
+	  echo "tools: installing cargo-fuzz $(CARGO_FUZZ_VERSION) from crates.io into $(SOTTO_CACHE)/cargo"; \
+	  CARGO_TARGET_DIR="$(SOTTO_CACHE)/target-tools" cargo install --locked --quiet --root "$(SOTTO_CACHE)/cargo" --version $(CARGO_FUZZ_VERSION) cargo-fuzz; \
+	  rm -rf "$(SOTTO_CACHE)/target-tools"; }
+
+.PHONY: help test fmt lint deny generate check-generated unit interop build e2e-local chart image e2e-cluster cluster-up cluster-down clean-state debian tools bench fuzz cargo-deny cargo-fuzz

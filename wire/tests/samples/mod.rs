@@ -1,0 +1,214 @@
+//! One value of every binary message, with its decoder. Shared with the fuzz targets (`fuzz/`).
+
+use std::sync::LazyLock;
+
+use sotto_crypto::{
+    Address, BatchId, BlobId, DeviceCertificate, DeviceId, DeviceKey, Domain, Identity, IdentityKey, MessageId,
+    PolicyKey, PrekeyKind, PrekeyRef, RetentionCertificate, Sender, Signed, SigningKey, SystemRng, decode_strict,
+    encode, generate_prekeys, seal, verify_device,
+};
+use sotto_wire::api::*;
+use sotto_wire::content::{Body, Content, Conversation, File};
+use sotto_wire::gateway::{PeerEnvelope, PeerIdentities, PeerRecipients};
+use sotto_wire::policy::{
+    FederationRule, GroupDocument, GroupFederation, NetworkDocument, PasswordRule, PeerRule, ReadReceipts,
+    RetentionRule, Scope,
+};
+
+/// One sample of a type: its bytes, and its decoder as "bytes in, canonical bytes out".
+pub(crate) struct Sample {
+    pub(crate) name: &'static str,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) again: fn(&[u8]) -> Option<Vec<u8>>,
+}
+
+macro_rules! samples {
+    ($($type:ty = $value:expr),* $(,)?) => {
+        vec![$(Sample {
+            name: stringify!($type),
+            bytes: encode::<$type>(&$value),
+            again: |bytes| decode_strict::<$type>(bytes).ok().map(|value| encode(&value)),
+        }),*]
+    };
+}
+
+/// Samples of every type.
+pub(crate) static SAMPLES: LazyLock<Vec<Sample>> = LazyLock::new(|| {
+    let rng = &mut SystemRng;
+    let alice = Address::parse("alice@chat.acme.example").unwrap();
+    let bob = Address::parse("bob@chat.globex.example").unwrap();
+    let domain = Domain::parse("chat.acme.example").unwrap();
+    let policy = PolicyKey::generate(rng);
+    let identity: IdentityKey = SigningKey::<Identity>::generate(rng);
+    let key = DeviceKey::generate(rng);
+    let device = DeviceId::generate(rng);
+    let certificate = Signed::sign(&DeviceCertificate::new(alice.clone(), device, key.verifying_key(), 1), &identity);
+    let (batch, _) = generate_prekeys(rng, &key, device, PrekeyKind::OneTime, 5, 1, 2_000);
+    let (medium, _) = generate_prekeys(rng, &key, device, PrekeyKind::MediumTerm, 1, 1, 2_000);
+    let prekey = batch.prekey(3).unwrap();
+    let verified = verify_device(&identity.verifying_key(), &certificate).unwrap();
+    let public = identity.verifying_key();
+    let sender = Sender { address: &alice, device, key: &key, identity: &public, certificate: &certificate };
+    let message = MessageId::generate(rng);
+    let sealed = seal(rng, &sender, message, b"hello", &[verified.with_prekey(&prekey, 5).unwrap()]).unwrap();
+    let retention = Signed::sign(
+        &RetentionCertificate {
+            version: 1,
+            suite: 1,
+            network: domain.clone(),
+            address: alice.clone(),
+            identity: identity.verifying_key(),
+            issued_at_ms: 1,
+            expires_at_ms: 2,
+        },
+        &policy,
+    );
+    let network = Signed::sign(
+        &NetworkDocument {
+            version: 1,
+            domain: domain.clone(),
+            serial: 7,
+            display_name: "Acme".into(),
+            retention: vec![
+                RetentionRule {
+                    policy: "all".into(),
+                    address: alice.clone(),
+                    certificate: retention.clone(),
+                    scope: Scope::AllUsers,
+                    enabled: true,
+                },
+                RetentionRule {
+                    policy: "some".into(),
+                    address: alice.clone(),
+                    certificate: retention,
+                    scope: Scope::Groups(vec!["traders".into()]),
+                    enabled: false,
+                },
+            ],
+            federation: FederationRule {
+                enabled: true,
+                peers: vec![PeerRule { domain: bob.domain(), policy_key: policy.verifying_key().fingerprint() }],
+            },
+            read_receipts: ReadReceipts::ForceEnabled,
+        },
+        &policy,
+    );
+    let group = Signed::sign(
+        &GroupDocument {
+            version: 1,
+            domain: domain.clone(),
+            serial: 7,
+            name: "staff".into(),
+            lockout_threshold: 10,
+            force_device_lockout: 5,
+            password: PasswordRule { min_length: 8, lowercase: 1, uppercase: 1, numbers: 1, symbols: 0 },
+            max_expiry_seconds: 86_400,
+            max_burn_seconds: 0,
+            federation: GroupFederation::Restricted(vec![bob.domain()]),
+            files_enabled: true,
+            file_download_enabled: true,
+            forwarding_enabled: false,
+            presence_enabled: true,
+            device_approval: false,
+            quick_responses: vec!["On my way".into()],
+        },
+        &policy,
+    );
+    let info = NetworkInfo { policy_key: policy.verifying_key(), document: network.clone() };
+    let envelope = Envelope {
+        header: encode(&sealed.header),
+        body: sealed.body.clone(),
+        wraps: sealed.wraps.clone(),
+        expires_in_s: Some(60),
+    };
+    let recipients = Recipients {
+        users: vec![RecipientUser {
+            address: bob.clone(),
+            identity: identity.verifying_key(),
+            role: RecipientRole::Retention,
+            devices: vec![RecipientDevice { certificate: certificate.clone(), prekey }],
+        }],
+        networks: vec![info.clone()],
+    };
+    let content = |conversation, body| Content {
+        version: 1,
+        conversation,
+        sent_at_ms: 1_700_000_000_000,
+        expires_in_s: Some(3_600),
+        burn_after_read_s: None,
+        body,
+    };
+    let file = File {
+        name: "plan.pdf".into(),
+        size: 12,
+        media_type: "application/pdf".into(),
+        domain,
+        blob: BlobId::generate(rng),
+        key: [3; 32],
+        digest: [4; 32],
+        caption: None,
+    };
+    samples![
+        NetworkInfo = info,
+        RegisterStart = RegisterStart { address: alice.clone(), invite: "abcd".into(), request: vec![1; 32] },
+        RegisterStarted = RegisterStarted { response: vec![1; 64], group: group.clone() },
+        RegisterFinish = RegisterFinish {
+            address: alice.clone(),
+            invite: "abcd".into(),
+            record: vec![2; 192],
+            identity: identity.verifying_key()
+        },
+        LoginStart = LoginStart { address: alice.clone(), request: vec![3; 96] },
+        LoginStarted = LoginStarted { attempt: vec![4; 16], response: vec![5; 320] },
+        LoginFinish = LoginFinish { attempt: vec![4; 16], finalization: vec![6; 64] },
+        LoggedIn = LoggedIn { token: "t".into(), identity: identity.verifying_key() },
+        RegisterDevice = RegisterDevice {
+            certificate: certificate.clone(),
+            label: "laptop".into(),
+            one_time: batch.clone(),
+            medium_term: medium
+        },
+        SessionChallenge = SessionChallenge { address: alice.clone(), device },
+        Challenge = Challenge { challenge: vec![7; 60] },
+        OpenSession = OpenSession { challenge: vec![7; 60], signature: key.sign(SESSION_LABEL, &[7; 60]) },
+        Session = Session { token: "t".into(), expires_at_ms: 9 },
+        PolicyAnswer = PolicyAnswer { network, group },
+        DeviceList =
+            DeviceList { devices: vec![DeviceEntry { certificate, label: "laptop".into(), last_seen_ms: None }] },
+        PrekeyCount = PrekeyCount { one_time: 5, medium_term_expires_at_ms: 1 },
+        UploadPrekeys = UploadPrekeys { batches: vec![batch] },
+        FetchIdentities = FetchIdentities { addresses: vec![alice.clone(), bob.clone()] },
+        Identities = Identities { identities: vec![(alice.clone(), identity.verifying_key())] },
+        FetchRecipients = FetchRecipients { addresses: vec![bob.clone()] },
+        Recipients = recipients,
+        Envelope = envelope.clone(),
+        PeerEnvelope = PeerEnvelope { envelope: envelope.clone() },
+        PeerRecipients = PeerRecipients { from: alice.clone(), addresses: vec![bob.clone()] },
+        PeerIdentities = PeerIdentities { from: alice.clone(), addresses: vec![bob.clone()] },
+        Accepted = Accepted { accepted_at_ms: 5 },
+        BlobStored = BlobStored { blob: BlobId::generate(rng) },
+        ServerFrame = ServerFrame::Delivery(Delivery {
+            seq: 1,
+            header: envelope.header.clone(),
+            body: envelope.body.clone(),
+            prekey: PrekeyRef { batch: BatchId::generate(rng), index: 3 },
+            key: envelope.wraps[0].key.clone(),
+            accepted_at_ms: 1,
+            expires_at_ms: 2,
+        }),
+        ServerFrame = ServerFrame::Notice(Notice {
+            seq: 2,
+            message: MessageId::generate(rng),
+            domain: bob.domain(),
+            code: "federation_denied".into(),
+            reason: "…".into()
+        }),
+        ServerFrame = ServerFrame::CaughtUp,
+        ClientFrame = ClientFrame::Ack(vec![1, 2, 300_000]),
+        Content = content(Conversation::of([alice.clone(), bob.clone()]).unwrap(), Body::Text("hello".into())),
+        Content = content(
+            Conversation::of([alice, bob, Address::parse("carol@chat.acme.example").unwrap()]).unwrap(),
+            Body::File(file)
+        ),
+    ]
+});
