@@ -10,7 +10,13 @@ use std::sync::LazyLock;
 
 mod crypto;
 pub mod mutate;
-#[allow(dead_code, missing_docs, unreachable_pub, clippy::struct_field_names, reason = "the vectors' sender, of which a part is used")]
+#[allow(
+    dead_code,
+    missing_docs,
+    unreachable_pub,
+    clippy::struct_field_names,
+    reason = "the vectors' sender, of which a part is used"
+)]
 #[path = "../../crypto/examples/vectors/reference.rs"]
 mod reference;
 mod seeds;
