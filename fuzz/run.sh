@@ -6,9 +6,10 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 cache=${SOTTO_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/sotto}
 seconds=${SOTTO_FUZZ_SECONDS:-60}
-# The toolchain of the rest is stable; only this needs the other.
+# The toolchain of the rest is stable; only this needs the other: its programs first in the path, whatever is there.
 export RUSTUP_TOOLCHAIN=nightly
-rustc --version >/dev/null 2>&1 || { echo "fuzz: the nightly toolchain is missing: rustup toolchain install nightly" >&2; exit 1; }
+cargo=$(rustup which cargo 2>/dev/null) || { echo "fuzz: the nightly toolchain is missing: rustup toolchain install nightly" >&2; exit 1; }
+PATH=$(dirname "$cargo"):$PATH
 export CARGO_TARGET_DIR=$cache/target-fuzz
 cargo fuzz build --fuzz-dir libfuzzer --sanitizer address targets
 program=$CARGO_TARGET_DIR/$(rustc -vV | sed -n 's/^host: //p')/release/targets
