@@ -20,7 +20,7 @@ use crate::error::{Error, ProfileError, Refusal, StoreError, TransportError, Tru
 use crate::opaque::{ExchangeError, Login, Registration};
 use crate::policy;
 use crate::prekeys::NewBatch;
-use crate::profile::{Profile, Unlock};
+use crate::profile::{Lock, Profile, Unlock};
 use crate::secret::{Password, RegistrationCode};
 use crate::store::{AccountRecord, Serials, Store};
 use crate::transport::Endpoint;
@@ -105,12 +105,12 @@ pub(crate) async fn join(options: JoinOptions) -> Result<Client, Error> {
         identity: None,
         require_password: options.require_password,
     };
-    let _lock = profile.lock_for_joining()?;
+    let lock = Arc::new(profile.lock_for_joining()?);
     match progress(&profile, &joining).await? {
         Progress::Complete(_, account) => {
             Err(ProfileError::Taken { dir: profile.dir().to_owned(), address: account.address.clone() }.into())
         }
-        begun => run(profile, joining, begun, true).await,
+        begun => run(profile, joining, begun, true, &lock).await,
     }
 }
 
@@ -127,7 +127,7 @@ pub(crate) async fn service(account: ServiceAccount) -> Result<Client, Error> {
         identity: Some(account.identity),
         require_password: true,
     };
-    let _lock = profile.lock_for_joining()?;
+    let lock = Arc::new(profile.lock_for_joining()?);
     match progress(&profile, &joining).await? {
         Progress::Complete(store, account) => {
             // The relay may have moved since.
@@ -138,7 +138,7 @@ pub(crate) async fn service(account: ServiceAccount) -> Result<Client, Error> {
             store.run(move |tx| tx.put(&record)).await?;
             Client::assemble(profile, store, Arc::new(account), false)
         }
-        begun => run(profile, joining, begun, false).await,
+        begun => run(profile, joining, begun, false, &lock).await,
     }
 }
 
@@ -174,7 +174,13 @@ pub(crate) fn account_of(record: &AccountRecord) -> Result<Account, Error> {
     Account::from_record(record).map_err(|e| StoreError::Value { table: "account", reason: e.to_string() }.into())
 }
 
-async fn run(profile: Profile, joining: Joining, begun: Progress, keep: bool) -> Result<Client, Error> {
+async fn run(
+    profile: Profile,
+    joining: Joining,
+    begun: Progress,
+    keep: bool,
+    lock: &Arc<Lock>,
+) -> Result<Client, Error> {
     let http = Http::new(&joining.endpoint)?;
     let (policy_key, serials) = network(&http, &joining).await?;
     let (store, account, resumed) = match begun {
@@ -183,7 +189,7 @@ async fn run(profile: Profile, joining: Joining, begun: Progress, keep: bool) ->
             (store, account, true)
         }
         Progress::Fresh => {
-            let make = Keys::Make { profile: &profile, serials };
+            let make = Keys::Make { profile: &profile, serials, lock };
             let (store, account) = register(&http, &joining, &policy_key, make).await?;
             (store, account, false)
         }
@@ -221,6 +227,8 @@ enum Keys<'a> {
         profile: &'a Profile,
         /// To store with it.
         serials: Serials,
+        /// Held until it is made.
+        lock: &'a Arc<Lock>,
     },
     /// In the profile that an interrupted attempt has made.
     Kept(Store, Arc<Account>),
@@ -253,7 +261,7 @@ async fn register(
         }
     }
     let (store, account) = match keys {
-        Keys::Make { profile, serials } => make_profile(joining, profile, policy_key, serials).await?,
+        Keys::Make { profile, serials, lock } => make_profile(joining, profile, policy_key, serials, lock).await?,
         Keys::Kept(store, account) => (store, account),
     };
     let Some(started) = started else { return Ok((store, account)) };
@@ -277,19 +285,15 @@ fn is_done(error: &Error) -> bool {
     error.code() == Some(ErrorCode::AlreadyRegistered)
 }
 
+/// Makes the profile in one piece of work that holds the lock itself: work in the background goes on when the attempt
+/// that began it is dropped, and must not meet the next attempt's.
 async fn make_profile(
     joining: &Joining,
     profile: &Profile,
     policy_key: &PolicyPublic,
     serials: Serials,
+    lock: &Arc<Lock>,
 ) -> Result<(Store, Arc<Account>), Error> {
-    let (profile, password) = (profile.clone(), joining.password.clone());
-    let require_password = joining.require_password;
-    let store = blocking(move || {
-        let key = profile.create(&password, require_password)?;
-        Ok(Store::open(&profile.store_file(), &key)?)
-    })
-    .await?;
     let identity = match &joining.identity {
         Some(given) => IdentityKey::from_bytes(&given.to_bytes())
             .map_err(|_| Error::Internal("an identity key that cannot be copied"))?,
@@ -304,8 +308,16 @@ async fn make_profile(
         joining.label.clone(),
         now_ms(),
     ));
-    let record = account.to_record(false);
-    store.run(move |tx| tx.put(&record).and_then(|()| tx.put(&serials))).await?;
+    let (profile, password, require_password) = (profile.clone(), joining.password.clone(), joining.require_password);
+    let (record, lock) = (account.to_record(false), lock.clone());
+    let store = blocking(move || {
+        let key = profile.create(&password, require_password)?;
+        let store = Store::open(&profile.store_file(), &key)?;
+        store.run_blocking(|tx| tx.put(&record).and_then(|()| tx.put(&serials)))?;
+        drop(lock);
+        Ok(store)
+    })
+    .await?;
     Ok((store, account))
 }
 
