@@ -123,7 +123,7 @@ impl Api {
     }
 
     pub(crate) async fn recipients(&self, addresses: Vec<Address>) -> Result<Recipients, Error> {
-        self.post("/v1/recipients", &FetchRecipients { addresses }).await
+        self.post("/v1/recipients", &FetchRecipients { addresses, signal: None }).await
     }
 
     /// Safe to repeat: the message id is the key.

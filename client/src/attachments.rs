@@ -103,6 +103,9 @@ impl Client {
             key,
             digest: sealed.digest,
             caption,
+            kind: None,
+            duration_ms: None,
+            preview: None,
         })
     }
 

@@ -377,12 +377,8 @@ mod tests {
     #[test]
     fn a_clock_that_runs_ahead_does_not_lengthen_a_life() {
         let content = |sent_at_ms| Content {
-            version: 1,
-            conversation: Conversation::Direct(a("alice"), a("bob")),
-            sent_at_ms,
             expires_in_s: Some(2),
-            burn_after_read_s: None,
-            body: Body::Text("x".into()),
+            ..Content::new(Conversation::Direct(a("alice"), a("bob")), sent_at_ms, Body::Text("x".into()))
         };
         assert_eq!(expiry(&content(1000), 5000), Some(3000));
         assert_eq!(expiry(&content(9000), 5000), Some(7000));

@@ -324,6 +324,7 @@ impl Pump {
                 self.emit(socket, Event::Refused(refused)).await?;
                 socket.ack(vec![seq]).await
             }
+            ServerFrame::Signal(_) => Ok(()),
             ServerFrame::CaughtUp => {
                 self.maintain();
                 self.emit(socket, Event::CaughtUp).await

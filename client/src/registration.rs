@@ -273,6 +273,7 @@ async fn register(
         invite: joining.code.expose().to_owned(),
         record,
         identity: account.identity.clone(),
+        vault: None,
     };
     match retrying(|| http.call_empty(post("/v1/register/finish"), Some(&finish))).await {
         // A repeat after a broken connection finds the invite used up: by ourselves, as the log-in will tell.

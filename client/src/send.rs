@@ -139,14 +139,7 @@ impl Inner {
         let expires_in_s = policy::expiry(options.expires_in.map(|d| d.as_secs().max(1)), &policy.group)?;
         let conversation = Conversation::of(asked.iter().cloned().chain([me.clone()])).ok_or(Refusal::NoRecipients)?;
         let now = now_ms();
-        let content = Content {
-            version: 1,
-            conversation: conversation.clone(),
-            sent_at_ms: now,
-            expires_in_s,
-            burn_after_read_s: None,
-            body,
-        };
+        let content = Content { expires_in_s, ..Content::new(conversation.clone(), now, body) };
         let content = Zeroizing::new(sotto_crypto::encode(&content));
         if content.len() > limits::MAX_CONTENT {
             return Err(Refusal::TooLong { size: content.len(), max: limits::MAX_CONTENT }.into());

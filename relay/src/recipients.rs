@@ -240,7 +240,13 @@ async fn complete(
                     Some(RecipientDevice { certificate: device.certificate, prekey })
                 })
                 .collect();
-            Ok(RecipientUser { address: app.address(&user.local)?, identity: user.identity, role, devices })
+            Ok(RecipientUser {
+                address: app.address(&user.local)?,
+                identity: user.identity,
+                role,
+                devices,
+                membership: None,
+            })
         })
         .collect()
 }

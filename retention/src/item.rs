@@ -47,7 +47,7 @@ impl<R> Item<R> {
     pub(crate) fn file(&self) -> Option<&File> {
         match self.content.as_ref()?.body {
             Body::File(ref file) => Some(file),
-            Body::Text(_) => None,
+            _ => None,
         }
     }
 }

@@ -128,8 +128,14 @@ impl Record {
         let content = item.content.as_ref();
         let conversation = content.map(|c| &c.conversation);
         let (msgtype, message, file) = match content.map(|c| &c.body) {
-            None => (UNREADABLE, None, None),
+            None | Some(Body::Typing(_) | Body::Presence(_)) => (UNREADABLE, None, None),
             Some(Body::Text(text)) => (TEXT, Some(text.clone()), None),
+            Some(Body::Edit(_, words)) => (9000, Some(words.clone()), None),
+            Some(Body::React(_, emoji, _)) => (9100, Some(emoji.clone()), None),
+            Some(Body::Receipt(..)) => (9200, None, None),
+            Some(Body::Delete(_)) => (4011, None, None),
+            Some(Body::Pin(..)) => (4014, None, None),
+            Some(Body::Room(_) | Body::RoomAsk(_)) => (4004, None, None),
             Some(Body::File(file)) => (FILE, file.caption.clone(), Some(file_record(item, file, attachment))),
         };
         let expires = content.and_then(|c| expiry(c, item.accepted_at_ms));

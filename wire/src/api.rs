@@ -13,11 +13,19 @@
 //! | `GET /v1/policy` | → [`PolicyAnswer`] | session |
 //! | `GET /v1/devices` | → [`DeviceList`] | session |
 //! | `DELETE /v1/devices/{device}` | → empty | session |
+//! | `DELETE /v1/devices` | → empty: removes every device but the caller's | session |
+//! | `PUT /v1/vault` | [`PutVault`] → empty | session |
+//! | `POST /v1/password/start` | [`PasswordStart`] → [`PasswordStarted`] | log-in token |
+//! | `POST /v1/password/finish` | [`PasswordFinish`] → empty; ends the log-in token | log-in token |
+//! | `PUT /v1/links/{link}/{slot}` | bytes → empty | session or log-in token |
+//! | `GET /v1/links/{link}/{slot}` | → bytes; waits up to [`crate::limits::LINK_WAIT_SECONDS`], then 404 | session or log-in token |
+//! | `DELETE /v1/links/{link}` | → empty | session or log-in token |
 //! | `GET /v1/prekeys` | → [`PrekeyCount`] | session |
 //! | `POST /v1/prekeys` | [`UploadPrekeys`] → [`PrekeyCount`] | session |
 //! | `POST /v1/identities` | [`FetchIdentities`] → [`Identities`] | session |
 //! | `POST /v1/recipients` | [`FetchRecipients`] → [`Recipients`] | session |
 //! | `POST /v1/envelopes` | [`Envelope`] → [`Accepted`] | session |
+//! | `POST /v1/signals` | [`Envelope`] → empty: to devices that are connected now, own network only, never stored | session |
 //! | `POST /v1/blobs` | bytes → [`BlobStored`] | session |
 //! | `GET /v1/blobs/{domain}/{blob}` | → bytes | session |
 //! | `GET /v1/socket` | WebSocket: [`ServerFrame`], [`ClientFrame`] (one binary frame each) | session |
@@ -30,7 +38,7 @@ use sotto_crypto::{
     PrekeyRef, Signature, Signed, Wrap, WrappedKey,
 };
 
-use crate::policy::{GroupDocument, NetworkDocument};
+use crate::policy::{GroupDocument, MembershipDocument, NetworkDocument};
 
 /// Label of the signature that opens a session: over the challenge.
 pub const SESSION_LABEL: &str = "sotto/1 session";
@@ -72,6 +80,9 @@ pub struct RegisterStarted {
     /// What a password must have, for the client to check before it goes on.
     #[n(1)]
     pub group: Signed<GroupDocument>,
+    /// That the user is in this group.
+    #[n(2)]
+    pub membership: Option<Signed<MembershipDocument>>,
 }
 
 /// Second step: stores the password file and the identity, and uses the invite up.
@@ -90,6 +101,10 @@ pub struct RegisterFinish {
     /// The user's identity key.
     #[n(3)]
     pub identity: IdentityPublic,
+    /// The identity's secret under the password ([`VaultKind::Password`]), where the group lets a password alone add a
+    /// device.
+    #[cbor(n(4), with = "minicbor::bytes")]
+    pub vault: Option<Vec<u8>>,
 }
 
 /// First step of OPAQUE log-in (RFC 9807 §6).
@@ -138,6 +153,69 @@ pub struct LoggedIn {
     /// The identity that the user has registered.
     #[n(1)]
     pub identity: IdentityPublic,
+    /// The identity's secret under the password; absent where the group wants approval or a recovery key.
+    #[cbor(n(2), with = "minicbor::bytes")]
+    pub password_vault: Option<Vec<u8>>,
+    /// The identity's secret under the recovery key, where the user has made one.
+    #[cbor(n(3), with = "minicbor::bytes")]
+    pub recovery_vault: Option<Vec<u8>>,
+}
+
+/// What a vault opens with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub enum VaultKind {
+    /// The password, through OPAQUE's export key. Refused and not served where the group has `device_approval`.
+    #[n(0)]
+    Password,
+    /// The recovery key.
+    #[n(1)]
+    Recovery,
+}
+
+/// Stores the identity's secret, sealed so that the relay cannot open it; or removes it.
+#[derive(Clone, Encode, Decode)]
+#[cbor(array)]
+pub struct PutVault {
+    /// Which.
+    #[n(0)]
+    pub kind: VaultKind,
+    /// At most [`crate::limits::MAX_VAULT`] bytes; absent: remove.
+    #[cbor(n(1), with = "minicbor::bytes")]
+    pub vault: Option<Vec<u8>>,
+}
+
+/// First step of a new password: OPAQUE registration again, by who has just logged in with the old one.
+#[derive(Clone, Encode, Decode)]
+#[cbor(array)]
+pub struct PasswordStart {
+    /// OPAQUE `RegistrationRequest`.
+    #[cbor(n(0), with = "minicbor::bytes")]
+    pub request: Vec<u8>,
+}
+
+/// Answer to [`PasswordStart`].
+#[derive(Clone, Encode, Decode)]
+#[cbor(array)]
+pub struct PasswordStarted {
+    /// OPAQUE `RegistrationResponse`.
+    #[cbor(n(0), with = "minicbor::bytes")]
+    pub response: Vec<u8>,
+    /// What a password must have.
+    #[n(1)]
+    pub group: Signed<GroupDocument>,
+}
+
+/// Second step of a new password: replaces password file and password vault together.
+#[derive(Clone, Encode, Decode)]
+#[cbor(array)]
+pub struct PasswordFinish {
+    /// OPAQUE `RegistrationRecord`.
+    #[cbor(n(0), with = "minicbor::bytes")]
+    pub record: Vec<u8>,
+    /// As in [`RegisterFinish::vault`].
+    #[cbor(n(1), with = "minicbor::bytes")]
+    pub vault: Option<Vec<u8>>,
 }
 
 /// A new device with its keys.
@@ -213,6 +291,9 @@ pub struct PolicyAnswer {
     /// The caller's security group's.
     #[n(1)]
     pub group: Signed<GroupDocument>,
+    /// That the caller is in this group.
+    #[n(2)]
+    pub membership: Option<Signed<MembershipDocument>>,
 }
 
 /// The caller's devices.
@@ -282,9 +363,13 @@ pub struct Identities {
 #[derive(Clone, Encode, Decode)]
 #[cbor(array)]
 pub struct FetchRecipients {
-    /// Without the sender's own and without retention processes: the relay adds both.
+    /// Without the sender's own and without retention processes: the relay adds both. Empty: only the sender's own
+    /// other devices (and retention).
     #[n(0)]
     pub addresses: Vec<Address>,
+    /// For signals: medium-term prekeys only, no retention processes, own network only; uses nothing up.
+    #[n(1)]
+    pub signal: Option<bool>,
 }
 
 /// Everybody to whom the message must be sealed.
@@ -315,6 +400,9 @@ pub struct RecipientUser {
     /// Each with a prekey for this message.
     #[n(3)]
     pub devices: Vec<RecipientDevice>,
+    /// Which group the user is in; absent for retention processes and for the own devices.
+    #[n(4)]
+    pub membership: Option<Signed<MembershipDocument>>,
 }
 
 /// Why somebody is a recipient.
@@ -393,6 +481,30 @@ pub enum ServerFrame {
     /// All that was queued when the socket opened has been sent.
     #[n(2)]
     CaughtUp,
+    /// A signal (typing, presence): now or never, not acknowledged.
+    #[n(3)]
+    Signal(#[n(0)] Signal),
+}
+
+/// A signal with this device's wrap only.
+#[derive(Clone, Debug, Encode, Decode)]
+#[cbor(array)]
+pub struct Signal {
+    /// The sealed header's CBOR.
+    #[cbor(n(0), with = "minicbor::bytes")]
+    pub header: Vec<u8>,
+    /// The sealed body.
+    #[cbor(n(1), with = "minicbor::bytes")]
+    pub body: Vec<u8>,
+    /// Which prekey it is wrapped to.
+    #[n(2)]
+    pub prekey: PrekeyRef,
+    /// The wrapped content key.
+    #[n(3)]
+    pub key: WrappedKey,
+    /// When the relay passed it on (milliseconds since the epoch).
+    #[n(4)]
+    pub accepted_at_ms: u64,
 }
 
 /// A message with this device's wrap only.

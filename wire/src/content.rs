@@ -1,7 +1,9 @@
 //! What is inside a sealed message: known to sender and recipients, never to the relay.
 
 use minicbor::{Decode, Encode};
-use sotto_crypto::{Address, BlobId, Domain};
+use sotto_crypto::{Address, BlobId, DeviceId, Domain, MessageId};
+
+use crate::room::{EventId, RoomId, SignedRoomEvent};
 
 /// The clear content of a message.
 #[derive(Clone, PartialEq, Eq, Encode, Decode)]
@@ -25,6 +27,63 @@ pub struct Content {
     /// What was said.
     #[n(5)]
     pub body: Body,
+    /// The message that this one answers.
+    #[n(6)]
+    pub reply_to: Option<MessageRef>,
+    /// People who are named in it, to be told of it: in order, no repeats; never an empty list.
+    #[n(7)]
+    pub mentions: Option<Vec<Address>>,
+    /// Where a forwarded message comes from, as its forwarder says.
+    #[n(8)]
+    pub forwarded: Option<Forwarded>,
+    /// In a room: the newest events that the sender knows (in order, no repeats), so that who lacks one asks for it.
+    #[n(9)]
+    pub heads: Option<Vec<EventId>>,
+}
+
+impl Content {
+    /// A content of version 1 with nothing that is optional.
+    pub fn new(conversation: Conversation, sent_at_ms: u64, body: Body) -> Self {
+        Self {
+            version: 1,
+            conversation,
+            sent_at_ms,
+            expires_in_s: None,
+            burn_after_read_s: None,
+            body,
+            reply_to: None,
+            mentions: None,
+            forwarded: None,
+            heads: None,
+        }
+    }
+}
+
+/// Names a message: an id alone would let one sender hide another's message by using its id.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[cbor(array)]
+pub struct MessageRef {
+    /// Who sent it.
+    #[n(0)]
+    pub sender: Address,
+    /// From which device.
+    #[n(1)]
+    pub device: DeviceId,
+    /// Its id.
+    #[n(2)]
+    pub message: MessageId,
+}
+
+/// Where a forwarded message comes from, as its forwarder says: nobody signs for it.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Forwarded {
+    /// Who wrote it.
+    #[n(0)]
+    pub from: Address,
+    /// When it was sent (milliseconds since the epoch).
+    #[n(1)]
+    pub sent_at_ms: u64,
 }
 
 /// A conversation.
@@ -36,6 +95,9 @@ pub enum Conversation {
     /// Between these people (with the sender, in order, no repeats), without moderation.
     #[n(1)]
     Group(#[n(0)] Vec<Address>),
+    /// A room: its members, title and rules are what its signed events say ([`crate::room`]).
+    #[n(2)]
+    Room(#[n(0)] RoomId),
 }
 
 impl Conversation {
@@ -52,18 +114,25 @@ impl Conversation {
         }
     }
 
-    /// Everybody in it.
+    /// Everybody in it; nobody for a room, whose members are not part of its name.
     pub fn members(&self) -> Vec<Address> {
         match self {
             Self::Direct(a, b) if a == b => vec![a.clone()],
             Self::Direct(a, b) => vec![a.clone(), b.clone()],
             Self::Group(members) => members.clone(),
+            Self::Room(_) => Vec::new(),
         }
     }
 
-    /// 64 characters that name it, the same on every device (settings.md: 64 hex; "G…" for a group): SHA-512/256
-    /// over label, kind and members in hex, for a group with its first digit replaced by `G`.
+    /// 64 characters that name it, the same on every device (settings.md: 64 hex; "G…" for a group, "S…" for a room):
+    /// SHA-512/256 over label, kind and members in hex, for a group with its first digit replaced by `G`; for a room
+    /// its id in hex with the first digit replaced by `S`.
     pub fn id(&self) -> String {
+        if let Self::Room(room) = self {
+            let mut id = data_encoding::HEXLOWER.encode(room.as_bytes());
+            id.replace_range(0..1, "S");
+            return id;
+        }
         let mut input = b"sotto/1 conversation\0".to_vec();
         input.extend_from_slice(&sotto_crypto::encode(self));
         let mut id = data_encoding::HEXLOWER.encode(&sotto_crypto::digest(&input));
@@ -74,15 +143,82 @@ impl Conversation {
     }
 }
 
-/// What was said.
+/// What was said, or done to what was said. What is done to a message by somebody who may not is ignored by everybody:
+/// only its sender edits; its sender and a room's moderators delete and only they; members react, pin and send receipts.
 #[derive(Clone, PartialEq, Eq, Encode, Decode)]
 pub enum Body {
     /// Text.
     #[n(0)]
     Text(#[n(0)] String),
-    /// A file.
+    /// A file, a voice message or a video message.
     #[n(1)]
     File(#[n(0)] File),
+    /// New words for a message, in place of its text or caption.
+    #[n(2)]
+    Edit(#[n(0)] MessageRef, #[n(1)] String),
+    /// Takes a message back: every copy but a retained one is deleted.
+    #[n(3)]
+    Delete(#[n(0)] MessageRef),
+    /// A reaction: one emoji (at most 64 bytes), put on or taken away.
+    #[n(4)]
+    React(#[n(0)] MessageRef, #[n(1)] String, #[n(2)] bool),
+    /// These messages have come, or have been read; at most 256.
+    #[n(5)]
+    Receipt(#[n(0)] ReceiptKind, #[n(1)] Vec<MessageRef>),
+    /// Pins a message in its conversation, or takes the pin away.
+    #[n(6)]
+    Pin(#[n(0)] MessageRef, #[n(1)] bool),
+    /// The sender is typing, or has stopped. Travels as a signal only: never queued, never kept.
+    #[n(7)]
+    Typing(#[n(0)] bool),
+    /// The sender's presence. Travels as a signal only.
+    #[n(8)]
+    Presence(#[n(0)] Presence),
+    /// Events of the room that this conversation is: a new one, or all for a new member.
+    #[n(9)]
+    Room(#[n(0)] Vec<SignedRoomEvent>),
+    /// Asks for the room's events that the sender lacks; the list is the newest ones it has.
+    #[n(10)]
+    RoomAsk(#[n(0)] Vec<EventId>),
+}
+
+/// What a receipt says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub enum ReceiptKind {
+    /// It has come to a device.
+    #[n(0)]
+    Delivered,
+    /// A person has read it.
+    #[n(1)]
+    Read,
+}
+
+/// Presence, as a person shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub enum Presence {
+    /// Active now.
+    #[n(0)]
+    Available,
+    /// Not at the keyboard.
+    #[n(1)]
+    Away,
+    /// Has closed the program.
+    #[n(2)]
+    Offline,
+}
+
+/// What kind of file it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub enum FileKind {
+    /// Recorded speech, to be played in place.
+    #[n(0)]
+    Voice,
+    /// A recorded video, to be played in place.
+    #[n(1)]
+    Video,
 }
 
 /// A file that travels as a sealed blob.
@@ -113,6 +249,15 @@ pub struct File {
     /// Words that came with it.
     #[n(7)]
     pub caption: Option<String>,
+    /// What it is, where it is more than a file.
+    #[n(8)]
+    pub kind: Option<FileKind>,
+    /// How long it plays (milliseconds).
+    #[n(9)]
+    pub duration_ms: Option<u64>,
+    /// A small picture of it (JPEG or PNG, at most 16 KiB), to show before it is fetched.
+    #[cbor(n(10), with = "minicbor::bytes")]
+    pub preview: Option<Vec<u8>>,
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //!   [`CBOR`]; errors are JSON ([`ApiError`]), so that a person with `curl` can read them.
 //! - [`policy`]: documents under the policy key, which clients verify themselves.
 //! - [`content`]: what is inside a sealed message; the relay never sees it.
+//! - [`room`]: the signed events that a room is.
 //! - [`admin`]: the relay's admin interface (JSON, mutual TLS), used by the operator.
 //! - [`gateway`]: what relays and gateways say to each other.
 //! - [`invite`]: the URL by which a user registers.
@@ -20,6 +21,7 @@ pub mod invite;
 pub mod limits;
 pub mod password;
 pub mod policy;
+pub mod room;
 
 pub use error::{ApiError, ErrorCode};
 

@@ -28,3 +28,19 @@ pub const MAX_QUEUE_SECONDS: u64 = 30 * 24 * 3600;
 pub const SESSION_SECONDS: u64 = 3600;
 /// Life of a log-in token and of an unanswered challenge (seconds).
 pub const LOGIN_SECONDS: u64 = 300;
+/// Bytes of a vault.
+pub const MAX_VAULT: usize = 1024;
+/// Bytes in one slot of a link.
+pub const MAX_LINK_SLOT: usize = 64 * 1024;
+/// Slots of one link, numbered from 0.
+pub const MAX_LINK_SLOTS: u32 = 4096;
+/// Links of one user at a time.
+pub const MAX_LINKS_A_USER: u32 = 16;
+/// Life of a link since it was last written to (seconds).
+pub const LINK_SECONDS: u64 = 24 * 3600;
+/// Longest wait for a slot that is empty (seconds).
+pub const LINK_WAIT_SECONDS: u64 = 20;
+/// Bytes of the sealed body of a signal.
+pub const MAX_SIGNAL: usize = 16 * 1024;
+/// Devices that a signal goes to.
+pub const MAX_SIGNAL_DEVICES: usize = 64;

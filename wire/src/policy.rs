@@ -192,6 +192,30 @@ impl Document for GroupDocument {
     type Signer = Policy;
 }
 
+/// That a user is in a security group: without it the relay could show one group's members another group's rules.
+/// Clients show it to each other, so that a sender knows which retention rules cover a recipient.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct MembershipDocument {
+    /// Document version, 1.
+    #[n(0)]
+    pub version: u8,
+    /// As in [`NetworkDocument::serial`]; counted by address.
+    #[n(1)]
+    pub serial: u64,
+    /// Who.
+    #[n(2)]
+    pub address: Address,
+    /// Name of the `SecurityGroup` object, of the address's network.
+    #[n(3)]
+    pub group: String,
+}
+
+impl Document for MembershipDocument {
+    const LABEL: &'static str = "sotto/1 membership document";
+    type Signer = Policy;
+}
+
 /// Minimum counts; the client checks them, since the relay never sees a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(array)]

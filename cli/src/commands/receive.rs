@@ -207,6 +207,7 @@ fn text(message: &ReceivedMessage, path: Option<&Path>) -> String {
             let caption = file.caption.as_deref().map(|c| format!(" {}", printable(c))).unwrap_or_default();
             format!("[file {}, {} bytes{saved}]{caption}", printable(&file.name), file.size)
         }
+        _ => "[something that this command does not show]".to_owned(),
     };
     let mut marks = String::new();
     if message.retained() {
@@ -259,6 +260,7 @@ impl<'a> Line<'a> {
                 let line = FileLine { name: &file.name, size: file.size, media_type: &file.media_type, path };
                 (file.caption.as_deref(), Some(line))
             }
+            _ => (None, None),
         };
         let members = message.conversation.members();
         Self {

@@ -122,7 +122,13 @@ pub fn build(
     }
     for (name, user) in &network.users {
         let invite = secrets.get(&SecretId::Invite(name.clone())).and_then(invites::grant);
-        let put = PutUser { group: user.group.clone(), suspended: user.suspended, role: Role::Person, invite };
+        let put = PutUser {
+            group: user.group.clone(),
+            membership: Vec::new(),
+            suspended: user.suspended,
+            role: Role::Person,
+            invite,
+        };
         plan.users.insert(user.address.local().to_owned(), put);
     }
     for (name, policy) in &network.policies {
@@ -272,8 +278,13 @@ fn retention(
         },
         enabled: policy.enabled,
     });
-    let account =
-        PutUser { group: RETENTION_GROUP.to_owned(), suspended: false, role: Role::Retention, invite: Some(invite) };
+    let account = PutUser {
+        group: RETENTION_GROUP.to_owned(),
+        membership: Vec::new(),
+        suspended: false,
+        role: Role::Retention,
+        invite: Some(invite),
+    };
     plan.users.insert(policy.address.local().to_owned(), account);
     let own_authority = network.relay.tls == ValidTls::NetworkAuthority;
     let config = RetentionConfig {

@@ -59,7 +59,7 @@ pub(crate) async fn finish(State(app): State<Shared>, Cbor(request): Cbor<LoginF
     }
     let expires_at_ms = now_ms.saturating_add(LOGIN_SECONDS * 1000);
     let token = app.tokens.issue_login(&LoginClaims { address, generation, expires_at_ms });
-    Ok(Cbor(LoggedIn { token, identity }))
+    Ok(Cbor(LoggedIn { token, identity, password_vault: None, recovery_vault: None }))
 }
 
 /// Failed passwords before this account locks.

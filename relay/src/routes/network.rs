@@ -17,5 +17,5 @@ pub(crate) async fn policy(State(app): State<Shared>, caller: Caller) -> Reply<C
     let policy = app.policy();
     let network = policy.network()?.signed.clone();
     let group = policy.group(&caller.group)?.signed.clone();
-    Ok(Cbor(PolicyAnswer { network, group }))
+    Ok(Cbor(PolicyAnswer { network, group, membership: None }))
 }

@@ -21,7 +21,7 @@ pub(crate) async fn start(
     let group = app.policy().group(&user.group)?.signed.clone();
     let response =
         app.opaque.start_registration(&request.address, &request.request).map_err(|_| bad_message("request"))?;
-    Ok(Cbor(RegisterStarted { response, group }))
+    Ok(Cbor(RegisterStarted { response, group, membership: None }))
 }
 
 pub(crate) async fn finish(State(app): State<Shared>, Cbor(request): Cbor<RegisterFinish>) -> Empty {

@@ -8,12 +8,13 @@ use sotto_crypto::{
     encode, generate_prekeys, seal, verify_device,
 };
 use sotto_wire::api::*;
-use sotto_wire::content::{Body, Content, Conversation, File};
+use sotto_wire::content::{Body, Content, Conversation, File, FileKind, Forwarded, MessageRef, Presence, ReceiptKind};
 use sotto_wire::gateway::{PeerEnvelope, PeerIdentities, PeerRecipients};
 use sotto_wire::policy::{
-    FederationRule, GroupDocument, GroupFederation, NetworkDocument, PasswordRule, PeerRule, ReadReceipts,
-    RetentionRule, Scope,
+    FederationRule, GroupDocument, GroupFederation, MembershipDocument, NetworkDocument, PasswordRule, PeerRule,
+    ReadReceipts, RetentionRule, Scope,
 };
+use sotto_wire::room::{Created, EventId, RoomChange, RoomEvent, RoomId, SignedRoomEvent};
 
 /// One sample of a type: its bytes, and its decoder as "bytes in, canonical bytes out".
 pub(crate) struct Sample {
@@ -114,6 +115,10 @@ pub(crate) static SAMPLES: LazyLock<Vec<Sample>> = LazyLock::new(|| {
         },
         &policy,
     );
+    let membership = Signed::sign(
+        &MembershipDocument { version: 1, serial: 8, address: bob.clone(), group: "staff".into() },
+        &policy,
+    );
     let info = NetworkInfo { policy_key: policy.verifying_key(), document: network.clone() };
     let envelope = Envelope {
         header: encode(&sealed.header),
@@ -127,16 +132,52 @@ pub(crate) static SAMPLES: LazyLock<Vec<Sample>> = LazyLock::new(|| {
             identity: identity.verifying_key(),
             role: RecipientRole::Retention,
             devices: vec![RecipientDevice { certificate: certificate.clone(), prekey }],
+            membership: Some(membership.clone()),
         }],
         networks: vec![info.clone()],
     };
     let content = |conversation, body| Content {
-        version: 1,
-        conversation,
-        sent_at_ms: 1_700_000_000_000,
         expires_in_s: Some(3_600),
+        ..Content::new(conversation, 1_700_000_000_000, body)
+    };
+    let target = MessageRef { sender: alice.clone(), device, message };
+    let event = |room, parents, change| RoomEvent {
+        version: 1,
+        room,
+        parents,
+        author: alice.clone(),
+        device,
+        at_ms: 1_700_000_000_000,
+        change,
+    };
+    let created = RoomChange::Create(Created {
+        nonce: [9; 16],
+        title: "Plans".into(),
+        members: vec![bob.clone()],
+        moderators: vec![bob.clone()],
+        expires_in_s: Some(86_400),
         burn_after_read_s: None,
-        body,
+    });
+    let room = RoomId::from_bytes([6; 32]);
+    let parent = EventId::from_bytes([6; 32]);
+    let signed_event = SignedRoomEvent {
+        event: Signed::sign(&event(None, vec![], created.clone()), &key),
+        certificate: certificate.clone(),
+        identity: identity.verifying_key(),
+    };
+    let in_room = |body| Content { heads: Some(vec![parent]), ..content(Conversation::Room(room), body) };
+    let voice = File {
+        name: "note.ogg".into(),
+        size: 4_000,
+        media_type: "audio/ogg".into(),
+        domain: domain.clone(),
+        blob: BlobId::generate(rng),
+        key: [5; 32],
+        digest: [6; 32],
+        caption: None,
+        kind: Some(FileKind::Voice),
+        duration_ms: Some(4_200),
+        preview: Some(vec![0xff, 0xd8]),
     };
     let file = File {
         name: "plan.pdf".into(),
@@ -147,21 +188,30 @@ pub(crate) static SAMPLES: LazyLock<Vec<Sample>> = LazyLock::new(|| {
         key: [3; 32],
         digest: [4; 32],
         caption: None,
+        kind: None,
+        duration_ms: None,
+        preview: None,
     };
     samples![
         NetworkInfo = info,
         RegisterStart = RegisterStart { address: alice.clone(), invite: "abcd".into(), request: vec![1; 32] },
-        RegisterStarted = RegisterStarted { response: vec![1; 64], group: group.clone() },
+        RegisterStarted = RegisterStarted { response: vec![1; 64], group: group.clone(), membership: None },
         RegisterFinish = RegisterFinish {
             address: alice.clone(),
             invite: "abcd".into(),
             record: vec![2; 192],
-            identity: identity.verifying_key()
+            identity: identity.verifying_key(),
+            vault: Some(vec![3; 98])
         },
         LoginStart = LoginStart { address: alice.clone(), request: vec![3; 96] },
         LoginStarted = LoginStarted { attempt: vec![4; 16], response: vec![5; 320] },
         LoginFinish = LoginFinish { attempt: vec![4; 16], finalization: vec![6; 64] },
-        LoggedIn = LoggedIn { token: "t".into(), identity: identity.verifying_key() },
+        LoggedIn = LoggedIn {
+            token: "t".into(),
+            identity: identity.verifying_key(),
+            password_vault: None,
+            recovery_vault: Some(vec![3; 98])
+        },
         RegisterDevice = RegisterDevice {
             certificate: certificate.clone(),
             label: "laptop".into(),
@@ -172,14 +222,14 @@ pub(crate) static SAMPLES: LazyLock<Vec<Sample>> = LazyLock::new(|| {
         Challenge = Challenge { challenge: vec![7; 60] },
         OpenSession = OpenSession { challenge: vec![7; 60], signature: key.sign(SESSION_LABEL, &[7; 60]) },
         Session = Session { token: "t".into(), expires_at_ms: 9 },
-        PolicyAnswer = PolicyAnswer { network, group },
+        PolicyAnswer = PolicyAnswer { network, group: group.clone(), membership: Some(membership.clone()) },
         DeviceList =
             DeviceList { devices: vec![DeviceEntry { certificate, label: "laptop".into(), last_seen_ms: None }] },
         PrekeyCount = PrekeyCount { one_time: 5, medium_term_expires_at_ms: 1 },
         UploadPrekeys = UploadPrekeys { batches: vec![batch] },
         FetchIdentities = FetchIdentities { addresses: vec![alice.clone(), bob.clone()] },
         Identities = Identities { identities: vec![(alice.clone(), identity.verifying_key())] },
-        FetchRecipients = FetchRecipients { addresses: vec![bob.clone()] },
+        FetchRecipients = FetchRecipients { addresses: vec![bob.clone()], signal: None },
         Recipients = recipients,
         Envelope = envelope.clone(),
         PeerEnvelope = PeerEnvelope { envelope: envelope.clone() },
@@ -206,6 +256,46 @@ pub(crate) static SAMPLES: LazyLock<Vec<Sample>> = LazyLock::new(|| {
         ServerFrame = ServerFrame::CaughtUp,
         ClientFrame = ClientFrame::Ack(vec![1, 2, 300_000]),
         Content = content(Conversation::of([alice.clone(), bob.clone()]).unwrap(), Body::Text("hello".into())),
+        MembershipDocument = MembershipDocument { version: 1, serial: 8, address: bob.clone(), group: "staff".into() },
+        PutVault = PutVault { kind: VaultKind::Recovery, vault: Some(vec![1; 98]) },
+        PutVault = PutVault { kind: VaultKind::Password, vault: None },
+        PasswordStart = PasswordStart { request: vec![1; 32] },
+        PasswordStarted = PasswordStarted { response: vec![1; 64], group },
+        PasswordFinish = PasswordFinish { record: vec![2; 192], vault: Some(vec![3; 98]) },
+        FetchRecipients = FetchRecipients { addresses: vec![], signal: Some(true) },
+        ServerFrame = ServerFrame::Signal(Signal {
+            header: envelope.header.clone(),
+            body: envelope.body.clone(),
+            prekey: PrekeyRef { batch: BatchId::generate(rng), index: 0 },
+            key: envelope.wraps[0].key.clone(),
+            accepted_at_ms: 1,
+        }),
+        RoomEvent = event(None, vec![], created),
+        RoomEvent = event(Some(room), vec![parent], RoomChange::Add(vec![bob.clone()])),
+        RoomEvent = event(Some(room), vec![parent], RoomChange::Remove(vec![bob.clone()])),
+        RoomEvent = event(Some(room), vec![parent], RoomChange::Leave),
+        RoomEvent = event(Some(room), vec![parent], RoomChange::Moderator(bob.clone(), true)),
+        RoomEvent = event(Some(room), vec![parent], RoomChange::Title("New plans".into())),
+        RoomEvent = event(Some(room), vec![parent], RoomChange::Description("What we do".into())),
+        RoomEvent = event(Some(room), vec![parent], RoomChange::Expiry(Some(60))),
+        RoomEvent = event(Some(room), vec![parent], RoomChange::Burn(None)),
+        RoomEvent = event(Some(room), vec![parent], RoomChange::Close),
+        Content = in_room(Body::Room(vec![signed_event])),
+        Content = in_room(Body::RoomAsk(vec![parent])),
+        Content = in_room(Body::Edit(target.clone(), "better words".into())),
+        Content = in_room(Body::Delete(target.clone())),
+        Content = in_room(Body::React(target.clone(), "👍".into(), true)),
+        Content = in_room(Body::Receipt(ReceiptKind::Read, vec![target.clone()])),
+        Content = in_room(Body::Pin(target.clone(), false)),
+        Content = in_room(Body::Typing(true)),
+        Content = in_room(Body::Presence(Presence::Away)),
+        Content = in_room(Body::File(voice)),
+        Content = Content {
+            reply_to: Some(target),
+            mentions: Some(vec![bob.clone()]),
+            forwarded: Some(Forwarded { from: bob.clone(), sent_at_ms: 1 }),
+            ..content(Conversation::of([alice.clone(), bob.clone()]).unwrap(), Body::Text("@bob hello".into()))
+        },
         Content = content(
             Conversation::of([alice, bob, Address::parse("carol@chat.acme.example").unwrap()]).unwrap(),
             Body::File(file)

@@ -159,6 +159,7 @@ fn summary(row: &Row<'_>) -> rusqlite::Result<UserSummary> {
         local: row.get(0)?,
         wanted: PutUser {
             group: row.get(1)?,
+            membership: Vec::new(),
             suspended: row.get(2)?,
             role: role_from_sql(row.get(3)?),
             invite: digest.map(|code_digest| InviteGrant { code_digest, expires_at_ms: expires.unwrap_or(0) }),
