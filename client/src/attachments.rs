@@ -256,6 +256,9 @@ mod tests {
             key: sealed.key.as_slice().try_into().unwrap(),
             digest: sealed.digest,
             caption: None,
+            kind: None,
+            duration_ms: None,
+            preview: None,
         }
     }
 

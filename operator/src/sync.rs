@@ -136,7 +136,7 @@ mod tests {
     use sotto_wire::admin::{InviteGrant, Role, UserState};
 
     fn user(group: &str) -> PutUser {
-        PutUser { group: group.into(), suspended: false, role: Role::Person, invite: None }
+        PutUser { group: group.into(), membership: Vec::new(), suspended: false, role: Role::Person, invite: None }
     }
     fn invited(group: &str) -> PutUser {
         let invite = Some(InviteGrant { code_digest: "d".into(), expires_at_ms: 5 });

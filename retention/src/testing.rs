@@ -27,14 +27,7 @@ pub(crate) fn subject() -> Subject {
 }
 
 pub(crate) fn content(members: &[&str], body: Body) -> Content {
-    Content {
-        version: 1,
-        conversation: Conversation::of(members.iter().map(|m| a(m))).unwrap(),
-        sent_at_ms: TIME - 250,
-        expires_in_s: None,
-        burn_after_read_s: None,
-        body,
-    }
+    Content::new(Conversation::of(members.iter().map(|m| a(m))).unwrap(), TIME - 250, body)
 }
 
 /// A message of alice. Its receipt is 42.
@@ -83,6 +76,9 @@ pub(crate) fn file(name: &str, caption: Option<&str>) -> File {
         key: [1; 32],
         digest: [2; 32],
         caption: caption.map(str::to_owned),
+        kind: None,
+        duration_ms: None,
+        preview: None,
     }
 }
 

@@ -76,6 +76,7 @@ fn user(account: &Account, role: RecipientRole) -> RecipientUser {
         identity: account.identity.clone(),
         role,
         devices: vec![device(account, u64::MAX)],
+        membership: None,
     }
 }
 

@@ -128,7 +128,7 @@ impl Network {
     pub(crate) async fn put_user(&self, name: &str, role: Role, suspended: bool, code: &str) {
         let expires_at_ms = 4_000_000_000_000;
         let invite = Some(InviteGrant { code_digest: code_digest(code), expires_at_ms });
-        let user = PutUser { group: "staff".into(), suspended, role, invite };
+        let user = PutUser { group: "staff".into(), membership: Vec::new(), suspended, role, invite };
         self.put(&format!("/admin/v1/users/{name}"), &user).await;
     }
 
@@ -256,7 +256,7 @@ pub(crate) async fn drain(client: &Client) -> Vec<ReceivedMessage> {
 pub(crate) fn text(message: &ReceivedMessage) -> &str {
     match &message.content.body {
         sotto_wire::content::Body::Text(text) => text,
-        sotto_wire::content::Body::File(file) => panic!("a file: {}", file.name),
+        _ => panic!("no text"),
     }
 }
 

@@ -258,7 +258,8 @@ mod tests {
             ..crate::plan::Objects::default()
         };
         let network = &crate::plan::validate(&objects).networks["acme"];
-        let put = PutUser { group: "x".into(), suspended: false, role: Role::Person, invite: None };
+        let put =
+            PutUser { group: "x".into(), membership: Vec::new(), suspended: false, role: Role::Person, invite: None };
         assert_eq!(subject(&Call::PutUser("alice".into(), put), network).to_string(), "User/alice-object");
         assert_eq!(subject(&Call::DeleteUser("gone".into()), network).to_string(), "Network/acme");
         assert_eq!(subject(&Call::DeleteGroup("staff".into()), network).to_string(), "SecurityGroup/staff");

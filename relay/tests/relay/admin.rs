@@ -119,7 +119,13 @@ async fn users_and_groups_are_upserts() {
     assert_eq!(user.last_seen_ms, Some(world.now_ms()));
     assert_eq!(after.queued_messages, 1);
 
-    let put = PutUser { group: "staff".into(), suspended: false, role: Role::Retention, invite: None };
+    let put = PutUser {
+        group: "staff".into(),
+        membership: Vec::new(),
+        suspended: false,
+        role: Role::Retention,
+        invite: None,
+    };
     admin.put("/admin/v1/users/alice", &put).await.done();
     let user = &state(&world).await.users["alice"];
     assert_eq!((&user.wanted, user.registered), (&put, true));

@@ -57,7 +57,7 @@ impl Two {
     }
 
     async fn ask(&self) -> crate::common::http::Answer {
-        let ask = FetchRecipients { addresses: vec![self.bob.address.clone()] };
+        let ask = FetchRecipients { addresses: vec![self.bob.address.clone()], signal: None };
         self.alice.http.post("/v1/recipients", &ask).await
     }
 
@@ -191,7 +191,7 @@ async fn without_a_gateway_nobody_is_reached() {
     let other: Domain = "b.example".parse().unwrap();
     world.put_network(allowing(&world, 2, &other, world.policy_key.verifying_key().fingerprint())).await;
     let alice = Person::ready(&world, "alice").await;
-    let ask = FetchRecipients { addresses: vec!["bob@b.example".parse().unwrap()] };
+    let ask = FetchRecipients { addresses: vec!["bob@b.example".parse().unwrap()], signal: None };
     let message = alice.http.post("/v1/recipients", &ask).await.refused(ErrorCode::FederationDenied);
     assert!(message.contains("gateway"), "{message}");
 }
@@ -216,7 +216,7 @@ async fn a_network_that_is_away_is_tried_again_until_it_is_there() {
         match socket.frame().await {
             sotto_wire::api::ServerFrame::Delivery(delivery) => break delivery,
             sotto_wire::api::ServerFrame::CaughtUp => {}
-            other @ sotto_wire::api::ServerFrame::Notice(_) => panic!("{other:?}"),
+            other => panic!("{other:?}"),
         }
     };
     assert_eq!(two.bob.open(&delivery), "patience");

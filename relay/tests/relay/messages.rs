@@ -227,7 +227,7 @@ async fn retention_is_required_where_a_policy_covers_somebody() {
     world.put_network(network.clone()).await;
 
     // The process has no device yet: nothing that must be kept can be sent.
-    let ask = sotto_wire::api::FetchRecipients { addresses: vec![trader.address.clone()] };
+    let ask = sotto_wire::api::FetchRecipients { addresses: vec![trader.address.clone()], signal: None };
     let message = alice.http.post("/v1/recipients", &ask).await.refused(ErrorCode::Unavailable);
     assert!(message.contains("records"), "{message}");
     let archive = archive.device(&world, 5).await;

@@ -19,7 +19,7 @@ async fn each_one_time_prekey_is_handed_out_once_also_when_many_ask() {
     }
     let ask = |caller: &Device| {
         let request = caller.http.request(reqwest::Method::POST, "/v1/recipients");
-        let body = sotto_crypto::encode(&FetchRecipients { addresses: vec![bob.address.clone()] });
+        let body = sotto_crypto::encode(&FetchRecipients { addresses: vec![bob.address.clone()], signal: None });
         request.header("content-type", sotto_wire::CBOR).body(body)
     };
     let asks = callers.iter().cycle().take(24).map(|caller| caller.http.send(ask(caller)));
@@ -77,9 +77,9 @@ async fn identities_cost_no_prekeys_and_strangers_are_left_out() {
     assert_eq!(found.identities, [(bob.address.clone(), bob.identity.clone())]);
     let count: PrekeyCount = bob.http.get("/v1/prekeys").await.ok();
     assert_eq!(count.one_time, 2);
-    let ask = FetchRecipients { addresses: vec![world.address("nobody")] };
+    let ask = FetchRecipients { addresses: vec![world.address("nobody")], signal: None };
     let message = alice.http.post("/v1/recipients", &ask).await.refused(ErrorCode::NotFound);
     assert!(message.contains("nobody@a.example"), "{message}");
-    let many = FetchRecipients { addresses: (0..501).map(|n| world.address(&format!("u{n}"))).collect() };
+    let many = FetchRecipients { addresses: (0..501).map(|n| world.address(&format!("u{n}"))).collect(), signal: None };
     alice.http.post("/v1/recipients", &many).await.refused(ErrorCode::Invalid);
 }

@@ -32,7 +32,7 @@ async fn a_suspended_user_is_out_at_once_and_what_is_queued_stays() {
     person.try_login(&world.public(), PASSWORD).await.err().unwrap().refused(ErrorCode::Suspended);
     assert!(person.try_login(&world.public(), "wrong").await.ok().unwrap().is_none(), "strangers learn nothing");
     alice.post(&to_bob).await.refused(ErrorCode::RecipientsChanged);
-    let ask = FetchRecipients { addresses: vec![bob.address.clone()] };
+    let ask = FetchRecipients { addresses: vec![bob.address.clone()], signal: None };
     alice.http.post("/v1/recipients", &ask).await.refused(ErrorCode::NotFound);
 
     world.put_user("bob", &world.wanted("bob")).await;

@@ -52,7 +52,8 @@ fn who_has_registered_needs_no_invite() {
     let network = acme();
     let alice = SecretId::Invite("alice".into());
     let mut relay = empty_relay();
-    let put = PutUser { group: "staff".into(), suspended: false, role: Role::Person, invite: None };
+    let put =
+        PutUser { group: "staff".into(), membership: Vec::new(), suspended: false, role: Role::Person, invite: None };
     relay.users.insert("alice".into(), registered(&put));
     assert!(secrets(&network, Some(&relay)).get(&alice).is_none());
     assert!(secrets(&network, Some(&relay)).get(&SecretId::Invite("bob".into())).is_some());

@@ -7,7 +7,8 @@ use super::*;
 use crate::reasons::Reason;
 
 fn user_state(registered: bool) -> UserState {
-    let wanted = PutUser { group: "x".into(), suspended: false, role: Role::Person, invite: None };
+    let wanted =
+        PutUser { group: "x".into(), membership: Vec::new(), suspended: false, role: Role::Person, invite: None };
     UserState {
         wanted,
         registered,

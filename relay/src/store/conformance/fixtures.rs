@@ -54,7 +54,13 @@ pub(super) struct Person {
 
 pub(super) fn wanted(group: &str) -> PutUser {
     let invite = InviteGrant { code_digest: "ab".repeat(32), expires_at_ms: NOW + 1000 };
-    PutUser { group: group.to_owned(), suspended: false, role: Role::Person, invite: Some(invite) }
+    PutUser {
+        group: group.to_owned(),
+        membership: Vec::new(),
+        suspended: false,
+        role: Role::Person,
+        invite: Some(invite),
+    }
 }
 
 pub(super) fn account(person: &Person) -> NewAccount {

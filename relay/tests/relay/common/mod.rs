@@ -245,7 +245,13 @@ impl World {
 
     pub(crate) fn wanted(&self, code: &str) -> PutUser {
         let invite = InviteGrant { code_digest: code_digest(code), expires_at_ms: self.now_ms() + 3_600_000 };
-        PutUser { group: "staff".into(), suspended: false, role: Role::Person, invite: Some(invite) }
+        PutUser {
+            group: "staff".into(),
+            membership: Vec::new(),
+            suspended: false,
+            role: Role::Person,
+            invite: Some(invite),
+        }
     }
 
     pub(crate) async fn put_user(&self, local: &str, put: &PutUser) {

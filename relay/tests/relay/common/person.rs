@@ -114,6 +114,7 @@ impl Person {
             invite: code.into(),
             record: finish.message.serialize().to_vec(),
             identity: self.identity.verifying_key(),
+            vault: None,
         };
         Ok(http.post("/v1/register/finish", &step).await)
     }
@@ -213,7 +214,7 @@ impl Device {
 
     pub(crate) async fn recipients(&self, addresses: &[&Address]) -> Recipients {
         let addresses = addresses.iter().map(|address| (*address).clone()).collect();
-        self.http.post("/v1/recipients", &FetchRecipients { addresses }).await.ok()
+        self.http.post("/v1/recipients", &FetchRecipients { addresses, signal: None }).await.ok()
     }
 
     /// Verifies everybody and seals.
