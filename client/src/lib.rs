@@ -46,6 +46,7 @@ mod secret;
 mod send;
 mod store;
 mod transport;
+mod view;
 
 pub use attachments::clean_name;
 pub use client::{Client, Contact, DeviceInfo, WhoAmI};
@@ -60,3 +61,7 @@ pub use secret::{Password, RegistrationCode};
 pub use send::{SendOptions, Sent};
 pub use store::{MessageState, StoredMessage, Tls};
 pub use transport::Endpoint;
+pub use view::{
+    ConversationId, ConversationKind, ConversationView, DeliveryState, Draft, FileDraft, Flushed, MessageView,
+    OutboxEntry, Target, ViewBody,
+};

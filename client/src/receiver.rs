@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use sotto_crypto::{Address, Domain, MessageId};
 use sotto_wire::api::{Notice, ServerFrame};
+use sotto_wire::content::Presence;
 use sotto_wire::{ApiError, ErrorCode, limits};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -19,6 +20,7 @@ use crate::profile::Lock;
 use crate::store::{MessageKey, MessageState};
 use crate::transport::retry::{Backoff, random};
 use crate::transport::ws::{Incoming, Socket};
+use crate::view::ConversationId;
 
 /// Events that may wait for the receiver. The relay has at most 64 deliveries unacknowledged.
 const EVENTS: usize = 64;
@@ -46,6 +48,24 @@ pub enum Event {
     CaughtUp,
     /// The connection broke, and is made again after this time.
     Disconnected(Error, Duration),
+    /// What is shown of this conversation has changed: [`Client::conversation`] and [`Client::messages`] give it anew.
+    Changed(ConversationId),
+    /// Somebody types in a conversation, or has stopped.
+    Typing {
+        /// Where.
+        conversation: ConversationId,
+        /// Who.
+        who: Address,
+        /// Whether they type.
+        on: bool,
+    },
+    /// Somebody shows their presence.
+    Presence {
+        /// Who.
+        who: Address,
+        /// How.
+        state: Presence,
+    },
 }
 
 /// A message that was accepted by our relay and refused by another network.
