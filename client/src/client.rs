@@ -1,10 +1,10 @@
 //! The handle: opens a profile, answers questions about it. Sending is in `send.rs`, receiving in `receiver.rs`.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard, PoisonError};
 
 use sotto_crypto::{
-    Address, DeviceId, Domain, Fingerprint, IdentityPublic, SafetyNumber, safety_number, verify_device,
+    Address, DeviceId, Domain, Fingerprint, IdentityPublic, Known, SafetyNumber, safety_number, verify_device,
 };
 use sotto_wire::api::DeviceEntry;
 use sotto_wire::content::Conversation;
@@ -32,10 +32,23 @@ pub(crate) struct Inner {
     pub(crate) store: Store,
     pub(crate) account: Arc<Account>,
     pub(crate) api: Api,
+    /// Certificates and prekey batches that have been verified.
+    pub(crate) known: Verified,
     /// Whether messages stay in the local history.
     pub(crate) keep: bool,
     /// The policy, and when it was fetched.
     policy: Mutex<Option<(u64, Policy)>>,
+}
+
+/// What has been verified before, for work on any thread.
+#[derive(Clone, Default)]
+pub(crate) struct Verified(Arc<std::sync::Mutex<Known>>);
+
+impl Verified {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Known> {
+        // It holds whole entries only, whoever panicked.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// For this long (milliseconds) a policy is not fetched again: the relay enforces a newer one anyway.
@@ -130,7 +143,17 @@ impl Client {
 
     pub(crate) fn assemble(profile: Profile, store: Store, account: Arc<Account>, keep: bool) -> Result<Self, Error> {
         let api = Api::new(account.clone())?;
-        Ok(Self { inner: Arc::new(Inner { profile, store, account, api, keep, policy: Mutex::new(None) }) })
+        Ok(Self {
+            inner: Arc::new(Inner {
+                profile,
+                store,
+                account,
+                api,
+                keep,
+                known: Verified::default(),
+                policy: Mutex::new(None),
+            }),
+        })
     }
 
     /// The user's address.

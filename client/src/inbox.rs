@@ -1,7 +1,9 @@
 //! From a delivery to a message: open, compare the identity, check the conversation. Nothing is acknowledged and no
 //! secret is deleted before the receiver says so ([`Receipt`]).
 
-use sotto_crypto::{Address, DeviceId, Fingerprint, MessageId, Opened, PrekeyRef, PrekeySecret, SealedHeader};
+use sotto_crypto::{
+    Address, DeviceId, Fingerprint, MessageId, Opened, PrekeyRef, PrekeySecret, RecipientList, SealedHeader,
+};
 use sotto_wire::api::Delivery;
 use sotto_wire::content::{Content, Conversation};
 use zeroize::Zeroizing;
@@ -33,7 +35,7 @@ pub struct ReceivedMessage {
     /// What was said.
     pub content: Content,
     /// Everybody whom it was sealed to.
-    pub recipients: Vec<(Address, Vec<DeviceId>)>,
+    pub recipients: RecipientList,
     /// When the sender's relay accepted it (milliseconds since the epoch).
     pub accepted_at_ms: u64,
     /// When it came here (milliseconds since the epoch).
@@ -100,7 +102,7 @@ pub struct OpenedAllTheSame {
     /// The clear content: CBOR, of [`sotto_wire::content::Content`] or of something newer.
     pub content: Zeroizing<Vec<u8>>,
     /// Everybody whom it was sealed to.
-    pub recipients: Vec<(Address, Vec<DeviceId>)>,
+    pub recipients: RecipientList,
 }
 
 impl OpenedAllTheSame {
@@ -229,12 +231,14 @@ impl Inner {
         }
         let Some(record) = secret else { return Ok(not_shown(Some(&header), None, Unopened::NoKey)) };
         let one_time = record.one_time.then_some(prekey);
+        let known = self.known.clone();
         let (account, sealed, head) =
             (self.account.clone(), (delivery.body.clone(), delivery.key.clone()), header.clone());
         let opened = blocking(move || {
             let me = (&account.address, account.device);
             Ok(PrekeySecret::from_bytes(&record.secret).map_err(|e| e.to_string()).and_then(|secret| {
-                sotto_crypto::open(&head, &sealed.0, me, prekey, &secret, &sealed.1).map_err(|e| e.to_string())
+                sotto_crypto::open_with(&mut known.lock(), &head, &sealed.0, me, prekey, &secret, &sealed.1)
+                    .map_err(|e| e.to_string())
             }))
         })
         .await?;

@@ -2,9 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sotto_crypto::{
-    Address, DeviceId, Domain, IdentityPublic, PolicyPublic, Recipient, verify_device, verify_retention,
-};
+use sotto_crypto::{Address, DeviceId, Domain, IdentityPublic, Known, PolicyPublic, Recipient, verify_retention};
 use sotto_wire::api::{RecipientRole, RecipientUser, Recipients};
 use sotto_wire::policy::{NetworkDocument, RetentionRule, Scope};
 
@@ -54,7 +52,12 @@ struct Peer<'a> {
 }
 
 /// Checks the answer to a request for `wanted`, from which the own address has been taken out.
-pub(crate) fn check(asker: &Asker<'_>, wanted: &[Address], answer: &Recipients) -> Result<Checked, Error> {
+pub(crate) fn check(
+    asker: &Asker<'_>,
+    known: &mut Known,
+    wanted: &[Address],
+    answer: &Recipients,
+) -> Result<Checked, Error> {
     let mut checked = Checked::default();
     let peers = peers(asker, answer, &mut checked)?;
     let mut named = BTreeSet::new();
@@ -70,7 +73,7 @@ pub(crate) fn check(asker: &Asker<'_>, wanted: &[Address], answer: &Recipients) 
                 checked.retained_by.push(user.address.clone());
             }
         }
-        devices(asker, user, &mut checked)?;
+        devices(asker, known, user, &mut checked)?;
     }
     complete(asker, wanted, &named, &peers, &checked)?;
     Ok(checked)
@@ -159,11 +162,19 @@ fn certified(rule: &RetentionRule, key: &PolicyPublic, user: &RecipientUser, now
 }
 
 /// Every device under the user's identity, each once, with a prekey of its own.
-fn devices(asker: &Asker<'_>, user: &RecipientUser, checked: &mut Checked) -> Result<(), TrustError> {
+fn devices(
+    asker: &Asker<'_>,
+    known: &mut Known,
+    user: &RecipientUser,
+    checked: &mut Checked,
+) -> Result<(), TrustError> {
     let fail = |reason: String| TrustError::Device { address: user.address.clone(), reason };
     let mut seen = BTreeSet::new();
     for device in &user.devices {
-        let verified = verify_device(&user.identity, &device.certificate).map_err(|e| fail(e.to_string()))?;
+        let recipient = known
+            .recipient(&user.identity, &device.certificate, &device.prekey, asker.now_ms)
+            .map_err(|e| fail(e.to_string()))?;
+        let verified = recipient.device();
         if verified.address() != &user.address {
             return Err(fail(format!("its certificate is for {}", verified.address())));
         }
@@ -173,7 +184,6 @@ fn devices(asker: &Asker<'_>, user: &RecipientUser, checked: &mut Checked) -> Re
         if verified.device() == asker.device {
             return Err(fail("it has the id of this device".to_owned()));
         }
-        let recipient = verified.with_prekey(&device.prekey, asker.now_ms).map_err(|e| fail(e.to_string()))?;
         checked.recipients.push(recipient);
     }
     Ok(())

@@ -199,6 +199,7 @@ impl Inner {
         let policy = self.policy().await?;
         let pins = self.pins(outgoing.asked.clone()).await?;
         let serials = self.store.list::<Serials>().await?;
+        let known = self.known.clone();
         let (account, asked, content, message) =
             (self.account.clone(), outgoing.asked.clone(), outgoing.content.clone(), outgoing.message);
         let (checked, sealed) = blocking(move || {
@@ -214,7 +215,7 @@ impl Inner {
                 serials: &serials,
                 now_ms: now_ms(),
             };
-            let checked = check(&view, &asked, &answer)?;
+            let checked = check(&view, &mut known.lock(), &asked, &answer)?;
             let sealed = checked.blocked.is_empty().then(|| {
                 sotto_crypto::seal(&mut SystemRng, &account.sender(), message, &content, &checked.recipients)
                     .map_err(|e| Error::from(Refusal::Seal(e.to_string())))

@@ -38,8 +38,11 @@ pub struct Domain(String);
 impl Domain {
     /// Parses a DNS name; capitals become lower case.
     pub fn parse(text: &str) -> Result<Self, AddressError> {
-        let name = text.to_ascii_lowercase();
-        if is_domain(&name) { Ok(Self(name)) } else { Err(AddressError::Domain) }
+        Self::from_lower_case(text.to_ascii_lowercase())
+    }
+
+    fn from_lower_case(name: impl AsRef<str> + Into<String>) -> Result<Self, AddressError> {
+        if is_domain(name.as_ref()) { Ok(Self(name.into())) } else { Err(AddressError::Domain) }
     }
 
     /// The name.
@@ -59,8 +62,11 @@ pub struct Address {
 impl Address {
     /// Parses `NAME@DOMAIN`; capitals become lower case.
     pub fn parse(text: &str) -> Result<Self, AddressError> {
-        let text = text.to_ascii_lowercase();
-        let (local, domain) = text.split_once('@').ok_or(AddressError::Shape)?;
+        Self::from_lower_case(text.to_ascii_lowercase())
+    }
+
+    fn from_lower_case(text: impl AsRef<str> + Into<String>) -> Result<Self, AddressError> {
+        let (local, domain) = text.as_ref().split_once('@').ok_or(AddressError::Shape)?;
         if domain.contains('@') {
             return Err(AddressError::Shape);
         }
@@ -70,11 +76,11 @@ impl Address {
         if !is_domain(domain) {
             return Err(AddressError::Domain);
         }
-        if text.len() > MAX_LEN {
-            return Err(AddressError::TooLong(text.len()));
+        if text.as_ref().len() > MAX_LEN {
+            return Err(AddressError::TooLong(text.as_ref().len()));
         }
         let at = local.len();
-        Ok(Self { text, at })
+        Ok(Self { text: text.into(), at })
     }
 
     /// The address of a name in a network.
@@ -114,15 +120,14 @@ fn is_local(text: &str) -> bool {
 }
 
 fn is_domain(text: &str) -> bool {
-    let label = |label: &str| {
-        (1..=63).contains(&label.len())
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-            && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+    let label = |label: &[u8]| match label {
+        [b'-', ..] | [.., b'-'] | [] => false,
+        _ => label.len() <= 63 && label.iter().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-'),
     };
     // A last label of digits alone would make the name look like an IP address.
-    let last_is_number = text.rsplit('.').next().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()));
-    text.len() <= MAX_LEN && text.split('.').all(label) && !last_is_number
+    let is_number = |label: &[u8]| label.iter().all(u8::is_ascii_digit);
+    let mut labels = text.as_bytes().split(|b| *b == b'.');
+    text.len() <= MAX_LEN && labels.clone().all(label) && !labels.next_back().is_some_and(is_number)
 }
 
 macro_rules! textual {
@@ -161,12 +166,10 @@ macro_rules! textual {
             fn decode(decoder: &mut Decoder<'b>, _: &mut C) -> Result<Self, minicbor::decode::Error> {
                 // Lower-casing is for people; what is on the wire is already in its one form.
                 let text = decoder.str()?;
-                let value = Self::parse(text).map_err(|error| codec::invalid(format!("{}: {error}", $what)))?;
-                if value.as_str() == text {
-                    Ok(value)
-                } else {
-                    Err(codec::invalid(concat!($what, ": not in lower case")))
+                if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+                    return Err(codec::invalid(concat!($what, ": not in lower case")));
                 }
+                Self::from_lower_case(text).map_err(|error| codec::invalid(format!("{}: {error}", $what)))
             }
         }
     };

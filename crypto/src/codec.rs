@@ -35,8 +35,17 @@ pub fn decode_strict<T>(bytes: &[u8]) -> Result<T, DecodeError>
 where
     T: Encode<()> + for<'b> Decode<'b, ()>,
 {
+    #[expect(clippy::redundant_closure_for_method_calls, reason = "the method's own type is not general enough")]
+    decode_strict_by(bytes, |decoder| decoder.decode())
+}
+
+/// As [`decode_strict`], with a decoder that knows more.
+pub(crate) fn decode_strict_by<T: Encode<()>>(
+    bytes: &[u8],
+    decode: impl FnOnce(&mut minicbor::Decoder<'_>) -> Result<T, minicbor::decode::Error>,
+) -> Result<T, DecodeError> {
     let mut decoder = minicbor::Decoder::new(bytes);
-    let value: T = decoder.decode().map_err(|error| DecodeError::Malformed(error.to_string()))?;
+    let value: T = decode(&mut decoder).map_err(|error| DecodeError::Malformed(error.to_string()))?;
     let trailing = bytes.len().saturating_sub(decoder.position());
     if trailing != 0 {
         return Err(DecodeError::TrailingBytes(trailing));

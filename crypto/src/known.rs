@@ -3,14 +3,23 @@
 
 use std::collections::HashMap;
 
+use crate::address::Address;
 use crate::certificate::{CertificateError, DeviceCertificate, VerifiedDevice, verify_device};
+use crate::ids::DeviceId;
+use crate::message::SealedHeader;
 use crate::prekey::{Prekey, PrekeyBatchHeader, PrekeyError, Recipient, VerifiedBatch};
+use crate::recipients::RecipientList;
 use crate::signed::Signed;
 use crate::signing::IdentityPublic;
 use crate::suite::{Current, DIGEST_LEN, Primitives};
 
 /// The most certificates, and the most batches, that are remembered; enough for a few rooms of the largest size.
 const LIMIT: usize = 8 * 1024;
+
+/// Lists of recipients that are worth remembering have at least so many bytes, and at most so many are remembered: those
+/// of a large room are 50 KiB each.
+const LONG_LIST: usize = 1024;
+const LISTS: usize = 256;
 
 /// Why a device cannot be written to.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -29,11 +38,13 @@ pub enum RecipientError {
 pub struct Known {
     devices: HashMap<[u8; DIGEST_LEN], VerifiedDevice>,
     batches: HashMap<[u8; DIGEST_LEN], VerifiedBatch>,
+    /// To whom a device's last message was sealed, where they were many: in a room the next one says the same.
+    lists: HashMap<(Address, DeviceId), RecipientList>,
 }
 
 impl core::fmt::Debug for Known {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "Known({} devices, {} batches)", self.devices.len(), self.batches.len())
+        write!(f, "Known({} devices, {} batches, {} lists)", self.devices.len(), self.batches.len(), self.lists.len())
     }
 }
 
@@ -57,6 +68,22 @@ impl Known {
         make_room(&mut self.devices);
         self.devices.insert(name, device.clone());
         Ok(device)
+    }
+
+    /// The list that came with the last message of this message's sender.
+    pub(crate) fn recipients(&self, header: &SealedHeader) -> Option<&RecipientList> {
+        self.lists.get(&(header.sender.clone(), header.device))
+    }
+
+    pub(crate) fn remember_recipients(&mut self, header: &SealedHeader, list: &RecipientList) {
+        let sender = (header.sender.clone(), header.device);
+        if list.encoded().len() < LONG_LIST || self.lists.get(&sender).is_some_and(|known| known == list) {
+            return;
+        }
+        if self.lists.len() >= LISTS {
+            self.lists.clear();
+        }
+        self.lists.insert(sender, list.clone());
     }
 
     /// Verifies a device's certificate and a prekey that was handed out for it, as [`verify_device`] and

@@ -139,8 +139,8 @@ pub struct Opened {
     pub identity: IdentityPublic,
     /// The sender's device.
     pub certificate: VerifiedDevice,
-    /// Everyone that the message was sealed to, sorted.
-    pub recipients: Vec<(Address, Vec<DeviceId>)>,
+    /// Everyone that the message was sealed to.
+    pub recipients: RecipientList,
 }
 
 impl fmt::Debug for Opened {
@@ -183,9 +183,7 @@ impl Body {
     pub(crate) fn encoded_bound(&self) -> usize {
         // A certificate has an address, a key and small fields; heads of CBOR have 9 bytes at most.
         const REST: usize = 4096;
-        const ADDRESS: usize = 253 + 2 * 9;
-        const DEVICE: usize = 16 + 9;
-        self.content.len() + self.recipients.devices().count() * (ADDRESS + DEVICE) + REST
+        self.content.len() + self.recipients.encoded().len() + REST
     }
 }
 
@@ -199,17 +197,20 @@ impl<C> Encode<C> for Body {
     }
 }
 
-impl<'b, C> Decode<'b, C> for Body {
-    fn decode(decoder: &mut Decoder<'b>, ctx: &mut C) -> Result<Self, minicbor::decode::Error> {
-        if decoder.array()? != Some(5) {
-            return Err(codec::invalid("body: expected an array of five"));
-        }
-        Ok(Self {
-            content: Zeroizing::new(decoder.bytes()?.to_vec()),
-            recipients: RecipientList::decode(decoder, ctx)?,
-            identity: IdentityPublic::decode(decoder, ctx)?,
-            certificate: Signed::decode(decoder, ctx)?,
-            signature: Signature::decode(decoder, ctx)?,
+impl Body {
+    /// Decodes a body from its one encoding. The list of recipients that came with the sender's last message may be known.
+    pub(crate) fn decode(bytes: &[u8], known: Option<&RecipientList>) -> Result<Self, codec::DecodeError> {
+        codec::decode_strict_by(bytes, |decoder| {
+            if decoder.array()? != Some(5) {
+                return Err(codec::invalid("body: expected an array of five"));
+            }
+            Ok(Self {
+                content: Zeroizing::new(decoder.bytes()?.to_vec()),
+                recipients: RecipientList::read(decoder, known)?,
+                identity: decoder.decode()?,
+                certificate: decoder.decode()?,
+                signature: decoder.decode()?,
+            })
         })
     }
 }
@@ -285,7 +286,7 @@ pub(crate) fn transcript(header: &SealedHeader, recipients: &RecipientList, cont
         device: header.device,
         ephemeral: &header.ephemeral,
         commitment: header.commitment,
-        recipients: &Current::hash(&[&codec::encode(recipients)]),
+        recipients: recipients.digest(),
         content: &Current::hash(&[content]),
     })
 }

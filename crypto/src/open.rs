@@ -75,23 +75,24 @@ pub fn open_with(
     let (address, device) = me;
     let info = wrap_info(header, address, device, prekey);
     let key = kem::unwrap::<Current>(&secret.0, header.ephemeral.as_bytes(), &info, &wrap.0)?;
-    let body = open_body(header, body, &ContentKey(key))?;
+    let body = open_body(known, header, body, &ContentKey(key))?;
     let certificate = check_signature(known, header, &body)?;
+    known.remember_recipients(header, &body.recipients);
     if !body.recipients.contains(address, device) {
         return Err(OpenError::NotListed);
     }
     let Body { content, recipients, identity, .. } = body;
-    Ok(Opened { content, identity, certificate, recipients: recipients.into_inner() })
+    Ok(Opened { content, identity, certificate, recipients })
 }
 
-fn open_body(header: &SealedHeader, body: &[u8], key: &ContentKey) -> Result<Body, OpenError> {
+fn open_body(known: &Known, header: &SealedHeader, body: &[u8], key: &ContentKey) -> Result<Body, OpenError> {
     if !bool::from(key.commitment()?.ct_eq(&header.commitment)) {
         return Err(OpenError::Unopenable);
     }
     let mut plain = Zeroizing::new(body.to_vec());
     Current::aead_open(&key.0, &[0; NONCE_LEN], &codec::encode(header), &mut plain)?;
     let encoded = padding::unpad(&plain).ok_or(OpenError::Unopenable)?;
-    let body: Body = codec::decode_strict(encoded).map_err(|_| OpenError::Unopenable)?;
+    let body = Body::decode(encoded, known.recipients(header)).map_err(|_| OpenError::Unopenable)?;
     if body.content.len() > MAX_CONTENT {
         return Err(OpenError::Unopenable);
     }

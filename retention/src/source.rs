@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use sotto_client::{Acker, AttachmentError, Client, Error, Receipt, ReceivedMessage, UnopenedMessage};
-use sotto_crypto::{Address, DeviceId};
+use sotto_crypto::{Address, RecipientList};
 use sotto_wire::ErrorCode;
 use sotto_wire::content::{Content, File};
 
@@ -62,7 +62,7 @@ pub(crate) fn message(message: ReceivedMessage) -> Item<Receipt> {
         sender: Some(message.sender),
         device: Some(message.sender_device),
         keys: Some(SenderKeys { identity: message.sender_identity, device: message.sender_device_key }),
-        recipients: addresses(message.recipients),
+        recipients: addresses(&message.recipients),
         content: Some(message.content),
         fault: None,
         receipt,
@@ -75,7 +75,7 @@ pub(crate) fn unopened(unopened: UnopenedMessage) -> Item<Receipt> {
     let (mut keys, mut recipients, mut content, mut raw) = (None, Vec::new(), None, None);
     if let Some(opened) = unopened.opened {
         keys = Some(SenderKeys { identity: opened.sender_identity, device: opened.sender_device_key });
-        recipients = addresses(opened.recipients);
+        recipients = addresses(&opened.recipients);
         match sotto_crypto::decode_strict::<Content>(&opened.content) {
             Ok(readable) if readable.version == 1 => content = Some(readable),
             _ => raw = Some(opened.content),
@@ -94,8 +94,8 @@ pub(crate) fn unopened(unopened: UnopenedMessage) -> Item<Receipt> {
     }
 }
 
-fn addresses(recipients: Vec<(Address, Vec<DeviceId>)>) -> Vec<Address> {
-    recipients.into_iter().map(|(address, _)| address).collect()
+fn addresses(recipients: &RecipientList) -> Vec<Address> {
+    recipients.iter().map(|(address, _)| address.clone()).collect()
 }
 
 #[cfg(test)]

@@ -38,7 +38,7 @@ impl World {
             serials: &self.serials,
             now_ms: NOW,
         };
-        check(&view, &asked.iter().map(|a| a.address.clone()).collect::<Vec<_>>(), answer)
+        check(&view, &mut Known::new(), &asked.iter().map(|a| a.address.clone()).collect::<Vec<_>>(), answer)
     }
 
     /// A retention process under `policy`, with its rule.

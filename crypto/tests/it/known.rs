@@ -17,7 +17,7 @@ fn recipients_are_those_that_verifying_gives() {
             }
         }
     }
-    assert_eq!(format!("{known:?}"), "Known(2 devices, 2 batches)");
+    assert_eq!(format!("{known:?}"), "Known(2 devices, 2 batches, 0 lists)");
 }
 
 #[test]
@@ -83,5 +83,28 @@ fn opening_with_what_is_known_says_the_same() {
         changed[0] ^= 1;
         assert_eq!(ask(&sealed.header, &changed).unwrap_err(), OpenError::Unopenable);
     }
-    assert_eq!(format!("{known:?}"), "Known(1 devices, 0 batches)");
+    assert_eq!(format!("{known:?}"), "Known(1 devices, 0 batches, 0 lists)");
+}
+
+/// A room's list comes again and again, shorter and longer: what is remembered never stands for another one.
+#[test]
+fn a_list_that_is_known_is_used_for_itself_only() {
+    let mut rng = TestRng(94);
+    let alice = Person::new(&mut rng, "alice@a.example");
+    let people: Vec<Person> =
+        (0..40).map(|n| Person::new(&mut rng, &format!("somebody-with-a-long-name-{n:02}@b.example"))).collect();
+    let bob = &people[0];
+    let mut known = Known::new();
+    for count in [40, 40, 39, 40, 30, 1] {
+        let recipients: Vec<_> = people[..count].iter().map(|person| person.recipient(0)).collect();
+        let message = MessageId::generate(&mut rng);
+        let sealed = seal(&mut rng, &alice.sender(), message, b"hello", &recipients).unwrap();
+        let (wrap, secret) = (bob.wrap(&sealed), &bob.secrets[0]);
+        let me = (&bob.address, bob.device);
+        let with = open_with(&mut known, &sealed.header, &sealed.body, me, wrap.prekey, secret, &wrap.key).unwrap();
+        let without = sotto_crypto::open(&sealed.header, &sealed.body, me, wrap.prekey, secret, &wrap.key).unwrap();
+        assert_eq!((with.recipients.len(), &with.recipients), (count, &without.recipients));
+        assert_eq!(*with.recipients, *without.recipients);
+    }
+    assert_eq!(format!("{known:?}"), "Known(1 devices, 0 batches, 1 lists)");
 }

@@ -40,7 +40,7 @@ fn opens_on_each_of_three_devices_and_says_who_and_to_whom() {
         assert_eq!(opened.identity, scene.alice.identity_public);
         assert_eq!(opened.certificate, scene.alice.verified());
         assert_eq!(
-            opened.recipients,
+            *opened.recipients,
             [(scene.bob.address.clone(), bobs.clone()), (scene.carol.address.clone(), vec![scene.carol.device])]
         );
     }
