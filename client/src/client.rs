@@ -1,6 +1,7 @@
 //! The handle: opens a profile, answers questions about it. Sending is in `send.rs`, receiving in `receiver.rs`.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, MutexGuard, PoisonError};
 
 use sotto_crypto::{
@@ -19,7 +20,10 @@ use crate::policy::{self, Policy};
 use crate::prekeys;
 use crate::profile::{Profile, Unlock};
 use crate::registration::{self, JoinOptions, ServiceAccount, account_of, open_store};
-use crate::store::{AccountRecord, ConversationRecord, Pin, Serials, Store, StoredMessage, Tx};
+use crate::store::{
+    AccountRecord, ConversationRecord, MembershipRecord, Pin, PolicyRecord, Record as _, Serials, Store, StoredMessage,
+    Tx,
+};
 
 /// A client on one profile. Cheap to clone.
 #[derive(Clone)]
@@ -38,6 +42,8 @@ pub(crate) struct Inner {
     pub(crate) keep: bool,
     /// The policy, and when it was fetched.
     policy: Mutex<Option<(u64, Policy)>>,
+    /// When the relay was last asked for a policy to warn by.
+    asked_at_ms: AtomicU64,
 }
 
 /// What has been verified before, for work on any thread.
@@ -53,6 +59,10 @@ impl Verified {
 
 /// For this long (milliseconds) a policy is not fetched again: the relay enforces a newer one anyway.
 const POLICY_FRESH_MS: u64 = 15_000;
+/// For this long (milliseconds) a policy is good enough to warn by, and a relay that gave none is not asked again.
+const POLICY_AT_HAND_MS: u64 = 300_000;
+/// A known membership is written anew when it was last seen this long (milliseconds) ago.
+const MEMBERSHIP_NOTED_MS: u64 = 3_600_000;
 
 /// Who this profile is.
 #[derive(Clone, Debug)]
@@ -152,6 +162,7 @@ impl Client {
                 keep,
                 known: Verified::default(),
                 policy: Mutex::new(None),
+                asked_at_ms: AtomicU64::new(0),
             }),
         })
     }
@@ -337,6 +348,17 @@ pub(crate) fn put_pin(tx: &Tx<'_>, pin: &Pin) -> Result<(), StoreError> {
     tx.put(pin)
 }
 
+/// Stores what is known of somebody's group, unless another process has seen something newer; not for every message.
+pub(crate) fn put_membership(tx: &Tx<'_>, membership: &MembershipRecord) -> Result<(), StoreError> {
+    let known: Option<MembershipRecord> = tx.get(&membership.key())?;
+    let current = known.is_some_and(|known| {
+        let newer = known.policy_key == membership.policy_key && known.serial > membership.serial;
+        let same = MembershipRecord { seen_at_ms: membership.seen_at_ms, ..known.clone() } == *membership;
+        newer || same && membership.seen_at_ms < known.seen_at_ms.saturating_add(MEMBERSHIP_NOTED_MS)
+    });
+    if current { Ok(()) } else { tx.put(membership) }
+}
+
 impl Inner {
     pub(crate) async fn policy(&self) -> Result<Policy, Error> {
         let mut held = self.policy.lock().await;
@@ -344,25 +366,70 @@ impl Inner {
             return Ok(policy.clone());
         }
         let answer = self.api.policy().await?;
-        let (domain, key) = (self.account.domain(), self.account.policy_key.clone());
+        let (me, domain, key) = (self.account.address.clone(), self.account.domain(), self.account.policy_key.clone());
+        let now = now_ms();
         // Read, compared and written in one transaction: another process cannot set the serial back in between.
         let policy = self
             .store
             .run(move |tx| {
                 let known = tx.get::<Serials>(&[domain.as_str().as_bytes().to_vec()])?;
                 let mut serials = policy::serials_for(known, &domain, &key);
+                let seen = tx.get::<MembershipRecord>(&[me.as_str().as_bytes().to_vec()])?;
                 let checked = policy::network(&answer.network, &key, &domain, &mut serials).and_then(|network| {
                     let group = policy::group(&answer.group, &key, &domain, &mut serials)?;
-                    Ok(Policy { network, group })
+                    let membership = match &answer.membership {
+                        Some(signed) => Some(policy::membership(signed, &key, &me, seen.as_ref(), now)?),
+                        None => None,
+                    };
+                    membership.iter().try_for_each(|m| policy::same_group(m, &group))?;
+                    let membership_serial = membership.as_ref().map_or(0, |m| m.serial);
+                    Ok((Policy { network, group, membership_serial }, membership))
                 });
-                if checked.is_ok() {
-                    tx.put(&serials)?;
+                let (policy, membership) = match checked {
+                    Ok(checked) => checked,
+                    Err(error) => return Ok(Err(error)),
+                };
+                tx.put(&serials)?;
+                membership.iter().try_for_each(|m| put_membership(tx, m))?;
+                let record =
+                    PolicyRecord { network: answer.network, group: answer.group, membership: answer.membership };
+                if tx.get::<PolicyRecord>(&[])?.as_ref() != Some(&record) {
+                    tx.put(&record)?;
                 }
-                Ok(checked)
+                Ok(Ok(policy))
             })
             .await??;
         *held = Some((now_ms(), policy.clone()));
         Ok(policy)
+    }
+
+    /// A policy to warn by: one that is minutes old will do, and a relay that gives none does not keep anybody waiting.
+    pub(crate) async fn policy_at_hand(&self) -> Result<Option<Policy>, Error> {
+        let now = now_ms();
+        if let Some((_, policy)) =
+            self.policy.lock().await.as_ref().filter(|(at, _)| now.abs_diff(*at) < POLICY_AT_HAND_MS)
+        {
+            return Ok(Some(policy.clone()));
+        }
+        if now.abs_diff(self.asked_at_ms.swap(now, Ordering::Relaxed)) >= POLICY_AT_HAND_MS {
+            match self.policy().await {
+                Ok(policy) => return Ok(Some(policy)),
+                Err(Error::Store(error)) => return Err(error.into()),
+                Err(error) => tracing::debug!(%error, "no newer policy"),
+            }
+        }
+        let stored = self.store.run(|tx| tx.get::<PolicyRecord>(&[])).await?;
+        Ok(stored.as_ref().and_then(Policy::of_record))
+    }
+
+    /// What is known of the groups of these people.
+    pub(crate) async fn memberships(&self, addresses: Vec<Address>) -> Result<Vec<MembershipRecord>, Error> {
+        self.store
+            .run(move |tx| {
+                let known = addresses.iter().map(|a| tx.get::<MembershipRecord>(&pin_key(a)));
+                Ok(known.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+            })
+            .await
     }
 
     /// Forgets the policy, so that the next question fetches it.
@@ -384,7 +451,6 @@ impl Inner {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::Record as _;
 
     #[test]
     fn the_key_of_a_pin_is_that_of_its_record() {

@@ -12,6 +12,7 @@ use crate::client::{Inner, pin_key, put_pin};
 use crate::clock::now_ms;
 use crate::error::{Error, StoreError};
 use crate::identity::{Verdict, judge};
+use crate::policy;
 use crate::prekeys::REPLAY_MS;
 use crate::registration::blocking;
 use crate::store::{ConversationRecord, MessageKey, MessageState, Pin, PrekeyRecord, StoredMessage, Tx};
@@ -44,6 +45,9 @@ pub struct ReceivedMessage {
     pub expires_at_ms: Option<u64>,
     /// Recipients outside of the conversation: retention processes.
     pub retained_by: Vec<Address>,
+    /// Policies of our network that cover us or the sender, and whose process is not among the recipients: somebody has
+    /// kept this message from the record.
+    pub retention_missing: Vec<String>,
     /// Whether the sender's identity was verified by the user.
     pub verified: bool,
     /// Whether the sender's identity has changed with this message.
@@ -289,6 +293,8 @@ impl Inner {
         let Some(retained_by) = outsiders(&header.sender, &self.account.address, &members, &opened.recipients) else {
             return Ok(unopened(Unopened::Conversation));
         };
+        let retention_missing =
+            self.retention_missing(&header.sender, &opened.recipients, delivery.accepted_at_ms).await?;
         let received_at_ms = now_ms();
         let expires_at_ms = expiry(&content, delivery.accepted_at_ms);
         let stored = self.keep.then(|| {
@@ -319,10 +325,35 @@ impl Inner {
             received_at_ms,
             expires_at_ms,
             retained_by,
+            retention_missing,
             verified,
             identity_changed: verdict == Verdict::Replaced,
             receipt: Receipt { seq: delivery.seq, key: Some(key), one_time, stored },
         })))
+    }
+}
+
+impl Inner {
+    /// Policies that should have kept this message and did not get it.
+    async fn retention_missing(
+        &self,
+        sender: &Address,
+        recipients: &[(Address, Vec<DeviceId>)],
+        accepted_at_ms: u64,
+    ) -> Result<Vec<String>, Error> {
+        let Some(policy) = self.policy_at_hand().await? else { return Ok(Vec::new()) };
+        let me = &self.account.address;
+        let known = if sender.domain_str() == me.domain_str() && sender != me {
+            self.memberships(vec![sender.clone()]).await?
+        } else {
+            Vec::new()
+        };
+        let group = known.iter().find(|m| {
+            m.policy_key == self.account.policy_key.fingerprint()
+                && now_ms() < m.seen_at_ms.saturating_add(policy::GROUP_KNOWN_MS)
+        });
+        let has = |who: &Address| recipients.iter().any(|(address, _)| address == who);
+        Ok(policy::retention_missing(&policy, me, group.map(|m| m.group.as_str()), accepted_at_ms, has))
     }
 }
 

@@ -1,11 +1,11 @@
 //! Policy documents: only what verifies under the pinned key counts, and nothing older than what was seen before. Pure.
 
-use sotto_crypto::{Domain, PolicyPublic, Signed};
+use sotto_crypto::{Address, Domain, PolicyPublic, Signed};
 use sotto_wire::api::NetworkInfo;
-use sotto_wire::policy::{GroupDocument, NetworkDocument};
+use sotto_wire::policy::{GroupDocument, MembershipDocument, NetworkDocument, RetentionRule, Scope};
 
 use crate::error::{Refusal, TrustError};
-use crate::store::Serials;
+use crate::store::{MembershipRecord, PolicyRecord, Serials};
 
 /// The documents that this user obeys, verified.
 #[derive(Clone, Debug)]
@@ -15,6 +15,23 @@ pub struct Policy {
     pub network: NetworkDocument,
     /// The security group's.
     pub group: GroupDocument,
+    /// Serial of the document that puts the user into this group; 0 where there is none.
+    pub(crate) membership_serial: u64,
+}
+
+impl Policy {
+    /// From what was verified when it was stored.
+    pub(crate) fn of_record(record: &PolicyRecord) -> Option<Self> {
+        let membership_serial = match &record.membership {
+            Some(membership) => membership.unverified().ok()?.serial,
+            None => 0,
+        };
+        Some(Self {
+            network: record.network.unverified().ok()?,
+            group: record.group.unverified().ok()?,
+            membership_serial,
+        })
+    }
 }
 
 /// Verifies a network's document, and moves the serial on.
@@ -62,6 +79,72 @@ pub(crate) fn group(
         None => serials.groups.push((document.name.clone(), document.serial)),
     }
     Ok(document)
+}
+
+/// Verifies that `address` is in a group. `known` is what was seen before.
+pub(crate) fn membership(
+    signed: &Signed<MembershipDocument>,
+    key: &PolicyPublic,
+    address: &Address,
+    known: Option<&MembershipRecord>,
+    now_ms: u64,
+) -> Result<MembershipRecord, TrustError> {
+    const WHAT: &str = "membership document";
+    let domain = address.domain();
+    let document = signed.verify(key).map_err(|e| bad(WHAT, &domain, e.to_string()))?;
+    if document.version != 1 {
+        return Err(bad(WHAT, &domain, format!("version {} is newer than this program", document.version)));
+    }
+    if &document.address != address {
+        return Err(bad(WHAT, &domain, format!("it is that of {}, not of {address}", document.address)));
+    }
+    let policy_key = key.fingerprint();
+    if known.is_some_and(|k| k.policy_key == policy_key && document.serial < k.serial) {
+        return Err(TrustError::Rollback { what: WHAT, domain });
+    }
+    let MembershipDocument { serial, group, .. } = document;
+    Ok(MembershipRecord { address: address.clone(), policy_key, serial, group, seen_at_ms: now_ms })
+}
+
+/// The own membership must be in the group whose document came with it.
+pub(crate) fn same_group(membership: &MembershipRecord, group: &GroupDocument) -> Result<(), TrustError> {
+    if membership.group == group.name {
+        return Ok(());
+    }
+    let reason = format!("you are in the group {}, not in {}", membership.group, group.name);
+    Err(bad("security group document", &group.domain, reason))
+}
+
+/// The rules that cover a member of the network who is in one of these groups, and are switched on.
+pub(crate) fn covering<'a>(
+    network: &'a NetworkDocument,
+    groups: &'a [&'a str],
+) -> impl Iterator<Item = &'a RetentionRule> {
+    let covers = |rule: &RetentionRule| rule.scope == Scope::AllUsers || groups.iter().any(|g| rule.scope.covers(g));
+    network.retention.iter().filter(move |rule| rule.enabled && covers(rule))
+}
+
+/// For this long (milliseconds) after a document was signed, messages may still have been accepted under the one before.
+const SPREADING_MS: u64 = 60_000;
+/// For this long (milliseconds) what is known of a sender's group is taken to be so still.
+pub(crate) const GROUP_KNOWN_MS: u64 = 24 * 3600 * 1000;
+
+/// Names of our network's policies that cover us or the sender of a message (`senders_group`, where it is known), and whose
+/// process is not among its recipients. Nothing is said of messages that were accepted before the documents of today.
+pub(crate) fn retention_missing(
+    policy: &Policy,
+    me: &Address,
+    senders_group: Option<&str>,
+    accepted_at_ms: u64,
+    has: impl Fn(&Address) -> bool,
+) -> Vec<String> {
+    let since = policy.network.serial.max(policy.membership_serial);
+    if accepted_at_ms < since.saturating_add(SPREADING_MS) {
+        return Vec::new();
+    }
+    let groups: Vec<&str> = std::iter::once(policy.group.name.as_str()).chain(senders_group).collect();
+    let missing = covering(&policy.network, &groups).filter(|rule| &rule.address != me && !has(&rule.address));
+    missing.map(|rule| rule.policy.clone()).collect()
 }
 
 /// Verifies a peer network's document: our own names the peer, and the fingerprint of its policy key.
@@ -195,6 +278,73 @@ pub(crate) mod tests {
         // A new policy key of the peer, which our own document names, counts anew.
         own.federation.peers[0].policy_key = other.verifying_key().fingerprint();
         assert_eq!(peer(&own, &info(&other, 2), Some(serials)).unwrap().1.network, 2);
+    }
+
+    #[test]
+    fn a_membership_is_of_its_address_and_never_goes_back() {
+        let (key, other) = (PolicyKey::generate(&mut SystemRng), PolicyKey::generate(&mut SystemRng));
+        let public = key.verifying_key();
+        let [alice, bob] = ["alice@x.example", "bob@x.example"].map(|a| Address::parse(a).unwrap());
+        let document =
+            |serial| MembershipDocument { version: 1, serial, address: alice.clone(), group: "staff".into() };
+        let signed = Signed::sign(&document(5), &key);
+        let known = membership(&signed, &public, &alice, None, 9).unwrap();
+        assert_eq!((known.serial, known.group.as_str(), known.seen_at_ms), (5, "staff", 9));
+        membership(&signed, &public, &alice, Some(&known), 10).unwrap();
+        let older = Signed::sign(&document(4), &key);
+        let refused = membership(&older, &public, &alice, Some(&known), 10);
+        assert!(matches!(refused, Err(TrustError::Rollback { .. })));
+        assert!(membership(&signed, &public, &bob, None, 9).is_err(), "of somebody else");
+        assert!(membership(&signed, &other.verifying_key(), &alice, None, 9).is_err(), "under another key");
+        let newer = MembershipDocument { version: 2, ..document(6) };
+        assert!(membership(&Signed::sign(&newer, &key), &public, &alice, None, 9).is_err());
+        let mut group = group_document("x.example", 1);
+        same_group(&known, &group).unwrap();
+        group.name = "traders".into();
+        assert!(matches!(same_group(&known, &group), Err(TrustError::Document { .. })));
+    }
+
+    #[test]
+    fn a_policy_whose_process_was_left_out_is_named() {
+        use sotto_crypto::{IdentityKey, RetentionCertificate};
+        use sotto_wire::policy::Scope;
+        let key = PolicyKey::generate(&mut SystemRng);
+        let me = Address::parse("alice@x.example").unwrap();
+        let archive = Address::parse("archive@x.example").unwrap();
+        let certificate = RetentionCertificate {
+            version: sotto_crypto::VERSION,
+            suite: sotto_crypto::SUITE,
+            network: domain("x.example"),
+            address: archive.clone(),
+            identity: IdentityKey::generate(&mut SystemRng).verifying_key(),
+            issued_at_ms: 0,
+            expires_at_ms: 1,
+        };
+        let rule = RetentionRule {
+            policy: "archive".into(),
+            address: archive.clone(),
+            certificate: Signed::sign(&certificate, &key),
+            scope: Scope::Groups(vec!["traders".into()]),
+            enabled: true,
+        };
+        let mut network = network_document("x.example", 1000);
+        network.retention.push(rule);
+        let mut policy = Policy { network, group: group_document("x.example", 1), membership_serial: 0 };
+        let late = 1000 + SPREADING_MS;
+        let missing = |policy: &Policy, group, at, there: bool| {
+            retention_missing(policy, &me, group, at, |who| there && who == &archive)
+        };
+        assert!(missing(&policy, None, late, false).is_empty(), "covers neither");
+        assert_eq!(missing(&policy, Some("traders"), late, false), ["archive"]);
+        assert!(missing(&policy, Some("traders"), late, true).is_empty());
+        policy.group.name = "traders".into();
+        assert_eq!(missing(&policy, None, late, false), ["archive"]);
+        assert!(missing(&policy, None, late - 1, false).is_empty(), "older than the rule");
+        policy.membership_serial = 5000;
+        assert!(missing(&policy, None, late, false).is_empty(), "older than the membership");
+        policy.membership_serial = 0;
+        policy.network.retention[0].enabled = false;
+        assert!(missing(&policy, None, late, false).is_empty(), "switched off");
     }
 
     #[test]

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sotto_crypto::{Address, DeviceId, Domain, IdentityPublic, Known, PolicyPublic, Recipient, verify_retention};
 use sotto_wire::api::{RecipientRole, RecipientUser, Recipients};
-use sotto_wire::policy::{NetworkDocument, RetentionRule, Scope};
+use sotto_wire::policy::{NetworkDocument, RetentionRule};
 
 use crate::error::{Error, Refusal, TrustError};
 use crate::identity::{Verdict, judge};
 use crate::policy;
-use crate::store::{Pin, Serials};
+use crate::store::{MembershipRecord, Pin, Serials};
 
 /// Who asks, and what is known.
 pub(crate) struct Asker<'a> {
@@ -25,6 +25,8 @@ pub(crate) struct Asker<'a> {
     pub(crate) pins: &'a BTreeMap<Address, Pin>,
     /// Newest documents seen of other networks.
     pub(crate) serials: &'a [Serials],
+    /// What is known of the groups of those who are written to.
+    pub(crate) memberships: &'a [MembershipRecord],
     pub(crate) now_ms: u64,
 }
 
@@ -39,6 +41,8 @@ pub(crate) struct Checked {
     pub(crate) pins: Vec<Pin>,
     /// Serials to store.
     pub(crate) serials: Vec<Serials>,
+    /// Groups of those who are written to, to store.
+    pub(crate) memberships: Vec<MembershipRecord>,
     /// Whose identity has changed, without having been verified.
     pub(crate) replaced: Vec<Address>,
     /// Whose identity has changed after it was verified: nothing may be sent.
@@ -66,7 +70,7 @@ pub(crate) fn check(
             return Err(TrustError::RepeatedRecipient(user.address.clone()).into());
         }
         match user.role {
-            RecipientRole::Addressed => addressed(asker, wanted, user, &mut checked)?,
+            RecipientRole::Addressed => addressed(asker, wanted, &peers, user, &mut checked)?,
             RecipientRole::Own => own(asker, user)?,
             RecipientRole::Retention => {
                 retention(asker, wanted, &peers, user)?;
@@ -97,11 +101,22 @@ fn peers<'a>(asker: &Asker<'_>, answer: &'a Recipients, checked: &mut Checked) -
 fn addressed(
     asker: &Asker<'_>,
     wanted: &[Address],
+    peers: &[Peer<'_>],
     user: &RecipientUser,
     checked: &mut Checked,
 ) -> Result<(), TrustError> {
     if !wanted.contains(&user.address) {
         return Err(TrustError::AddedRecipient(user.address.clone()));
+    }
+    if let Some(membership) = &user.membership {
+        let domain = user.address.domain();
+        let key = if &domain == asker.network_domain() {
+            asker.policy_key
+        } else {
+            peers.iter().find(|p| p.document.domain == domain).ok_or_else(|| policy::missing(&domain))?.key
+        };
+        let known = asker.memberships.iter().find(|m| m.address == user.address);
+        checked.memberships.push(policy::membership(membership, key, &user.address, known, asker.now_ms)?);
     }
     let judgement = judge(asker.pins.get(&user.address), &user.address, &user.identity, asker.now_ms);
     checked.pins.extend(judgement.pin);
@@ -189,9 +204,9 @@ fn devices(
     Ok(())
 }
 
-/// Everybody who was asked for is there with a device, and so is every retention process that our own policy asks for,
-/// and those that listen to everybody in a network that is written to. Which group somebody else is in is not known here:
-/// what only that group asks for is for the relay of that network to see to.
+/// Everybody who was asked for is there with a device, and so is every retention process that a rule asks for: of our own
+/// network for the sender's group and the groups of its members who are written to, of a peer for the groups of its
+/// members. Who is in which group is what their membership documents say.
 fn complete(
     asker: &Asker<'_>,
     wanted: &[Address],
@@ -211,15 +226,21 @@ fn complete(
         }
         Err(Refusal::RetentionMissing { policy: rule.policy.clone(), address: rule.address.clone() })
     };
-    // A retention process does not retain itself.
-    asker.network.retention_for(asker.group).filter(|rule| &rule.address != asker.address).try_for_each(listens)?;
+    // Who writes to a retention process by its address has it there already; and a process does not retain itself.
+    let others = |rule: &&RetentionRule| &rule.address != asker.address && !wanted.contains(&rule.address);
+    let groups_of = |domain: &Domain| {
+        let members = checked.memberships.iter().filter(|m| &m.address.domain() == domain);
+        members.map(|m| m.group.as_str()).collect::<Vec<_>>()
+    };
+    let mut groups = groups_of(asker.network_domain());
+    groups.push(asker.group);
+    policy::covering(asker.network, &groups).filter(others).try_for_each(listens)?;
     let abroad: BTreeSet<Domain> = wanted.iter().map(Address::domain).filter(|d| d != asker.network_domain()).collect();
     for domain in abroad {
         let peer = peers.iter().find(|peer| peer.document.domain == domain);
         let peer = peer.ok_or_else(|| policy::missing(&domain))?;
-        // Who writes to a retention process by its address has it there already.
-        let rules = peer.document.retention.iter().filter(|r| r.enabled && r.scope == Scope::AllUsers);
-        rules.filter(|rule| !wanted.contains(&rule.address)).try_for_each(listens)?;
+        let groups = groups_of(&domain);
+        policy::covering(&peer.document, &groups).filter(others).try_for_each(listens)?;
     }
     if checked.recipients.is_empty() {
         return Err(Refusal::NoRecipients.into());

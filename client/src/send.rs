@@ -10,7 +10,7 @@ use sotto_wire::content::{Body, Content, Conversation};
 use sotto_wire::{ErrorCode, limits};
 use zeroize::Zeroizing;
 
-use crate::client::{Client, Inner, put_pin};
+use crate::client::{Client, Inner, put_membership, put_pin};
 use crate::clock::now_ms;
 use crate::error::{Error, Refusal, TrustError};
 use crate::policy::{self, Policy};
@@ -200,6 +200,7 @@ impl Inner {
         let pins = self.pins(outgoing.asked.clone()).await?;
         let serials = self.store.list::<Serials>().await?;
         let known = self.known.clone();
+        let memberships = self.memberships(outgoing.asked.clone()).await?;
         let (account, asked, content, message) =
             (self.account.clone(), outgoing.asked.clone(), outgoing.content.clone(), outgoing.message);
         let (checked, sealed) = blocking(move || {
@@ -213,6 +214,7 @@ impl Inner {
                 group: &policy.group.name,
                 pins: &pins,
                 serials: &serials,
+                memberships: &memberships,
                 now_ms: now_ms(),
             };
             let checked = check(&view, &mut known.lock(), &asked, &answer)?;
@@ -223,11 +225,12 @@ impl Inner {
             Ok((checked, sealed.transpose()?))
         })
         .await?;
-        let (pins, serials) = (checked.pins.clone(), checked.serials.clone());
+        let (pins, serials, memberships) = (checked.pins.clone(), checked.serials.clone(), checked.memberships.clone());
         self.store
             .run(move |tx| {
                 pins.iter().try_for_each(|pin| put_pin(tx, pin))?;
-                serials.iter().try_for_each(|s| tx.put(s))
+                serials.iter().try_for_each(|s| tx.put(s))?;
+                memberships.iter().try_for_each(|m| put_membership(tx, m))
             })
             .await?;
         match (sealed, checked.blocked.first()) {

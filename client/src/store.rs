@@ -2,6 +2,7 @@
 //! change is one transaction that is on disk when it returns.
 
 mod cipher;
+mod documents;
 mod messages;
 mod records;
 
@@ -16,6 +17,7 @@ use crate::error::{Error, StoreError};
 use crate::keyfile::StoreKey;
 use cipher::Cipher;
 
+pub(crate) use documents::{MembershipRecord, PolicyRecord};
 pub(crate) use messages::MessageKey;
 pub(crate) use records::{AccountRecord, BatchRecord, ConversationRecord, Pin, PrekeyRecord, Record, Serials};
 pub use records::{MessageState, StoredMessage, Tls};
@@ -28,6 +30,8 @@ CREATE TABLE cells (tbl TEXT NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL, P
 CREATE TABLE messages (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, key BLOB NOT NULL UNIQUE, conversation BLOB NOT NULL,
     expires_at_ms INTEGER, value BLOB NOT NULL);
+-- What comes by history transfer is older than all that is here, and gets the numbers below.
+INSERT INTO sqlite_sequence (name, seq) VALUES ('messages', 1099511627776);
 CREATE INDEX messages_conversation ON messages (conversation, seq);
 CREATE INDEX messages_expiry ON messages (expires_at_ms) WHERE expires_at_ms IS NOT NULL;
 CREATE TABLE seen (key BLOB PRIMARY KEY, forget_at_ms INTEGER NOT NULL) WITHOUT ROWID;

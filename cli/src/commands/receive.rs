@@ -110,6 +110,15 @@ impl Session<'_> {
                 message.sender
             ));
         }
+        for policy in &message.retention_missing {
+            self.ui.note(&format!(
+                "WARNING: the policy {} retains this conversation, but its process did not get the message {} from {}: \
+                 somebody has kept it from the record. Tell the administrator.",
+                printable(policy),
+                message.message,
+                message.sender
+            ));
+        }
         let path = match (&message.content.body, &self.args.save_dir) {
             (Body::File(file), Some(dir)) => self.save(file, dir).await?,
             _ => None,
@@ -213,6 +222,9 @@ fn text(message: &ReceivedMessage, path: Option<&Path>) -> String {
     if message.retained() {
         marks.push_str(" [retained]");
     }
+    if !message.retention_missing.is_empty() {
+        marks.push_str(" [NOT RETAINED as policy asks]");
+    }
     if message.verified {
         marks.push_str(" [verified]");
     }
@@ -238,6 +250,8 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     expires_at: Option<String>,
     retained: bool,
+    /// Names of the policies that should have kept it and did not get it.
+    retention_missing: &'a [String],
     verified: bool,
 }
 
@@ -274,6 +288,7 @@ impl<'a> Line<'a> {
             received_at: time(message.received_at_ms),
             expires_at: message.expires_at_ms.map(time),
             retained: message.retained(),
+            retention_missing: &message.retention_missing,
             verified: message.verified,
         }
     }

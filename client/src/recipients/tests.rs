@@ -1,6 +1,6 @@
 use sotto_crypto::{IdentityKey, PolicyKey, PrekeyKind, RetentionCertificate, Signed, SystemRng, generate_prekeys};
 use sotto_wire::api::{NetworkInfo, RecipientDevice};
-use sotto_wire::policy::PeerRule;
+use sotto_wire::policy::{MembershipDocument, PeerRule, Scope};
 
 use super::*;
 use crate::account::Account;
@@ -14,6 +14,7 @@ struct World {
     document: NetworkDocument,
     pins: BTreeMap<Address, Pin>,
     serials: Vec<Serials>,
+    memberships: Vec<MembershipRecord>,
 }
 
 const NOW: u64 = 1_000_000;
@@ -22,7 +23,14 @@ impl World {
     fn new() -> Self {
         let policy = PolicyKey::generate(&mut SystemRng);
         let alice = account("alice@x.example", &policy);
-        Self { alice, document: network_document("x.example", 1), policy, pins: BTreeMap::new(), serials: Vec::new() }
+        Self {
+            alice,
+            document: network_document("x.example", 1),
+            policy,
+            pins: BTreeMap::new(),
+            serials: Vec::new(),
+            memberships: Vec::new(),
+        }
     }
 
     fn check(&self, asked: &[&Account], answer: &Recipients) -> Result<Checked, Error> {
@@ -36,6 +44,7 @@ impl World {
             group: "staff",
             pins: &self.pins,
             serials: &self.serials,
+            memberships: &self.memberships,
             now_ms: NOW,
         };
         check(&view, &mut Known::new(), &asked.iter().map(|a| a.address.clone()).collect::<Vec<_>>(), answer)
@@ -184,6 +193,22 @@ fn retention_needs_a_rule_and_a_certificate() {
     world.document.retention[0].scope = Scope::Groups(vec!["others".into()]);
     world.check(&[&bob], &without).unwrap();
     world.check(&[&bob], &with(&process)).unwrap();
+    // It covers bob's group, so that it may not be left out either; and only the policy key says what his group is.
+    let member = |group: &str, serial, key: &PolicyKey| {
+        let document = MembershipDocument { version: 1, serial, address: bob.address.clone(), group: group.into() };
+        let membership = Some(Signed::sign(&document, key));
+        answer(vec![RecipientUser { membership, ..user(&bob, RecipientRole::Addressed) }])
+    };
+    let left_out = world.check(&[&bob], &member("others", 5, &world.policy));
+    assert!(matches!(left_out, Err(Error::Refused(Refusal::RetentionMissing { .. }))));
+    let checked = world.check(&[&bob], &member("staff", 5, &world.policy)).unwrap();
+    assert_eq!((checked.memberships[0].group.as_str(), checked.memberships[0].serial), ("staff", 5));
+    let forged = world.check(&[&bob], &member("staff", 5, &PolicyKey::generate(&mut SystemRng)));
+    assert!(matches!(forged, Err(Error::Trust(TrustError::Document { .. }))));
+    world.memberships = checked.memberships;
+    let older = world.check(&[&bob], &member("staff", 4, &world.policy));
+    assert!(matches!(older, Err(Error::Trust(TrustError::Rollback { .. }))));
+    world.memberships.clear();
     // Switched off, it is no recipient.
     world.document.retention[0].enabled = false;
     assert!(matches!(world.check(&[&bob], &with(&process)), Err(Error::Trust(TrustError::Retention { .. }))));
