@@ -6,7 +6,9 @@
 use jiff::tz::TimeZone;
 use serde::Serialize;
 use sotto_crypto::{Address, Domain};
-use sotto_wire::content::{Body, Content, Conversation, File};
+use sotto_wire::content::{Body, Content, Conversation, File, FileKind};
+
+use control::{Control, Deed, Edit, Receipt};
 
 use crate::item::Item;
 use crate::name::{ObjectName, seconds, timestamp};
@@ -60,6 +62,21 @@ pub(crate) struct Record {
     message: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     file: Option<FileRecord>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    edit: Option<Edit>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    receipt: Option<Receipt>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    control: Option<Control>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    events: Vec<Control>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reply_to: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    mentions: Vec<String>,
+    /// As the forwarder says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    forwarded_from: Option<String>,
     network: String,
     policy: String,
     retained_at: String,
@@ -101,6 +118,11 @@ struct FileRecord {
     uploadedtimestamp: String,
     size: u64,
     media_type: String,
+    /// `voice` or `video`, where it is a recorded message.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kind: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duration_ms: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
     /// Where it is and what opens it, where it could not be had in time.
@@ -127,22 +149,18 @@ impl Record {
     ) -> Self {
         let content = item.content.as_ref();
         let conversation = content.map(|c| &c.conversation);
-        let (msgtype, message, file) = match content.map(|c| &c.body) {
-            None | Some(Body::Typing(_) | Body::Presence(_)) => (UNREADABLE, None, None),
-            Some(Body::Text(text)) => (TEXT, Some(text.clone()), None),
-            Some(Body::Edit(_, words)) => (9000, Some(words.clone()), None),
-            Some(Body::React(_, emoji, _)) => (9100, Some(emoji.clone()), None),
-            Some(Body::Receipt(..)) => (9200, None, None),
-            Some(Body::Delete(_)) => (4011, None, None),
-            Some(Body::Pin(..)) => (4014, None, None),
-            Some(Body::Room(_) | Body::RoomAsk(_)) => (4004, None, None),
-            Some(Body::File(file)) => (FILE, file.caption.clone(), Some(file_record(item, file, attachment))),
+        let body = content.map(|c| &c.body);
+        let deed = body.map(|body| Deed::of(body, item.sender.as_ref())).unwrap_or_default();
+        let (message, file) = match body {
+            Some(Body::Text(text)) => (Some(text.clone()), None),
+            Some(Body::File(file)) => (file.caption.clone(), Some(file_record(item, file, attachment))),
+            _ => (None, None),
         };
         let expires = content.and_then(|c| expiry(c, item.accepted_at_ms));
         Self {
             message_id: item.message.map(|id| id.to_string()),
             msg_ts: seconds(item.accepted_at_ms),
-            msgtype,
+            msgtype: deed.msgtype,
             sender: text(item.sender.as_ref()),
             sender_type: "normal",
             receiver: receiver(item.sender.as_ref(), conversation),
@@ -152,6 +170,13 @@ impl Record {
             vgroupid: conversation.map(Conversation::id),
             message,
             file,
+            edit: deed.edit,
+            receipt: deed.receipt,
+            control: deed.control,
+            events: deed.events,
+            reply_to: content.and_then(|c| c.reply_to.as_ref()).map(|m| m.message.to_string()),
+            mentions: content.and_then(|c| c.mentions.as_deref()).map(texts).unwrap_or_default(),
+            forwarded_from: content.and_then(|c| c.forwarded.as_ref()).map(|f| f.from.to_string()),
             network: subject.network.to_string(),
             policy: subject.policy.clone(),
             retained_at: rfc3339(now_ms),
@@ -197,6 +222,11 @@ fn file_record<R>(item: &Item<R>, file: &File, attachment: &Attachment) -> FileR
         uploadedtimestamp: iso(item.accepted_at_ms),
         size: file.size,
         media_type: file.media_type.clone(),
+        kind: file.kind.map(|kind| match kind {
+            FileKind::Voice => "voice",
+            FileKind::Video => "video",
+        }),
+        duration_ms: file.duration_ms,
         error,
         blob,
     }
@@ -244,5 +274,6 @@ fn format_utc(ms: u64, format: &str) -> String {
     timestamp(ms).to_zoned(TimeZone::UTC).strftime(format).to_string()
 }
 
+mod control;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,10 @@
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
+use sotto_crypto::{DeviceCertificate, DeviceId, DeviceKey, IdentityKey, MessageId, Signed, SystemRng};
+use sotto_wire::content::{Forwarded, MessageRef, ReceiptKind};
+use sotto_wire::room::{Created, EventId, RoomChange, RoomEvent, RoomId, SignedRoomEvent};
+
 use super::*;
 use crate::name::Names;
 use crate::testing::{TIME, a, broken, content, file, item, subject, text};
@@ -150,4 +154,122 @@ fn a_message_in_a_false_conversation_is_read_all_the_same() {
     assert!(record["error"].as_str().unwrap().contains("claims a conversation"));
     assert!(record["sealed"].as_str().unwrap().starts_with("unreadable/2023/08/04/"));
     assert_eq!(record.get("receiver"), None);
+}
+
+fn target(name: &str) -> MessageRef {
+    MessageRef { sender: a(name), device: DeviceId::from_bytes([7; 16]), message: MessageId::from_bytes([0xab; 16]) }
+}
+
+fn done(body: Body) -> Value {
+    record(&item(content(&["alice", "bob"], body)), &Attachment::None)
+}
+
+#[test]
+fn an_edit_and_a_reaction_name_what_they_change() {
+    let id = "ab".repeat(16);
+    let edit = done(Body::Edit(target("alice"), "better words".into()));
+    assert_eq!((&edit["msgtype"], edit.get("message")), (&json!(9000), None));
+    let expected = json!({"originalmessageid": id, "originalsender": "alice@chat.acme.example", "text": "better words", "type": "text"});
+    assert_eq!(edit["edit"], expected);
+    let reaction = done(Body::React(target("bob"), "\u{1f44d}".into(), false));
+    assert_eq!(reaction["msgtype"], 9100);
+    assert_eq!((&reaction["edit"]["type"], &reaction["edit"]["removed"]), (&json!("reaction"), &json!(true)));
+}
+
+#[test]
+fn a_deletion_says_whether_the_sender_took_it_back() {
+    let own = done(Body::Delete(target("alice")));
+    assert_eq!((&own["msgtype"], &own["control"]["isrecall"]), (&json!(4011), &json!(true)));
+    assert_eq!(own["control"]["msgid"], "ab".repeat(16));
+    let anothers = done(Body::Delete(target("bob")));
+    assert_eq!(
+        (&anothers["control"]["isrecall"], &anothers["control"]["msgsender"]),
+        (&json!(false), &json!("bob@chat.acme.example"))
+    );
+}
+
+#[test]
+fn receipts_and_pins_are_kept() {
+    let read = done(Body::Receipt(ReceiptKind::Read, vec![target("bob")]));
+    assert_eq!((&read["msgtype"], &read["receipt"]["kind"]), (&json!(9200), &json!("read")));
+    assert_eq!(read["receipt"]["messages"][0]["message_id"], "ab".repeat(16));
+    let pin = done(Body::Pin(target("bob"), true));
+    assert_eq!((&pin["msgtype"], &pin["control"]["pinned"]), (&json!(4012), &json!(true)));
+}
+
+#[test]
+fn what_a_message_refers_to_is_kept() {
+    let mut sent = content(&["alice", "bob"], Body::Text("@bob yes".into()));
+    sent.reply_to = Some(target("bob"));
+    sent.mentions = Some(vec![a("bob")]);
+    sent.forwarded = Some(Forwarded { from: a("carol"), sent_at_ms: 1 });
+    let record = record(&item(sent), &Attachment::None);
+    assert_eq!(record["reply_to"], "ab".repeat(16));
+    assert_eq!(record["mentions"], json!(["bob@chat.acme.example"]));
+    assert_eq!(record["forwarded_from"], "carol@chat.acme.example");
+}
+
+fn in_room(changes: Vec<RoomChange>) -> Value {
+    let identity = IdentityKey::generate(&mut SystemRng);
+    let key = DeviceKey::generate(&mut SystemRng);
+    let device = DeviceId::from_bytes([7; 16]);
+    let certificate = Signed::sign(&DeviceCertificate::new(a("alice"), device, key.verifying_key(), 1), &identity);
+    let room = RoomId::from_bytes([0x5a; 32]);
+    let events = changes.into_iter().map(|change| {
+        let created = matches!(change, RoomChange::Create(_));
+        let (room, parents) =
+            if created { (None, vec![]) } else { (Some(room), vec![EventId::from_bytes([0x5a; 32])]) };
+        let event = RoomEvent { version: 1, room, parents, author: a("alice"), device, at_ms: TIME, change };
+        SignedRoomEvent {
+            event: Signed::sign(&event, &key),
+            certificate: certificate.clone(),
+            identity: identity.verifying_key(),
+        }
+    });
+    let content = Content::new(Conversation::Room(room), TIME, Body::Room(events.collect()));
+    record(&item(content), &Attachment::None)
+}
+
+fn created() -> RoomChange {
+    RoomChange::Create(Created {
+        nonce: [0; 16],
+        title: "Plans".into(),
+        members: vec![a("bob")],
+        moderators: vec![],
+        expires_in_s: Some(60),
+        burn_after_read_s: None,
+    })
+}
+
+#[test]
+fn the_events_of_a_room_are_control_messages() {
+    let create = in_room(vec![created()]);
+    assert!(create["vgroupid"].as_str().unwrap().starts_with('S'));
+    assert_eq!(create["msgtype"], 4001);
+    let control = &create["control"];
+    assert_eq!((&control["title"], &control["ttl"], &control["bor"]), (&json!("Plans"), &json!(60), &json!(0)));
+    assert_eq!(control["members"], json!(["alice@chat.acme.example", "bob@chat.acme.example"]));
+    assert_eq!(control["masters"], json!(["alice@chat.acme.example"]));
+    assert_eq!((&control["author"], &control["changemask"]), (&json!("alice@chat.acme.example"), &json!(47)));
+    for (change, msgtype, field, value) in [
+        (RoomChange::Add(vec![a("bob")]), 4002, "addedmembers", json!(["bob@chat.acme.example"])),
+        (RoomChange::Remove(vec![a("bob")]), 4002, "removedmembers", json!(["bob@chat.acme.example"])),
+        (RoomChange::Leave, 4003, "msgtype", json!(4003)),
+        (RoomChange::Moderator(a("bob"), true), 4004, "addedmasters", json!(["bob@chat.acme.example"])),
+        (RoomChange::Title("New".into()), 4004, "title", json!("New")),
+        (RoomChange::Expiry(None), 4004, "ttl", json!(0)),
+        (RoomChange::Burn(Some(9)), 4004, "bor", json!(9)),
+        (RoomChange::Close, 4005, "msgtype", json!(4005)),
+    ] {
+        let record = in_room(vec![change]);
+        assert_eq!((&record["msgtype"], &record["control"][field]), (&json!(msgtype), &value));
+    }
+}
+
+#[test]
+fn a_new_member_is_told_all_events_and_so_is_the_record() {
+    let record = in_room(vec![created(), RoomChange::Add(vec![a("carol")])]);
+    assert_eq!((&record["msgtype"], record.get("control")), (&json!(4002), None));
+    let types: Vec<_> = record["events"].as_array().unwrap().iter().map(|e| e["msgtype"].clone()).collect();
+    assert_eq!(types, [json!(4001), json!(4002)]);
 }
