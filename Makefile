@@ -46,19 +46,20 @@ check-generated: ## Fails when a generated file is not what the code makes
 	@e2e/tools/check-generated.sh
 
 unit: ## Unit and integration tests of every crate
-	cargo test --release --workspace --exclude sotto-e2e --locked
+	cargo test --release --locked --workspace --exclude sotto-e2e
 
 interop: ## The library against an independent Python implementation, foreign HPKE receivers, and its own other primitives
 	@e2e/interop/run.sh
 
-build: ## The sotto program, release build
-	cargo build --release --locked -p sotto-cli
+# Everything at once: what one package alone asks of its dependencies is less, and would build them a second time.
+build: ## The sotto program and all tests, release build
+	cargo build --release --locked --workspace --all-targets
 
 e2e-local: build ## End to end on the embedded default: sotto up
-	cargo test --release --locked -p sotto-e2e -- --nocapture
+	cargo test --release --locked --workspace --test local -- --nocapture
 
 chart: tools ## Helm lint, and what the chart renders under many values
-	cargo test --release --locked -p sotto-e2e --test chart -- --ignored --nocapture
+	cargo test --release --locked --workspace --test chart -- --ignored --nocapture
 
 image: build ## The container image as an oci-archive, without a registry
 	@e2e/tools/image.sh

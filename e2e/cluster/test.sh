@@ -10,7 +10,7 @@ cd "$repo"
 state=${SOTTO_E2E_STATE:-$cache/cluster}
 export SOTTO_E2E_STATE=$state
 
-run_tests() { cargo test --release --locked -p sotto-e2e --test cluster -- --ignored --nocapture --test-threads=1; }
+run_tests() { cargo test --release --locked --workspace --test cluster -- --ignored --nocapture --test-threads=1; }
 
 if [ "${SOTTO_E2E_EXISTING_CLUSTER:-}" = 1 ]; then
   [ -n "${KUBECONFIG:-}" ] || die "SOTTO_E2E_EXISTING_CLUSTER=1 needs KUBECONFIG"
@@ -23,7 +23,7 @@ fi
 "$repo/e2e/tools/build.sh"
 "$here/images.sh"
 "$repo/e2e/aws/install.sh"
-cargo build --release --locked -p sotto-cli
+make build
 "$repo/e2e/tools/image.sh"
 "$here/cluster.sh" up "$state"
 [ -n "${SOTTO_E2E_KEEP:-}" ] || trap '"$here/cluster.sh" down "$state"' EXIT
