@@ -377,20 +377,16 @@ impl Inner {
                 let seen = tx.get::<MembershipRecord>(&[me.as_str().as_bytes().to_vec()])?;
                 let checked = policy::network(&answer.network, &key, &domain, &mut serials).and_then(|network| {
                     let group = policy::group(&answer.group, &key, &domain, &mut serials)?;
-                    let membership = match &answer.membership {
-                        Some(signed) => Some(policy::membership(signed, &key, &me, seen.as_ref(), now)?),
-                        None => None,
-                    };
-                    membership.iter().try_for_each(|m| policy::same_group(m, &group))?;
-                    let membership_serial = membership.as_ref().map_or(0, |m| m.serial);
-                    Ok((Policy { network, group, membership_serial }, membership))
+                    let membership = policy::membership(&answer.membership, &key, &me, seen.as_ref(), now)?;
+                    policy::same_group(&membership, &group)?;
+                    Ok((Policy { network, group, membership_serial: membership.serial }, membership))
                 });
                 let (policy, membership) = match checked {
                     Ok(checked) => checked,
                     Err(error) => return Ok(Err(error)),
                 };
                 tx.put(&serials)?;
-                membership.iter().try_for_each(|m| put_membership(tx, m))?;
+                put_membership(tx, &membership)?;
                 let record =
                     PolicyRecord { network: answer.network, group: answer.group, membership: answer.membership };
                 if tx.get::<PolicyRecord>(&[])?.as_ref() != Some(&record) {

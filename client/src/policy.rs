@@ -15,21 +15,17 @@ pub struct Policy {
     pub network: NetworkDocument,
     /// The security group's.
     pub group: GroupDocument,
-    /// Serial of the document that puts the user into this group; 0 where there is none.
+    /// Serial of the document that puts the user into this group.
     pub(crate) membership_serial: u64,
 }
 
 impl Policy {
     /// From what was verified when it was stored.
     pub(crate) fn of_record(record: &PolicyRecord) -> Option<Self> {
-        let membership_serial = match &record.membership {
-            Some(membership) => membership.unverified().ok()?.serial,
-            None => 0,
-        };
         Some(Self {
             network: record.network.unverified().ok()?,
             group: record.group.unverified().ok()?,
-            membership_serial,
+            membership_serial: record.membership.unverified().ok()?.serial,
         })
     }
 }

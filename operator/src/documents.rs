@@ -1,7 +1,7 @@
 //! Documents under the policy key: signed when, and only when, their content differs from what the relay has.
 
 use sotto_crypto::{Document, Policy, PolicyKey, Signed};
-use sotto_wire::policy::{GroupDocument, NetworkDocument};
+use sotto_wire::policy::{GroupDocument, MembershipDocument, NetworkDocument};
 
 /// A document with a serial that only grows.
 pub trait Serial: Document<Signer = Policy> + PartialEq {
@@ -21,6 +21,15 @@ impl Serial for NetworkDocument {
 }
 
 impl Serial for GroupDocument {
+    fn serial(&self) -> u64 {
+        self.serial
+    }
+    fn set_serial(&mut self, serial: u64) {
+        self.serial = serial;
+    }
+}
+
+impl Serial for MembershipDocument {
     fn serial(&self) -> u64 {
         self.serial
     }

@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use sotto_crypto::{Address, Domain, PolicyPublic, Signed, verify_retention};
 use sotto_wire::ErrorCode;
-use sotto_wire::policy::{GroupDocument, NetworkDocument, RetentionRule};
+use sotto_wire::policy::{GroupDocument, MembershipDocument, NetworkDocument, RetentionRule};
 
 use crate::error::{Failure, Reply};
 use crate::store::StoredPolicy;
@@ -116,7 +116,7 @@ impl Policy {
                 Side::Sender => format!(
                     "the sender's network {own} does not allow it: security group {group} (spec.federation) does not permit {peer}"
                 ),
-                // What the groups of a network are called is nobody else's business.
+                // Who may not be talked to is not described any further.
                 Side::Recipient => format!(
                     "the recipient's network {own} does not allow it: the recipient's security group (spec.federation) does not permit {peer}"
                 ),
@@ -166,12 +166,44 @@ pub(crate) fn check_group(bytes: &[u8], name: &str, key: &PolicyPublic, domain: 
     Ok(document)
 }
 
-fn check_head(field: &str, version: u8, found: &Domain, domain: &Domain) -> Reply<()> {
+/// Reads and checks a membership as it is put.
+pub(crate) fn check_membership(
+    bytes: &[u8],
+    address: &Address,
+    group: &str,
+    key: &PolicyPublic,
+) -> Reply<MembershipDocument> {
+    let fail = |what: String| Failure::invalid(format!("membership{what}"));
+    let signed = Signed::<MembershipDocument>::from_bytes(bytes).map_err(|e| fail(format!(": {e}")))?;
+    let document = signed
+        .verify(key)
+        .map_err(|e| fail(format!(": {e}; it must be signed by the policy key of the relay's configuration")))?;
+    check_version("membership", document.version)?;
+    if document.address != *address {
+        return Err(fail(format!(".address: is {}, the path says {address}", document.address)));
+    }
+    if document.group != group {
+        return Err(fail(format!(".group: is `{}`, the user's is `{group}`", document.group)));
+    }
+    Ok(document)
+}
+
+/// A membership as it is stored. Accounts of older versions have none until the operator has put them again.
+pub(crate) fn membership(bytes: &[u8]) -> Reply<Signed<MembershipDocument>> {
+    Signed::from_bytes(bytes).map_err(|_| Failure::no_policy())
+}
+
+fn check_version(field: &str, version: u8) -> Reply<()> {
     if version != 1 {
         return Err(Failure::invalid(format!(
             "{field}.version: {version} is not known here, only 1; update the relay"
         )));
     }
+    Ok(())
+}
+
+fn check_head(field: &str, version: u8, found: &Domain, domain: &Domain) -> Reply<()> {
+    check_version(field, version)?;
     if found != domain {
         return Err(Failure::invalid(format!("{field}.domain: is {found}, this relay serves {domain}")));
     }

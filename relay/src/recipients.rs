@@ -19,7 +19,7 @@ use crate::auth::Caller;
 use crate::deliver::{addressed, no_gateway};
 use crate::error::{Failure, Reply};
 use crate::gateway::{Gateway, unreachable_peer};
-use crate::policy::{ByNetwork, Policy, Side};
+use crate::policy::{ByNetwork, Policy, Side, membership};
 use crate::state::App;
 use crate::store::{Claim, DirectoryUser};
 
@@ -240,13 +240,11 @@ async fn complete(
                     Some(RecipientDevice { certificate: device.certificate, prekey })
                 })
                 .collect();
-            Ok(RecipientUser {
-                address: app.address(&user.local)?,
-                identity: user.identity,
-                role,
-                devices,
-                membership: None,
-            })
+            let membership = match role {
+                RecipientRole::Addressed => Some(membership(&user.membership)?),
+                RecipientRole::Own | RecipientRole::Retention => None,
+            };
+            Ok(RecipientUser { address: app.address(&user.local)?, identity: user.identity, role, devices, membership })
         })
         .collect()
 }

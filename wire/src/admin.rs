@@ -67,8 +67,8 @@ pub struct PutUser {
     /// Name of the security group, which must have been put before.
     pub group: String,
     /// `Signed<MembershipDocument>` as CBOR: that the user is in this group. The relay checks it against the policy key,
-    /// address and group.
-    #[serde(with = "base64_bytes", default, skip_serializing_if = "Vec::is_empty")]
+    /// address and group, and refuses one with a lower serial.
+    #[serde(with = "base64_bytes")]
     pub membership: Vec<u8>,
     /// Suspended users are out at once: sessions end, sockets close, nothing is accepted or delivered; what is queued
     /// stays.

@@ -82,7 +82,7 @@ pub struct RegisterStarted {
     pub group: Signed<GroupDocument>,
     /// That the user is in this group.
     #[n(2)]
-    pub membership: Option<Signed<MembershipDocument>>,
+    pub membership: Signed<MembershipDocument>,
 }
 
 /// Second step: stores the password file and the identity, and uses the invite up.
@@ -293,7 +293,7 @@ pub struct PolicyAnswer {
     pub group: Signed<GroupDocument>,
     /// That the caller is in this group.
     #[n(2)]
-    pub membership: Option<Signed<MembershipDocument>>,
+    pub membership: Signed<MembershipDocument>,
 }
 
 /// The caller's devices.

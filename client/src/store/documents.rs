@@ -41,7 +41,7 @@ pub(crate) struct PolicyRecord {
     #[n(1)]
     pub(crate) group: Signed<GroupDocument>,
     #[n(2)]
-    pub(crate) membership: Option<Signed<MembershipDocument>>,
+    pub(crate) membership: Signed<MembershipDocument>,
 }
 
 impl Record for PolicyRecord {

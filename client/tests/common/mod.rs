@@ -18,7 +18,8 @@ use sotto_wire::admin::{InviteGrant, PutGroup, PutNetwork, PutUser, Role};
 use sotto_wire::config::{MutualTlsFiles, RelayConfig, TelemetryConfig, TlsFiles};
 use sotto_wire::invite::{Invite, Transport, code_digest};
 use sotto_wire::policy::{
-    FederationRule, GroupDocument, GroupFederation, NetworkDocument, PasswordRule, ReadReceipts, RetentionRule, Scope,
+    FederationRule, GroupDocument, GroupFederation, MembershipDocument, NetworkDocument, PasswordRule, ReadReceipts,
+    RetentionRule, Scope,
 };
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -128,7 +129,10 @@ impl Network {
     pub(crate) async fn put_user(&self, name: &str, role: Role, suspended: bool, code: &str) {
         let expires_at_ms = 4_000_000_000_000;
         let invite = Some(InviteGrant { code_digest: code_digest(code), expires_at_ms });
-        let user = PutUser { group: "staff".into(), membership: Vec::new(), suspended, role, invite };
+        let group = "staff".to_owned();
+        let document = MembershipDocument { version: 1, serial: 1, address: address(name), group: group.clone() };
+        let membership = Signed::sign(&document, &self.policy).to_bytes();
+        let user = PutUser { group, membership, suspended, role, invite };
         self.put(&format!("/admin/v1/users/{name}"), &user).await;
     }
 

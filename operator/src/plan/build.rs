@@ -40,7 +40,7 @@ pub struct NetworkPlan {
     pub document: NetworkDocument,
     /// What is signed for each group; the serials are 0.
     pub groups: BTreeMap<String, GroupDocument>,
-    /// Accounts by local part.
+    /// Accounts by local part; their memberships are not signed yet.
     pub users: BTreeMap<String, PutUser>,
     /// Policies of which the relay's rule stays.
     pub kept_policies: BTreeSet<String>,

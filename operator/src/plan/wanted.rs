@@ -1,8 +1,8 @@
 //! A plan and what the relay holds → what the relay should hold: documents signed where their content changed.
 
-use sotto_crypto::{PolicyKey, Signed};
-use sotto_wire::admin::{AdminState, PutGroup, PutNetwork};
-use sotto_wire::policy::NetworkDocument;
+use sotto_crypto::{Address, PolicyKey, Signed};
+use sotto_wire::admin::{AdminState, PutGroup, PutNetwork, PutUser};
+use sotto_wire::policy::{MembershipDocument, NetworkDocument};
 
 use super::build::NetworkPlan;
 use crate::documents::sign_if_changed;
@@ -23,10 +23,18 @@ pub fn wanted(plan: &NetworkPlan, have: &AdminState, key: &PolicyKey, now_ms: u6
         let current = have.groups.get(name).map(|put| put.document.as_slice());
         (name.clone(), PutGroup { document: sign_if_changed(content.clone(), current, key, now_ms) })
     });
+    // A name that makes no address is in no plan: it would have no account.
+    let users = plan.users.iter().filter_map(|(local, user)| {
+        let address = Address::new(local, &plan.document.domain).ok()?;
+        let content = MembershipDocument { version: 1, serial: 0, address, group: user.group.clone() };
+        let current = have.users.get(local).map(|state| state.wanted.membership.as_slice());
+        let membership = sign_if_changed(content, current, key, now_ms);
+        Some((local.clone(), PutUser { membership, ..user.clone() }))
+    });
     Wanted {
         network: Some(PutNetwork { document: sign_if_changed(document, current, key, now_ms) }),
         groups: groups.collect(),
-        users: plan.users.clone(),
+        users: users.collect(),
         untouched: plan.untouched.clone(),
     }
 }

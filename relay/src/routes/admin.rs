@@ -9,7 +9,7 @@ use super::login::is_locked;
 use super::{DONE, Empty, Params};
 use crate::error::{Failure, Reply};
 use crate::extract::Json;
-use crate::policy::{check_group, check_network};
+use crate::policy::{check_group, check_membership, check_network};
 use crate::registry::CloseReason;
 use crate::state::{App, Shared};
 use crate::store::{DeleteGroup, PutDocument, PutOutcome};
@@ -81,14 +81,21 @@ pub(crate) async fn delete_group(State(app): State<Shared>, params: Params) -> E
 }
 
 pub(crate) async fn put_user(State(app): State<Shared>, params: Params, Json(mut put): Json<PutUser>) -> Empty {
-    let local = local(&app, &params)?;
+    let address = address(&app, &params)?;
+    let local = address.local().to_owned();
+    let membership = check_membership(&put.membership, &address, &put.group, &app.policy_key)?;
     put.invite = put.invite.map(check_invite).transpose()?;
     let suspended = put.suspended;
     let group = put.group.clone();
-    match app.store.put_user(local.clone(), put).await? {
+    match app.store.put_user(local.clone(), put, membership.serial).await? {
         PutOutcome::Stored => {}
         PutOutcome::NoSuchGroup => {
             return Err(Failure::invalid(format!("group: there is no group `{group}`; put it first")));
+        }
+        PutOutcome::StaleMembership => {
+            return Err(Failure::invalid(
+                "membership.serial: the relay holds a newer one, or one of another group with the same serial; sign again with a higher serial",
+            ));
         }
     }
     if suspended {
@@ -117,9 +124,12 @@ pub(crate) async fn unlock(State(app): State<Shared>, params: Params) -> Empty {
 
 /// The local part in the path, in its one form.
 fn local(app: &App, params: &Params) -> Reply<String> {
-    let address = Address::new(params.text("local"), &app.domain)
-        .map_err(|error| Failure::invalid(format!("path, local: {error}")))?;
-    Ok(address.local().to_owned())
+    address(app, params).map(|address| address.local().to_owned())
+}
+
+/// The user in the path.
+fn address(app: &App, params: &Params) -> Reply<Address> {
+    Address::new(params.text("local"), &app.domain).map_err(|error| Failure::invalid(format!("path, local: {error}")))
 }
 
 fn check_invite(invite: InviteGrant) -> Reply<InviteGrant> {

@@ -10,6 +10,7 @@ use super::{DONE, Empty};
 use crate::error::{Failure, Reply};
 use crate::extract::Cbor;
 use crate::opaque::Opaque;
+use crate::policy::membership;
 use crate::state::{App, Shared};
 use crate::store::{NewAccount, Registration, UserRecord};
 
@@ -21,7 +22,7 @@ pub(crate) async fn start(
     let group = app.policy().group(&user.group)?.signed.clone();
     let response =
         app.opaque.start_registration(&request.address, &request.request).map_err(|_| bad_message("request"))?;
-    Ok(Cbor(RegisterStarted { response, group, membership: None }))
+    Ok(Cbor(RegisterStarted { response, group, membership: membership(&user.membership)? }))
 }
 
 pub(crate) async fn finish(State(app): State<Shared>, Cbor(request): Cbor<RegisterFinish>) -> Empty {

@@ -10,6 +10,8 @@ use super::Answer;
 pub(crate) struct UserRecord {
     /// Security group.
     pub(crate) group: String,
+    /// The signed document of this membership, as put.
+    pub(crate) membership: Vec<u8>,
     /// Out by order of the administrator.
     pub(crate) suspended: bool,
     /// Digest (hex) of the invite's code, kept when it has been used.
@@ -48,6 +50,8 @@ pub(crate) enum PutOutcome {
     Stored,
     /// There is no such group.
     NoSuchGroup,
+    /// There is a newer membership, or one of another group with the same serial.
+    StaleMembership,
 }
 
 /// A registration by invite.
@@ -89,8 +93,9 @@ pub(crate) enum Login {
 
 /// Operations on users.
 pub(crate) trait Accounts {
-    /// Creates or changes a user. The registration stays as it is. The end of a suspension also ends a lockout.
-    fn put_user(&self, local: String, wanted: PutUser) -> Answer<'_, PutOutcome>;
+    /// Creates or changes a user; `serial` is that of the membership. The registration stays as it is. The end of a
+    /// suspension also ends a lockout.
+    fn put_user(&self, local: String, wanted: PutUser, serial: u64) -> Answer<'_, PutOutcome>;
     /// Removes a user with devices and queues; the devices that were removed.
     fn delete_user(&self, local: String) -> Answer<'_, Vec<DeviceId>>;
     /// Ends a lockout.

@@ -95,8 +95,10 @@ async fn users_and_groups_are_upserts() {
     let admin = world.admin();
     let mut wanted = world.wanted("code");
     wanted.group = "nowhere".into();
-    assert!(admin.put("/admin/v1/users/alice", &wanted).await.refused(ErrorCode::Invalid).contains("nowhere"));
+    let nowhere = world.signed("alice", &wanted);
+    assert!(admin.put("/admin/v1/users/alice", &nowhere).await.refused(ErrorCode::Invalid).contains("nowhere"));
     wanted.group = "staff".into();
+    let wanted = world.signed("alice", &wanted);
     for _ in 0..2 {
         admin.put("/admin/v1/users/alice", &wanted).await.done();
     }
@@ -119,13 +121,7 @@ async fn users_and_groups_are_upserts() {
     assert_eq!(user.last_seen_ms, Some(world.now_ms()));
     assert_eq!(after.queued_messages, 1);
 
-    let put = PutUser {
-        group: "staff".into(),
-        membership: Vec::new(),
-        suspended: false,
-        role: Role::Retention,
-        invite: None,
-    };
+    let put = world.signed("alice", &PutUser { role: Role::Retention, invite: None, ..wanted });
     admin.put("/admin/v1/users/alice", &put).await.done();
     let user = &state(&world).await.users["alice"];
     assert_eq!((&user.wanted, user.registered), (&put, true));

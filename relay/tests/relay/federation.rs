@@ -81,6 +81,9 @@ async fn a_message_goes_to_another_network_and_back() {
     let recipients = two.alice.recipients(&[&two.bob.address]).await;
     assert_eq!(recipients.networks.len(), 1);
     assert_eq!(recipients.networks[0].policy_key, two.b.policy_key.verifying_key());
+    let membership = recipients.users[0].membership.as_ref().expect("a membership");
+    let membership = membership.verify(&two.b.policy_key.verifying_key()).unwrap();
+    assert_eq!((&membership.address, membership.group.as_str()), (&two.bob.address, "staff"));
     two.alice.send(&two.a, "hello over there", &[&two.bob.address]).await;
     let delivery = at_b.delivery().await;
     assert_eq!(two.bob.open(&delivery), "hello over there");

@@ -7,6 +7,7 @@ mod admin;
 mod common;
 mod federation;
 mod lifecycle;
+mod membership;
 mod messages;
 mod prekeys;
 mod suspension;

@@ -195,7 +195,8 @@ pub(crate) static SAMPLES: LazyLock<Vec<Sample>> = LazyLock::new(|| {
     samples![
         NetworkInfo = info,
         RegisterStart = RegisterStart { address: alice.clone(), invite: "abcd".into(), request: vec![1; 32] },
-        RegisterStarted = RegisterStarted { response: vec![1; 64], group: group.clone(), membership: None },
+        RegisterStarted =
+            RegisterStarted { response: vec![1; 64], group: group.clone(), membership: membership.clone() },
         RegisterFinish = RegisterFinish {
             address: alice.clone(),
             invite: "abcd".into(),
@@ -222,7 +223,7 @@ pub(crate) static SAMPLES: LazyLock<Vec<Sample>> = LazyLock::new(|| {
         Challenge = Challenge { challenge: vec![7; 60] },
         OpenSession = OpenSession { challenge: vec![7; 60], signature: key.sign(SESSION_LABEL, &[7; 60]) },
         Session = Session { token: "t".into(), expires_at_ms: 9 },
-        PolicyAnswer = PolicyAnswer { network, group: group.clone(), membership: Some(membership.clone()) },
+        PolicyAnswer = PolicyAnswer { network, group: group.clone(), membership: membership.clone() },
         DeviceList =
             DeviceList { devices: vec![DeviceEntry { certificate, label: "laptop".into(), last_seen_ms: None }] },
         PrekeyCount = PrekeyCount { one_time: 5, medium_term_expires_at_ms: 1 },

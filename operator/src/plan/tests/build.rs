@@ -3,7 +3,7 @@
 use sotto_crypto::Signed;
 use sotto_wire::admin::{PutUser, Role, UserState};
 use sotto_wire::config::DestinationConfig;
-use sotto_wire::policy::{GroupFederation, NetworkDocument, Scope};
+use sotto_wire::policy::{GroupFederation, MembershipDocument, NetworkDocument, Scope};
 
 use super::*;
 use crate::secret::Change;
@@ -195,6 +195,28 @@ fn documents_are_signed_where_they_changed_and_rules_of_bad_policies_stay() {
     let have = AdminState { network: first.network.clone(), groups: first.groups.clone(), ..empty_relay() };
     let second = wanted(&plan, &have, &key, NOW + 5);
     assert!(second.network == first.network && second.groups == first.groups);
+
+    // Everybody has a membership, the retention process too, and it is signed anew for another group only.
+    let read = |put: &PutUser| {
+        let signed = Signed::<MembershipDocument>::from_bytes(&put.membership).unwrap();
+        signed.verify(&key.verifying_key()).unwrap()
+    };
+    for (local, put) in &first.users {
+        let document = read(put);
+        assert_eq!((document.version, document.serial, &document.group), (1, NOW, &put.group));
+        assert_eq!(document.address.as_str(), format!("{local}@{}", network.domain));
+    }
+    assert!(first.users.values().any(|put| put.group == RETENTION_GROUP));
+    let mut have = have;
+    have.users = first.users.iter().map(|(local, put)| (local.clone(), registered(put))).collect();
+    assert!(wanted(&plan, &have, &key, NOW + 5).users == first.users);
+    assert_eq!(crate::sync::diff(&first, &have), []);
+    let mut moved = plan.clone();
+    moved.users.get_mut("alice").unwrap().group = "elsewhere".into();
+    let users = wanted(&moved, &have, &key, NOW + 5).users;
+    let document = read(&users["alice"]);
+    assert_eq!((document.serial, document.group.as_str()), (NOW + 5, "elsewhere"));
+    assert!(users.iter().all(|(local, put)| local == "alice" || *put == first.users[local]));
 
     // The policy's object turns bad: the relay goes on enforcing what it had.
     let mut bad = network.clone();

@@ -20,8 +20,17 @@ pub(super) async fn policies(store: &impl Store) {
     assert_eq!(stored.network, Some(vec![2]));
     assert_eq!(stored.groups.get("g"), Some(&vec![3]));
 
-    assert_eq!(store.put_user("u".into(), wanted("nowhere")).await.unwrap(), PutOutcome::NoSuchGroup);
-    assert_eq!(store.put_user("u".into(), wanted("g")).await.unwrap(), PutOutcome::Stored);
+    assert_eq!(store.put_user("u".into(), wanted("nowhere"), 1).await.unwrap(), PutOutcome::NoSuchGroup);
+    assert_eq!(store.put_user("u".into(), wanted("g"), 1).await.unwrap(), PutOutcome::Stored);
+    store.put_group("h".into(), vec![1], 1).await.unwrap();
+    let moved = || store.put_user("u".into(), wanted("h"), 1);
+    assert_eq!(moved().await.unwrap(), PutOutcome::StaleMembership, "another group under the same serial");
+    assert_eq!(store.put_user("u".into(), wanted("g"), 0).await.unwrap(), PutOutcome::StaleMembership);
+    assert_eq!(store.user("u".into()).await.unwrap().unwrap().membership, b"g");
+    assert_eq!(store.put_user("u".into(), wanted("h"), 2).await.unwrap(), PutOutcome::Stored);
+    assert_eq!(store.user("u".into()).await.unwrap().unwrap().membership, b"h");
+    assert_eq!(store.put_user("u".into(), wanted("g"), 3).await.unwrap(), PutOutcome::Stored);
+    assert_eq!(store.delete_group("h".into()).await.unwrap(), DeleteGroup::Deleted);
     assert_eq!(store.delete_group("g".into()).await.unwrap(), DeleteGroup::InUse);
     assert!(store.delete_user("u".into()).await.unwrap().is_empty());
     assert_eq!(store.delete_group("g".into()).await.unwrap(), DeleteGroup::Deleted);
@@ -34,13 +43,13 @@ pub(super) async fn registration(store: &impl Store) {
     store.put_group("staff".into(), vec![7], 1).await.unwrap();
     let mut put = wanted("staff");
     put.suspended = true;
-    store.put_user("reg".into(), put).await.unwrap();
+    store.put_user("reg".into(), put, 1).await.unwrap();
     let mut wrong = account(&person);
     wrong.invite_digest = "cd".repeat(32);
     assert_eq!(store.register(wrong, NOW).await.unwrap(), Registration::InviteInvalid);
     assert_eq!(store.register(account(&person), NOW + 1000).await.unwrap(), Registration::InviteInvalid, "expired");
     assert_eq!(store.register(account(&person), NOW).await.unwrap(), Registration::Suspended);
-    store.put_user("reg".into(), wanted("staff")).await.unwrap();
+    store.put_user("reg".into(), wanted("staff"), 1).await.unwrap();
     assert!(store.user("reg".into()).await.unwrap().unwrap().record.is_none());
     // Once only, also when asked at the same time.
     let (a, b) = tokio::join!(store.register(account(&person), NOW), store.register(account(&person), NOW));
@@ -53,7 +62,7 @@ pub(super) async fn registration(store: &impl Store) {
     // Putting the user again, also without the invite, keeps the registration.
     let mut put = wanted("staff");
     put.invite = None;
-    store.put_user("reg".into(), put).await.unwrap();
+    store.put_user("reg".into(), put, 1).await.unwrap();
     assert!(store.user("reg".into()).await.unwrap().unwrap().record.is_some());
 }
 
@@ -77,7 +86,7 @@ pub(super) async fn lockout(store: &impl Store) {
         store.begin_login("reg".into(), 2, NOW).await.unwrap();
     }
     for (put, locked) in [(false, true), (true, true), (false, false)] {
-        store.put_user("reg".into(), suspended(put)).await.unwrap();
+        store.put_user("reg".into(), suspended(put), 1).await.unwrap();
         let login = store.begin_login("reg".into(), 2, NOW).await.unwrap();
         assert_eq!(matches!(login, Login::Locked { .. }), locked, "suspended: {put}");
     }
@@ -93,7 +102,7 @@ pub(super) async fn summaries(store: &impl Store) {
     let mut put = wanted("staff");
     put.role = Role::Retention;
     put.suspended = true;
-    store.put_user("sum".into(), put.clone()).await.unwrap();
+    store.put_user("sum".into(), put.clone(), 1).await.unwrap();
     store.begin_login("sum".into(), 3, NOW).await.unwrap();
     store.touch_device(device, NOW + 7).await.unwrap();
     let users = store.users().await.unwrap();

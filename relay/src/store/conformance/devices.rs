@@ -50,7 +50,7 @@ pub(super) async fn limits(store: &impl Store) {
     assert_eq!(store.add_device(third, 2).await.unwrap(), AddDevice::TooMany);
     let mut put = wanted("staff");
     put.suspended = true;
-    store.put_user("many".into(), put).await.unwrap();
+    store.put_user("many".into(), put, 1).await.unwrap();
     let late = person.new_device(generation().await, 1);
     assert_eq!(store.add_device(late, 10).await.unwrap(), AddDevice::Suspended);
 }

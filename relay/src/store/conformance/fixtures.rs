@@ -56,7 +56,7 @@ pub(super) fn wanted(group: &str) -> PutUser {
     let invite = InviteGrant { code_digest: "ab".repeat(32), expires_at_ms: NOW + 1000 };
     PutUser {
         group: group.to_owned(),
-        membership: Vec::new(),
+        membership: group.as_bytes().to_vec(),
         suspended: false,
         role: Role::Person,
         invite: Some(invite),
@@ -82,7 +82,7 @@ impl Person {
     pub(super) async fn registered(store: &impl Store, local: &str) -> Self {
         let person = Self::new(local);
         assert_eq!(store.put_group("staff".into(), vec![7], 1).await.unwrap(), PutDocument::Stored);
-        assert_eq!(store.put_user(local.into(), wanted("staff")).await.unwrap(), PutOutcome::Stored);
+        assert_eq!(store.put_user(local.into(), wanted("staff"), 1).await.unwrap(), PutOutcome::Stored);
         assert_eq!(store.register(account(&person), NOW).await.unwrap(), Registration::Registered);
         person
     }

@@ -77,7 +77,7 @@ pub(super) async fn refusals_leave_nothing(store: &impl Store) {
     assert_eq!(try_it(gone, vec![bob]).await, Acceptance::SenderGone);
     let mut put = wanted("staff");
     put.suspended = true;
-    store.put_user(person.address.local().into(), put).await.unwrap();
+    store.put_user(person.address.local().into(), put, 1).await.unwrap();
     assert_eq!(try_it(alice, vec![bob]).await, Acceptance::SenderSuspended);
 }
 

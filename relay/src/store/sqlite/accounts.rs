@@ -11,8 +11,17 @@ use crate::store::{
 };
 
 impl Accounts for Sqlite {
-    fn put_user(&self, local: String, wanted: PutUser) -> Answer<'_, PutOutcome> {
+    fn put_user(&self, local: String, wanted: PutUser, serial: u64) -> Answer<'_, PutOutcome> {
         self.write(move |work| {
+            let stale: bool = work.connection().query_row(
+                "SELECT EXISTS (SELECT 1 FROM users WHERE local = ?1
+                   AND (membership_serial > ?2 OR (membership_serial = ?2 AND grp <> ?3)))",
+                params![local, serial, wanted.group],
+                |row| row.get(0),
+            )?;
+            if stale {
+                return Ok(PutOutcome::StaleMembership);
+            }
             let (digest, expires) = match wanted.invite {
                 Some(InviteGrant { code_digest, expires_at_ms }) => (Some(code_digest), Some(expires_at_ms)),
                 None => (None, None),
@@ -24,12 +33,23 @@ impl Accounts for Sqlite {
                 params![local, wanted.suspended],
             )?;
             let put = work.connection().execute(
-                "INSERT INTO users (local, grp, suspended, role, invite_digest, invite_expires_ms)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+                "INSERT INTO users
+                   (local, grp, suspended, role, invite_digest, invite_expires_ms, membership, membership_serial)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
                  ON CONFLICT (local) DO UPDATE SET grp = excluded.grp, suspended = excluded.suspended,
                    role = excluded.role, invite_digest = excluded.invite_digest,
-                   invite_expires_ms = excluded.invite_expires_ms",
-                params![local, wanted.group, wanted.suspended, role_to_sql(wanted.role), digest, expires],
+                   invite_expires_ms = excluded.invite_expires_ms, membership = excluded.membership,
+                   membership_serial = excluded.membership_serial",
+                params![
+                    local,
+                    wanted.group,
+                    wanted.suspended,
+                    role_to_sql(wanted.role),
+                    digest,
+                    expires,
+                    wanted.membership,
+                    serial
+                ],
             );
             match put {
                 Ok(_) => Ok(PutOutcome::Stored),
@@ -61,7 +81,7 @@ impl Accounts for Sqlite {
             let mut statement = connection.prepare_cached(
                 "SELECT u.local, u.grp, u.suspended, u.role, u.invite_digest, u.invite_expires_ms,
                    u.record IS NOT NULL, coalesce(l.failures, 0),
-                   (SELECT max(last_seen_ms) FROM devices d WHERE d.local = u.local)
+                   (SELECT max(last_seen_ms) FROM devices d WHERE d.local = u.local), u.membership
                  FROM users u LEFT JOIN logins l ON l.local = u.local ORDER BY u.local",
             )?;
             let mut users: Vec<UserSummary> = statement.query_map([], summary)?.collect::<Result<_, _>>()?;
@@ -136,7 +156,7 @@ fn failures(connection: &Connection, local: &str) -> Result<u32, StoreError> {
 
 fn find(connection: &Connection, local: &str) -> Result<Option<UserRecord>, StoreError> {
     let mut statement = connection.prepare_cached(
-        "SELECT grp, suspended, invite_digest, invite_expires_ms, record, identity, generation
+        "SELECT grp, suspended, invite_digest, invite_expires_ms, record, identity, generation, membership
          FROM users WHERE local = ?1",
     )?;
     let mut rows = statement.query([local])?;
@@ -149,6 +169,7 @@ fn find(connection: &Connection, local: &str) -> Result<Option<UserRecord>, Stor
         record: row.get(4)?,
         identity: row.get::<_, Option<Vec<u8>>>(5)?.map(|bytes| identity(&bytes)).transpose()?,
         generation: row.get(6)?,
+        membership: row.get(7)?,
     }))
 }
 
@@ -159,7 +180,7 @@ fn summary(row: &Row<'_>) -> rusqlite::Result<UserSummary> {
         local: row.get(0)?,
         wanted: PutUser {
             group: row.get(1)?,
-            membership: Vec::new(),
+            membership: row.get(9)?,
             suspended: row.get(2)?,
             role: role_from_sql(row.get(3)?),
             invite: digest.map(|code_digest| InviteGrant { code_digest, expires_at_ms: expires.unwrap_or(0) }),

@@ -5,7 +5,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::store::StoreError;
 
 /// One step a version; a step that has been released is never changed.
-const MIGRATIONS: &[&str] = &[V1];
+const MIGRATIONS: &[&str] = &[V1, V2];
 
 /// Bodies are appended by rowid and mailbox rows are small: measured the fastest layout (reference/stores.md).
 /// A body lives as long as `messages.refs`, the number of mailbox and outbox rows that need it; the row in `messages`
@@ -110,6 +110,12 @@ CREATE TABLE blobs (
 ) WITHOUT ROWID;
 CREATE INDEX blobs_by_owner ON blobs (owner);
 CREATE INDEX blobs_by_expiry ON blobs (expires_ms);
+";
+
+/// Memberships. Users of before have none until the operator puts them again.
+const V2: &str = "
+ALTER TABLE users ADD COLUMN membership BLOB NOT NULL DEFAULT x'';
+ALTER TABLE users ADD COLUMN membership_serial INTEGER NOT NULL DEFAULT 0;
 ";
 
 /// Settings of every connection.

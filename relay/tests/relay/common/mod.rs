@@ -8,6 +8,7 @@ pub(crate) mod socket;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use sotto_crypto::{Address, Domain, IdentityKey, PolicyKey, RetentionCertificate, SUITE, Signed, SystemRng, VERSION};
@@ -17,7 +18,8 @@ use sotto_wire::admin::{InviteGrant, PutGroup, PutNetwork, PutUser, Role};
 use sotto_wire::config::{RelayConfig, TelemetryConfig};
 use sotto_wire::invite::code_digest;
 use sotto_wire::policy::{
-    FederationRule, GroupDocument, GroupFederation, NetworkDocument, PasswordRule, ReadReceipts, RetentionRule, Scope,
+    FederationRule, GroupDocument, GroupFederation, MembershipDocument, NetworkDocument, PasswordRule, ReadReceipts,
+    RetentionRule, Scope,
 };
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -38,6 +40,8 @@ pub(crate) struct World {
     pub(crate) folder: TempDir,
     pub(crate) gateway: Option<String>,
     pub(crate) public_tls: bool,
+    /// Of memberships.
+    serial: AtomicU64,
     running: Option<Running>,
 }
 
@@ -83,6 +87,7 @@ impl World {
             folder,
             gateway: None,
             public_tls: false,
+            serial: AtomicU64::new(1),
             running: None,
         }
     }
@@ -243,6 +248,7 @@ impl World {
         self.admin().put(&format!("/admin/v1/groups/{}", document.name), &put).await.done();
     }
 
+    /// Without a membership: see [`Self::signed`].
     pub(crate) fn wanted(&self, code: &str) -> PutUser {
         let invite = InviteGrant { code_digest: code_digest(code), expires_at_ms: self.now_ms() + 3_600_000 };
         PutUser {
@@ -254,7 +260,16 @@ impl World {
         }
     }
 
+    /// With a membership of a serial that grows.
+    pub(crate) fn signed(&self, local: &str, put: &PutUser) -> PutUser {
+        let serial = self.serial.fetch_add(1, Ordering::Relaxed);
+        let document =
+            MembershipDocument { version: 1, serial, address: self.address(local), group: put.group.clone() };
+        PutUser { membership: Signed::sign(&document, &self.policy_key).to_bytes(), ..put.clone() }
+    }
+
     pub(crate) async fn put_user(&self, local: &str, put: &PutUser) {
-        self.admin().put(&format!("/admin/v1/users/{local}"), put).await.done();
+        let put = self.signed(local, put);
+        self.admin().put(&format!("/admin/v1/users/{local}"), &put).await.done();
     }
 }

@@ -119,6 +119,15 @@ impl Person {
         Ok(http.post("/v1/register/finish", &step).await)
     }
 
+    /// The answer to the first step.
+    pub(crate) async fn start_registration(&self, http: &Http, code: &str) -> Result<RegisterStarted, Answer> {
+        let start = ClientRegistration::<Suite>::start(&mut OldRng, PASSWORD.as_bytes()).unwrap();
+        let request = start.message.serialize().to_vec();
+        let step = RegisterStart { address: self.address.clone(), invite: code.into(), request };
+        let answer = http.post("/v1/register/start", &step).await;
+        if answer.status == 200 { Ok(answer.ok()) } else { Err(answer) }
+    }
+
     fn ids(&self) -> Identifiers<'_> {
         let (_, domain) = self.address.as_str().split_once('@').unwrap();
         Identifiers { client: Some(self.address.as_str().as_bytes()), server: Some(domain.as_bytes()) }
