@@ -7,6 +7,7 @@ use sotto_crypto::{Address, DeviceId};
 
 use crate::error::{Failure, Reply};
 use crate::state::Shared;
+use crate::store::UserRecord;
 use crate::token::LoginClaims;
 
 /// A device with a session whose user is not suspended, looked up for this request.
@@ -17,8 +18,20 @@ pub(crate) struct Caller {
     pub(crate) group: String,
 }
 
-/// Somebody who has just proven a password and may register one device.
-pub(crate) struct LoggedInUser(pub(crate) LoginClaims);
+/// A log-in token that is good in itself. Whether it has been used is for the store to say, which knows a repeat.
+pub(crate) struct LoginToken(pub(crate) LoginClaims);
+
+/// Somebody who has just proven a password, whose token has not been used and who is not suspended, looked up for this
+/// request.
+pub(crate) struct LoggedInUser {
+    pub(crate) claims: LoginClaims,
+    pub(crate) record: UserRecord,
+}
+
+/// A device with a session, or somebody who has just proven the password.
+pub(crate) struct Account {
+    pub(crate) address: Address,
+}
 
 impl FromRequestParts<Shared> for Caller {
     type Rejection = Failure;
@@ -43,7 +56,7 @@ impl FromRequestParts<Shared> for Caller {
     }
 }
 
-impl FromRequestParts<Shared> for LoggedInUser {
+impl FromRequestParts<Shared> for LoginToken {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, app: &Shared) -> Reply<Self> {
@@ -51,6 +64,39 @@ impl FromRequestParts<Shared> for LoggedInUser {
             .and_then(|token| app.tokens.check_login(token, app.now_ms()))
             .map(Self)
             .ok_or_else(Failure::unauthenticated)
+    }
+}
+
+impl FromRequestParts<Shared> for LoggedInUser {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Shared) -> Reply<Self> {
+        let LoginToken(claims) = LoginToken::from_request_parts(parts, app).await?;
+        if !app.limits.logged_in(&claims.address, app.now_ms()) {
+            return Err(Failure::rate_limited());
+        }
+        let record = app.store.user(claims.address.local().to_owned()).await?.ok_or_else(Failure::unauthenticated)?;
+        if record.record.is_none() || record.generation != claims.generation {
+            return Err(Failure::unauthenticated());
+        }
+        if record.suspended {
+            return Err(Failure::suspended());
+        }
+        Ok(Self { claims, record })
+    }
+}
+
+impl FromRequestParts<Shared> for Account {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Shared) -> Reply<Self> {
+        let is_session = bearer(parts).is_some_and(|token| app.tokens.check_session(token, app.now_ms()).is_some());
+        let address = if is_session {
+            Caller::from_request_parts(parts, app).await?.address
+        } else {
+            LoggedInUser::from_request_parts(parts, app).await?.claims.address
+        };
+        Ok(Self { address })
     }
 }
 

@@ -66,7 +66,7 @@ impl<T: serde::Serialize> IntoResponse for Json<T> {
 }
 
 /// Reads a body up to `limit` bytes.
-async fn read(body: Body, limit: usize) -> Reply<bytes::Bytes> {
+pub(crate) async fn read(body: Body, limit: usize) -> Reply<bytes::Bytes> {
     use axum::body::HttpBody as _;
     let too_large =
         || Failure::new(ErrorCode::TooLarge, format!("body: larger than {limit} bytes; send less at a time"));

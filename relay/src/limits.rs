@@ -79,6 +79,8 @@ pub(crate) struct RateLimits {
     device: Buckets,
     /// Attempts to register or log in, by address.
     entrance: Buckets,
+    /// Requests with a log-in token, by address.
+    logged_in: Buckets,
     /// Attempts to open a session, by device.
     session: Buckets,
     /// One-time prekeys of one user for one caller: beyond it, the medium-term prekey.
@@ -91,6 +93,7 @@ impl RateLimits {
         Self {
             device: Buckets::new(Rate { burst: 2000.0, per_second: 500.0 }),
             entrance: Buckets::new(Rate { burst: 30.0, per_second: 0.5 }),
+            logged_in: Buckets::new(Rate { burst: 600.0, per_second: 60.0 }),
             session: Buckets::new(Rate { burst: 200.0, per_second: 20.0 }),
             one_time: Buckets::new(Rate { burst: 30.0, per_second: 0.5 }),
         }
@@ -102,6 +105,10 @@ impl RateLimits {
 
     pub(crate) fn entrance(&self, address: &Address, now_ms: u64) -> bool {
         self.entrance.take(address, now_ms)
+    }
+
+    pub(crate) fn logged_in(&self, address: &Address, now_ms: u64) -> bool {
+        self.logged_in.take(address, now_ms)
     }
 
     pub(crate) fn session(&self, device: DeviceId, now_ms: u64) -> bool {

@@ -11,7 +11,7 @@ use opaque_ke::{
     Ristretto255, ServerLogin, ServerLoginParameters, ServerRegistration, ServerSetup, TripleDh,
 };
 use sotto_crypto::rand_core::Rng as _;
-use sotto_crypto::{Address, Domain, SystemRng, decode_strict, encode};
+use sotto_crypto::{Address, Domain, SystemRng, decode_strict, digest, encode};
 use sotto_wire::password::CONTEXT;
 use zeroize::Zeroizing;
 
@@ -67,6 +67,14 @@ struct Attempt {
     address: Address,
     #[n(2)]
     expires_at_ms: u64,
+    /// Of the password file that it was begun with.
+    #[cbor(n(3), with = "minicbor::bytes")]
+    file: [u8; 32],
+}
+
+/// By which a password file is known: an attempt that began before a new password must not end after it.
+pub(crate) fn file_digest(password_file: Option<&[u8]>) -> [u8; 32] {
+    digest(password_file.unwrap_or_default())
 }
 
 /// The relay's side of OPAQUE.
@@ -134,13 +142,19 @@ impl Opaque {
         )
         .map_err(|_| Refused)?;
         let state = started.state.serialize().to_vec();
-        let attempt = self.seal(&Attempt { state, address: address.clone(), expires_at_ms })?;
+        let attempt =
+            self.seal(&Attempt { state, address: address.clone(), expires_at_ms, file: file_digest(password_file) })?;
         Ok(Started { attempt, response: started.message.serialize().to_vec() })
     }
 
-    /// Whose attempt it is, so that its password can be counted; nothing is proven by that.
-    pub(crate) fn finish_login(&self, attempt: &[u8], finalization: &[u8], now_ms: u64) -> Result<Address, Refused> {
-        let Attempt { state, address, expires_at_ms } = self.open(attempt)?;
+    /// Second step of log-in: who has proven the password, and by which file ([`file_digest`]).
+    pub(crate) fn finish_login(
+        &self,
+        attempt: &[u8],
+        finalization: &[u8],
+        now_ms: u64,
+    ) -> Result<(Address, [u8; 32]), Refused> {
+        let Attempt { state, address, expires_at_ms, file } = self.open(attempt)?;
         let state = Zeroizing::new(state);
         if expires_at_ms <= now_ms {
             return Err(Refused);
@@ -148,7 +162,7 @@ impl Opaque {
         let login = ServerLogin::<Suite>::deserialize(&state).map_err(|_| Refused)?;
         let finalization = CredentialFinalization::<Suite>::deserialize(finalization).map_err(|_| Refused)?;
         login.finish(finalization, self.parameters(&address)).map_err(|_| Refused)?;
-        Ok(address)
+        Ok((address, file))
     }
 
     fn parameters<'a>(&'a self, address: &'a Address) -> ServerLoginParameters<'a, 'a> {
@@ -254,7 +268,10 @@ mod tests {
         let alice = Person::new("alice@a.example");
         let file = alice.register(&relay(), b"correct horse");
         let (attempt, finalization) = alice.log_in(&relay(), Some(&file), b"correct horse").unwrap();
-        assert_eq!(relay().finish_login(&attempt, &finalization, 999), Ok(alice.address.clone()));
+        assert_eq!(
+            relay().finish_login(&attempt, &finalization, 999),
+            Ok((alice.address.clone(), file_digest(Some(&file))))
+        );
         assert_eq!(relay().finish_login(&attempt, &finalization, 1000), Err(Refused), "too late");
         assert!(alice.log_in(&relay(), Some(&file), b"wrong horse").is_none());
     }

@@ -1,9 +1,11 @@
 //! Which devices are connected: the socket of each is woken when something waits for it, and closed when it must go.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sotto_crypto::DeviceId;
+use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, watch};
 
 use crate::store::Wake;
@@ -63,11 +65,16 @@ struct Inner {
 }
 
 /// The connected devices of this process.
-#[derive(Default)]
 pub(crate) struct Registry {
     inner: Mutex<Inner>,
     outbox: Notify,
+    /// By a hash of the account whose links changed: who shares one looks in vain, no more.
+    links: [Notify; LINKS],
+    hasher: RandomState,
 }
+
+/// Bells for links.
+const LINKS: usize = 32;
 
 /// A connection's place in the registry; leaves it when dropped.
 pub(crate) struct Connection {
@@ -76,6 +83,17 @@ pub(crate) struct Connection {
     id: u64,
     wake: Arc<Notify>,
     close: watch::Receiver<Option<CloseReason>>,
+}
+
+impl Default for Registry {
+    fn default() -> Self {
+        Self {
+            inner: Mutex::default(),
+            outbox: Notify::new(),
+            links: std::array::from_fn(|_| Notify::new()),
+            hasher: RandomState::new(),
+        }
+    }
 }
 
 impl Registry {
@@ -112,6 +130,28 @@ impl Registry {
         for entry in inner.devices.values() {
             entry.close.send_replace(Some(CloseReason::GoingAway));
         }
+        drop(inner);
+        self.links.iter().for_each(Notify::notify_waiters);
+    }
+
+    /// Whether the relay is stopping.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.lock().closing
+    }
+
+    fn bell(&self, local: &str) -> &Notify {
+        let place = self.hasher.hash_one(local) % LINKS as u64;
+        &self.links[usize::try_from(place).unwrap_or_default()]
+    }
+
+    /// A slot of a link of this account was written.
+    pub(crate) fn link_written(&self, local: &str) {
+        self.bell(local).notify_waiters();
+    }
+
+    /// Ends when a slot of a link of this account was written, or the relay is stopping.
+    pub(crate) fn link_changed(&self, local: &str) -> Notified<'_> {
+        self.bell(local).notified()
     }
 
     /// How many devices are connected.

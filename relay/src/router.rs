@@ -9,7 +9,9 @@ use sotto_wire::ErrorCode;
 
 use crate::error::Failure;
 use crate::observe::{connect, operation, transfer};
-use crate::routes::{admin, blobs, devices, envelopes, login, network, peer, recipients, register, session, socket};
+use crate::routes::{
+    admin, blobs, devices, envelopes, links, login, network, password, peer, recipients, register, session, socket,
+};
 use crate::state::Shared;
 use crate::tls::PeerRole;
 
@@ -25,8 +27,16 @@ pub(crate) fn public(app: Shared) -> Router {
             .route("/v1/session/challenge", operation("GetChallenge", post(session::challenge)))
             .route("/v1/session", operation("OpenSession", post(session::open)))
             .route("/v1/policy", operation("GetPolicy", get(network::policy)))
-            .route("/v1/devices", operation("Devices", get(devices::list).post(devices::add)))
+            .route(
+                "/v1/devices",
+                operation("Devices", get(devices::list).post(devices::add).delete(devices::remove_others)),
+            )
             .route("/v1/devices/{device}", operation("RemoveDevice", delete(devices::remove)))
+            .route("/v1/vault", operation("PutVault", put(password::put_vault)))
+            .route("/v1/password/start", operation("StartPassword", post(password::start)))
+            .route("/v1/password/finish", operation("FinishPassword", post(password::finish)))
+            .route("/v1/links/{link}", operation("RemoveLink", delete(links::delete)))
+            .route("/v1/links/{link}/{slot}", operation("Links", get(links::get).put(links::put)))
             .route("/v1/prekeys", operation("Prekeys", get(devices::prekeys).post(devices::upload)))
             .route("/v1/identities", operation("GetIdentities", post(recipients::identities)))
             .route("/v1/recipients", operation("GetRecipients", post(recipients::recipients)))

@@ -22,6 +22,7 @@ use crate::limits::RateLimits;
 use crate::opaque::Opaque;
 use crate::policy::PolicyCell;
 use crate::registry::Registry;
+use crate::routes::links;
 use crate::secrets::Secret;
 use crate::state::{App, Shared};
 use crate::store::sqlite::Sqlite;
@@ -39,11 +40,13 @@ pub struct Options {
     pub clock: Arc<dyn Clock>,
     /// How often expired things are looked for.
     pub sweep_every: Duration,
+    /// How long a request for an empty slot of a link waits.
+    pub link_wait: Duration,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { clock: Arc::new(SystemClock), sweep_every: Duration::from_secs(10) }
+        Self { clock: Arc::new(SystemClock), sweep_every: Duration::from_secs(10), link_wait: links::WAIT }
     }
 }
 
@@ -74,7 +77,7 @@ impl Relay {
         let (public, public_address) = bind("listen", config.listen).await?;
         let (admin, admin_address) = bind("adminListen", config.admin_listen).await?;
         let (health, health_address) = bind("telemetry.listen", config.telemetry.listen).await?;
-        let (app, lock) = open(&config, options.clock, &mutual).await?;
+        let (app, lock) = open(&config, &options, &mutual).await?;
 
         let stopped = CancellationToken::new();
         let public_tls: Option<Arc<dyn ServerTls>> = public_tls.map(|tls| tls as Arc<dyn ServerTls>);
@@ -199,11 +202,7 @@ fn publish(
 }
 
 /// Reads the secrets and opens the store.
-async fn open(
-    config: &RelayConfig,
-    clock: Arc<dyn Clock>,
-    mutual: &Arc<MutualTls>,
-) -> Result<(Shared, File), RelayError> {
+async fn open(config: &RelayConfig, options: &Options, mutual: &Arc<MutualTls>) -> Result<(Shared, File), RelayError> {
     let domain = Domain::parse(&config.domain).map_err(|error| RelayError::Config(format!("domain: {error}")))?;
     let policy_key = PolicyPublic::from_bytes(&config.policy_key)
         .map_err(|error| RelayError::Config(format!("policyKey: {error}")))?;
@@ -218,11 +217,12 @@ async fn open(
         policy_key,
         store,
         policy: PolicyCell::default(),
-        clock,
+        clock: Arc::clone(&options.clock),
         registry,
         limits: RateLimits::new(),
         blobs,
         gateway,
+        link_wait: options.link_wait,
         tasks: TaskTracker::new(),
     };
     app.reload_policy().await?;

@@ -1,6 +1,7 @@
 //! What every request can reach.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sotto_crypto::{Address, Domain, PolicyPublic};
 use tokio_util::task::TaskTracker;
@@ -32,6 +33,8 @@ pub(crate) struct App {
     pub(crate) blobs: BlobFiles,
     /// Towards other networks; `None` when this one has no gateway.
     pub(crate) gateway: Option<Gateway>,
+    /// How long a request for an empty slot of a link waits.
+    pub(crate) link_wait: Duration,
     /// Sockets and other work that outlives its request.
     pub(crate) tasks: TaskTracker,
 }

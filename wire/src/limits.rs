@@ -34,6 +34,8 @@ pub const MAX_VAULT: usize = 1024;
 pub const MAX_LINK_SLOT: usize = 64 * 1024;
 /// Slots of one link, numbered from 0.
 pub const MAX_LINK_SLOTS: u32 = 4096;
+/// Bytes in all links of one user together: what does not fit waits until a link is removed.
+pub const MAX_LINK_BYTES_A_USER: u64 = 256 * 1024 * 1024;
 /// Links of one user at a time.
 pub const MAX_LINKS_A_USER: u32 = 16;
 /// Life of a link since it was last written to (seconds).

@@ -78,7 +78,7 @@ pub(super) async fn local(app: &App, blob: BlobId) -> Reply<Response> {
     Ok(response)
 }
 
-fn octets(body: Body) -> Response {
+pub(super) fn octets(body: Body) -> Response {
     ([(header::CONTENT_TYPE, "application/octet-stream")], body).into_response()
 }
 

@@ -7,7 +7,7 @@ use sotto_wire::api::{DeviceEntry, DeviceList, PrekeyCount, RegisterDevice, Uplo
 use sotto_wire::limits::{MAX_DEVICES_A_USER, MAX_PREKEYS_A_BATCH};
 
 use super::{DONE, Empty, Params};
-use crate::auth::{Caller, LoggedInUser};
+use crate::auth::{Caller, LoginToken};
 use crate::error::{Failure, Reply};
 use crate::extract::Cbor;
 use crate::registry::CloseReason;
@@ -23,7 +23,7 @@ const MAX_BATCHES: usize = 4;
 
 pub(crate) async fn add(
     State(app): State<Shared>,
-    LoggedInUser(claims): LoggedInUser,
+    LoginToken(claims): LoginToken,
     Cbor(request): Cbor<RegisterDevice>,
 ) -> Empty {
     let user = app.store.user(claims.address.local().to_owned()).await?.ok_or_else(Failure::unauthenticated)?;
@@ -87,6 +87,13 @@ pub(crate) async fn remove(State(app): State<Shared>, caller: Caller, params: Pa
         return Err(Failure::not_found("there is no such device of this user"));
     }
     app.registry.close(&[device], CloseReason::Removed);
+    Ok(DONE)
+}
+
+/// Removes every device but the caller's.
+pub(crate) async fn remove_others(State(app): State<Shared>, caller: Caller) -> Empty {
+    let removed = app.store.reset_devices(caller.address.local().to_owned(), Some(caller.device)).await?;
+    app.registry.close(&removed, CloseReason::Removed);
     Ok(DONE)
 }
 

@@ -7,9 +7,11 @@ use sotto_wire::ErrorCode;
 use sotto_wire::api::{LoggedIn, LoginFinish, LoginStart, LoginStarted};
 use sotto_wire::limits::LOGIN_SECONDS;
 
+use super::password::serves_password_vault;
 use super::register::bad_message;
 use crate::error::{Failure, Reply};
 use crate::extract::Cbor;
+use crate::opaque::file_digest;
 use crate::state::{App, Shared};
 use crate::store::{Login, UserRecord};
 use crate::token::LoginClaims;
@@ -37,29 +39,36 @@ pub(crate) async fn start(State(app): State<Shared>, Cbor(request): Cbor<LoginSt
                 metrics::counter!(names::ACCOUNTS_LOCKED).increment(1);
             }
             metrics::counter!(names::LOGIN_FAILURES).increment(1);
-            Err(Failure::new(
-                ErrorCode::Locked,
-                "too many log-ins have failed; the administrator can unlock the account",
-            ))
+            Err(locked())
         }
     }
 }
 
 pub(crate) async fn finish(State(app): State<Shared>, Cbor(request): Cbor<LoginFinish>) -> Reply<Cbor<LoggedIn>> {
     let now_ms = app.now_ms();
-    let Ok(address) = app.opaque.finish_login(&request.attempt, &request.finalization, now_ms) else {
+    let Ok((address, file)) = app.opaque.finish_login(&request.attempt, &request.finalization, now_ms) else {
         metrics::counter!(names::LOGIN_FAILURES).increment(1);
         return Err(wrong());
     };
     let user = app.store.user(address.local().to_owned()).await?;
-    let Some(UserRecord { suspended, identity: Some(identity), generation, .. }) = user else { return Err(wrong()) };
+    let Some(UserRecord { group, suspended, record, identity: Some(identity), generation, .. }) = &user else {
+        return Err(wrong());
+    };
+    // The password has been changed since the attempt began: it was the old one.
+    if file_digest(record.as_deref()) != file {
+        return Err(wrong());
+    }
     app.store.succeed_login(address.local().to_owned()).await?;
-    if suspended {
+    if *suspended {
         return Err(Failure::suspended());
     }
     let expires_at_ms = now_ms.saturating_add(LOGIN_SECONDS * 1000);
-    let token = app.tokens.issue_login(&LoginClaims { address, generation, expires_at_ms });
-    Ok(Cbor(LoggedIn { token, identity, password_vault: None, recovery_vault: None }))
+    let token = app.tokens.issue_login(&LoginClaims { address, generation: *generation, expires_at_ms });
+    let identity = identity.clone();
+    let serves = serves_password_vault(&app.policy(), group);
+    let (password_vault, recovery_vault) = user.map_or((None, None), |user| (user.password_vault, user.recovery_vault));
+    let password_vault = password_vault.filter(|_| serves);
+    Ok(Cbor(LoggedIn { token, identity, password_vault, recovery_vault }))
 }
 
 /// Failed passwords before this account locks.
@@ -69,6 +78,10 @@ pub(super) fn threshold(app: &App, user: Option<&UserRecord>) -> u32 {
         Some(user) => policy.group(&user.group).map_or(0, |group| group.document.lockout_threshold),
         None => policy.strictest_lockout(),
     }
+}
+
+pub(super) fn locked() -> Failure {
+    Failure::new(ErrorCode::Locked, "too many log-ins have failed; the administrator can unlock the account")
 }
 
 fn wrong() -> Failure {

@@ -3,9 +3,10 @@
 use axum::extract::State;
 use sotto_crypto::Address;
 use sotto_wire::ErrorCode;
-use sotto_wire::api::{RegisterFinish, RegisterStart, RegisterStarted};
+use sotto_wire::api::{RegisterFinish, RegisterStart, RegisterStarted, VaultKind};
 use sotto_wire::invite::code_digest;
 
+use super::password::check_vault;
 use super::{DONE, Empty};
 use crate::error::{Failure, Reply};
 use crate::extract::Cbor;
@@ -27,8 +28,9 @@ pub(crate) async fn start(
 
 pub(crate) async fn finish(State(app): State<Shared>, Cbor(request): Cbor<RegisterFinish>) -> Empty {
     let address = &request.address;
-    if !app.is_own(address) || !app.limits.entrance(address, app.now_ms()) {
-        return Err(if app.is_own(address) { Failure::rate_limited() } else { invite_invalid() });
+    let user = invited(&app, address, &request.invite).await?;
+    if let Some(vault) = &request.vault {
+        check_vault(&app.policy(), &user.group, VaultKind::Password, vault)?;
     }
     let record = Opaque::finish_registration(&request.record).map_err(|_| bad_message("record"))?;
     let account = NewAccount {
@@ -36,6 +38,7 @@ pub(crate) async fn finish(State(app): State<Shared>, Cbor(request): Cbor<Regist
         invite_digest: code_digest(&request.invite),
         record,
         identity: request.identity,
+        vault: request.vault,
     };
     match app.store.register(account, app.now_ms()).await? {
         Registration::Registered => Ok(DONE),

@@ -2,6 +2,7 @@
 
 use sotto_crypto::{DeviceId, IdentityPublic};
 use sotto_wire::admin::{PutUser, Role};
+use sotto_wire::api::VaultKind;
 
 use super::Answer;
 
@@ -24,6 +25,12 @@ pub(crate) struct UserRecord {
     pub(crate) identity: Option<IdentityPublic>,
     /// Grows when log-in tokens that are out must not count any more.
     pub(crate) generation: u64,
+    /// Failed log-ins since the last success or unlocking.
+    pub(crate) failures: u32,
+    /// The identity's secret under the password.
+    pub(crate) password_vault: Option<Vec<u8>>,
+    /// The identity's secret under the recovery key.
+    pub(crate) recovery_vault: Option<Vec<u8>>,
 }
 
 /// A user as the administrator sees it.
@@ -64,6 +71,31 @@ pub(crate) struct NewAccount {
     pub(crate) record: Vec<u8>,
     /// Identity.
     pub(crate) identity: IdentityPublic,
+    /// The identity's secret under the password.
+    pub(crate) vault: Option<Vec<u8>>,
+}
+
+/// A new password.
+pub(crate) struct NewPassword {
+    /// Local part.
+    pub(crate) local: String,
+    /// [`UserRecord::generation`] that the log-in token was made for; it is used up.
+    pub(crate) generation: u64,
+    /// OPAQUE password file.
+    pub(crate) record: Vec<u8>,
+    /// The identity's secret under the new password; the one under the old password goes in any case.
+    pub(crate) vault: Option<Vec<u8>>,
+}
+
+/// What came of changing a password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ChangePassword {
+    /// The new one holds.
+    Changed,
+    /// The log-in token has been used, or the user is gone.
+    TokenUsed,
+    /// The user is suspended.
+    Suspended,
 }
 
 /// What came of registering.
@@ -106,6 +138,10 @@ pub(crate) trait Accounts {
     fn users(&self) -> Answer<'_, Vec<UserSummary>>;
     /// Uses an invite up.
     fn register(&self, account: NewAccount, now_ms: u64) -> Answer<'_, Registration>;
+    /// Replaces password file and password vault.
+    fn change_password(&self, new: NewPassword) -> Answer<'_, ChangePassword>;
+    /// Stores or removes a vault; nothing happens when the user is gone.
+    fn put_vault(&self, local: String, kind: VaultKind, vault: Option<Vec<u8>>) -> Answer<'_, ()>;
     /// Counts an attempt to log in, for users that exist and for those that do not; `threshold` 0 never locks.
     fn begin_login(&self, local: String, threshold: u32, now_ms: u64) -> Answer<'_, Login>;
     /// An attempt succeeded: nothing has failed any more.

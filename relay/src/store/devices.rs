@@ -144,8 +144,9 @@ pub(crate) trait Devices {
     fn devices_of(&self, local: String) -> Answer<'_, Vec<DeviceRecord>>;
     /// Removes a device with its queue; whether it was there.
     fn remove_device(&self, local: String, device: DeviceId) -> Answer<'_, bool>;
-    /// Removes all devices of a user and ends what log-in tokens are out; the devices that were removed.
-    fn reset_devices(&self, local: String) -> Answer<'_, Vec<DeviceId>>;
+    /// Removes all devices of a user but `keep`, and ends what log-in tokens and links are out; the devices that were
+    /// removed.
+    fn reset_devices(&self, local: String, keep: Option<DeviceId>) -> Answer<'_, Vec<DeviceId>>;
     /// A device opened a session.
     fn touch_device(&self, device: DeviceId, now_ms: u64) -> Answer<'_, ()>;
     /// Those of these users who are registered and not suspended.

@@ -131,6 +131,6 @@ pub(crate) trait Mailboxes {
     fn ack(&self, device: DeviceId, seqs: Vec<u64>) -> Answer<'_, u64>;
     /// What waits in all queues.
     fn queue_stats(&self) -> Answer<'_, QueueStats>;
-    /// Drops what has expired, a bounded amount at a time: queue entries, prekeys, memory of repeats.
+    /// Drops what has expired, a bounded amount at a time: queue entries, prekeys, memory of repeats, links.
     fn sweep(&self, now_ms: u64) -> Answer<'_, Swept>;
 }

@@ -11,6 +11,7 @@ mod blobs;
 #[cfg(test)]
 pub(crate) mod conformance;
 mod devices;
+mod links;
 mod mailboxes;
 mod outbox;
 mod policies;
@@ -21,11 +22,14 @@ use std::error::Error;
 use futures::future::BoxFuture;
 use sotto_crypto::DeviceId;
 
-pub(crate) use accounts::{Accounts, Login, NewAccount, PutOutcome, Registration, UserRecord, UserSummary};
+pub(crate) use accounts::{
+    Accounts, ChangePassword, Login, NewAccount, NewPassword, PutOutcome, Registration, UserRecord, UserSummary,
+};
 pub(crate) use blobs::{BlobMeta, Blobs};
 pub(crate) use devices::{
     AddDevice, Claim, Claimed, DeviceRecord, Devices, DirectoryDevice, DirectoryUser, NewBatch, NewDevice, NewPrekey,
 };
+pub(crate) use links::{LinkBounds, LinkId, Links, NewSlot, PutSlot};
 pub(crate) use mailboxes::{Acceptance, LocalWrap, Mailboxes, NewMessage, QueueStats, Queued, QueuedItem, Swept};
 pub(crate) use outbox::{Outbox, OutboxEntry, Refusal};
 pub(crate) use policies::{DeleteGroup, Policies, PutDocument, StoredPolicy};
@@ -66,7 +70,9 @@ pub(crate) trait Wake: Send + Sync {
 }
 
 /// An engine.
-pub(crate) trait Store: Policies + Accounts + Devices + Mailboxes + Outbox + Blobs + Send + Sync {
+pub(crate) trait Store:
+    Policies + Accounts + Devices + Mailboxes + Outbox + Blobs + Links + Send + Sync
+{
     /// Finishes what was begun and closes; everything after it answers [`StoreError::Closed`].
     fn close(&self) -> Answer<'_, ()>;
 }

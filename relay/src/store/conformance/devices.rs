@@ -34,8 +34,10 @@ pub(super) async fn lifecycle(store: &impl Store) {
     assert!(!store.remove_device("dev2".into(), second).await.unwrap(), "not of this user");
     assert!(store.remove_device("dev".into(), second).await.unwrap());
     assert!(!store.remove_device("dev".into(), second).await.unwrap());
+    let third = person.add_device(store, 1).await;
+    assert_eq!(store.reset_devices("dev".into(), Some(new.device)).await.unwrap(), [third], "one is kept");
     let generation = store.user("dev".into()).await.unwrap().unwrap().generation;
-    assert_eq!(store.reset_devices("dev".into()).await.unwrap(), [new.device]);
+    assert_eq!(store.reset_devices("dev".into(), None).await.unwrap(), [new.device]);
     let late = person.new_device(generation, 1);
     assert_eq!(store.add_device(late, 10).await.unwrap(), AddDevice::TokenUsed, "a reset ends log-in tokens");
 }

@@ -3,6 +3,7 @@
 mod accounts;
 mod devices;
 mod fixtures;
+mod links;
 mod mailboxes;
 mod outbox;
 
@@ -22,6 +23,8 @@ pub(crate) async fn run<S: Store + 'static>(open: impl Fn(Arc<dyn Wake>) -> Arc<
     accounts::lockout(&*store).await;
     accounts::summaries(&*store).await;
     accounts::blobs(&*store).await;
+    links::links(&*store).await;
+    links::passwords_and_vaults(&*store).await;
     devices::lifecycle(&*store).await;
     devices::limits(&*store).await;
     devices::directory(&*store).await;

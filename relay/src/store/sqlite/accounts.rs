@@ -3,11 +3,13 @@
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use sotto_crypto::{DeviceId, IdentityPublic};
 use sotto_wire::admin::{InviteGrant, PutUser};
+use sotto_wire::api::VaultKind;
 
 use super::{Sqlite, device_id, devices, is_foreign_key};
 use crate::store::accounts::{role_from_sql, role_to_sql};
 use crate::store::{
-    Accounts, Answer, Login, NewAccount, PutOutcome, Registration, StoreError, UserRecord, UserSummary,
+    Accounts, Answer, ChangePassword, Login, NewAccount, NewPassword, PutOutcome, Registration, StoreError, UserRecord,
+    UserSummary,
 };
 
 impl Accounts for Sqlite {
@@ -61,7 +63,7 @@ impl Accounts for Sqlite {
 
     fn delete_user(&self, local: String) -> Answer<'_, Vec<DeviceId>> {
         self.write(move |work| {
-            let removed = devices::remove_all(work, &local)?;
+            let removed = devices::remove_all(work, &local, None)?;
             work.connection().execute("DELETE FROM users WHERE local = ?1", [&local])?;
             work.connection().execute("DELETE FROM logins WHERE local = ?1", [&local])?;
             Ok(removed)
@@ -112,11 +114,47 @@ impl Accounts for Sqlite {
                 return Ok(Registration::Suspended);
             }
             work.connection().execute(
-                "UPDATE users SET record = ?2, identity = ?3, generation = generation + 1 WHERE local = ?1",
-                params![account.local, account.record, account.identity.as_bytes()],
+                "UPDATE users SET record = ?2, identity = ?3, password_vault = ?4, generation = generation + 1
+                 WHERE local = ?1",
+                params![account.local, account.record, account.identity.as_bytes(), account.vault],
             )?;
             work.connection().execute("DELETE FROM logins WHERE local = ?1", [&account.local])?;
             Ok(Registration::Registered)
+        })
+    }
+
+    fn change_password(&self, new: NewPassword) -> Answer<'_, ChangePassword> {
+        self.write(move |work| {
+            let found: Option<(bool, u64)> = work
+                .connection()
+                .query_row(
+                    "SELECT suspended, generation FROM users WHERE local = ?1 AND record IS NOT NULL",
+                    [&new.local],
+                    |row| Ok((row.get(0)?, row.get(1)?)),
+                )
+                .optional()?;
+            match found {
+                Some((true, _)) => return Ok(ChangePassword::Suspended),
+                Some((false, generation)) if generation == new.generation => {}
+                Some(_) | None => return Ok(ChangePassword::TokenUsed),
+            }
+            work.connection().execute(
+                "UPDATE users SET record = ?2, password_vault = ?3, generation = generation + 1 WHERE local = ?1",
+                params![new.local, new.record, new.vault],
+            )?;
+            work.connection().execute("DELETE FROM logins WHERE local = ?1", [&new.local])?;
+            Ok(ChangePassword::Changed)
+        })
+    }
+
+    fn put_vault(&self, local: String, kind: VaultKind, vault: Option<Vec<u8>>) -> Answer<'_, ()> {
+        self.write(move |work| {
+            let statement = match kind {
+                VaultKind::Password => "UPDATE users SET password_vault = ?2 WHERE local = ?1",
+                VaultKind::Recovery => "UPDATE users SET recovery_vault = ?2 WHERE local = ?1",
+            };
+            work.connection().execute(statement, params![local, vault])?;
+            Ok(())
         })
     }
 
@@ -156,8 +194,9 @@ fn failures(connection: &Connection, local: &str) -> Result<u32, StoreError> {
 
 fn find(connection: &Connection, local: &str) -> Result<Option<UserRecord>, StoreError> {
     let mut statement = connection.prepare_cached(
-        "SELECT grp, suspended, invite_digest, invite_expires_ms, record, identity, generation, membership
-         FROM users WHERE local = ?1",
+        "SELECT u.grp, u.suspended, u.invite_digest, u.invite_expires_ms, u.record, u.identity, u.generation,
+           u.membership, coalesce(l.failures, 0), u.password_vault, u.recovery_vault
+         FROM users u LEFT JOIN logins l ON l.local = u.local WHERE u.local = ?1",
     )?;
     let mut rows = statement.query([local])?;
     let Some(row) = rows.next()? else { return Ok(None) };
@@ -170,6 +209,9 @@ fn find(connection: &Connection, local: &str) -> Result<Option<UserRecord>, Stor
         identity: row.get::<_, Option<Vec<u8>>>(5)?.map(|bytes| identity(&bytes)).transpose()?,
         generation: row.get(6)?,
         membership: row.get(7)?,
+        failures: row.get(8)?,
+        password_vault: row.get(9)?,
+        recovery_vault: row.get(10)?,
     }))
 }
 

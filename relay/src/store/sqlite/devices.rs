@@ -6,7 +6,7 @@ use sotto_crypto::{
 };
 use sotto_wire::api::PrekeyCount;
 
-use super::{Sqlite, Work, accounts, device_id, mailboxes};
+use super::{Sqlite, Work, accounts, device_id, links, mailboxes};
 use crate::store::accounts::role_from_sql;
 use crate::store::{
     AddDevice, Answer, Claim, Claimed, DeviceRecord, Devices, DirectoryDevice, DirectoryUser, NewBatch, NewDevice,
@@ -58,10 +58,11 @@ impl Devices for Sqlite {
         })
     }
 
-    fn reset_devices(&self, local: String) -> Answer<'_, Vec<DeviceId>> {
+    fn reset_devices(&self, local: String, keep: Option<DeviceId>) -> Answer<'_, Vec<DeviceId>> {
         self.write(move |work| {
             work.connection().execute("UPDATE users SET generation = generation + 1 WHERE local = ?1", [&local])?;
-            remove_all(work, &local)
+            links::end_all(work.connection(), &local)?;
+            remove_all(work, &local, keep)
         })
     }
 
@@ -201,14 +202,19 @@ pub(super) fn remove(work: &mut Work<'_>, device: DeviceId) -> Result<(), StoreE
     Ok(())
 }
 
-/// Removes a user's devices with their queues.
-pub(super) fn remove_all(work: &mut Work<'_>, local: &str) -> Result<Vec<DeviceId>, StoreError> {
+/// Removes a user's devices but `keep`, with their queues.
+pub(super) fn remove_all(
+    work: &mut Work<'_>,
+    local: &str,
+    keep: Option<DeviceId>,
+) -> Result<Vec<DeviceId>, StoreError> {
     let raw: Vec<Vec<u8>> = work
         .connection()
         .prepare_cached("SELECT device FROM devices WHERE local = ?1")?
         .query_map([local], |row| row.get(0))?
         .collect::<Result<_, _>>()?;
-    let devices = raw.iter().map(|bytes| device_id(bytes)).collect::<Result<Vec<_>, _>>()?;
+    let mut devices = raw.iter().map(|bytes| device_id(bytes)).collect::<Result<Vec<_>, _>>()?;
+    devices.retain(|device| Some(*device) != keep);
     for device in &devices {
         remove(work, *device)?;
     }

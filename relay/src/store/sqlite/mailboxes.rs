@@ -6,7 +6,7 @@ use sotto_crypto::{BatchId, DeviceId, PrekeyRef, WrappedKey, decode_strict, enco
 use sotto_wire::api::Notice;
 use sotto_wire::limits::MAX_QUEUE_SECONDS;
 
-use super::{Sqlite, Work, device_id, id16, is_foreign_key, outbox};
+use super::{Sqlite, Work, device_id, id16, is_foreign_key, links, outbox};
 use crate::store::{Acceptance, Answer, Mailboxes, NewMessage, QueueStats, Queued, QueuedItem, StoreError, Swept};
 
 /// How long a message id is remembered after its message is gone.
@@ -119,7 +119,8 @@ impl Mailboxes for Sqlite {
                    ORDER BY l.updated_ms DESC LIMIT ?1 OFFSET ?2)",
                 params![SWEEP, MAX_STRANGERS],
             )?;
-            Ok(Swept { expired, more: messages == SWEEP || forgotten == SWEEP })
+            let links = links::sweep(connection, now_ms)?;
+            Ok(Swept { expired, more: messages == SWEEP || forgotten == SWEEP || links })
         })
     }
 }

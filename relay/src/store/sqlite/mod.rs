@@ -3,6 +3,7 @@
 mod accounts;
 mod blobs;
 mod devices;
+mod links;
 mod mailboxes;
 mod outbox;
 mod policies;

@@ -112,10 +112,30 @@ CREATE INDEX blobs_by_owner ON blobs (owner);
 CREATE INDEX blobs_by_expiry ON blobs (expires_ms);
 ";
 
-/// Memberships. Users of before have none until the operator puts them again.
+/// Memberships (users of before have none until the operator puts them again), vaults, links.
 const V2: &str = "
 ALTER TABLE users ADD COLUMN membership BLOB NOT NULL DEFAULT x'';
 ALTER TABLE users ADD COLUMN membership_serial INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE users ADD COLUMN password_vault BLOB;
+ALTER TABLE users ADD COLUMN recovery_vault BLOB;
+
+CREATE TABLE links (
+  local TEXT NOT NULL REFERENCES users (local) ON DELETE CASCADE,
+  link BLOB NOT NULL,
+  size INTEGER NOT NULL,
+  expires_ms INTEGER NOT NULL,
+  PRIMARY KEY (local, link)
+) WITHOUT ROWID;
+CREATE INDEX links_by_expiry ON links (expires_ms);
+-- Slots are large: they are kept by rowid.
+CREATE TABLE link_slots (
+  local TEXT NOT NULL,
+  link BLOB NOT NULL,
+  slot INTEGER NOT NULL,
+  bytes BLOB NOT NULL,
+  PRIMARY KEY (local, link, slot),
+  FOREIGN KEY (local, link) REFERENCES links (local, link) ON DELETE CASCADE
+);
 ";
 
 /// Settings of every connection.

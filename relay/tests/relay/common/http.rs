@@ -80,6 +80,16 @@ impl Http {
         self.send(self.request(Method::POST, path).header("content-type", CBOR).body(body)).await
     }
 
+    /// CBOR.
+    pub(crate) async fn put_cbor(&self, path: &str, body: &impl Encode<()>) -> Answer {
+        self.send(self.request(Method::PUT, path).header("content-type", CBOR).body(encode(body))).await
+    }
+
+    /// Bytes.
+    pub(crate) async fn put_bytes(&self, path: &str, body: Vec<u8>) -> Answer {
+        self.send(self.request(Method::PUT, path).body(body)).await
+    }
+
     /// JSON.
     pub(crate) async fn put(&self, path: &str, body: &impl serde::Serialize) -> Answer {
         self.send(self.request(Method::PUT, path).json(body)).await

@@ -40,6 +40,7 @@ pub(crate) struct World {
     pub(crate) folder: TempDir,
     pub(crate) gateway: Option<String>,
     pub(crate) public_tls: bool,
+    pub(crate) link_wait: Duration,
     /// Of memberships.
     serial: AtomicU64,
     running: Option<Running>,
@@ -87,6 +88,7 @@ impl World {
             folder,
             gateway: None,
             public_tls: false,
+            link_wait: Duration::from_secs(15),
             serial: AtomicU64::new(1),
             running: None,
         }
@@ -120,7 +122,11 @@ impl World {
 
     pub(crate) async fn start(&mut self) {
         let shutdown = CancellationToken::new();
-        let options = Options { clock: Arc::clone(&self.clock) as _, sweep_every: Duration::from_millis(50) };
+        let options = Options {
+            clock: Arc::clone(&self.clock) as _,
+            sweep_every: Duration::from_millis(50),
+            link_wait: self.link_wait,
+        };
         let relay = Relay::start(self.config(), options, shutdown.clone()).await.unwrap();
         self.running = Some(Running {
             public: relay.public_address(),

@@ -16,8 +16,8 @@ use sotto_crypto::{
 };
 use sotto_wire::api::{
     Challenge, Delivery, Envelope, FetchRecipients, LoggedIn, LoginFinish, LoginStart, LoginStarted, OpenSession,
-    Recipients, RegisterDevice, RegisterFinish, RegisterStart, RegisterStarted, SESSION_LABEL, Session,
-    SessionChallenge,
+    PasswordFinish, PasswordStart, PasswordStarted, Recipients, RegisterDevice, RegisterFinish, RegisterStart,
+    RegisterStarted, SESSION_LABEL, Session, SessionChallenge,
 };
 use sotto_wire::password::CONTEXT;
 
@@ -92,6 +92,16 @@ impl Person {
 
     /// The answer to the second step, or the refusal of the first.
     pub(crate) async fn try_register(&self, http: &Http, code: &str) -> Result<Answer, Answer> {
+        self.register_with(http, code, None).await
+    }
+
+    /// With a password vault.
+    pub(crate) async fn register_with(
+        &self,
+        http: &Http,
+        code: &str,
+        vault: Option<Vec<u8>>,
+    ) -> Result<Answer, Answer> {
         let start = ClientRegistration::<Suite>::start(&mut OldRng, PASSWORD.as_bytes()).unwrap();
         let request = start.message.serialize().to_vec();
         let step = RegisterStart { address: self.address.clone(), invite: code.into(), request };
@@ -114,7 +124,7 @@ impl Person {
             invite: code.into(),
             record: finish.message.serialize().to_vec(),
             identity: self.identity.verifying_key(),
-            vault: None,
+            vault,
         };
         Ok(http.post("/v1/register/finish", &step).await)
     }
@@ -133,8 +143,35 @@ impl Person {
         Identifiers { client: Some(self.address.as_str().as_bytes()), server: Some(domain.as_bytes()) }
     }
 
-    /// `Ok(None)`: the password is wrong, as the client sees for itself.
-    pub(crate) async fn try_login(&self, http: &Http, password: &str) -> Result<Option<LoggedIn>, Answer> {
+    /// A new password, by who has this log-in token.
+    pub(crate) async fn change_password(
+        &self,
+        http: &Http,
+        password: &str,
+        vault: Option<Vec<u8>>,
+    ) -> Result<Answer, Answer> {
+        let start = ClientRegistration::<Suite>::start(&mut OldRng, password.as_bytes()).unwrap();
+        let answer =
+            http.post("/v1/password/start", &PasswordStart { request: start.message.serialize().to_vec() }).await;
+        if answer.status != 200 {
+            return Err(answer);
+        }
+        let started: PasswordStarted = answer.ok();
+        let finish = start
+            .state
+            .finish(
+                &mut OldRng,
+                password.as_bytes(),
+                RegistrationResponse::deserialize(&started.response).unwrap(),
+                ClientRegistrationFinishParameters::new(self.ids(), Some(&ksf())),
+            )
+            .unwrap();
+        let step = PasswordFinish { record: finish.message.serialize().to_vec(), vault };
+        Ok(http.post("/v1/password/finish", &step).await)
+    }
+
+    /// The first step of a log-in; the second is what the answer does.
+    pub(crate) async fn begin_login(&self, http: &Http, password: &str) -> Result<Option<LoginFinish>, Answer> {
         let start = ClientLogin::<Suite>::start(&mut OldRng, password.as_bytes()).unwrap();
         let request = start.message.serialize().to_vec();
         let answer = http.post("/v1/login/start", &LoginStart { address: self.address.clone(), request }).await;
@@ -142,16 +179,20 @@ impl Person {
             return Err(answer);
         }
         let started: LoginStarted = answer.ok();
-        let Ok(finish) = start.state.finish(
+        let finish = start.state.finish(
             &mut OldRng,
             password.as_bytes(),
             CredentialResponse::deserialize(&started.response).unwrap(),
             ClientLoginFinishParameters::new(Some(CONTEXT), self.ids(), Some(&ksf())),
-        ) else {
-            return Ok(None);
-        };
-        let finalization = finish.message.serialize().to_vec();
-        let answer = http.post("/v1/login/finish", &LoginFinish { attempt: started.attempt, finalization }).await;
+        );
+        let finalization = finish.ok().map(|finish| finish.message.serialize().to_vec());
+        Ok(finalization.map(|finalization| LoginFinish { attempt: started.attempt, finalization }))
+    }
+
+    /// `Ok(None)`: the password is wrong, as the client sees for itself.
+    pub(crate) async fn try_login(&self, http: &Http, password: &str) -> Result<Option<LoggedIn>, Answer> {
+        let Some(finish) = self.begin_login(http, password).await? else { return Ok(None) };
+        let answer = http.post("/v1/login/finish", &finish).await;
         if answer.status == 200 { Ok(Some(answer.ok())) } else { Err(answer) }
     }
 
