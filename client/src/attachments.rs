@@ -1,22 +1,29 @@
 //! Files: sealed chunk by chunk into a spool file, uploaded from there; downloaded into a spool file, checked, opened
 //! from there. What lies in the spool is sealed; memory does not grow with the file.
 
+use std::ffi::OsStr;
 use std::fs::{self, File as StdFile};
 use std::io::{self, Read as _, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
+use bytes::Bytes;
+use futures::TryStreamExt as _;
 use sha2::{Digest as _, Sha512_256};
-use sotto_crypto::{AttachmentKey, AttachmentOpener, BlobId, SEALED_CHUNK, SystemRng, seal_stream, sealed_len};
-use sotto_wire::content::{Body, File};
+use sotto_crypto::{AttachmentKey, AttachmentOpener, BlobId, Domain, SEALED_CHUNK, SystemRng, seal_stream, sealed_len};
+use sotto_wire::content::{Body, Content, File, MessageRef};
 use sotto_wire::limits;
 use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio_util::io::ReaderStream;
 use zeroize::Zeroizing;
 
-use crate::client::Client;
+use crate::client::{Client, Inner};
 use crate::error::{AttachmentError, Error, Refusal};
 use crate::registration::blocking;
 use crate::send::{SendOptions, Sent};
+use crate::store::{OutboxRecord, outbox_all};
+use crate::view::FileDraft;
 
 /// A sealed file that is deleted when it is no longer needed.
 struct Spooled(PathBuf);
@@ -51,8 +58,16 @@ impl<W: Write> Write for Digesting<W> {
     }
 }
 
+/// Hears of uploaded and all bytes.
+pub(crate) type Progress = Arc<dyn Fn(u64, u64) + Send + Sync>;
+
+/// What stands in a message for a blob that is not uploaded yet.
+const NOT_YET: BlobId = BlobId::from_bytes([0; 16]);
+/// Sealed files that no entry names are deleted after this time.
+const SWEEP_AFTER: Duration = Duration::from_hours(24);
+
 /// A sealed file with what opens it.
-struct SealedFile {
+pub(crate) struct SealedFile {
     spooled: Spooled,
     key: Zeroizing<Vec<u8>>,
     size: u64,
@@ -71,42 +86,29 @@ impl Client {
         if !self.policy().await?.group.files_enabled {
             return Err(Refusal::FilesDisabled.into());
         }
-        let name = path.file_name().and_then(|n| n.to_str()).map(clean_name).ok_or(AttachmentError::Name)?;
-        if name.is_empty() || name.len() > 255 {
-            return Err(AttachmentError::Name.into());
-        }
-        let file = self.upload(path, name, caption).await?;
+        let file = self.upload_file(path, FileDraft { caption, ..FileDraft::default() }, |_, _| {}).await?;
         self.send(to, Body::File(file), options).await
     }
 
-    /// Seals and uploads a file, for a message to carry.
-    async fn upload(&self, path: &Path, name: String, caption: Option<String>) -> Result<File, Error> {
+    /// Seals and uploads a file, for a message to carry ([`Draft::file`](crate::Draft::file)): for who waits for the relay
+    /// to have it. The options of `about` go with the draft, not with the file. `progress` hears of uploaded and all bytes.
+    pub async fn upload_file(
+        &self,
+        path: &Path,
+        about: FileDraft,
+        progress: impl Fn(u64, u64) + Send + Sync + 'static,
+    ) -> Result<File, Error> {
+        if !self.policy().await?.group.files_enabled {
+            return Err(Refusal::FilesDisabled.into());
+        }
+        let name = name_of(path)?;
         let (path, spool) = (path.to_owned(), self.inner.profile.spool()?);
         let sealed = blocking(move || Ok(seal_file(&path, &spool)?)).await?;
-        let spooled = &sealed.spooled.0;
-        let stored = self
-            .inner
-            .api
-            .upload(|| async {
-                let file = tokio::fs::File::open(spooled).await.map_err(AttachmentError::Io)?;
-                Ok(reqwest::Body::wrap_stream(ReaderStream::with_capacity(file, SEALED_CHUNK)))
-            })
-            .await?;
-        let mut key = [0; 32];
-        key.copy_from_slice(sealed.key.get(..32).ok_or(Error::Internal("an attachment key of another length"))?);
-        Ok(File {
-            media_type: media_type(&name).to_owned(),
-            name,
-            size: sealed.size,
-            domain: self.inner.account.domain(),
-            blob: stored.blob,
-            key,
-            digest: sealed.digest,
-            caption,
-            kind: None,
-            duration_ms: None,
-            preview: None,
-        })
+        let mut file = sealed.file(name, self.inner.account.domain())?;
+        file.blob = self.inner.upload(&sealed.spooled.0, Some(Arc::new(progress))).await?;
+        (file.caption, file.kind, file.duration_ms, file.preview) =
+            (about.caption, about.kind, about.duration_ms, about.preview);
+        Ok(file)
     }
 
     /// Downloads a file that came with a message, checks it, and writes its clear bytes. Returns how many. Nothing is
@@ -142,6 +144,136 @@ impl Client {
         spool.flush().await.map_err(AttachmentError::Io)?;
         Ok(digest.finalize().into())
     }
+}
+
+impl SealedFile {
+    /// As a message carries it. The blob is named when it is uploaded.
+    pub(crate) fn file(&self, name: String, domain: Domain) -> Result<File, Error> {
+        let mut key = [0; 32];
+        key.copy_from_slice(self.key.get(..32).ok_or(Error::Internal("an attachment key of another length"))?);
+        Ok(File {
+            media_type: media_type(&name).to_owned(),
+            name,
+            size: self.size,
+            domain,
+            blob: NOT_YET,
+            key,
+            digest: self.digest,
+            caption: None,
+            kind: None,
+            duration_ms: None,
+            preview: None,
+        })
+    }
+
+    /// Leaves the sealed bytes where they are, and gives their name there.
+    pub(crate) fn keep(self) -> Option<String> {
+        let name = self.spooled.0.file_name()?.to_str()?.to_owned();
+        std::mem::forget(self.spooled);
+        Some(name)
+    }
+}
+
+impl Inner {
+    /// Uploads sealed bytes.
+    async fn upload(&self, sealed: &Path, progress: Option<Progress>) -> Result<BlobId, Error> {
+        let all = tokio::fs::metadata(sealed).await.map_err(AttachmentError::Io)?.len();
+        let stored = self
+            .api
+            .upload(|| async {
+                let file = tokio::fs::File::open(sealed).await.map_err(AttachmentError::Io)?;
+                let (progress, mut sent) = (progress.clone(), 0);
+                let chunks = ReaderStream::with_capacity(file, SEALED_CHUNK).inspect_ok(move |chunk: &Bytes| {
+                    sent += chunk.len() as u64;
+                    if let Some(progress) = &progress {
+                        progress(sent, all);
+                    }
+                });
+                Ok(reqwest::Body::wrap_stream(chunks))
+            })
+            .await?;
+        Ok(stored.blob)
+    }
+
+    /// Seals a file into the folder of those that wait in the outbox.
+    pub(crate) async fn seal_outgoing(&self, path: &Path, outgoing: &Path) -> Result<SealedFile, Error> {
+        let (path, outgoing) = (path.to_owned(), outgoing.to_owned());
+        blocking(move || {
+            let sealed = seal_file(&path, &outgoing)?;
+            // The entry that names it is durable when `post_file` returns, so it has to be as well.
+            StdFile::open(&sealed.spooled.0).and_then(|f| f.sync_all()).map_err(AttachmentError::Io)?;
+            StdFile::open(&outgoing).and_then(|dir| dir.sync_all()).map_err(AttachmentError::Io)?;
+            Ok(sealed)
+        })
+        .await
+    }
+
+    /// Hears of the upload of this message's file.
+    pub(crate) fn watch_upload(&self, key: MessageRef, progress: impl Fn(u64, u64) + Send + Sync + 'static) {
+        let mut uploads = self.pumping.uploads.lock().unwrap_or_else(PoisonError::into_inner);
+        uploads.insert(key, Arc::new(progress));
+    }
+
+    /// Uploads the file of an entry, and names the blob in its content: durable before the message goes, so that it is not
+    /// uploaded again.
+    pub(crate) async fn upload_outgoing(&self, entry: &mut OutboxRecord, mut content: Content) -> Result<(), Error> {
+        let (Some(name), Body::File(file)) = (entry.upload.clone(), &mut content.body) else { return Ok(()) };
+        let progress = {
+            let uploads = self.pumping.uploads.lock().unwrap_or_else(PoisonError::into_inner);
+            uploads.get(&entry.key).cloned()
+        };
+        file.blob = self.upload(&self.profile.outgoing()?.join(&name), progress).await?;
+        entry.content = sotto_crypto::encode(&content);
+        entry.upload = None;
+        let uploaded = entry.clone();
+        self.store
+            .run(move |tx| {
+                if tx.outbox_entry(&uploaded.key)?.is_some() {
+                    tx.put_outbox(&uploaded)?;
+                }
+                if let Some(mut placed) = tx.placed_message(&uploaded.key)? {
+                    placed.message.content.clone_from(&uploaded.content);
+                    tx.put_message(&placed.message)?;
+                }
+                Ok(())
+            })
+            .await?;
+        self.pumping.uploads.lock().unwrap_or_else(PoisonError::into_inner).remove(&entry.key);
+        self.forget_outgoing(&name);
+        Ok(())
+    }
+
+    /// The sealed file of an entry is not needed any more.
+    pub(crate) fn forget_outgoing(&self, name: &str) {
+        if let Ok(dir) = self.profile.outgoing() {
+            let _ = fs::remove_file(dir.join(name));
+        }
+    }
+
+    /// Deletes sealed files that no entry names: left by a process that was killed between the two, or by an entry that
+    /// has expired.
+    pub(crate) async fn sweep_outgoing(&self) -> Result<(), Error> {
+        let dir = self.profile.outgoing()?;
+        // Listed before the entries: a file is there before the entry that names it.
+        let old = |e: &fs::DirEntry| {
+            let age = e.metadata().and_then(|m| m.modified()).ok().and_then(|at| at.elapsed().ok());
+            age.is_some_and(|age| age > SWEEP_AFTER)
+        };
+        let files: Vec<_> = fs::read_dir(&dir).map_err(AttachmentError::Io)?.flatten().filter(old).collect();
+        let entries = self.store.run(outbox_all).await?;
+        for file in files {
+            if !entries.iter().any(|e| e.upload.as_deref().map(OsStr::new) == Some(file.file_name().as_os_str())) {
+                let _ = fs::remove_file(file.path());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The name that a file is sent under.
+pub(crate) fn name_of(path: &Path) -> Result<String, AttachmentError> {
+    let name = path.file_name().and_then(|n| n.to_str()).map(clean_name).ok_or(AttachmentError::Name)?;
+    if name.is_empty() || name.len() > 255 { Err(AttachmentError::Name) } else { Ok(name) }
 }
 
 fn too_large(size: u64) -> AttachmentError {
@@ -202,16 +334,22 @@ async fn chunk(input: &mut tokio::fs::File) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// A file name without folders and without characters that move a terminal's cursor; never one that names a folder.
+/// A file name without folders and without characters that move a terminal's cursor or turn the direction of text around;
+/// never one that names a folder.
 pub fn clean_name(name: &str) -> String {
     let last = name.rsplit(['/', '\\']).next().unwrap_or_default();
-    let clean: String = last.chars().filter(|c| !c.is_control()).collect();
+    let clean: String = last.chars().filter(|c| !c.is_control() && !is_bidi_control(*c)).collect();
     let clean = clean.trim().trim_start_matches('.');
     let mut end = clean.len().min(200);
     while !clean.is_char_boundary(end) {
         end -= 1;
     }
     clean.get(..end).unwrap_or_default().to_owned()
+}
+
+/// Characters that reorder what stands around them: with them `exe.pdf` can be shown for `fdp.exe`.
+fn is_bidi_control(c: char) -> bool {
+    matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' | '\u{061c}')
 }
 
 /// The media type by the name's ending; what is not known is bytes.
@@ -242,7 +380,6 @@ fn media_type(name: &str) -> &'static str {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use sotto_crypto::Domain;
 
     use super::*;
 
@@ -292,6 +429,7 @@ mod tests {
         assert_eq!(clean_name("C:\\x\\a\x1b[2J.txt"), "a[2J.txt");
         assert_eq!(clean_name(".."), "");
         assert_eq!(clean_name(".bashrc"), "bashrc");
+        assert_eq!(clean_name("a\u{202e}fdp.exe\u{2066}"), "afdp.exe");
         assert_eq!(media_type("a.PDF"), "application/pdf");
         assert_eq!(media_type("noending"), "application/octet-stream");
     }

@@ -9,7 +9,7 @@ use sotto_crypto::{
 };
 use sotto_wire::api::DeviceEntry;
 use sotto_wire::content::Conversation;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, mpsc};
 
 use crate::account::Account;
 use crate::api::Api;
@@ -19,6 +19,7 @@ use crate::identity::{TrustState, judge};
 use crate::policy::{self, Policy};
 use crate::prekeys;
 use crate::profile::{Profile, Unlock};
+use crate::pump::Pumping;
 use crate::registration::{self, JoinOptions, ServiceAccount, account_of, open_store};
 use crate::store::{
     AccountRecord, ConversationRecord, MembershipRecord, Pin, PolicyRecord, Record as _, Serials, Store, StoredMessage,
@@ -44,6 +45,9 @@ pub(crate) struct Inner {
     policy: Mutex<Option<(u64, Policy)>>,
     /// When the relay was last asked for a policy to warn by.
     asked_at_ms: AtomicU64,
+    pub(crate) pumping: Pumping,
+    /// Who wants to hear of conversations that have changed.
+    listeners: std::sync::Mutex<Vec<mpsc::UnboundedSender<String>>>,
 }
 
 /// What has been verified before, for work on any thread.
@@ -163,6 +167,8 @@ impl Client {
                 known: Verified::default(),
                 policy: Mutex::new(None),
                 asked_at_ms: AtomicU64::new(0),
+                pumping: Pumping::default(),
+                listeners: std::sync::Mutex::default(),
             }),
         })
     }
@@ -426,6 +432,31 @@ impl Inner {
                 Ok(known.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
             })
             .await
+    }
+
+    /// The policy as it was last known, however long ago; asked for where it never was. Whoever sends asks again.
+    pub(crate) async fn known_policy(&self) -> Result<Policy, Error> {
+        if let Some((_, policy)) = self.policy.lock().await.as_ref() {
+            return Ok(policy.clone());
+        }
+        let stored = self.store.run(|tx| tx.get::<PolicyRecord>(&[])).await?;
+        match stored.as_ref().and_then(Policy::of_record) {
+            Some(policy) => Ok(policy),
+            None => self.policy().await,
+        }
+    }
+
+    /// Hears of conversations that have changed.
+    pub(crate) fn listen(&self) -> mpsc::UnboundedReceiver<String> {
+        let (told, changes) = mpsc::unbounded_channel();
+        self.listeners.lock().unwrap_or_else(PoisonError::into_inner).push(told);
+        changes
+    }
+
+    /// What is shown of a conversation has changed.
+    pub(crate) fn changed(&self, conversation: &str) {
+        let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
+        listeners.retain(|listener| listener.send(conversation.to_owned()).is_ok());
     }
 
     /// Forgets the policy, so that the next question fetches it.

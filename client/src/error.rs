@@ -41,7 +41,9 @@ impl Error {
         match self {
             Self::Transport(e) => e.is_retryable(),
             Self::Relay(e) => e.code.is_retryable(),
-            Self::Profile(ProfileError::Busy { .. }) | Self::Store(StoreError::Busy) => true,
+            Self::Profile(ProfileError::Busy { .. })
+            | Self::Store(StoreError::Busy)
+            | Self::Refused(Refusal::EarlierWaits) => true,
             _ => false,
         }
     }
@@ -294,6 +296,41 @@ pub enum Refusal {
         /// The cap.
         max_seconds: u64,
     },
+    /// The time until burning is beyond the cap.
+    #[error(
+        "your security group allows messages to burn {max_seconds} s after reading at most; choose a shorter --burn"
+    )]
+    BurnTooLong {
+        /// The cap.
+        max_seconds: u64,
+    },
+    /// Forwarding is off.
+    #[error("your security group does not allow messages to be forwarded")]
+    ForwardingDisabled,
+    /// Presence is off.
+    #[error("your security group does not show presence and typing")]
+    PresenceDisabled,
+    /// No such conversation.
+    #[error("there is no conversation {0} here; `sotto conversations` lists those that there are")]
+    NoConversation(String),
+    /// The user is not in it any more.
+    #[error("you are not in the conversation {0} any more, or it has ended: nothing can be sent to it")]
+    Left(String),
+    /// No such message.
+    #[error("this message is not here: it has not come, has expired, or was deleted")]
+    NoMessage,
+    /// Only its sender may do this.
+    #[error("only who sent a message can edit it; only who sent it and a room's moderators can delete it")]
+    NotYours,
+    /// What is named cannot be changed in this way.
+    #[error("{0}")]
+    NotPossible(&'static str),
+    /// The outbox is not empty.
+    #[error("what was said to this conversation before still waits in the outbox; see `sotto outbox`")]
+    EarlierWaits,
+    /// A name in a message that means nobody there.
+    #[error("{0} is not in the conversation, so a message in it cannot name them")]
+    NotAMember(Address),
     /// Files are off.
     #[error("your security group does not allow files")]
     FilesDisabled,

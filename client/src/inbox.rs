@@ -8,6 +8,7 @@ use sotto_wire::api::Delivery;
 use sotto_wire::content::{Content, Conversation};
 use zeroize::Zeroizing;
 
+use crate::apply::{self, Class};
 use crate::client::{Inner, pin_key, put_pin};
 use crate::clock::now_ms;
 use crate::error::{Error, StoreError};
@@ -15,7 +16,7 @@ use crate::identity::{Verdict, judge};
 use crate::policy;
 use crate::prekeys::REPLAY_MS;
 use crate::registration::blocking;
-use crate::store::{ConversationRecord, MessageKey, MessageState, Pin, PrekeyRecord, StoredMessage, Tx};
+use crate::store::{MessageKey, MessageState, Pin, PrekeyRecord, StoredMessage, Tx};
 
 /// A message that has come. Holds clear text: no Debug.
 #[derive(Clone)]
@@ -165,7 +166,29 @@ pub struct Receipt {
     /// The one-time prekey whose secret ends with the acknowledgement.
     one_time: Option<PrekeyRef>,
     /// For the local history, where one is kept.
-    stored: Option<Box<StoredMessage>>,
+    stored: Option<Box<Keep>>,
+}
+
+/// What is kept of a message.
+#[derive(Clone)]
+struct Keep {
+    me: Address,
+    message: StoredMessage,
+    content: Content,
+}
+
+impl Keep {
+    fn keep(&self, tx: &Tx<'_>, now_ms: u64) -> Result<(), StoreError> {
+        match apply::class(&self.content.body) {
+            Class::Said => apply::arrive(tx, &self.me, self.message.clone(), &self.content, now_ms),
+            Class::Done | Class::Receipt => {
+                let (key, conversation) = (self.message.key(), &self.message.conversation);
+                let marks = apply::marks(&key, conversation, self.content.sent_at_ms, &self.content.body);
+                marks.iter().try_for_each(|mark| apply::annotate(tx, &self.me, mark, now_ms))
+            }
+            Class::Signal | Class::Room => Ok(()),
+        }
+    }
 }
 
 impl Receipt {
@@ -173,6 +196,11 @@ impl Receipt {
     #[cfg(test)]
     pub(crate) fn of(key: MessageKey) -> Self {
         Self { seq: 0, key: Some(key), one_time: None, stored: None }
+    }
+
+    /// The conversation that looks different when it is settled.
+    pub(crate) fn conversation(&self) -> Option<&str> {
+        self.stored.as_ref().map(|keep| keep.message.conversation.as_str())
     }
 
     /// Keeps the message out of the local history.
@@ -186,8 +214,7 @@ impl Receipt {
             tx.mark_seen(key, now_ms.saturating_add(REPLAY_MS))?;
         }
         if let Some(stored) = &self.stored {
-            tx.put_message(stored)?;
-            tx.put(&ConversationRecord { id: stored.conversation.clone(), retained: stored.retained })?;
+            stored.keep(tx, now_ms)?;
         }
         if let Some(prekey) = &self.one_time {
             tx.delete::<PrekeyRecord>(&PrekeyRecord::key_of(prekey))?;
@@ -290,7 +317,9 @@ impl Inner {
             return Ok(unopened(Unopened::NewerContent));
         }
         let members = content.conversation.members();
-        let Some(retained_by) = outsiders(&header.sender, &self.account.address, &members, &opened.recipients) else {
+        let whole = apply::is_for_everybody(&content.body);
+        let outsiders = outsiders(&header.sender, &self.account.address, &members, &opened.recipients, whole);
+        let Some(retained_by) = outsiders else {
             return Ok(unopened(Unopened::Conversation));
         };
         let retention_missing =
@@ -298,7 +327,7 @@ impl Inner {
         let received_at_ms = now_ms();
         let expires_at_ms = expiry(&content, delivery.accepted_at_ms);
         let stored = self.keep.then(|| {
-            Box::new(StoredMessage {
+            let message = StoredMessage {
                 id: header.message,
                 sender: header.sender.clone(),
                 device: header.device,
@@ -308,9 +337,13 @@ impl Inner {
                 stored_at_ms: received_at_ms,
                 expires_at_ms,
                 retained: !retained_by.is_empty(),
-                state: MessageState::Received,
+                // From another of the own devices, it is one that the relay has.
+                state: if mine { MessageState::Accepted } else { MessageState::Received },
                 reason: None,
-            })
+                retention_missing: !retention_missing.is_empty(),
+                event: None,
+            };
+            Box::new(Keep { me: self.account.address.clone(), message, content: content.clone() })
         });
         Ok(Outcome::Message(Box::new(ReceivedMessage {
             message: header.message,
@@ -364,18 +397,19 @@ fn expiry(content: &Content, accepted_at_ms: u64) -> Option<u64> {
 }
 
 /// The recipients outside of the conversation. `None` where the conversation is not what it must be: its sender is a
-/// member, its form is the one that [`Conversation::of`] gives, and every member but the sender got the message. Whoever
-/// is no member must be there as an outsider: a retention process.
+/// member, its form is the one that [`Conversation::of`] gives, and every member but the sender got the message, where
+/// it is one for everybody (`whole`). Whoever is no member must be there as an outsider: a retention process.
 fn outsiders(
     sender: &Address,
     me: &Address,
     members: &[Address],
     recipients: &[(Address, Vec<DeviceId>)],
+    whole: bool,
 ) -> Option<Vec<Address>> {
     let canonical = Conversation::of(members.iter().cloned())?.members() == members;
     let reached = |who: &Address| recipients.iter().any(|(address, _)| address == who);
-    let whole = members.iter().all(|m| m == sender || reached(m));
-    if !canonical || !members.contains(sender) || !whole || !reached(me) {
+    let complete = !whole || members.iter().all(|m| m == sender || reached(m));
+    if !canonical || !members.contains(sender) || !complete || !reached(me) {
         return None;
     }
     Some(recipients.iter().map(|(address, _)| address).filter(|a| !members.contains(a)).cloned().collect())
@@ -399,14 +433,14 @@ mod tests {
     #[test]
     fn a_conversation_is_between_its_members() {
         let pair = [a("alice"), a("bob")];
-        assert_eq!(outsiders(&a("alice"), &a("bob"), &pair, &to(&["bob"])), Some(vec![]));
-        assert_eq!(outsiders(&a("alice"), &a("bob"), &pair, &to(&["bob", "keep"])), Some(vec![a("keep")]));
-        assert_eq!(outsiders(&a("alice"), &a("keep"), &pair, &to(&["bob", "keep"])), Some(vec![a("keep")]));
+        assert_eq!(outsiders(&a("alice"), &a("bob"), &pair, &to(&["bob"]), true), Some(vec![]));
+        assert_eq!(outsiders(&a("alice"), &a("bob"), &pair, &to(&["bob", "keep"]), true), Some(vec![a("keep")]));
+        assert_eq!(outsiders(&a("alice"), &a("keep"), &pair, &to(&["bob", "keep"]), true), Some(vec![a("keep")]));
         // The sender is no member; a member was left out; not in its one form.
-        assert_eq!(outsiders(&a("eve"), &a("bob"), &pair, &to(&["bob"])), None);
-        assert_eq!(outsiders(&a("alice"), &a("keep"), &pair, &to(&["keep"])), None);
-        assert_eq!(outsiders(&a("alice"), &a("bob"), &[a("bob"), a("alice")], &to(&["bob"])), None);
-        assert_eq!(outsiders(&a("alice"), &a("bob"), &[], &to(&["bob"])), None);
+        assert_eq!(outsiders(&a("eve"), &a("bob"), &pair, &to(&["bob"]), true), None);
+        assert_eq!(outsiders(&a("alice"), &a("keep"), &pair, &to(&["keep"]), true), None);
+        assert_eq!(outsiders(&a("alice"), &a("bob"), &[a("bob"), a("alice")], &to(&["bob"]), true), None);
+        assert_eq!(outsiders(&a("alice"), &a("bob"), &[], &to(&["bob"]), true), None);
     }
 
     #[test]

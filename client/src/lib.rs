@@ -28,23 +28,29 @@
 
 mod account;
 mod api;
+mod apply;
 mod attachments;
 mod client;
 mod clock;
+mod compose;
 mod error;
+mod fold;
 mod identity;
 mod inbox;
 mod keyfile;
 mod opaque;
+mod outbox;
 mod policy;
 mod prekeys;
 mod profile;
+mod pump;
 mod receiver;
 mod recipients;
 mod registration;
 mod secret;
 mod send;
 mod store;
+mod talk;
 mod transport;
 mod view;
 

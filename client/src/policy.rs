@@ -2,6 +2,7 @@
 
 use sotto_crypto::{Address, Domain, PolicyPublic, Signed};
 use sotto_wire::api::NetworkInfo;
+use sotto_wire::content::{Body, Content};
 use sotto_wire::policy::{GroupDocument, MembershipDocument, NetworkDocument, RetentionRule, Scope};
 
 use crate::error::{Refusal, TrustError};
@@ -193,6 +194,29 @@ pub(crate) fn expiry(chosen_s: Option<u64>, group: &GroupDocument) -> Result<Opt
     }
 }
 
+/// The time from reading to burning: as chosen, within the group's cap.
+pub(crate) fn burn(chosen_s: Option<u64>, group: &GroupDocument) -> Result<Option<u64>, Refusal> {
+    match (chosen_s, group.max_burn_seconds) {
+        (Some(chosen), cap) if cap > 0 && chosen > cap => Err(Refusal::BurnTooLong { max_seconds: cap }),
+        (chosen, _) => Ok(chosen),
+    }
+}
+
+/// Whether the group lets its members say this.
+pub(crate) fn admit(content: &Content, group: &GroupDocument) -> Result<(), Refusal> {
+    if matches!(content.body, Body::File(_)) && !group.files_enabled {
+        return Err(Refusal::FilesDisabled);
+    }
+    if content.forwarded.is_some() && !group.forwarding_enabled {
+        return Err(Refusal::ForwardingDisabled);
+    }
+    burn(content.burn_after_read_s, group)?;
+    match content.expires_in_s {
+        Some(chosen) => expiry(Some(chosen), group).map(drop),
+        None => Ok(()),
+    }
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use sotto_crypto::{PolicyKey, SystemRng};
@@ -352,5 +376,22 @@ pub(crate) mod tests {
         assert_eq!(expiry(None, &group).unwrap(), Some(60));
         assert_eq!(expiry(Some(60), &group).unwrap(), Some(60));
         assert!(matches!(expiry(Some(61), &group), Err(Refusal::ExpiryTooLong { max_seconds: 60 })));
+    }
+
+    #[test]
+    fn a_group_admits_what_its_switches_and_caps_allow() {
+        use sotto_crypto::Address;
+        use sotto_wire::content::{Conversation, Forwarded};
+        let a = Address::parse("a@x.example").unwrap();
+        let plain = Content::new(Conversation::Direct(a.clone(), a.clone()), 1, Body::Text("x".into()));
+        let mut group = group_document("x.example", 1);
+        let forwarded = Content { forwarded: Some(Forwarded { from: a, sent_at_ms: 1 }), ..plain.clone() };
+        let burns = Content { burn_after_read_s: Some(9), ..plain.clone() };
+        assert!([&plain, &forwarded, &burns].iter().all(|c| admit(c, &group).is_ok()));
+        group.forwarding_enabled = false;
+        group.max_burn_seconds = 8;
+        assert!(admit(&plain, &group).is_ok());
+        assert!(matches!(admit(&forwarded, &group), Err(Refusal::ForwardingDisabled)));
+        assert!(matches!(admit(&burns, &group), Err(Refusal::BurnTooLong { max_seconds: 8 })));
     }
 }

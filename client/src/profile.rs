@@ -60,6 +60,13 @@ impl Profile {
         Ok(dir)
     }
 
+    /// Folder for sealed attachments that wait in the outbox.
+    pub(crate) fn outgoing(&self) -> Result<PathBuf, ProfileError> {
+        let dir = self.dir.join("outgoing");
+        make_dir(&dir)?;
+        Ok(dir)
+    }
+
     fn key_file(&self) -> PathBuf {
         self.dir.join("key.json")
     }
@@ -142,6 +149,15 @@ impl Profile {
     /// Holds the profile's place at the relay's socket: the relay pushes to one connection of a device.
     pub(crate) fn lock_for_receiving(&self) -> Result<Lock, ProfileError> {
         self.lock("socket.lock", "receiving")
+    }
+
+    /// Holds the profile's outbox: one process sends from it at a time. `None` while another one does.
+    pub(crate) fn lock_for_sending(&self) -> Result<Option<Lock>, ProfileError> {
+        match self.lock("outbox.lock", "sending") {
+            Ok(lock) => Ok(Some(lock)),
+            Err(ProfileError::Busy { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     fn lock(&self, name: &str, doing: &'static str) -> Result<Lock, ProfileError> {

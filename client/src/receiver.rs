@@ -1,6 +1,6 @@
 //! Receiving: one task holds the socket, opens what comes, and sends acknowledgements; it connects again when it has to.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
+use crate::apply::{Class, class};
 use crate::client::{Client, Inner};
 use crate::clock::now_ms;
 use crate::error::{Error, ProfileError, Refusal, TransportError};
@@ -89,6 +90,8 @@ pub struct Receiver {
     /// Dropped to ask the task to end.
     stop: Option<mpsc::Sender<()>>,
     task: JoinHandle<()>,
+    /// Sends what waits in the outbox.
+    outbox: Option<JoinHandle<()>>,
 }
 
 /// Acknowledges, from any task.
@@ -125,11 +128,16 @@ impl Client {
             maintenance: None,
             opened: 0,
             looked_after: Instant::now(),
+            changes: self.inner.listen(),
             _lock: lock,
         };
         let task = tokio::spawn(pump.run());
+        let outbox = (follow && self.inner.keep).then(|| {
+            let inner = self.inner.clone();
+            tokio::spawn(async move { inner.keep_pumping().await })
+        });
         let acker = Acker { inner: self.inner.clone(), shared, positions };
-        Ok(Receiver { events, acker, stop: Some(stop), task })
+        Ok(Receiver { events, acker, stop: Some(stop), task, outbox })
     }
 }
 
@@ -149,18 +157,24 @@ impl Receiver {
         self.acker.ack(vec![receipt]).await
     }
 
-    /// Ends, when the relay has heard of every acknowledgement.
+    /// Ends, when the relay has heard of every acknowledgement, and the senders of what has come.
     pub async fn close(mut self) {
         self.stop = None;
         // Room for what the task still wants to say.
         self.events.close();
         let _ = timeout(2 * CLOSING, &mut self.task).await;
+        if self.acker.inner.keep {
+            let _ = self.acker.inner.pump(Instant::now() + CLOSING, None).await;
+        }
     }
 }
 
 impl Drop for Receiver {
     fn drop(&mut self) {
         self.task.abort();
+        if let Some(outbox) = &self.outbox {
+            outbox.abort();
+        }
     }
 }
 
@@ -177,6 +191,12 @@ impl Acker {
                 Ok(receipts)
             })
             .await?;
+        for receipt in &receipts {
+            if let Some(conversation) = receipt.conversation() {
+                self.inner.changed(conversation);
+            }
+        }
+        self.inner.wake();
         let mut in_flight = self.shared.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
         for receipt in receipts {
             // A repeat may have come at another position meanwhile.
@@ -202,6 +222,8 @@ struct Pump {
     /// Messages since the prekeys were last looked after, and when that was.
     opened: u32,
     looked_after: Instant,
+    /// Conversations that look different now.
+    changes: mpsc::UnboundedReceiver<ConversationId>,
     _lock: Lock,
 }
 
@@ -218,12 +240,13 @@ impl Pump {
         let mut backoff = RECONNECT;
         let mut failures = 0;
         loop {
-            let connected = tokio::select! {
-                connected = self.inner.api.socket() => connected,
-                _ = self.stopped.recv() => return,
-            };
+            let inner = self.inner.clone();
+            let Some(connected) = self.meanwhile(inner.api.socket()).await else { return self.finish().await };
             let error = match connected {
                 Ok(socket) => {
+                    // What could not be sent can be now.
+                    self.inner.forget_backoff();
+                    self.inner.wake();
                     let since = Instant::now();
                     match self.converse(socket).await {
                         End::Stopped => return self.finish().await,
@@ -247,11 +270,37 @@ impl Pump {
             if self.events.send(Ok(Event::Disconnected(error, wait))).await.is_err() {
                 return self.finish().await;
             }
-            tokio::select! {
-                () = sleep(wait) => {}
-                _ = self.stopped.recv() => return self.finish().await,
+            if self.meanwhile(sleep(wait)).await.is_none() {
+                return self.finish().await;
             }
         }
+    }
+
+    /// Waits for something while there is no connection. `None` when the receiver stops first.
+    async fn meanwhile<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::pin!(work);
+        loop {
+            let changed = tokio::select! {
+                done = &mut work => return Some(done),
+                _ = self.stopped.recv() => return None,
+                Some(changed) = self.changes.recv() => changed,
+            };
+            for conversation in self.changed(changed) {
+                tokio::select! {
+                    done = &mut work => return Some(done),
+                    sent = self.events.send(Ok(Event::Changed(conversation))) => sent.ok()?,
+                }
+            }
+        }
+    }
+
+    /// The conversations that look different, each once.
+    fn changed(&mut self, first: ConversationId) -> BTreeSet<ConversationId> {
+        let mut changed = BTreeSet::from([first]);
+        while let Ok(more) = self.changes.try_recv() {
+            changed.insert(more);
+        }
+        changed
     }
 
     /// One connection, from the first frame to its end.
@@ -275,6 +324,7 @@ impl Pump {
                     positions.extend(self.drain());
                     socket.ack(positions).await
                 }
+                Some(changed) = self.changes.recv() => self.tell(&mut socket, changed).await,
                 incoming = socket.next() => {
                     heard = Instant::now();
                     match incoming {
@@ -298,12 +348,24 @@ impl Pump {
             match step {
                 Ok(()) => {}
                 Err(Error::Internal(GONE)) => {
+                    let rest = self.drain();
+                    if !rest.is_empty() {
+                        let _ = socket.ack(rest).await;
+                    }
                     socket.close(CLOSING).await;
                     return End::Stopped;
                 }
                 Err(error) => return End::Broken(error),
             }
         }
+    }
+
+    /// Tells of conversations that look different. Whoever keeps nothing shows nothing.
+    async fn tell(&mut self, socket: &mut Socket, changed: ConversationId) -> Result<(), Error> {
+        for conversation in self.changed(changed) {
+            self.emit(socket, Event::Changed(conversation)).await?;
+        }
+        Ok(())
     }
 
     fn drain(&mut self) -> Vec<u64> {
@@ -327,8 +389,9 @@ impl Pump {
                             self.maintain();
                         }
                         // A retention process keeps what was said, however short its life was meant to be.
-                        if self.inner.keep && message.expires_at_ms.is_some_and(|end| end <= now_ms()) {
-                            self.settle(message.receipt()).await?;
+                        let over = message.expires_at_ms.is_some_and(|end| end <= now_ms());
+                        if self.inner.keep && (over || is_silent(&message)) {
+                            self.settle(message.receipt(), over).await?;
                             socket.ack(vec![seq]).await
                         } else if self.give_out(&message) {
                             self.emit(socket, Event::Message(message)).await
@@ -352,10 +415,17 @@ impl Pump {
         }
     }
 
-    /// Remembers a message that ended before it came, without keeping it.
-    async fn settle(&self, mut receipt: Receipt) -> Result<(), Error> {
-        receipt.forget_content();
-        self.inner.store.run(move |tx| receipt.settle(tx, now_ms())).await
+    /// Takes a message in that nobody is told of. One that ended before it came is remembered without being kept.
+    async fn settle(&self, mut receipt: Receipt, over: bool) -> Result<(), Error> {
+        if over {
+            receipt.forget_content();
+        }
+        let conversation = receipt.conversation().map(ToOwned::to_owned);
+        self.inner.store.run(move |tx| receipt.settle(tx, now_ms())).await?;
+        if let Some(conversation) = conversation {
+            self.inner.changed(&conversation);
+        }
+        Ok(())
     }
 
     /// Whether this message is to be given out: not when it was before and waits for its acknowledgement.
@@ -393,17 +463,20 @@ impl Pump {
             reason: clean(&notice.reason),
         };
         let reason = format!("{}: {}", refused.domain, refused.reason);
-        self.inner
+        let conversation = self
+            .inner
             .store
             .run(move |tx| {
-                if let Some(mut message) = tx.message(&key)? {
-                    message.state = MessageState::Refused;
-                    message.reason = Some(reason);
-                    tx.put_message(&message)?;
-                }
-                Ok(())
+                let Some(mut message) = tx.message(&key)? else { return Ok(None) };
+                message.state = MessageState::Refused;
+                message.reason = Some(reason);
+                tx.put_message(&message)?;
+                Ok(Some(message.conversation))
             })
             .await?;
+        if let Some(conversation) = conversation {
+            self.inner.changed(&conversation);
+        }
         Ok(refused)
     }
 
@@ -442,6 +515,11 @@ impl Pump {
             .into(),
         }
     }
+}
+
+/// Whether a message is for the store only, and no event.
+fn is_silent(message: &ReceivedMessage) -> bool {
+    matches!(class(&message.content.body), Class::Receipt | Class::Signal)
 }
 
 /// The receiver is gone.

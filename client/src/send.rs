@@ -5,18 +5,18 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use sotto_crypto::{Address, MessageId, Sealed, SystemRng};
-use sotto_wire::api::{Accepted, Envelope};
-use sotto_wire::content::{Body, Content, Conversation};
+use sotto_wire::api::{Accepted, Envelope, Recipients};
+use sotto_wire::content::{Body, Conversation};
 use sotto_wire::{ErrorCode, limits};
 use zeroize::Zeroizing;
 
 use crate::client::{Client, Inner, put_membership, put_pin};
 use crate::clock::now_ms;
 use crate::error::{Error, Refusal, TrustError};
-use crate::policy::{self, Policy};
 use crate::recipients::{Asker, Checked, check};
 use crate::registration::blocking;
-use crate::store::{ConversationRecord, MessageState, Serials, StoredMessage};
+use crate::store::{MessageState, OutboxRecord, Serials, Unread};
+use crate::view::{Draft, Target};
 
 /// How often a message is sealed again because the recipients' devices have changed meanwhile.
 const ROUNDS: u32 = 3;
@@ -58,13 +58,19 @@ pub struct Sent {
     pub changed: Vec<Address>,
 }
 
-/// What is sent, while it is sent.
-struct Outgoing {
-    message: MessageId,
-    asked: Vec<Address>,
-    content: Zeroizing<Vec<u8>>,
-    expires_in_s: Option<u64>,
-    stored: StoredMessage,
+/// What has to be durable before the relay may have a message.
+pub(crate) trait BeforePost {
+    /// Makes it durable.
+    async fn before_post(&mut self) -> Result<(), Error>;
+}
+
+/// Nothing has to be.
+pub(crate) struct Nothing;
+
+impl BeforePost for Nothing {
+    async fn before_post(&mut self) -> Result<(), Error> {
+        Ok(())
+    }
 }
 
 impl Client {
@@ -73,26 +79,39 @@ impl Client {
         self.send(to, Body::Text(text.to_owned()), options).await
     }
 
-    /// Sends a body. Returns when the relay has the message durably.
+    /// Sends a text or a file that a relay holds already. Returns when the relay has the message durably.
     pub async fn send(&self, to: &[Address], body: Body, options: SendOptions) -> Result<Sent, Error> {
+        let mut draft = match body {
+            Body::Text(text) => Draft::text(text),
+            body => Draft { body, options: crate::view::DraftOptions::default() },
+        };
+        draft.options.expires_in = options.expires_in;
+        self.send_draft(Target::People(to.to_vec()), draft).await
+    }
+
+    /// Sends a message, after what waits in the outbox for the same conversation. Returns when the relay has it durably;
+    /// an error says that it has not, or that nobody knows: it is not tried again. [`Client::post`] does not wait, and
+    /// tries for as long as it takes.
+    pub async fn send_draft(&self, to: Target, draft: Draft) -> Result<Sent, Error> {
         let inner = &self.inner;
         let policy = inner.policy().await?;
-        let (mut outgoing, conversation) = inner.compose(to, body, options, &policy)?;
-        inner.note(&outgoing.stored).await?;
-        match inner.deliver(&mut outgoing).await {
+        let record = inner.resolve(to).await?;
+        let mut composed = inner.compose(&record, draft.body, draft.options, &policy)?;
+        composed.stored.state = MessageState::Sending;
+        inner.send_earlier(&record.id).await?;
+        if inner.keep {
+            let (stored, conversation) = (composed.stored.clone(), record.conversation.clone());
+            inner.store.run(move |tx| tx.add_message(&stored, &conversation, Unread::No)).await?;
+            inner.changed(&record.id);
+        }
+        match inner.deliver(&composed.entry, &mut Nothing).await {
             Ok((accepted, checked)) => {
-                let retained = !checked.retained_by.is_empty();
-                outgoing.stored.state = MessageState::Accepted;
-                outgoing.stored.accepted_at_ms = accepted.accepted_at_ms;
-                outgoing.stored.retained = retained;
-                inner.note(&outgoing.stored).await?;
-                let record = ConversationRecord { id: outgoing.stored.conversation.clone(), retained };
-                inner.store.run(move |tx| tx.put(&record)).await?;
+                inner.accepted(&composed.entry, accepted, &checked).await?;
                 Ok(Sent {
-                    message: outgoing.message,
-                    conversation,
+                    message: composed.entry.key.message,
+                    conversation: record.conversation,
                     accepted_at_ms: accepted.accepted_at_ms,
-                    expires_at_ms: outgoing.stored.expires_at_ms,
+                    expires_at_ms: composed.entry.expires_at_ms,
                     devices: checked.recipients.len(),
                     retained_by: checked.retained_by,
                     changed: checked.replaced,
@@ -101,9 +120,7 @@ impl Client {
             Err(error) => {
                 // A network that broke may have broken after the relay had it: that one stays `Sending`.
                 if !error.is_retryable() {
-                    outgoing.stored.state = MessageState::Refused;
-                    outgoing.stored.reason = Some(error.to_string());
-                    inner.note(&outgoing.stored).await?;
+                    inner.refused(&composed.entry, error.to_string()).await?;
                 }
                 Err(error)
             }
@@ -112,74 +129,25 @@ impl Client {
 }
 
 impl Inner {
-    /// Makes the message, and checks all that can be checked without asking.
-    fn compose(
-        &self,
-        to: &[Address],
-        body: Body,
-        options: SendOptions,
-        policy: &Policy,
-    ) -> Result<(Outgoing, Conversation), Error> {
-        let me = &self.account.address;
-        let mut asked: Vec<Address> = to.iter().filter(|a| *a != me).cloned().collect();
-        asked.sort();
-        asked.dedup();
-        if to.is_empty() {
-            return Err(Refusal::NoRecipients.into());
-        }
-        if asked.len() > limits::MAX_RECIPIENT_ADDRESSES {
-            let (asked, max) = (asked.len(), limits::MAX_RECIPIENT_ADDRESSES);
-            return Err(Refusal::TooManyAddresses { asked, max }.into());
-        }
-        match &body {
-            Body::Text(text) if text.is_empty() => return Err(Refusal::Empty.into()),
-            Body::File(_) if !policy.group.files_enabled => return Err(Refusal::FilesDisabled.into()),
-            _ => {}
-        }
-        let expires_in_s = policy::expiry(options.expires_in.map(|d| d.as_secs().max(1)), &policy.group)?;
-        let conversation = Conversation::of(asked.iter().cloned().chain([me.clone()])).ok_or(Refusal::NoRecipients)?;
-        let now = now_ms();
-        let content = Content { expires_in_s, ..Content::new(conversation.clone(), now, body) };
-        let content = Zeroizing::new(sotto_crypto::encode(&content));
-        if content.len() > limits::MAX_CONTENT {
-            return Err(Refusal::TooLong { size: content.len(), max: limits::MAX_CONTENT }.into());
-        }
-        let message = MessageId::generate(&mut SystemRng);
-        let stored = StoredMessage {
-            id: message,
-            sender: me.clone(),
-            device: self.account.device,
-            content: content.to_vec(),
-            conversation: conversation.id(),
-            accepted_at_ms: 0,
-            stored_at_ms: now,
-            expires_at_ms: expires_in_s.map(|s| now.saturating_add(s.saturating_mul(1000))),
-            retained: false,
-            state: MessageState::Sending,
-            reason: None,
-        };
-        Ok((Outgoing { message, asked, content, expires_in_s, stored }, conversation))
-    }
-
-    /// Puts a message's state into the local history, where one is kept.
-    async fn note(&self, stored: &StoredMessage) -> Result<(), Error> {
-        if !self.keep {
-            return Ok(());
-        }
-        let stored = stored.clone();
-        self.store.run(move |tx| tx.put_message(&stored)).await
-    }
-
     /// Seals and posts, again where the recipients' devices or the policy have changed meanwhile.
-    async fn deliver(&self, outgoing: &mut Outgoing) -> Result<(Accepted, Checked), Error> {
+    pub(crate) async fn deliver<B: BeforePost>(
+        &self,
+        entry: &OutboxRecord,
+        before: &mut B,
+    ) -> Result<(Accepted, Checked), Error> {
+        let content = Zeroizing::new(entry.content.clone());
         for _ in 0..ROUNDS {
-            let (sealed, checked) = self.seal(outgoing).await?;
+            let asked = self.whom(entry).await?;
+            let answer = self.api.recipients(asked.clone()).await?;
+            let (sealed, checked) = self.seal(entry.key.message, asked, &content, answer).await?;
+            let left_s = entry.expires_at_ms.map(|end| end.saturating_sub(now_ms()).div_ceil(1000).max(1));
             let envelope = Envelope {
                 header: sotto_crypto::encode(&sealed.header),
                 body: sealed.body,
                 wraps: sealed.wraps,
-                expires_in_s: outgoing.expires_in_s.map(|s| s.min(limits::MAX_QUEUE_SECONDS)),
+                expires_in_s: left_s.map(|s| s.min(limits::MAX_QUEUE_SECONDS)),
             };
+            before.before_post().await?;
             match self.api.send(&envelope).await {
                 Ok(accepted) => return Ok((accepted, checked)),
                 Err(error)
@@ -194,15 +162,24 @@ impl Inner {
         Err(Refusal::RecipientsKeepChanging.into())
     }
 
-    async fn seal(&self, outgoing: &Outgoing) -> Result<(Sealed, Checked), Error> {
-        let answer = self.api.recipients(outgoing.asked.clone()).await?;
+    async fn whom(&self, entry: &OutboxRecord) -> Result<Vec<Address>, Error> {
+        let (entry, me) = (entry.clone(), self.account.address.clone());
+        self.store.run(move |tx| crate::compose::audience(tx, &me, &entry)).await
+    }
+
+    /// Checks the answer to a question for recipients, and seals to them.
+    pub(crate) async fn seal(
+        &self,
+        message: MessageId,
+        asked: Vec<Address>,
+        content: &Zeroizing<Vec<u8>>,
+        answer: Recipients,
+    ) -> Result<(Sealed, Checked), Error> {
         let policy = self.policy().await?;
-        let pins = self.pins(outgoing.asked.clone()).await?;
+        let pins = self.pins(asked.clone()).await?;
         let serials = self.store.list::<Serials>().await?;
-        let known = self.known.clone();
-        let memberships = self.memberships(outgoing.asked.clone()).await?;
-        let (account, asked, content, message) =
-            (self.account.clone(), outgoing.asked.clone(), outgoing.content.clone(), outgoing.message);
+        let memberships = self.memberships(asked.clone()).await?;
+        let (account, content, known) = (self.account.clone(), content.clone(), self.known.clone());
         let (checked, sealed) = blocking(move || {
             let pins: BTreeMap<_, _> = pins.into_iter().map(|pin| (pin.address.clone(), pin)).collect();
             let view = Asker {

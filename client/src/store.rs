@@ -1,10 +1,13 @@
 //! The local store: SQLite, every value sealed, every row key hidden. Safe for several processes and for kill -9: each
 //! change is one transaction that is on disk when it returns.
 
+mod annotations;
 mod cipher;
 mod documents;
 mod messages;
+mod outbox;
 mod records;
+mod talk;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,9 +21,13 @@ use crate::keyfile::StoreKey;
 use cipher::Cipher;
 
 pub(crate) use documents::{MembershipRecord, PolicyRecord};
-pub(crate) use messages::MessageKey;
-pub(crate) use records::{AccountRecord, BatchRecord, ConversationRecord, Pin, PrekeyRecord, Record, Serials};
+pub(crate) use messages::{MessageKey, Placed, Unread};
+pub(crate) use outbox::outbox_all;
+pub(crate) use records::{AccountRecord, BatchRecord, Pin, PrekeyRecord, Record, Serials};
 pub use records::{MessageState, StoredMessage, Tls};
+pub(crate) use talk::{
+    Annotation, Audience, ConversationRecord, Mark, OutboxKind, OutboxRecord, PendingReceipt, SettingsRecord, parts_of,
+};
 
 /// Form of the tables.
 const FORM: i64 = 1;
@@ -29,11 +36,18 @@ const TABLES: &str = "
 CREATE TABLE cells (tbl TEXT NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL, PRIMARY KEY (tbl, key)) WITHOUT ROWID;
 CREATE TABLE messages (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, key BLOB NOT NULL UNIQUE, conversation BLOB NOT NULL,
-    expires_at_ms INTEGER, value BLOB NOT NULL);
+    unread INTEGER NOT NULL DEFAULT 0, expires_at_ms INTEGER, value BLOB NOT NULL);
 -- What comes by history transfer is older than all that is here, and gets the numbers below.
 INSERT INTO sqlite_sequence (name, seq) VALUES ('messages', 1099511627776);
 CREATE INDEX messages_conversation ON messages (conversation, seq);
+CREATE INDEX messages_unread ON messages (conversation) WHERE unread > 0;
 CREATE INDEX messages_expiry ON messages (expires_at_ms) WHERE expires_at_ms IS NOT NULL;
+CREATE TABLE annotations (
+    key BLOB PRIMARY KEY, target BLOB NOT NULL, expires_at_ms INTEGER, value BLOB NOT NULL) WITHOUT ROWID;
+CREATE INDEX annotations_target ON annotations (target);
+CREATE INDEX annotations_expiry ON annotations (expires_at_ms) WHERE expires_at_ms IS NOT NULL;
+CREATE TABLE outbox (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, key BLOB NOT NULL UNIQUE, expires_at_ms INTEGER, value BLOB NOT NULL);
 CREATE TABLE seen (key BLOB PRIMARY KEY, forget_at_ms INTEGER NOT NULL) WITHOUT ROWID;
 CREATE INDEX seen_expiry ON seen (forget_at_ms);
 ";
@@ -134,6 +148,11 @@ impl Tx<'_> {
             decode(R::TABLE, &self.cipher.open(R::TABLE, &row, &sealed)?)
         })
         .collect()
+    }
+
+    /// Whether a table has no value.
+    pub(crate) fn is_empty<R: Record>(&self) -> Result<bool, StoreError> {
+        Ok(!self.tx.prepare_cached("SELECT 1 FROM cells WHERE tbl = ?1 LIMIT 1")?.exists([R::TABLE])?)
     }
 
     /// Puts a value in its place, over what is there.

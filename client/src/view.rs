@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use sotto_crypto::Address;
-use sotto_wire::content::{File, FileKind, Forwarded, MessageRef};
+use sotto_wire::content::{Body, File, FileKind, Forwarded, MessageRef};
 
 /// Names a conversation: [`sotto_wire::content::Conversation::id`].
 pub type ConversationId = String;
@@ -25,32 +25,26 @@ pub(crate) struct DraftOptions {
     pub(crate) mentions: Vec<Address>,
     pub(crate) expires_in: Option<Duration>,
     pub(crate) burn_after_read: Option<Duration>,
-}
-
-/// What is said, before it is sent.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) enum DraftBody {
-    Text(String),
-    File(Box<File>),
+    pub(crate) forwarded: Option<Forwarded>,
 }
 
 /// A message that is to be sent.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Draft {
-    pub(crate) body: DraftBody,
+    pub(crate) body: Body,
     pub(crate) options: DraftOptions,
 }
 
 impl Draft {
     /// A text.
     pub fn text(text: impl Into<String>) -> Self {
-        Self { body: DraftBody::Text(text.into()), options: DraftOptions::default() }
+        Self { body: Body::Text(text.into()), options: DraftOptions::default() }
     }
 
     /// A file that a relay holds already, such as one that has come. A file of this machine goes by
     /// [`Client::post_file`](crate::Client::post_file).
     pub fn file(file: File) -> Self {
-        Self { body: DraftBody::File(Box::new(file)), options: DraftOptions::default() }
+        Self { body: Body::File(file), options: DraftOptions::default() }
     }
 }
 

@@ -46,3 +46,5 @@ pub const LINK_WAIT_SECONDS: u64 = 20;
 pub const MAX_SIGNAL: usize = 16 * 1024;
 /// Devices that a signal goes to.
 pub const MAX_SIGNAL_DEVICES: usize = 64;
+/// Messages that one receipt names.
+pub const MAX_RECEIPTS: usize = 256;

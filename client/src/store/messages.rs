@@ -1,22 +1,70 @@
 //! Messages: the history, and the memory of what has been received, so that repeats are dropped.
 
-use rusqlite::OptionalExtension as _;
+use rusqlite::{OptionalExtension as _, Row, params};
 use sotto_crypto::{Address, DeviceId, MessageId};
+use sotto_wire::content::MessageRef;
 use zeroize::Zeroizing;
 
 use super::cipher::RowKey;
-use super::{StoredMessage, Tx, decode};
+use super::{ConversationRecord, StoredMessage, Tx, decode};
 use crate::error::StoreError;
 
-const TABLE: &str = "messages";
+pub(super) const TABLE: &str = "messages";
 const SEEN: &str = "seen";
 
 /// What names a message: an id alone would let one sender hide another's message by using its id.
 pub(crate) type MessageKey = (Address, DeviceId, MessageId);
 
+/// Whether a message has been read, in the clear beside the sealed value: to be counted without opening.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unread {
+    /// It was read, or is the user's own.
+    No,
+    /// It was not.
+    Yes,
+    /// It was not, and names the user.
+    Mentioned,
+}
+
+impl Unread {
+    fn column(self) -> i64 {
+        match self {
+            Self::No => 0,
+            Self::Yes => 1,
+            Self::Mentioned => 2,
+        }
+    }
+}
+
+/// A message with its place in the history.
+pub(crate) struct Placed {
+    pub(crate) position: u64,
+    pub(crate) message: StoredMessage,
+}
+
+/// Place, row key and sealed value.
+type Sealed = (i64, RowKey, Vec<u8>);
+
+fn sealed(row: &Row<'_>) -> rusqlite::Result<Sealed> {
+    Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+}
+
 impl Tx<'_> {
     fn message_row(&self, table: &'static str, (sender, device, id): &MessageKey) -> RowKey {
         self.cipher.row(table, &[sender.as_str().as_bytes(), device.as_bytes(), id.as_bytes()])
+    }
+
+    pub(super) fn row_of(&self, message: &MessageRef) -> RowKey {
+        self.message_row(TABLE, &(message.sender.clone(), message.device, message.message))
+    }
+
+    pub(super) fn conversation_row(&self, id: &str) -> RowKey {
+        self.cipher.row("conversation", &[id.as_bytes()])
+    }
+
+    fn placed(&self, (seq, row, sealed): Sealed) -> Result<Placed, StoreError> {
+        let message = decode(TABLE, &self.cipher.open(TABLE, &row, &sealed)?)?;
+        Ok(Placed { position: u64::try_from(seq).unwrap_or(0), message })
     }
 
     /// Whether this message has been received before.
@@ -36,8 +84,8 @@ impl Tx<'_> {
 
     /// Puts a message in its place in the history, at the end where it is new.
     pub(crate) fn put_message(&self, message: &StoredMessage) -> Result<(), StoreError> {
-        let row = self.message_row(TABLE, &(message.sender.clone(), message.device, message.id));
-        let conversation = self.cipher.row("conversation", &[message.conversation.as_bytes()]);
+        let row = self.row_of(&message.key());
+        let conversation = self.conversation_row(&message.conversation);
         let clear = Zeroizing::new(sotto_crypto::encode(message));
         let sealed = self.cipher.seal(TABLE, &row, &clear)?;
         self.tx
@@ -49,44 +97,135 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// Says whether a message counts as unread.
+    pub(crate) fn set_unread(&self, message: &MessageRef, unread: Unread) -> Result<(), StoreError> {
+        self.tx
+            .prepare_cached("UPDATE messages SET unread = ?2 WHERE key = ?1")?
+            .execute((self.row_of(message), unread.column()))?;
+        Ok(())
+    }
+
+    /// How many messages of a conversation are unread, and whether one of them names the user.
+    pub(crate) fn unread(&self, conversation: &str) -> Result<(u32, bool), StoreError> {
+        let row = self.conversation_row(conversation);
+        Ok(self
+            .tx
+            .prepare_cached(
+                "SELECT COUNT(*), COALESCE(MAX(unread), 0) FROM messages WHERE conversation = ?1 AND unread > 0",
+            )?
+            .query_row([row], |r| Ok((r.get(0)?, r.get::<_, i64>(1)? > 1)))?)
+    }
+
+    /// The unread messages of a conversation up to a position, oldest first.
+    pub(crate) fn unread_messages(&self, conversation: &str, up_to: u64) -> Result<Vec<Placed>, StoreError> {
+        let row = self.conversation_row(conversation);
+        let mut statement = self.tx.prepare_cached(
+            "SELECT seq, key, value FROM messages WHERE conversation = ?1 AND unread > 0 AND seq <= ?2 ORDER BY seq",
+        )?;
+        let rows = statement.query_map((row, clamp(up_to)), sealed)?.collect::<Result<Vec<_>, _>>()?;
+        rows.into_iter().map(|row| self.placed(row)).collect()
+    }
+
     /// One message of the history.
     pub(crate) fn message(&self, key: &MessageKey) -> Result<Option<StoredMessage>, StoreError> {
-        let row = self.message_row(TABLE, key);
-        let sealed: Option<Vec<u8>> = self
+        let (sender, device, message) = key.clone();
+        Ok(self.placed_message(&MessageRef { sender, device, message })?.map(|placed| placed.message))
+    }
+
+    /// One message of the history with its place.
+    pub(crate) fn placed_message(&self, message: &MessageRef) -> Result<Option<Placed>, StoreError> {
+        let row = self.row_of(message);
+        let found = self
             .tx
-            .prepare_cached("SELECT value FROM messages WHERE key = ?1")?
-            .query_row([row], |r| r.get(0))
+            .prepare_cached("SELECT seq, key, value FROM messages WHERE key = ?1")?
+            .query_row([row], sealed)
             .optional()?;
-        sealed.map(|sealed| decode(TABLE, &self.cipher.open(TABLE, &row, &sealed)?)).transpose()
+        found.map(|row| self.placed(row)).transpose()
     }
 
-    /// The last `limit` messages of a conversation, or of all, oldest first.
-    pub(crate) fn history(&self, conversation: Option<&str>, limit: u32) -> Result<Vec<StoredMessage>, StoreError> {
-        let conversation = conversation.map(|id| self.cipher.row("conversation", &[id.as_bytes()]));
+    /// The last `limit` messages of a conversation, or of all, that stand before a position; oldest first.
+    pub(crate) fn page(
+        &self,
+        conversation: Option<&str>,
+        before: Option<u64>,
+        limit: u32,
+    ) -> Result<Vec<Placed>, StoreError> {
+        let conversation = conversation.map(|id| self.conversation_row(id));
         let mut statement = self.tx.prepare_cached(
-            "SELECT key, value FROM messages WHERE ?1 IS NULL OR conversation = ?1 ORDER BY seq DESC LIMIT ?2",
+            "SELECT seq, key, value FROM messages WHERE (?1 IS NULL OR conversation = ?1) AND seq < ?2
+             ORDER BY seq DESC LIMIT ?3",
         )?;
-        let rows =
-            statement.query_map((conversation, limit), |r| Ok((r.get::<_, RowKey>(0)?, r.get::<_, Vec<u8>>(1)?)))?;
-        let mut messages = rows
-            .map(|row| {
-                let (row, sealed) = row?;
-                decode(TABLE, &self.cipher.open(TABLE, &row, &sealed)?)
-            })
-            .collect::<Result<Vec<_>, StoreError>>()?;
-        messages.reverse();
-        Ok(messages)
+        let rows = statement
+            .query_map((conversation, clamp(before.unwrap_or(u64::MAX)), limit), sealed)?
+            .collect::<Result<Vec<_>, _>>()?;
+        rows.into_iter().rev().map(|row| self.placed(row)).collect()
     }
 
-    /// Deletes messages whose time is over, and forgets those of which no repeat can come.
-    pub(crate) fn expire(&self, now_ms: u64) -> Result<usize, StoreError> {
+    /// [`page`](Self::page) at the end, without the places.
+    pub(crate) fn history(&self, conversation: Option<&str>, limit: u32) -> Result<Vec<StoredMessage>, StoreError> {
+        Ok(self.page(conversation, None, limit)?.into_iter().map(|placed| placed.message).collect())
+    }
+
+    /// Removes a message with all that was done to it.
+    pub(crate) fn delete_message(&self, message: &MessageRef) -> Result<(), StoreError> {
+        let row = self.row_of(message);
+        self.tx.prepare_cached("DELETE FROM annotations WHERE target = ?1")?.execute([row])?;
+        self.tx.prepare_cached("DELETE FROM messages WHERE key = ?1")?.execute([row])?;
+        Ok(())
+    }
+
+    /// Whether something's time is over.
+    pub(crate) fn has_expired(&self, now_ms: u64) -> Result<bool, StoreError> {
+        Ok(self
+            .tx
+            .prepare_cached("SELECT 1 FROM messages WHERE expires_at_ms <= ?1 LIMIT 1")?
+            .exists([clamp(now_ms)])?)
+    }
+
+    /// Deletes messages whose time is over with all that was done to them, and forgets those of which no repeat can come.
+    /// Gives the conversations that have changed.
+    pub(crate) fn expire(&self, now_ms: u64) -> Result<Vec<String>, StoreError> {
         let now = clamp(now_ms);
-        self.tx.execute("DELETE FROM seen WHERE forget_at_ms <= ?1", [now])?;
-        Ok(self.tx.execute("DELETE FROM messages WHERE expires_at_ms <= ?1", [now])?)
+        self.tx.prepare_cached("DELETE FROM seen WHERE forget_at_ms <= ?1")?.execute([now])?;
+        self.tx.prepare_cached("DELETE FROM annotations WHERE expires_at_ms <= ?1")?.execute([now])?;
+        self.tx.prepare_cached("DELETE FROM outbox WHERE expires_at_ms <= ?1")?.execute([now])?;
+        let ended = self
+            .tx
+            .prepare_cached("SELECT seq, key, value FROM messages WHERE expires_at_ms <= ?1")?
+            .query_map([now], sealed)?
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut conversations = Vec::new();
+        for row in ended {
+            self.tx.prepare_cached("DELETE FROM annotations WHERE target = ?1")?.execute(params![row.1])?;
+            // A value that does not open has no conversation to tell of, and goes all the same.
+            conversations.extend(self.placed(row).ok().map(|placed| placed.message.conversation));
+        }
+        self.tx.prepare_cached("DELETE FROM messages WHERE expires_at_ms <= ?1")?.execute([now])?;
+        conversations.sort();
+        conversations.dedup();
+        Ok(conversations)
+    }
+
+    /// Puts a message that is new into the history, with its conversation.
+    pub(crate) fn add_message(
+        &self,
+        message: &StoredMessage,
+        conversation: &sotto_wire::content::Conversation,
+        unread: Unread,
+    ) -> Result<(), StoreError> {
+        self.put_message(message)?;
+        self.set_unread(&message.key(), unread)?;
+        let known = self.get::<ConversationRecord>(&[message.conversation.as_bytes().to_vec()])?;
+        let mut record = known.unwrap_or_else(|| ConversationRecord::of(conversation));
+        record.retained = message.retained;
+        if let Some(placed) = self.placed_message(&message.key())? {
+            record.last = record.last.max(placed.position);
+        }
+        self.put(&record)
     }
 }
 
 /// SQLite's integers are signed.
-fn clamp(ms: u64) -> i64 {
+pub(super) fn clamp(ms: u64) -> i64 {
     i64::try_from(ms).unwrap_or(i64::MAX)
 }

@@ -5,6 +5,7 @@ use sotto_crypto::{
     Address, BatchId, DeviceCertificate, DeviceId, Domain, Fingerprint, IdentityPublic, MessageId, PolicyPublic,
     PrekeyKind, PrekeyRef, Signed,
 };
+use sotto_wire::content::MessageRef;
 use zeroize::Zeroize as _;
 
 /// A value with a place in the store.
@@ -177,24 +178,6 @@ impl Record for BatchRecord {
     }
 }
 
-/// Whether a conversation was retained when something last was sent or received in it.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-#[cbor(array)]
-pub(crate) struct ConversationRecord {
-    /// [`sotto_wire::content::Conversation::id`].
-    #[n(0)]
-    pub(crate) id: String,
-    #[n(1)]
-    pub(crate) retained: bool,
-}
-
-impl Record for ConversationRecord {
-    const TABLE: &'static str = "conversation";
-    fn key(&self) -> Vec<Vec<u8>> {
-        vec![self.id.as_bytes().to_vec()]
-    }
-}
-
 /// What has become of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(index_only)]
@@ -211,6 +194,9 @@ pub enum MessageState {
     /// Was refused, here or by another network.
     #[n(3)]
     Refused,
+    /// Waits in the outbox.
+    #[n(4)]
+    Queued,
 }
 
 /// A message in the local history.
@@ -250,4 +236,17 @@ pub struct StoredMessage {
     /// Why it was refused.
     #[n(10)]
     pub reason: Option<String>,
+    /// Whether a retention process that should have it was left out by its sender.
+    #[n(11)]
+    pub retention_missing: bool,
+    /// What happened in a room, in words, where that is all that it says.
+    #[n(12)]
+    pub event: Option<String>,
+}
+
+impl StoredMessage {
+    /// Names it.
+    pub fn key(&self) -> MessageRef {
+        MessageRef { sender: self.sender.clone(), device: self.device, message: self.id }
+    }
 }

@@ -1,0 +1,254 @@
+//! What the store keeps of conversations beside their messages, as values.
+
+use minicbor::{Decode, Encode};
+use sotto_crypto::Address;
+use sotto_wire::content::{Conversation, MessageRef, ReceiptKind};
+use zeroize::Zeroize as _;
+
+use super::Record;
+
+/// A conversation that something was sent or received in.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub(crate) struct ConversationRecord {
+    /// [`Conversation::id`].
+    #[n(0)]
+    pub(crate) id: String,
+    /// Whether what was last said in it went to a retention process too.
+    #[n(1)]
+    pub(crate) retained: bool,
+    #[n(2)]
+    pub(crate) conversation: Conversation,
+    /// A room's.
+    #[n(3)]
+    pub(crate) title: Option<String>,
+    /// Everybody in it, the own address too.
+    #[n(4)]
+    pub(crate) members: Vec<Address>,
+    /// A room's.
+    #[n(5)]
+    pub(crate) moderators: Vec<Address>,
+    /// Nothing can be sent any more.
+    #[n(6)]
+    pub(crate) left: bool,
+    /// A room's rule.
+    #[n(7)]
+    pub(crate) expires_in_s: Option<u64>,
+    /// A room's rule.
+    #[n(8)]
+    pub(crate) burn_after_read_s: Option<u64>,
+    /// Position of the newest message that was ever in it; 0 when there was none.
+    #[n(9)]
+    pub(crate) last: u64,
+}
+
+impl ConversationRecord {
+    /// A new one. The members of a room are for the room's events to say.
+    pub(crate) fn of(conversation: &Conversation) -> Self {
+        Self {
+            id: conversation.id(),
+            retained: false,
+            conversation: conversation.clone(),
+            title: None,
+            members: conversation.members(),
+            moderators: Vec::new(),
+            left: false,
+            expires_in_s: None,
+            burn_after_read_s: None,
+            last: 0,
+        }
+    }
+}
+
+impl Record for ConversationRecord {
+    const TABLE: &'static str = "conversation";
+    fn key(&self) -> Vec<Vec<u8>> {
+        vec![self.id.as_bytes().to_vec()]
+    }
+}
+
+/// What the user has chosen. One row.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub(crate) struct SettingsRecord {
+    /// Whether senders are told that their messages were read, where the network leaves it to the user.
+    #[n(0)]
+    pub(crate) read_receipts: bool,
+}
+
+impl Default for SettingsRecord {
+    fn default() -> Self {
+        Self { read_receipts: true }
+    }
+}
+
+impl Record for SettingsRecord {
+    const TABLE: &'static str = "settings";
+    fn key(&self) -> Vec<Vec<u8>> {
+        Vec::new()
+    }
+}
+
+/// A receipt that has not been sent yet.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub(crate) struct PendingReceipt {
+    #[n(0)]
+    pub(crate) target: MessageRef,
+    #[n(1)]
+    pub(crate) conversation: String,
+    #[n(2)]
+    pub(crate) kind: ReceiptKind,
+    /// For the user's own other devices only.
+    #[n(3)]
+    pub(crate) own_only: bool,
+}
+
+impl Record for PendingReceipt {
+    const TABLE: &'static str = "receipt";
+    fn key(&self) -> Vec<Vec<u8>> {
+        let mut key = parts_of(&self.target);
+        key.push(vec![u8::from(self.kind == ReceiptKind::Read)]);
+        key
+    }
+}
+
+/// A message's name as parts of a key.
+pub(crate) fn parts_of(message: &MessageRef) -> Vec<Vec<u8>> {
+    vec![
+        message.sender.as_str().as_bytes().to_vec(),
+        message.device.as_bytes().to_vec(),
+        message.message.as_bytes().to_vec(),
+    ]
+}
+
+/// Who gets what waits in the outbox.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub(crate) enum Audience {
+    /// Everybody who is in the conversation when it is sent.
+    #[n(0)]
+    Members,
+    /// These people; the user's own other devices get everything.
+    #[n(1)]
+    Only(#[n(0)] Vec<Address>),
+}
+
+/// What waits in the outbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub(crate) enum OutboxKind {
+    #[n(0)]
+    Text,
+    #[n(1)]
+    File,
+    #[n(2)]
+    Edit,
+    #[n(3)]
+    Delete,
+    #[n(4)]
+    Reaction,
+    #[n(5)]
+    Pin,
+    #[n(6)]
+    Receipt,
+    #[n(7)]
+    Room,
+}
+
+impl OutboxKind {
+    /// The word for it.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::File => "file",
+            Self::Edit => "edit",
+            Self::Delete => "delete",
+            Self::Reaction => "reaction",
+            Self::Pin => "pin",
+            Self::Receipt => "receipt",
+            Self::Room => "room",
+        }
+    }
+}
+
+/// A message that waits to be sent. Kept apart from the history, since most kinds are not in it.
+#[derive(Clone, Encode, Decode)]
+#[cbor(array)]
+pub(crate) struct OutboxRecord {
+    #[n(0)]
+    pub(crate) key: MessageRef,
+    #[n(1)]
+    pub(crate) conversation: Conversation,
+    #[n(2)]
+    pub(crate) audience: Audience,
+    #[n(3)]
+    pub(crate) kind: OutboxKind,
+    /// The clear content: CBOR of [`sotto_wire::content::Content`].
+    #[cbor(n(4), with = "minicbor::bytes")]
+    pub(crate) content: Vec<u8>,
+    #[n(5)]
+    pub(crate) queued_at_ms: u64,
+    /// When nobody wants it any more.
+    #[n(6)]
+    pub(crate) expires_at_ms: Option<u64>,
+    #[n(7)]
+    pub(crate) attempts: u32,
+    /// Whether the relay may have it already.
+    #[n(8)]
+    pub(crate) uncertain: bool,
+    #[n(9)]
+    pub(crate) reason: Option<String>,
+    /// The sealed file to upload first: its name in the folder for outgoing files.
+    #[n(10)]
+    pub(crate) upload: Option<String>,
+}
+
+impl Drop for OutboxRecord {
+    fn drop(&mut self) {
+        self.content.zeroize();
+    }
+}
+
+/// What somebody has done to a message. Kept beside it, also before it comes.
+#[cfg_attr(test, derive(Debug))]
+#[derive(Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub(crate) struct Annotation {
+    #[n(0)]
+    pub(crate) target: MessageRef,
+    /// Id of the conversation that it was said in.
+    #[n(1)]
+    pub(crate) conversation: String,
+    /// The message that carried it.
+    #[n(2)]
+    pub(crate) by: MessageRef,
+    /// When, by its sender's clock (milliseconds since the epoch).
+    #[n(3)]
+    pub(crate) at_ms: u64,
+    #[n(4)]
+    pub(crate) mark: Mark,
+}
+
+/// What was done.
+#[cfg_attr(test, derive(Debug))]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+pub(crate) enum Mark {
+    /// New words.
+    #[n(0)]
+    Edit(#[n(0)] String),
+    /// Taken back.
+    #[n(1)]
+    Delete,
+    /// An emoji, on or off.
+    #[n(2)]
+    React(#[n(0)] String, #[n(1)] bool),
+    /// Pinned or not.
+    #[n(3)]
+    Pin(#[n(0)] bool),
+    /// Has come to a device of its sender's.
+    #[n(4)]
+    Delivered,
+    /// Was read by its sender.
+    #[n(5)]
+    Read,
+}
