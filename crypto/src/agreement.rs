@@ -1,4 +1,4 @@
-//! Keys for key agreement: prekeys and the ephemeral key of a message.
+//! Keys for key agreement: prekeys, the ephemeral key of a message, and the keys of a link.
 
 use core::fmt;
 
@@ -66,6 +66,37 @@ point!(
     EphemeralPublic,
     "sotto/1 ephemeral key"
 );
+point!(
+    /// A public key of a link between two devices: a validated point.
+    LinkPublic,
+    "sotto/1 link key"
+);
+
+/// The secret with which a device takes what is handed over to it on a link: for one link. Erased when dropped.
+pub struct LinkSecret(pub(crate) <Current as Primitives>::AgreementSecret);
+
+impl LinkSecret {
+    /// Makes a key.
+    pub fn generate<R: CryptoRng + ?Sized>(rng: &mut R) -> Self {
+        Self(Current::agreement_generate(rng))
+    }
+
+    /// Reads a key that [`to_bytes`](Self::to_bytes) wrote.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, KeyError> {
+        let bytes: &[u8; SCALAR_LEN] = bytes.try_into().map_err(|_| KeyError::Secret)?;
+        Current::agreement_from_bytes(bytes).map(Self).map_err(|_| KeyError::Secret)
+    }
+
+    /// The secret, to be stored until the link is over: 66 bytes.
+    pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
+        Zeroizing::new(Current::agreement_to_bytes(&self.0).to_vec())
+    }
+
+    /// The public half.
+    pub fn public(&self) -> LinkPublic {
+        LinkPublic(Current::agreement_public(&self.0))
+    }
+}
 
 /// The secret half of a prekey; erased when dropped.
 pub struct PrekeySecret(pub(crate) <Current as Primitives>::AgreementSecret);

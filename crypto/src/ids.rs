@@ -95,6 +95,11 @@ id!(
     "batch id"
 );
 id!(
+    /// One link between two devices of a user; follows from its code.
+    LinkId,
+    "link id"
+);
+id!(
     /// One stored attachment.
     BlobId,
     "blob id"

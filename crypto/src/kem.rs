@@ -1,4 +1,5 @@
-//! Wrapping the content key for one device: the DHKEM construction and the base-mode key schedule of RFC 9180.
+//! Wrapping the content key for one device: the DHKEM construction and the base-mode key schedule of RFC 9180. Handing
+//! something over between two devices that share a code: HPKE itself, single-shot, in mode_psk ([`seal_psk`]).
 //!
 //! The ephemeral key is the message's, shared by all its recipients, which RFC 9180 does not allow to its own senders;
 //! so this is our own suite and not called HPKE. What a recipient does is exactly RFC 9180, and any implementation of
@@ -90,7 +91,26 @@ pub(crate) struct Schedule {
     pub(crate) base_nonce: Zeroizing<[u8; NONCE_LEN]>,
 }
 
-/// RFC 9180, section 5.1, with `mode = mode_base`, and `psk` and `psk_id` empty as that mode has them:
+/// The two modes of RFC 9180 that are used, with what each has of a secret known beforehand.
+#[derive(Clone, Copy)]
+pub(crate) enum Mode<'a> {
+    /// `mode_base`: `psk` and `psk_id` are empty.
+    Base,
+    /// `mode_psk`.
+    Psk { psk: &'a [u8], id: &'a [u8] },
+}
+
+impl Mode<'_> {
+    /// Mode, `psk` and `psk_id`.
+    fn parts(&self) -> ([u8; 1], &[u8], &[u8]) {
+        match self {
+            Self::Base => ([0x00], b"", b""),
+            Self::Psk { psk, id } => ([0x01], psk, id),
+        }
+    }
+}
+
+/// RFC 9180, section 5.1:
 ///
 /// ```text
 /// def KeySchedule<ROLE>(mode, shared_secret, info, psk, psk_id):
@@ -103,13 +123,17 @@ pub(crate) struct Schedule {
 /// ```
 ///
 /// The exporter secret is not needed here.
-pub(crate) fn key_schedule<P: Primitives>(shared_secret: &[u8; HASH_LEN], info: &[u8]) -> Result<Schedule, Failed> {
-    const MODE_BASE: [u8; 1] = [0x00];
+pub(crate) fn key_schedule<P: Primitives>(
+    mode: Mode<'_>,
+    shared_secret: &[u8; HASH_LEN],
+    info: &[u8],
+) -> Result<Schedule, Failed> {
+    let (mode, psk, psk_id) = mode.parts();
     let suite = hpke_suite();
-    let psk_id_hash = labeled_extract::<P>(&suite, b"", b"psk_id_hash", b"")?;
+    let psk_id_hash = labeled_extract::<P>(&suite, b"", b"psk_id_hash", psk_id)?;
     let info_hash = labeled_extract::<P>(&suite, b"", b"info_hash", info)?;
-    let context: [&[u8]; 3] = [&MODE_BASE, psk_id_hash.as_slice(), info_hash.as_slice()];
-    let secret = labeled_extract::<P>(&suite, shared_secret, b"secret", b"")?;
+    let context: [&[u8]; 3] = [&mode, psk_id_hash.as_slice(), info_hash.as_slice()];
+    let secret = labeled_extract::<P>(&suite, shared_secret, b"secret", psk)?;
     Ok(Schedule {
         key: labeled_expand::<P, KEY_LEN>(&suite, &secret, b"key", &context)?,
         base_nonce: labeled_expand::<P, NONCE_LEN>(&suite, &secret, b"base_nonce", &context)?,
@@ -135,7 +159,7 @@ pub(crate) fn wrap<P: Primitives>(
 ) -> Result<[u8; WRAP_LEN], Failed> {
     let dh = P::agree(ephemeral, recipient)?;
     let shared_secret = extract_and_expand::<P>(dh.as_slice(), enc, recipient)?;
-    let Schedule { key, base_nonce } = key_schedule::<P>(&shared_secret, info)?;
+    let Schedule { key, base_nonce } = key_schedule::<P>(Mode::Base, &shared_secret, info)?;
     let mut buffer = Vec::with_capacity(WRAP_LEN);
     buffer.extend_from_slice(content_key);
     P::aead_seal(&key, &base_nonce, b"", &mut buffer)?;
@@ -160,7 +184,7 @@ pub(crate) fn unwrap<P: Primitives>(
     let recipient = P::agreement_public(secret);
     let dh = P::agree(secret, enc)?;
     let shared_secret = extract_and_expand::<P>(dh.as_slice(), enc, &recipient)?;
-    let Schedule { key, base_nonce } = key_schedule::<P>(&shared_secret, info)?;
+    let Schedule { key, base_nonce } = key_schedule::<P>(Mode::Base, &shared_secret, info)?;
     let mut buffer = Zeroizing::new(wrapped.to_vec());
     P::aead_open(&key, &base_nonce, b"", &mut buffer)?;
     let mut content_key = Zeroizing::new([0; KEY_LEN]);
@@ -169,6 +193,42 @@ pub(crate) fn unwrap<P: Primitives>(
     }
     content_key.copy_from_slice(&buffer);
     Ok(content_key)
+}
+
+/// RFC 9180, section 6.1: `SealPSK(pkR, info, aad = "", pt, psk, psk_id)`. The ephemeral key is new and for this alone,
+/// as the RFC has it; `enc` is its public point.
+pub(crate) fn seal_psk<P: Primitives>(
+    ephemeral: &P::AgreementSecret,
+    recipient: &[u8; POINT_LEN],
+    info: &[u8],
+    (psk, id): (&[u8], &[u8]),
+    plain: &[u8],
+) -> Result<Vec<u8>, Failed> {
+    let enc = P::agreement_public(ephemeral);
+    let dh = P::agree(ephemeral, recipient)?;
+    let shared_secret = extract_and_expand::<P>(dh.as_slice(), &enc, recipient)?;
+    let Schedule { key, base_nonce } = key_schedule::<P>(Mode::Psk { psk, id }, &shared_secret, info)?;
+    let mut buffer = Vec::with_capacity(plain.len() + crate::suite::TAG_LEN);
+    buffer.extend_from_slice(plain);
+    P::aead_seal(&key, &base_nonce, b"", &mut buffer)?;
+    Ok(buffer)
+}
+
+/// RFC 9180, section 6.1: `OpenPSK(enc, skR, info, aad = "", ct, psk, psk_id)`.
+pub(crate) fn open_psk<P: Primitives>(
+    secret: &P::AgreementSecret,
+    enc: &[u8; POINT_LEN],
+    info: &[u8],
+    (psk, id): (&[u8], &[u8]),
+    sealed: &[u8],
+) -> Result<Zeroizing<Vec<u8>>, Failed> {
+    let recipient = P::agreement_public(secret);
+    let dh = P::agree(secret, enc)?;
+    let shared_secret = extract_and_expand::<P>(dh.as_slice(), enc, &recipient)?;
+    let Schedule { key, base_nonce } = key_schedule::<P>(Mode::Psk { psk, id }, &shared_secret, info)?;
+    let mut buffer = Zeroizing::new(sealed.to_vec());
+    P::aead_open(&key, &base_nonce, b"", &mut buffer)?;
+    Ok(buffer)
 }
 
 #[cfg(test)]

@@ -13,6 +13,11 @@ impl Vector {
         Self(serde_json::from_str(include_str!("../vectors/rfc9180-p521-base.json")).unwrap())
     }
 
+    /// The same in PSK mode.
+    fn rfc_9180_psk() -> Self {
+        Self(serde_json::from_str(include_str!("../vectors/rfc9180-p521-psk.json")).unwrap())
+    }
+
     /// Our own, of which a part is looked at here.
     fn derivation() -> Self {
         Self(serde_json::from_str(include_str!("../vectors/derivation.json")).unwrap())
@@ -51,6 +56,8 @@ macro_rules! for_each_implementation {
 
 for_each_implementation!(
     what_rfc_9180_says,
+    what_rfc_9180_says_with_a_psk,
+    what_is_handed_over_opens_with_its_psk_and_info_only,
     every_encapsulation_of_rfc_9180,
     what_our_vectors_say,
     wraps_open_with_their_key_and_info_only,
@@ -79,7 +86,7 @@ fn what_rfc_9180_says<P: Primitives>() {
     assert_eq!(*dh, *P::agree(&recipient, &ephemeral_public).unwrap());
     let shared_secret = extract_and_expand::<P>(dh.as_slice(), &ephemeral_public, &recipient_public).unwrap();
     assert_eq!(shared_secret.to_vec(), vector.bytes("/shared_secret"));
-    let schedule = key_schedule::<P>(&shared_secret, &vector.bytes("/info")).unwrap();
+    let schedule = key_schedule::<P>(Mode::Base, &shared_secret, &vector.bytes("/info")).unwrap();
     assert_eq!(schedule.key.to_vec(), vector.bytes("/key"));
     assert_eq!(schedule.base_nonce.to_vec(), vector.bytes("/base_nonce"));
 
@@ -90,6 +97,38 @@ fn what_rfc_9180_says<P: Primitives>() {
     assert_eq!(buffer, sealed);
     P::aead_open(&schedule.key, &schedule.base_nonce, &aad, &mut buffer).unwrap();
     assert_eq!(buffer, plain);
+}
+
+fn what_rfc_9180_says_with_a_psk<P: Primitives>() {
+    let vector = Vector::rfc_9180_psk();
+    let (enc, point) = (vector.array("/enc"), vector.array("/pkRm"));
+    let recipient = P::agreement_from_bytes(&vector.array("/skRm")).unwrap();
+    let dh = P::agree(&recipient, &enc).unwrap();
+    let shared_secret = extract_and_expand::<P>(dh.as_slice(), &enc, &point).unwrap();
+    assert_eq!(shared_secret.to_vec(), vector.bytes("/shared_secret"));
+    let (psk, id, info) = (vector.bytes("/psk"), vector.bytes("/psk_id"), vector.bytes("/info"));
+    let mode = Mode::Psk { psk: &psk, id: &id };
+    let schedule = key_schedule::<P>(mode, &shared_secret, &info).unwrap();
+    assert_eq!(schedule.key.to_vec(), vector.bytes("/key"));
+    assert_eq!(schedule.base_nonce.to_vec(), vector.bytes("/base_nonce"));
+    let aad = vector.bytes("/encryptions/0/aad");
+    let mut buffer = vector.bytes("/encryptions/0/ct");
+    P::aead_open(&schedule.key, &schedule.base_nonce, &aad, &mut buffer).unwrap();
+    assert_eq!(buffer, vector.bytes("/encryptions/0/pt"));
+}
+
+fn what_is_handed_over_opens_with_its_psk_and_info_only<P: Primitives>() {
+    let vector = Vector::rfc_9180_psk();
+    let (enc, point) = (vector.array("/enc"), vector.array("/pkRm"));
+    let ephemeral = P::agreement_from_bytes(&vector.array("/skEm")).unwrap();
+    let recipient = P::agreement_from_bytes(&vector.array("/skRm")).unwrap();
+    let sealed = seal_psk::<P>(&ephemeral, &point, b"info", (b"psk", b"id"), b"handed over").unwrap();
+    let open = |info: &[u8], psk: &[u8], id: &[u8]| open_psk::<P>(&recipient, &enc, info, (psk, id), &sealed);
+    assert_eq!(open(b"info", b"psk", b"id").unwrap().as_slice(), b"handed over");
+    assert!(open(b"other", b"psk", b"id").is_err());
+    assert!(open(b"info", b"other", b"id").is_err());
+    assert!(open(b"info", b"psk", b"other").is_err());
+    assert!(open_psk::<P>(&ephemeral, &enc, b"info", (b"psk", b"id"), &sealed).is_err());
 }
 
 /// The encapsulation does not depend on what comes after it, so that all vectors of the KEM apply that have no authentication.
@@ -119,7 +158,7 @@ fn what_our_vectors_say<P: Primitives>() {
     let shared_secret = extract_and_expand::<P>(dh.as_slice(), &enc, &point).unwrap();
     assert_eq!(shared_secret.to_vec(), vector.bytes("/wrap/shared_secret"));
     let info = vector.bytes("/wrap/info");
-    let schedule = key_schedule::<P>(&shared_secret, &info).unwrap();
+    let schedule = key_schedule::<P>(Mode::Base, &shared_secret, &info).unwrap();
     assert_eq!(schedule.key.to_vec(), vector.bytes("/wrap/key"));
     assert_eq!(schedule.base_nonce.to_vec(), vector.bytes("/wrap/base_nonce"));
     let (content_key, wrapped) = (vector.array("/wrap/content_key"), vector.array("/wrap/wrap"));

@@ -68,11 +68,13 @@ mod common;
 mod address;
 mod agreement;
 mod certificate;
+mod code;
 mod codec;
 mod fingerprint;
 mod ids;
 mod kem;
 mod known;
+mod link;
 mod merkle;
 mod message;
 mod open;
@@ -85,16 +87,19 @@ mod signed;
 mod signing;
 mod stream;
 mod suite;
+mod vault;
 
 pub use address::{Address, AddressError, Domain};
-pub use agreement::{EphemeralPublic, PrekeyPublic, PrekeySecret};
+pub use agreement::{EphemeralPublic, LinkPublic, LinkSecret, PrekeyPublic, PrekeySecret};
 pub use certificate::{
     CertificateError, DeviceCertificate, RetentionCertificate, VerifiedDevice, verify_device, verify_retention,
 };
+pub use code::{CodeError, LinkCode, RecoveryKey};
 pub use codec::{DecodeError, decode_strict, encode};
 pub use fingerprint::{Fingerprint, FingerprintError, SafetyNumber, safety_number};
-pub use ids::{BatchId, BlobId, DeviceId, IdError, MessageId};
+pub use ids::{BatchId, BlobId, DeviceId, IdError, LinkId, MessageId};
 pub use known::{Known, RecipientError};
+pub use link::{HistoryAnswer, LinkError, LinkKeys, LinkOffer, LinkPurpose};
 pub use message::{MAX_BODY, MAX_CONTENT, MAX_RECIPIENTS, Opened, Sealed, SealedHeader, Wrap, WrappedKey};
 pub use open::{OpenError, open, open_with};
 pub use prekey::{
@@ -114,6 +119,8 @@ pub use stream::{
     sealed_len,
 };
 pub use suite::{DIGEST_LEN, KEY_LEN, POINT_LEN, SCALAR_LEN, SIGNATURE_LEN, TAG_LEN};
+
+pub use vault::{VaultError, VaultKey, open_vault, seal_vault};
 
 pub use rand_core;
 pub use zeroize;

@@ -7,6 +7,7 @@ mod common;
 mod documents;
 mod encoding;
 mod known;
+mod links;
 mod names;
 mod sealing;
 mod secrets;

@@ -25,6 +25,7 @@ macro_rules! secret {
 }
 
 secret!(IdentityKey, DeviceKey, PolicyKey, PrekeySecret, AttachmentKey, AttachmentSealer, AttachmentOpener);
+secret!(LinkSecret, LinkCode, LinkKeys, RecoveryKey, VaultKey);
 has_not!(Opened: std::fmt::Display, Clone, minicbor::Encode<()>);
 has_not!(Sender<'static>: std::fmt::Debug);
 
