@@ -34,8 +34,20 @@ impl Account {
         label: String,
         now_ms: u64,
     ) -> Self {
-        let device = DeviceId::generate(rng);
-        let device_key = DeviceKey::generate(rng);
+        let (device, device_key) = (DeviceId::generate(rng), DeviceKey::generate(rng));
+        Self::with_device(address, endpoint, policy_key, identity_key, (device, device_key), label, now_ms)
+    }
+
+    /// The device with this id and key, certified by the identity.
+    pub(crate) fn with_device(
+        address: Address,
+        endpoint: Endpoint,
+        policy_key: PolicyPublic,
+        identity_key: IdentityKey,
+        (device, device_key): (DeviceId, DeviceKey),
+        label: String,
+        now_ms: u64,
+    ) -> Self {
         let certificate = DeviceCertificate::new(address.clone(), device, device_key.verifying_key(), now_ms);
         let certificate = Signed::sign(&certificate, &identity_key);
         let identity = identity_key.verifying_key();
@@ -44,6 +56,11 @@ impl Account {
 
     pub(crate) fn domain(&self) -> Domain {
         self.address.domain()
+    }
+
+    /// The identity key, for what is sealed with it inside.
+    pub(crate) fn identity_key(&self) -> &IdentityKey {
+        &self.identity_key
     }
 
     /// As the sender of a message.

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use minicbor::{Decode, Encode};
 use reqwest::Method;
-use sotto_crypto::{Address, Domain, PrekeyBatch};
+use sotto_crypto::{Address, DeviceId, Domain, LinkId, PrekeyBatch};
 use sotto_wire::ErrorCode;
 use sotto_wire::api::{
     Accepted, BlobStored, Challenge, DeviceList, Envelope, FetchIdentities, FetchRecipients, Identities, OpenSession,
-    PolicyAnswer, PrekeyCount, Recipients, SESSION_LABEL, Session, SessionChallenge, UploadPrekeys,
+    PolicyAnswer, PrekeyCount, PutVault, Recipients, SESSION_LABEL, Session, SessionChallenge, UploadPrekeys,
 };
 use tokio::sync::Mutex;
 use zeroize::Zeroizing;
@@ -169,6 +169,58 @@ impl Api {
             })
         })
         .await
+    }
+
+    /// Removes one device.
+    pub(crate) async fn remove_device(&self, device: DeviceId) -> Result<(), Error> {
+        self.bare(&Method::DELETE, &format!("/v1/devices/{device}"), "DELETE /v1/devices").await
+    }
+
+    /// Removes every device but this one.
+    pub(crate) async fn remove_other_devices(&self) -> Result<(), Error> {
+        self.bare(&Method::DELETE, "/v1/devices", "DELETE /v1/devices").await
+    }
+
+    /// Stores a vault, or removes it.
+    pub(crate) async fn put_vault(&self, vault: &PutVault) -> Result<(), Error> {
+        let call = |token| async move {
+            let token: Zeroizing<String> = token;
+            let call = Call { method: &Method::PUT, path: "/v1/vault", name: "PUT /v1/vault", token: Some(&token) };
+            self.http.call_empty(call, Some(vault)).await
+        };
+        retrying(|| self.with_session(call)).await
+    }
+
+    /// A call without body and answer.
+    async fn bare(&self, method: &Method, path: &str, name: &'static str) -> Result<(), Error> {
+        let call = |token| async move {
+            let token: Zeroizing<String> = token;
+            self.http.call_empty(Call { method, path, name, token: Some(&token) }, NONE).await
+        };
+        retrying(|| self.with_session(call)).await
+    }
+
+    /// Puts bytes into a slot of a link. Each slot is written once; the same bytes may come again.
+    pub(crate) async fn put_slot(&self, link: LinkId, slot: u32, bytes: &[u8]) -> Result<(), Error> {
+        let call = |token| async move {
+            let token: Zeroizing<String> = token;
+            self.http.put_slot(&token, link, slot, bytes).await
+        };
+        retrying(|| self.with_session(call)).await
+    }
+
+    /// What is in a slot of a link; waits for it, to the relay's bound. `None` when nothing has come.
+    pub(crate) async fn slot(&self, link: LinkId, slot: u32) -> Result<Option<Vec<u8>>, Error> {
+        let call = |token| async move {
+            let token: Zeroizing<String> = token;
+            self.http.slot(&token, link, slot).await
+        };
+        retrying(|| self.with_session(call)).await
+    }
+
+    /// Removes a link with all that is in it.
+    pub(crate) async fn delete_link(&self, link: LinkId) -> Result<(), Error> {
+        self.bare(&Method::DELETE, &format!("/v1/links/{link}"), "DELETE /v1/links").await
     }
 
     /// Opens the socket.

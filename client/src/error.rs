@@ -27,6 +27,9 @@ pub enum Error {
     /// The client refuses by itself: policy or wrong use.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// What came from another device of the user cannot be used.
+    #[error("what came from the other device cannot be used: {0}")]
+    Link(#[from] sotto_crypto::LinkError),
     /// An attachment cannot be sealed, opened, read or written.
     #[error(transparent)]
     Attachment(#[from] AttachmentError),
@@ -270,6 +273,12 @@ pub enum TrustError {
          administrator, who can reset the user and make a new invite"
     )]
     RegisteredElsewhere(Address),
+    /// Another identity than a new device expects.
+    #[error(
+        "the relay names another identity for you than the link does: you have registered anew since it was made, or \
+         somebody is in between. Make a new link with `sotto devices link` on your other device"
+    )]
+    AnotherIdentity,
     /// The password exchange failed to prove the relay.
     #[error("the password is wrong, or the relay does not hold your registration")]
     PasswordExchange,
@@ -365,6 +374,21 @@ pub enum Refusal {
     /// This device was removed.
     #[error("this device ({0}) is not registered any more: it was removed or reset; join again with a new invite")]
     DeviceRemoved(DeviceId),
+    /// Nobody waits under this code.
+    #[error(
+        "no device waits under this code: compare it with what the other device shows, and leave that one running. A code \
+         is good for a day"
+    )]
+    NoSuchCode,
+    /// The device that one works with.
+    #[error("this is the device that you work with; remove it from another one, or `sotto devices reset` there")]
+    OwnDevice,
+    /// No recovery key was made.
+    #[error("no recovery key was made for this user; leave it out, and approve the device on another one")]
+    NoRecoveryKey,
+    /// Another recovery key.
+    #[error("this is not the recovery key that was made last; leave it out to have the device approved on another one")]
+    WrongRecoveryKey,
     /// Nothing to verify.
     #[error("{0} has not registered, so there is no identity to verify")]
     NoIdentity(Address),

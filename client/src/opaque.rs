@@ -10,6 +10,7 @@ use opaque_ke::{
 use sotto_crypto::rand_core::Rng as _;
 use sotto_crypto::{Address, SystemRng};
 use sotto_wire::password;
+use zeroize::Zeroizing;
 
 use crate::secret::Password;
 
@@ -64,6 +65,18 @@ impl From<ProtocolError> for ExchangeError {
     }
 }
 
+/// What only who knows the password can have, and the same after every log-in until the next registration.
+pub(crate) type ExportKey = Zeroizing<[u8; 64]>;
+
+fn export_key(bytes: &[u8]) -> Result<ExportKey, ExchangeError> {
+    let mut key = Zeroizing::new([0; 64]);
+    if bytes.len() != key.len() {
+        return Err(ExchangeError::Answer("an export key of another length".to_owned()));
+    }
+    key.copy_from_slice(bytes);
+    Ok(key)
+}
+
 /// A registration after its first step.
 pub(crate) struct Registration {
     state: ClientRegistration<Suite>,
@@ -81,13 +94,13 @@ impl Registration {
         Ok((Self { state: started.state }, started.message.serialize().to_vec()))
     }
 
-    /// Second step: the record for the relay. Takes the time of the key stretching.
+    /// Second step: the record for the relay, and the export key. Takes the time of the key stretching.
     pub(crate) fn finish(
         self,
         password: &Password,
         address: &Address,
         response: &[u8],
-    ) -> Result<Vec<u8>, ExchangeError> {
+    ) -> Result<(Vec<u8>, ExportKey), ExchangeError> {
         let domain = address.domain();
         let stretching = stretching()?;
         let finished = self.state.finish(
@@ -99,7 +112,7 @@ impl Registration {
                 Some(&stretching),
             ),
         )?;
-        Ok(finished.message.serialize().to_vec())
+        Ok((finished.message.serialize().to_vec(), export_key(&finished.export_key)?))
     }
 }
 
@@ -110,13 +123,13 @@ impl Login {
         Ok((Self { state: started.state }, started.message.serialize().to_vec()))
     }
 
-    /// Second step: the proof for the relay. A wrong password shows here. Takes the time of the key stretching.
+    /// Second step: the proof for the relay, and the export key. A wrong password shows here. Takes the time of the key stretching.
     pub(crate) fn finish(
         self,
         password: &Password,
         address: &Address,
         response: &[u8],
-    ) -> Result<Vec<u8>, ExchangeError> {
+    ) -> Result<(Vec<u8>, ExportKey), ExchangeError> {
         let domain = address.domain();
         let stretching = stretching()?;
         let finished = self.state.finish(
@@ -129,7 +142,7 @@ impl Login {
                 Some(&stretching),
             ),
         )?;
-        Ok(finished.message.serialize().to_vec())
+        Ok((finished.message.serialize().to_vec(), export_key(&finished.export_key)?))
     }
 }
 
@@ -158,7 +171,7 @@ mod tests {
         let (registration, request) = Registration::start(&right).unwrap();
         let request = RegistrationRequest::deserialize(&request).unwrap();
         let response = ServerRegistration::<Suite>::start(&setup, request, id).unwrap().message.serialize();
-        let record = registration.finish(&right, &address, &response).unwrap();
+        let (record, registered) = registration.finish(&right, &address, &response).unwrap();
         let record = ServerRegistration::finish(RegistrationUpload::<Suite>::deserialize(&record).unwrap());
 
         let log_in = |password: &Password| {
@@ -170,7 +183,8 @@ mod tests {
             let request = CredentialRequest::deserialize(&request).unwrap();
             let server =
                 ServerLogin::start(&mut OldRng, &setup, Some(record.clone()), request, id, parameters).unwrap();
-            let proof = login.finish(password, &address, &server.message.serialize())?;
+            let (proof, export_key) = login.finish(password, &address, &server.message.serialize())?;
+            assert_eq!(export_key, registered);
             let parameters = ServerLoginParameters {
                 context: Some(password::CONTEXT),
                 identifiers: Identifiers { client: Some(id), server: Some(b"chat.acme.example") },

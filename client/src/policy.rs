@@ -103,6 +103,11 @@ pub(crate) fn membership(
     Ok(MembershipRecord { address: address.clone(), policy_key, serial, group, seen_at_ms: now_ms })
 }
 
+/// The error of somebody who is written to without a word on their group.
+pub(crate) fn missing_membership(address: &Address) -> TrustError {
+    bad("membership document", &address.domain(), format!("the relay has left out that of {address}"))
+}
+
 /// The own membership must be in the group whose document came with it.
 pub(crate) fn same_group(membership: &MembershipRecord, group: &GroupDocument) -> Result<(), TrustError> {
     if membership.group == group.name {

@@ -82,10 +82,7 @@ impl Profile {
             self.unlock(&Unlock::Password(password.clone()))?
         } else {
             let key = StoreKey::generate(&mut SystemRng);
-            let file = KeyFile::wrap(&mut SystemRng, &key, password).map_err(|e| self.unwrap_error(&e))?;
-            let text = serde_json::to_vec_pretty(&file)
-                .map_err(|e| ProfileError::Damaged { file: self.key_file(), reason: e.to_string() })?;
-            write_durably(&self.key_file(), &text)?;
+            self.wrap_again(&key, password)?;
             key
         };
         if ask_each_time {
@@ -129,6 +126,22 @@ impl Profile {
                 wrapped.unwrap(password).map_err(|e| self.unwrap_error(&e))
             }
         }
+    }
+
+    /// Opens the store key by one of two passwords: the second may have come into force already.
+    pub(crate) fn unlock_by_either(&self, first: &Password, second: &Password) -> Result<StoreKey, ProfileError> {
+        match self.unlock(&Unlock::Password(first.clone())) {
+            Err(ProfileError::WrongPassword(_)) => self.unlock(&Unlock::Password(second.clone())),
+            opened => opened,
+        }
+    }
+
+    /// Puts the store key under a new password. It is under the old or the new one at every moment.
+    pub(crate) fn wrap_again(&self, key: &StoreKey, password: &Password) -> Result<(), ProfileError> {
+        let file = KeyFile::wrap(&mut SystemRng, key, password).map_err(|e| self.unwrap_error(&e))?;
+        let text = serde_json::to_vec_pretty(&file)
+            .map_err(|e| ProfileError::Damaged { file: self.key_file(), reason: e.to_string() })?;
+        write_durably(&self.key_file(), &text)
     }
 
     fn unwrap_error(&self, error: &UnwrapError) -> ProfileError {

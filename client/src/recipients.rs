@@ -108,16 +108,15 @@ fn addressed(
     if !wanted.contains(&user.address) {
         return Err(TrustError::AddedRecipient(user.address.clone()));
     }
-    if let Some(membership) = &user.membership {
-        let domain = user.address.domain();
-        let key = if &domain == asker.network_domain() {
-            asker.policy_key
-        } else {
-            peers.iter().find(|p| p.document.domain == domain).ok_or_else(|| policy::missing(&domain))?.key
-        };
-        let known = asker.memberships.iter().find(|m| m.address == user.address);
-        checked.memberships.push(policy::membership(membership, key, &user.address, known, asker.now_ms)?);
-    }
+    let domain = user.address.domain();
+    let key = if &domain == asker.network_domain() {
+        asker.policy_key
+    } else {
+        peers.iter().find(|p| p.document.domain == domain).ok_or_else(|| policy::missing(&domain))?.key
+    };
+    let membership = user.membership.as_ref().ok_or_else(|| policy::missing_membership(&user.address))?;
+    let known = asker.memberships.iter().find(|m| m.address == user.address);
+    checked.memberships.push(policy::membership(membership, key, &user.address, known, asker.now_ms)?);
     let judgement = judge(asker.pins.get(&user.address), &user.address, &user.identity, asker.now_ms);
     checked.pins.extend(judgement.pin);
     match judgement.verdict {

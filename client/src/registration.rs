@@ -4,27 +4,24 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use sotto_crypto::{Address, Fingerprint, IdentityKey, PolicyPublic, PrekeyKind, SystemRng};
-use sotto_wire::api::{
-    LoggedIn, LoginFinish, LoginStart, LoginStarted, NetworkInfo, RegisterDevice, RegisterFinish, RegisterStart,
-    RegisterStarted,
-};
+use sotto_crypto::{Address, Fingerprint, IdentityKey, PolicyPublic, SystemRng, VaultKey, seal_vault};
+use sotto_wire::ErrorCode;
+use sotto_wire::api::{RegisterFinish, RegisterStart, RegisterStarted};
 use sotto_wire::invite::Invite;
-use sotto_wire::{ApiError, ErrorCode};
 
 use crate::account::Account;
 use crate::api::{Api, post};
 use crate::client::Client;
 use crate::clock::now_ms;
-use crate::error::{Error, ProfileError, Refusal, StoreError, TransportError, TrustError};
-use crate::opaque::{ExchangeError, Login, Registration};
+use crate::error::{Error, ProfileError, Refusal, StoreError, TrustError};
+use crate::login::{exchange, log_in, network, register_device};
+use crate::opaque::Registration;
 use crate::policy;
-use crate::prekeys::NewBatch;
 use crate::profile::{Lock, Profile, Unlock};
 use crate::secret::{Password, RegistrationCode};
 use crate::store::{AccountRecord, Serials, Store};
 use crate::transport::Endpoint;
-use crate::transport::http::{Call, Http};
+use crate::transport::http::Http;
 use crate::transport::retry::retrying;
 
 /// What a person joins with. Holds secrets: no Debug.
@@ -70,20 +67,29 @@ pub struct ServiceAccount {
     pub label: String,
 }
 
-/// Both ways of joining, as one.
-struct Joining {
-    address: Address,
-    endpoint: Endpoint,
-    policy_key: Fingerprint,
-    code: RegistrationCode,
-    password: Password,
-    label: String,
-    identity: Option<IdentityKey>,
-    require_password: bool,
+/// All ways of joining, as one.
+pub(crate) struct Joining {
+    pub(crate) address: Address,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) policy_key: Fingerprint,
+    pub(crate) code: RegistrationCode,
+    pub(crate) password: Password,
+    pub(crate) label: String,
+    /// Where there is one already; else it is made.
+    pub(crate) identity: Option<IdentityKey>,
+    pub(crate) require_password: bool,
+    /// A person's account: the password vault is stored where the group allows it. A service's identity is a secret that
+    /// its owner has.
+    pub(crate) person: bool,
+}
+
+/// A name of a device, without what moves a terminal's cursor.
+pub(crate) fn clean_label(label: &str) -> String {
+    label.chars().filter(|c| !c.is_control()).take(60).collect()
 }
 
 /// What is in the profile already.
-enum Progress {
+pub(crate) enum Progress {
     /// Nothing of this account.
     Fresh,
     /// Keys, but the relay may not have the device.
@@ -101,9 +107,10 @@ pub(crate) async fn join(options: JoinOptions) -> Result<Client, Error> {
         policy_key: options.invite.policy_key,
         code: RegistrationCode::new(options.invite.code.clone()),
         password: options.password,
-        label: options.label.chars().filter(|c| !c.is_control()).take(60).collect(),
+        label: clean_label(&options.label),
         identity: None,
         require_password: options.require_password,
+        person: true,
     };
     let lock = Arc::new(profile.lock_for_joining()?);
     match progress(&profile, &joining).await? {
@@ -126,6 +133,7 @@ pub(crate) async fn service(account: ServiceAccount) -> Result<Client, Error> {
         label: account.label,
         identity: Some(account.identity),
         require_password: true,
+        person: false,
     };
     let lock = Arc::new(profile.lock_for_joining()?);
     match progress(&profile, &joining).await? {
@@ -144,11 +152,18 @@ pub(crate) async fn service(account: ServiceAccount) -> Result<Client, Error> {
 
 /// Looks into the profile.
 async fn progress(profile: &Profile, joining: &Joining) -> Result<Progress, Error> {
+    Ok(open_progress(profile, joining).await?.1)
+}
+
+/// Looks into the profile; with its store where there is one.
+pub(crate) async fn open_progress(profile: &Profile, joining: &Joining) -> Result<(Option<Store>, Progress), Error> {
     if !profile.exists() {
-        return Ok(Progress::Fresh);
+        return Ok((None, Progress::Fresh));
     }
     let store = open_store(profile, Unlock::Password(joining.password.clone())).await?;
-    let Some(record) = store.run(|tx| tx.get::<AccountRecord>(&[])).await? else { return Ok(Progress::Fresh) };
+    let Some(record) = store.run(|tx| tx.get::<AccountRecord>(&[])).await? else {
+        return Ok((Some(store), Progress::Fresh));
+    };
     let account = account_of(&record)?;
     let foreign = account.address != joining.address
         || account.policy_key.fingerprint() != joining.policy_key
@@ -157,7 +172,12 @@ async fn progress(profile: &Profile, joining: &Joining) -> Result<Progress, Erro
         return Err(ProfileError::Taken { dir: profile.dir().to_owned(), address: account.address }.into());
     }
     let account = Arc::new(account);
-    Ok(if record.complete { Progress::Complete(store, account) } else { Progress::Begun(store, account) })
+    let progress = if record.complete {
+        Progress::Complete(store.clone(), account)
+    } else {
+        Progress::Begun(store.clone(), account)
+    };
+    Ok((Some(store), progress))
 }
 
 /// Opens the store, off the async threads: stretching a password takes its time.
@@ -174,6 +194,7 @@ pub(crate) fn account_of(record: &AccountRecord) -> Result<Account, Error> {
     Account::from_record(record).map_err(|e| StoreError::Value { table: "account", reason: e.to_string() }.into())
 }
 
+/// Registers where that is not done yet, and adds the device.
 async fn run(
     profile: Profile,
     joining: Joining,
@@ -182,7 +203,7 @@ async fn run(
     lock: &Arc<Lock>,
 ) -> Result<Client, Error> {
     let http = Http::new(&joining.endpoint)?;
-    let (policy_key, serials) = network(&http, &joining).await?;
+    let (policy_key, serials) = network(&http, &joining.address, &joining.policy_key).await?;
     let (store, account, resumed) = match begun {
         Progress::Begun(store, account) | Progress::Complete(store, account) => {
             let (store, account) = register(&http, &joining, &policy_key, Keys::Kept(store, account)).await?;
@@ -194,29 +215,29 @@ async fn run(
             (store, account, false)
         }
     };
+    let client = complete(&http, profile, &joining, store, account, resumed, keep).await?;
+    tracing::debug!("joined");
+    Ok(client)
+}
+
+/// Adds the device that is in the profile, where the relay does not have it yet.
+pub(crate) async fn complete(
+    http: &Http,
+    profile: Profile,
+    joining: &Joining,
+    store: Store,
+    account: Arc<Account>,
+    resumed: bool,
+    keep: bool,
+) -> Result<Client, Error> {
     // Interrupted after the relay had the device: then its key opens a session, and nothing is left to do.
     let known = resumed && Api::new(account.clone())?.token(None).await.is_ok();
     if !known {
-        add_device(&http, &joining, &store, &account).await?;
+        add_device(http, joining, &store, &account).await?;
     }
     let record = account.to_record(true);
     store.run(move |tx| tx.put(&record)).await?;
-    tracing::debug!("joined");
     Client::assemble(profile, store, account, keep)
-}
-
-/// The network's policy key, which must be the one that was given, and the serial of its document.
-async fn network(http: &Http, joining: &Joining) -> Result<(PolicyPublic, Serials), Error> {
-    const PATH: &str = "/v1/network";
-    let call = Call { method: &reqwest::Method::GET, path: PATH, name: PATH, token: None };
-    let info: NetworkInfo = retrying(|| http.call(call, None::<&()>)).await?;
-    if info.policy_key.fingerprint() != joining.policy_key {
-        return Err(TrustError::PolicyKey.into());
-    }
-    let domain = joining.address.domain();
-    let mut serials = policy::serials_for(None, &domain, &info.policy_key);
-    policy::network(&info.document, &info.policy_key, &domain, &mut serials)?;
-    Ok((info.policy_key, serials))
 }
 
 /// Where the keys are that get registered.
@@ -252,28 +273,40 @@ async fn register(
         Err(e) if e.code() == Some(ErrorCode::InviteInvalid) && matches!(keys, Keys::Kept(..)) => None,
         Err(e) => return Err(e),
     };
+    let mut vaulted = joining.person;
     if let Some(started) = &started {
         let domain = joining.address.domain();
         let mut serials = policy::serials_for(None, &domain, policy_key);
         let group = policy::group(&started.group, policy_key, &domain, &mut serials)?;
+        let membership = policy::membership(&started.membership, policy_key, &joining.address, None, now_ms())?;
+        policy::same_group(&membership, &group)?;
         if let Some(lacking) = group.password.lacking(joining.password.expose()) {
             return Err(Refusal::WeakPassword(lacking).into());
         }
+        vaulted &= !group.device_approval;
     }
     let (store, account) = match keys {
-        Keys::Make { profile, serials, lock } => make_profile(joining, profile, policy_key, serials, lock).await?,
+        Keys::Make { profile, serials, lock } => {
+            let account = new_account(joining, policy_key)?;
+            make_profile(joining, profile, account, serials, lock).await?
+        }
         Keys::Kept(store, account) => (store, account),
     };
     let Some(started) = started else { return Ok((store, account)) };
     let (password, address) = (joining.password.clone(), joining.address.clone());
-    let record =
+    let (record, export_key) =
         blocking(move || registration.finish(&password, &address, &started.response).map_err(exchange)).await?;
+    // Where the group wants a new device to be approved, the password alone must not be enough.
+    let vault = vaulted.then(|| {
+        let key = VaultKey::from_export_key(&export_key);
+        seal_vault(&mut SystemRng, &key, &joining.address, account.identity_key())
+    });
     let finish = RegisterFinish {
         address: joining.address.clone(),
         invite: joining.code.expose().to_owned(),
         record,
         identity: account.identity.clone(),
-        vault: None,
+        vault,
     };
     match retrying(|| http.call_empty(post("/v1/register/finish"), Some(&finish))).await {
         // A repeat after a broken connection finds the invite used up: by ourselves, as the log-in will tell.
@@ -286,29 +319,27 @@ fn is_done(error: &Error) -> bool {
     error.code() == Some(ErrorCode::AlreadyRegistered)
 }
 
-/// Makes the profile in one piece of work that holds the lock itself: work in the background goes on when the attempt
-/// that began it is dropped, and must not meet the next attempt's.
-async fn make_profile(
-    joining: &Joining,
-    profile: &Profile,
-    policy_key: &PolicyPublic,
-    serials: Serials,
-    lock: &Arc<Lock>,
-) -> Result<(Store, Arc<Account>), Error> {
+/// A new device, under the identity that was given or a new one.
+fn new_account(joining: &Joining, policy_key: &PolicyPublic) -> Result<Account, Error> {
     let identity = match &joining.identity {
         Some(given) => IdentityKey::from_bytes(&given.to_bytes())
             .map_err(|_| Error::Internal("an identity key that cannot be copied"))?,
         None => IdentityKey::generate(&mut SystemRng),
     };
-    let account = Arc::new(Account::new_device(
-        &mut SystemRng,
-        joining.address.clone(),
-        joining.endpoint.clone(),
-        policy_key.clone(),
-        identity,
-        joining.label.clone(),
-        now_ms(),
-    ));
+    let (address, endpoint, label) = (joining.address.clone(), joining.endpoint.clone(), joining.label.clone());
+    Ok(Account::new_device(&mut SystemRng, address, endpoint, policy_key.clone(), identity, label, now_ms()))
+}
+
+/// Makes the profile in one piece of work that holds the lock itself: work in the background goes on when the attempt
+/// that began it is dropped, and must not meet the next attempt's.
+pub(crate) async fn make_profile(
+    joining: &Joining,
+    profile: &Profile,
+    account: Account,
+    serials: Serials,
+    lock: &Arc<Lock>,
+) -> Result<(Store, Arc<Account>), Error> {
+    let account = Arc::new(account);
     let (profile, password, require_password) = (profile.clone(), joining.password.clone(), joining.require_password);
     let (record, lock) = (account.to_record(false), lock.clone());
     let store = blocking(move || {
@@ -324,47 +355,11 @@ async fn make_profile(
 
 /// Logs in by password, and registers the device with its first prekeys.
 async fn add_device(http: &Http, joining: &Joining, store: &Store, account: &Arc<Account>) -> Result<(), Error> {
-    let logged_in = log_in(http, joining).await?;
+    let (logged_in, _) = log_in(http, &joining.address, &joining.password).await?;
     if logged_in.identity != account.identity {
         return Err(TrustError::RegisteredElsewhere(joining.address.clone()).into());
     }
-    let (account, store) = (account.clone(), store.clone());
-    let body = blocking(move || {
-        let now = now_ms();
-        let one_time = NewBatch::generate(&mut SystemRng, &account, PrekeyKind::OneTime, now);
-        let medium_term = NewBatch::generate(&mut SystemRng, &account, PrekeyKind::MediumTerm, now);
-        store.run_blocking(|tx| one_time.store(tx).and_then(|()| medium_term.store(tx)))?;
-        Ok(RegisterDevice {
-            certificate: account.certificate.clone(),
-            label: account.label.clone(),
-            one_time: one_time.public,
-            medium_term: medium_term.public,
-        })
-    })
-    .await?;
-    let call = Call { token: Some(&logged_in.token), ..post("/v1/devices") };
-    retrying(|| http.call_empty(call, Some(&body))).await
-}
-
-async fn log_in(http: &Http, joining: &Joining) -> Result<LoggedIn, Error> {
-    let (login, request) = Login::start(&joining.password).map_err(exchange)?;
-    let start = LoginStart { address: joining.address.clone(), request };
-    let started: LoginStarted = retrying(|| http.call(post("/v1/login/start"), Some(&start))).await?;
-    let (password, address) = (joining.password.clone(), joining.address.clone());
-    let finalization = blocking(move || login.finish(&password, &address, &started.response).map_err(exchange)).await?;
-    let finish = LoginFinish { attempt: started.attempt, finalization };
-    http.call(post("/v1/login/finish"), Some(&finish)).await
-}
-
-fn exchange(error: ExchangeError) -> Error {
-    match error {
-        ExchangeError::WrongPassword => ApiError::new(
-            ErrorCode::WrongCredentials,
-            "the password is not the one that this address was registered with",
-        )
-        .into(),
-        ExchangeError::Answer(reason) => TransportError::Answer { what: "the password exchange", reason }.into(),
-    }
+    register_device(http, &logged_in.token, store, account).await
 }
 
 /// Runs work that keeps a processor busy off the async threads.

@@ -4,6 +4,7 @@
 mod annotations;
 mod cipher;
 mod documents;
+mod links;
 mod messages;
 mod outbox;
 mod records;
@@ -21,6 +22,7 @@ use crate::keyfile::StoreKey;
 use cipher::Cipher;
 
 pub(crate) use documents::{MembershipRecord, PolicyRecord};
+pub(crate) use links::PendingLink;
 pub(crate) use messages::{MessageKey, Placed, Unread};
 pub(crate) use outbox::outbox_all;
 pub(crate) use records::{AccountRecord, BatchRecord, Pin, PrekeyRecord, Record, Serials};

@@ -5,6 +5,7 @@ pub(crate) mod retry;
 pub(crate) mod tls;
 pub(crate) mod ws;
 
+use sotto_wire::invite::Transport;
 use url::Url;
 
 use crate::error::TransportError;
@@ -22,13 +23,12 @@ pub struct Endpoint {
 impl Endpoint {
     /// The endpoint that an invite names.
     pub fn of_invite(invite: &sotto_wire::invite::Invite) -> Self {
-        use sotto_wire::invite::Transport;
-        let tls = match &invite.transport {
-            Transport::Plain => Tls::Off,
-            Transport::PublicTls => Tls::Public,
-            Transport::NetworkTls(ca) => Tls::PinnedAuthority(*ca),
-        };
-        Self { url: invite.base_url(), tls }
+        Self { url: invite.base_url(), tls: tls_of(&invite.transport) }
+    }
+
+    /// The endpoint that a link names.
+    pub fn of_link(link: &sotto_wire::link::LinkUrl) -> Self {
+        Self { url: link.base_url(), tls: tls_of(&link.transport) }
     }
 
     /// Checks URL and TLS against each other.
@@ -47,6 +47,14 @@ impl Endpoint {
         let host = url.host_str().ok_or_else(wrong)?.to_owned();
         let port = url.port_or_known_default().ok_or_else(wrong)?;
         Ok(Target { base: self.url.trim_end_matches('/').to_owned(), host, port, secure })
+    }
+}
+
+fn tls_of(transport: &Transport) -> Tls {
+    match transport {
+        Transport::Plain => Tls::Off,
+        Transport::PublicTls => Tls::Public,
+        Transport::NetworkTls(ca) => Tls::PinnedAuthority(*ca),
     }
 }
 

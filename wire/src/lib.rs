@@ -8,6 +8,7 @@
 //! - [`admin`]: the relay's admin interface (JSON, mutual TLS), used by the operator.
 //! - [`gateway`]: what relays and gateways say to each other.
 //! - [`invite`]: the URL by which a user registers.
+//! - [`link`]: the URL by which a new device of a user finds its network.
 //! - [`config`]: the configuration files of relay, gateway and retention process.
 //! - [`limits`]: every bound in one place.
 
@@ -19,6 +20,7 @@ mod error;
 pub mod gateway;
 pub mod invite;
 pub mod limits;
+pub mod link;
 pub mod password;
 pub mod policy;
 pub mod room;

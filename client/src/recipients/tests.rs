@@ -89,6 +89,13 @@ fn user(account: &Account, role: RecipientRole) -> RecipientUser {
     }
 }
 
+/// Somebody who is written to, in the group `staff` under this policy key.
+fn member(account: &Account, policy: &PolicyKey) -> RecipientUser {
+    let document =
+        MembershipDocument { version: 1, serial: 5, address: account.address.clone(), group: "staff".into() };
+    RecipientUser { membership: Some(Signed::sign(&document, policy)), ..user(account, RecipientRole::Addressed) }
+}
+
 fn answer(users: Vec<RecipientUser>) -> Recipients {
     Recipients { users, networks: Vec::new() }
 }
@@ -101,7 +108,7 @@ fn other_identity(of: &Account, policy: &PolicyKey) -> Account {
 fn a_good_answer_pins_and_gives_recipients() {
     let world = World::new();
     let bob = account("bob@x.example", &world.policy);
-    let checked = world.check(&[&bob], &answer(vec![user(&bob, RecipientRole::Addressed)])).unwrap();
+    let checked = world.check(&[&bob], &answer(vec![member(&bob, &world.policy)])).unwrap();
     assert_eq!(checked.recipients.len(), 1);
     assert_eq!(checked.pins.len(), 1);
     assert!(checked.retained_by.is_empty() && checked.replaced.is_empty() && checked.blocked.is_empty());
@@ -111,19 +118,19 @@ fn a_good_answer_pins_and_gives_recipients() {
 fn nobody_may_be_added_left_out_or_repeated() {
     let world = World::new();
     let (bob, eve) = (account("bob@x.example", &world.policy), account("eve@x.example", &world.policy));
-    let both = answer(vec![user(&bob, RecipientRole::Addressed), user(&eve, RecipientRole::Addressed)]);
+    let both = answer(vec![member(&bob, &world.policy), member(&eve, &world.policy)]);
     assert!(
         matches!(world.check(&[&bob], &both), Err(Error::Trust(TrustError::AddedRecipient(a))) if a == eve.address)
     );
-    let as_own = answer(vec![user(&bob, RecipientRole::Addressed), user(&eve, RecipientRole::Own)]);
+    let as_own = answer(vec![member(&bob, &world.policy), user(&eve, RecipientRole::Own)]);
     assert!(matches!(world.check(&[&bob], &as_own), Err(Error::Trust(TrustError::AddedRecipient(_)))));
-    let twice = answer(vec![user(&bob, RecipientRole::Addressed), user(&bob, RecipientRole::Addressed)]);
+    let twice = answer(vec![member(&bob, &world.policy), member(&bob, &world.policy)]);
     assert!(matches!(world.check(&[&bob], &twice), Err(Error::Trust(TrustError::RepeatedRecipient(_)))));
-    let missing = answer(vec![user(&bob, RecipientRole::Addressed)]);
+    let missing = answer(vec![member(&bob, &world.policy)]);
     assert!(
         matches!(world.check(&[&bob, &eve], &missing), Err(Error::Refused(Refusal::Unregistered(a))) if a == [eve.address.clone()])
     );
-    let mut without_device = answer(vec![user(&bob, RecipientRole::Addressed)]);
+    let mut without_device = answer(vec![member(&bob, &world.policy)]);
     without_device.users[0].devices.clear();
     assert!(matches!(world.check(&[&bob], &without_device), Err(Error::Refused(Refusal::Unregistered(_)))));
     assert!(matches!(world.check(&[], &answer(Vec::new())), Err(Error::Refused(Refusal::NoRecipients))));
@@ -133,16 +140,16 @@ fn nobody_may_be_added_left_out_or_repeated() {
 fn devices_must_be_certified_by_the_identity_and_prekeys_by_the_device() {
     let world = World::new();
     let (bob, eve) = (account("bob@x.example", &world.policy), account("eve@x.example", &world.policy));
-    let mut foreign = answer(vec![user(&bob, RecipientRole::Addressed)]);
+    let mut foreign = answer(vec![member(&bob, &world.policy)]);
     foreign.users[0].devices = vec![device(&eve, u64::MAX)];
     assert!(matches!(world.check(&[&bob], &foreign), Err(Error::Trust(TrustError::Device { .. }))));
-    let mut prekey = answer(vec![user(&bob, RecipientRole::Addressed)]);
+    let mut prekey = answer(vec![member(&bob, &world.policy)]);
     prekey.users[0].devices[0].prekey = device(&eve, u64::MAX).prekey;
     assert!(matches!(world.check(&[&bob], &prekey), Err(Error::Trust(TrustError::Device { .. }))));
-    let mut expired = answer(vec![user(&bob, RecipientRole::Addressed)]);
+    let mut expired = answer(vec![member(&bob, &world.policy)]);
     expired.users[0].devices = vec![device(&bob, NOW)];
     assert!(matches!(world.check(&[&bob], &expired), Err(Error::Trust(TrustError::Device { .. }))));
-    let mut twice = answer(vec![user(&bob, RecipientRole::Addressed)]);
+    let mut twice = answer(vec![member(&bob, &world.policy)]);
     twice.users[0].devices.push(device(&bob, u64::MAX));
     assert!(matches!(world.check(&[&bob], &twice), Err(Error::Trust(TrustError::Device { .. }))));
 }
@@ -151,10 +158,10 @@ fn devices_must_be_certified_by_the_identity_and_prekeys_by_the_device() {
 fn own_devices_stand_under_the_own_identity() {
     let world = World::new();
     let (bob, impostor) = (account("bob@x.example", &world.policy), other_identity(&world.alice, &world.policy));
-    let users = vec![user(&bob, RecipientRole::Addressed), user(&impostor, RecipientRole::Own)];
+    let users = vec![member(&bob, &world.policy), user(&impostor, RecipientRole::Own)];
     assert!(matches!(world.check(&[&bob], &answer(users)), Err(Error::Trust(TrustError::OwnIdentity))));
     // The sending device itself is no recipient.
-    let users = vec![user(&bob, RecipientRole::Addressed), user(&world.alice, RecipientRole::Own)];
+    let users = vec![member(&bob, &world.policy), user(&world.alice, RecipientRole::Own)];
     assert!(matches!(world.check(&[&bob], &answer(users)), Err(Error::Trust(TrustError::Device { .. }))));
 }
 
@@ -167,7 +174,7 @@ fn a_changed_identity_is_told_or_blocks() {
         let pin =
             Pin { address: bob.address.clone(), identity: bob.identity.clone(), verified, since_ms: 1, shown: None };
         world.pins.insert(bob.address.clone(), pin);
-        let checked = world.check(&[&bob], &answer(vec![user(&new_bob, RecipientRole::Addressed)])).unwrap();
+        let checked = world.check(&[&bob], &answer(vec![member(&new_bob, &world.policy)])).unwrap();
         assert_eq!((checked.blocked.len(), checked.replaced.len()), (blocked, 1 - blocked));
         assert_eq!(checked.pins.len(), 1);
     }
@@ -178,8 +185,7 @@ fn retention_needs_a_rule_and_a_certificate() {
     let mut world = World::new();
     let bob = account("bob@x.example", &world.policy);
     let (process, rule) = World::retention("retention@x.example", &world.policy, u64::MAX);
-    let with =
-        |process: &Account| answer(vec![user(&bob, RecipientRole::Addressed), user(process, RecipientRole::Retention)]);
+    let with = |process: &Account| answer(vec![member(&bob, &world.policy), user(process, RecipientRole::Retention)]);
     // Without a rule it is just somebody added.
     assert!(matches!(world.check(&[&bob], &with(&process)), Err(Error::Trust(TrustError::Retention { .. }))));
     world.document.retention = vec![rule.clone()];
@@ -188,27 +194,30 @@ fn retention_needs_a_rule_and_a_certificate() {
     let impostor = other_identity(&process, &world.policy);
     assert!(matches!(world.check(&[&bob], &with(&impostor)), Err(Error::Trust(TrustError::Retention { .. }))));
     // Left out: refused by ourselves, as long as the rule covers us.
-    let without = answer(vec![user(&bob, RecipientRole::Addressed)]);
+    let without = answer(vec![member(&bob, &world.policy)]);
     assert!(matches!(world.check(&[&bob], &without), Err(Error::Refused(Refusal::RetentionMissing { .. }))));
     world.document.retention[0].scope = Scope::Groups(vec!["others".into()]);
     world.check(&[&bob], &without).unwrap();
     world.check(&[&bob], &with(&process)).unwrap();
     // It covers bob's group, so that it may not be left out either; and only the policy key says what his group is.
-    let member = |group: &str, serial, key: &PolicyKey| {
+    let in_group = |group: &str, serial, key: &PolicyKey| {
         let document = MembershipDocument { version: 1, serial, address: bob.address.clone(), group: group.into() };
         let membership = Some(Signed::sign(&document, key));
-        answer(vec![RecipientUser { membership, ..user(&bob, RecipientRole::Addressed) }])
+        answer(vec![RecipientUser { membership, ..member(&bob, &world.policy) }])
     };
-    let left_out = world.check(&[&bob], &member("others", 5, &world.policy));
+    let left_out = world.check(&[&bob], &in_group("others", 5, &world.policy));
     assert!(matches!(left_out, Err(Error::Refused(Refusal::RetentionMissing { .. }))));
-    let checked = world.check(&[&bob], &member("staff", 5, &world.policy)).unwrap();
+    let checked = world.check(&[&bob], &in_group("staff", 5, &world.policy)).unwrap();
     assert_eq!((checked.memberships[0].group.as_str(), checked.memberships[0].serial), ("staff", 5));
-    let forged = world.check(&[&bob], &member("staff", 5, &PolicyKey::generate(&mut SystemRng)));
+    let forged = world.check(&[&bob], &in_group("staff", 5, &PolicyKey::generate(&mut SystemRng)));
     assert!(matches!(forged, Err(Error::Trust(TrustError::Document { .. }))));
     world.memberships = checked.memberships;
-    let older = world.check(&[&bob], &member("staff", 4, &world.policy));
+    let older = world.check(&[&bob], &in_group("staff", 4, &world.policy));
     assert!(matches!(older, Err(Error::Trust(TrustError::Rollback { .. }))));
     world.memberships.clear();
+    let mut unknown = answer(vec![user(&bob, RecipientRole::Addressed)]);
+    unknown.users[0].membership = None;
+    assert!(matches!(world.check(&[&bob], &unknown), Err(Error::Trust(TrustError::Document { .. }))));
     // Switched off, it is no recipient.
     world.document.retention[0].enabled = false;
     assert!(matches!(world.check(&[&bob], &with(&process)), Err(Error::Trust(TrustError::Retention { .. }))));
@@ -230,7 +239,7 @@ fn the_retention_process_of_a_peer_stands_under_the_peers_policy_key() {
     let mut document = network_document("y.example", 1);
     document.retention = vec![rule];
     let info = NetworkInfo { policy_key: theirs.verifying_key(), document: Signed::sign(&document, &theirs) };
-    let users = vec![user(&bob, RecipientRole::Addressed), user(&process, RecipientRole::Retention)];
+    let users = vec![member(&bob, &theirs), user(&process, RecipientRole::Retention)];
     let with = Recipients { users: users.clone(), networks: vec![info.clone()] };
     // Our own network must name the peer.
     assert!(matches!(world.check(&[&bob], &with), Err(Error::Trust(TrustError::Document { .. }))));
@@ -241,13 +250,13 @@ fn the_retention_process_of_a_peer_stands_under_the_peers_policy_key() {
     assert_eq!((checked.retained_by.len(), checked.serials.len()), (1, 1));
     assert!(matches!(world.check(&[&bob], &answer(users)), Err(Error::Trust(TrustError::Retention { .. }))));
     // It listens to everybody over there, so it may be left out neither with the document nor without.
-    let without = |networks| Recipients { users: vec![user(&bob, RecipientRole::Addressed)], networks };
+    let without = |networks| Recipients { users: vec![member(&bob, &theirs)], networks };
     let left_out = world.check(&[&bob], &without(vec![info.clone()]));
     assert!(matches!(left_out, Err(Error::Refused(Refusal::RetentionMissing { .. }))));
     assert!(matches!(world.check(&[&bob], &without(Vec::new())), Err(Error::Trust(TrustError::Document { .. }))));
     // Among ourselves it has no business.
     let carol = account("carol@x.example", &world.policy);
-    let users = vec![user(&carol, RecipientRole::Addressed), user(&process, RecipientRole::Retention)];
+    let users = vec![member(&carol, &world.policy), user(&process, RecipientRole::Retention)];
     let added = world.check(&[&carol], &Recipients { users, networks: vec![info] });
     assert!(matches!(added, Err(Error::Trust(TrustError::Retention { .. }))));
     let mut forged = with;

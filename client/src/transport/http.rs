@@ -5,7 +5,8 @@ use std::time::Duration;
 use minicbor::{Decode, Encode};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};
 use reqwest::{Method, Response, StatusCode};
-use sotto_wire::{ApiError, CBOR, ErrorCode};
+use sotto_crypto::LinkId;
+use sotto_wire::{ApiError, CBOR, ErrorCode, limits};
 
 use super::{Endpoint, Target, connection_error, tls};
 use crate::error::{Error, TransportError};
@@ -59,6 +60,24 @@ impl Http {
     /// Calls with a CBOR body; the answer is empty.
     pub(crate) async fn call_empty<Q: Encode<()>>(&self, call: Call<'_>, body: Option<&Q>) -> Result<(), Error> {
         self.bytes(call, body.map(sotto_crypto::encode)).await.map(drop)
+    }
+
+    /// Puts bytes into a slot of a link.
+    pub(crate) async fn put_slot(&self, token: &str, link: LinkId, slot: u32, bytes: &[u8]) -> Result<(), Error> {
+        let path = format!("/v1/links/{link}/{slot}");
+        let call = Call { method: &Method::PUT, path: &path, name: "PUT /v1/links", token: Some(token) };
+        self.send(call, Some(bytes.to_vec().into()), "application/octet-stream").await.map(drop)
+    }
+
+    /// What is in a slot of a link. `None` when nothing has come within the time that the relay waits.
+    pub(crate) async fn slot(&self, token: &str, link: LinkId, slot: u32) -> Result<Option<Vec<u8>>, Error> {
+        let path = format!("/v1/links/{link}/{slot}");
+        let call = Call { method: &Method::GET, path: &path, name: "GET /v1/links", token: Some(token) };
+        match self.send(call, None, "application/octet-stream").await {
+            Ok(answer) => Ok(Some(self.read(call.name, answer, limits::MAX_LINK_SLOT).await?)),
+            Err(error) if error.code() == Some(ErrorCode::NotFound) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     async fn bytes(&self, call: Call<'_>, body: Option<Vec<u8>>) -> Result<Vec<u8>, Error> {
