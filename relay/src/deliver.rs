@@ -89,7 +89,7 @@ pub(crate) fn no_gateway(app: &App) -> Failure {
 }
 
 /// What can be checked without looking anything up.
-fn check_form(envelope: &Envelope) -> Reply<SealedHeader> {
+pub(crate) fn check_form(envelope: &Envelope) -> Reply<SealedHeader> {
     let header: SealedHeader =
         decode_strict(&envelope.header).map_err(|error| Failure::invalid(format!("header: {error}")))?;
     check_version(header.version, header.suite).map_err(|error| Failure::invalid(format!("header: {error}")))?;
@@ -128,9 +128,9 @@ fn repeat_key(header: &SealedHeader) -> [u8; 32] {
 }
 
 /// Wraps by user of this network, and by other network.
-type Split<'a> = (BTreeMap<&'a str, BTreeSet<DeviceId>>, BTreeMap<Domain, Vec<Wrap>>);
+pub(crate) type Split<'a> = (BTreeMap<&'a str, BTreeSet<DeviceId>>, BTreeMap<Domain, Vec<Wrap>>);
 
-fn split_wraps<'a>(wraps: &'a [Wrap], domain: &Domain) -> Split<'a> {
+pub(crate) fn split_wraps<'a>(wraps: &'a [Wrap], domain: &Domain) -> Split<'a> {
     let mut local: BTreeMap<&str, BTreeSet<DeviceId>> = BTreeMap::new();
     let mut remote: BTreeMap<Domain, Vec<Wrap>> = BTreeMap::new();
     for wrap in wraps {
@@ -190,7 +190,7 @@ async fn check_recipients(
     Ok(users)
 }
 
-fn changed() -> Failure {
+pub(crate) fn changed() -> Failure {
     Failure::new(
         ErrorCode::RecipientsChanged,
         "the recipients' devices are not those that the message is sealed to; fetch recipients again and seal again",

@@ -25,6 +25,7 @@ mod routes;
 mod running;
 mod secrets;
 mod serve;
+mod signals;
 mod socket;
 mod state;
 mod store;

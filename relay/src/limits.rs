@@ -83,6 +83,8 @@ pub(crate) struct RateLimits {
     logged_in: Buckets,
     /// Attempts to open a session, by device.
     session: Buckets,
+    /// Signals of one device.
+    signal: Buckets,
     /// One-time prekeys of one user for one caller: beyond it, the medium-term prekey.
     one_time: Buckets,
 }
@@ -95,6 +97,7 @@ impl RateLimits {
             entrance: Buckets::new(Rate { burst: 30.0, per_second: 0.5 }),
             logged_in: Buckets::new(Rate { burst: 600.0, per_second: 60.0 }),
             session: Buckets::new(Rate { burst: 200.0, per_second: 20.0 }),
+            signal: Buckets::new(Rate { burst: 30.0, per_second: 2.0 }),
             one_time: Buckets::new(Rate { burst: 30.0, per_second: 0.5 }),
         }
     }
@@ -113,6 +116,10 @@ impl RateLimits {
 
     pub(crate) fn session(&self, device: DeviceId, now_ms: u64) -> bool {
         self.session.take(&device, now_ms)
+    }
+
+    pub(crate) fn signal(&self, device: DeviceId, now_ms: u64) -> bool {
+        self.signal.take(&device, now_ms)
     }
 
     /// `caller` is an address of this network, or another network as a whole: that one answers for its users, and could

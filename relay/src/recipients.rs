@@ -13,19 +13,24 @@ use sotto_wire::api::{
     Recipients,
 };
 use sotto_wire::gateway::{PeerIdentities, PeerRecipients};
-use sotto_wire::limits::MAX_RECIPIENT_DEVICES;
+use sotto_wire::limits::{MAX_RECIPIENT_DEVICES, MAX_SIGNAL_DEVICES};
 
 use crate::auth::Caller;
 use crate::deliver::{addressed, no_gateway};
 use crate::error::{Failure, Reply};
 use crate::gateway::{Gateway, unreachable_peer};
 use crate::policy::{ByNetwork, Policy, Side, membership};
+use crate::signals::own_network_only;
 use crate::state::App;
 use crate::store::{Claim, DirectoryUser};
 
 /// For a device of this network.
 pub(crate) async fn for_caller(app: &App, caller: &Caller, request: FetchRecipients) -> Reply<Recipients> {
     let (local, remote) = addressed(&request.addresses, Some(&caller.address), &app.domain)?;
+    let signal = request.signal == Some(true);
+    if signal && let Some(domain) = remote.keys().next() {
+        return Err(own_network_only(app, domain.as_str()));
+    }
     let policy = app.policy();
     // Others first: what they refuse must not use up prekeys here.
     let answers = abroad(app, &policy, caller, remote, |gateway, domain, addresses| async move {
@@ -41,7 +46,7 @@ pub(crate) async fn for_caller(app: &App, caller: &Caller, request: FetchRecipie
         all.networks.extend(answer.networks);
     }
     let abroad: usize = all.users.iter().map(|user| user.devices.len()).sum();
-    let request = Completion { requester: caller.address.as_str(), own: Some(caller), peer: None, abroad };
+    let request = Completion { requester: caller.address.as_str(), own: Some(caller), peer: None, abroad, signal };
     all.users.extend(complete(app, &policy, &local, &request).await?);
     Ok(all)
 }
@@ -50,7 +55,7 @@ pub(crate) async fn for_caller(app: &App, caller: &Caller, request: FetchRecipie
 pub(crate) async fn for_peer(app: &App, peer: &Domain, request: PeerRecipients) -> Reply<Recipients> {
     let policy = app.policy();
     let (local, _) = check_peer_request(app, &policy, peer, &request.from, &request.addresses)?;
-    let completion = Completion { requester: peer.as_str(), own: None, peer: Some(peer), abroad: 0 };
+    let completion = Completion { requester: peer.as_str(), own: None, peer: Some(peer), abroad: 0, signal: false };
     let users = complete(app, &policy, &local, &completion).await?;
     Ok(Recipients { users, networks: vec![network_info(app, &policy)?] })
 }
@@ -181,6 +186,8 @@ struct Completion<'a> {
     peer: Option<&'a Domain>,
     /// Devices of other networks that are recipients too.
     abroad: usize,
+    /// For a signal: it uses nothing up and is not retained.
+    signal: bool,
 }
 
 async fn complete(
@@ -205,7 +212,7 @@ async fn complete(
             policy.federation(Side::Recipient, &app.domain, &user.group, peer).inspect_err(|_| denied(peer))?;
         }
     }
-    let retention = required_retention(app, policy, &users, request).await?;
+    let retention = if request.signal { Vec::new() } else { required_retention(app, policy, &users, request).await? };
     let listening: BTreeSet<String> = retention.iter().map(|user| user.local.clone()).collect();
     users.retain(|user| !listening.contains(&user.local));
     users.extend(retention);
@@ -216,12 +223,13 @@ async fn complete(
     }
     users.retain(|user| !user.devices.is_empty());
     let total = request.abroad + users.iter().map(|user| user.devices.len()).sum::<usize>();
-    if total > MAX_RECIPIENT_DEVICES {
+    let limit = if request.signal { MAX_SIGNAL_DEVICES } else { MAX_RECIPIENT_DEVICES };
+    if total > limit {
         return Err(Failure::invalid(format!(
-            "addresses: they have {total} devices together, at most {MAX_RECIPIENT_DEVICES} are allowed"
+            "addresses: they have {total} devices together, at most {limit} are allowed"
         )));
     }
-    let mut prekeys = claim(app, &users, request.requester).await?;
+    let mut prekeys = claim(app, &users, request).await?;
     users
         .into_iter()
         .map(|user| {
@@ -280,11 +288,11 @@ async fn required_retention(
     Ok(found)
 }
 
-async fn claim(app: &App, users: &[DirectoryUser], requester: &str) -> Reply<HashMap<DeviceId, Prekey>> {
+async fn claim(app: &App, users: &[DirectoryUser], request: &Completion<'_>) -> Reply<HashMap<DeviceId, Prekey>> {
     let now_ms = app.now_ms();
     let mut claims = Vec::new();
     for user in users {
-        let one_time = app.limits.one_time(requester, &user.local, now_ms);
+        let one_time = !request.signal && app.limits.one_time(request.requester, &user.local, now_ms);
         claims.extend(user.devices.iter().map(|device| Claim { device: device.device, one_time }));
     }
     let claimed = app.store.claim_prekeys(claims, now_ms).await?;

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use bytes::Bytes;
 use sotto_crypto::DeviceId;
 use tokio::sync::futures::Notified;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Mutex as AsyncMutex, Notify, mpsc, watch};
 
 use crate::store::Wake;
 
@@ -54,6 +55,7 @@ impl CloseReason {
 struct Entry {
     id: u64,
     wake: Arc<Notify>,
+    signals: mpsc::Sender<Bytes>,
     close: watch::Sender<Option<CloseReason>>,
 }
 
@@ -73,6 +75,8 @@ pub(crate) struct Registry {
     hasher: RandomState,
 }
 
+/// Signals that may wait for one socket.
+const MAX_SIGNALS: usize = 32;
 /// Bells for links.
 const LINKS: usize = 32;
 
@@ -82,6 +86,7 @@ pub(crate) struct Connection {
     device: DeviceId,
     id: u64,
     wake: Arc<Notify>,
+    signals: AsyncMutex<mpsc::Receiver<Bytes>>,
     close: watch::Receiver<Option<CloseReason>>,
 }
 
@@ -108,11 +113,21 @@ impl Registry {
         inner.next += 1;
         let (close, closed) = watch::channel(inner.closing.then_some(CloseReason::GoingAway));
         let wake = Arc::new(Notify::new());
-        let entry = Entry { id, wake: Arc::clone(&wake), close };
+        let (signals, pending) = mpsc::channel(MAX_SIGNALS);
+        let entry = Entry { id, wake: Arc::clone(&wake), signals, close };
         if let Some(older) = inner.devices.insert(device, entry) {
             older.close.send_replace(Some(CloseReason::Replaced));
         }
-        Connection { registry: Arc::clone(self), device, id, wake, close: closed }
+        Connection { registry: Arc::clone(self), device, id, wake, signals: AsyncMutex::new(pending), close: closed }
+    }
+
+    /// Passes a frame on to a device that is connected. One that does not keep up misses it.
+    pub(crate) fn signal(&self, device: DeviceId, frame: impl FnOnce() -> Bytes) {
+        let signals = self.lock().devices.get(&device).map(|entry| entry.signals.clone());
+        if let Some(signals) = signals {
+            // Full or gone: now or never.
+            let _ = signals.try_send(frame());
+        }
     }
 
     /// Closes the sockets of these devices.
@@ -184,6 +199,11 @@ impl Connection {
         self.wake.notified().await;
     }
 
+    /// The next signal for the device.
+    pub(crate) async fn signal(&self) -> Option<Bytes> {
+        self.signals.lock().await.recv().await
+    }
+
     /// Waits until the socket has to be closed.
     pub(crate) async fn closed(&self) -> CloseReason {
         match self.close.clone().wait_for(Option::is_some).await {
@@ -221,6 +241,21 @@ mod tests {
         second.woken().await;
         drop(second);
         assert_eq!(registry.connected(), 0);
+    }
+
+    #[tokio::test]
+    async fn signals_reach_who_is_connected_and_do_not_pile_up() {
+        let registry = Arc::new(Registry::default());
+        registry.signal(DEVICE, || panic!("nobody is there"));
+        let connection = registry.enter(DEVICE);
+        for n in 0..=u8::try_from(MAX_SIGNALS).unwrap() {
+            registry.signal(DEVICE, || Bytes::from(vec![n]));
+        }
+        for n in 0..u8::try_from(MAX_SIGNALS).unwrap() {
+            assert_eq!(connection.signal().await, Some(Bytes::from(vec![n])));
+        }
+        registry.signal(DEVICE, || Bytes::from_static(b"later"));
+        assert_eq!(connection.signal().await.as_deref(), Some(&b"later"[..]), "the one too many was dropped");
     }
 
     #[tokio::test]

@@ -41,6 +41,7 @@ pub(crate) fn public(app: Shared) -> Router {
             .route("/v1/identities", operation("GetIdentities", post(recipients::identities)))
             .route("/v1/recipients", operation("GetRecipients", post(recipients::recipients)))
             .route("/v1/envelopes", operation("SendEnvelope", post(envelopes::send)))
+            .route("/v1/signals", operation("SendSignal", post(envelopes::signal)))
             .route("/v1/blobs", transfer("PutBlob", post(blobs::upload)))
             .route("/v1/blobs/{domain}/{blob}", transfer("GetBlob", get(blobs::download)))
             .route("/v1/socket", connect(get(socket::open))),

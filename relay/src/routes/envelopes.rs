@@ -3,6 +3,7 @@
 use axum::extract::State;
 use sotto_wire::api::{Accepted, Envelope};
 
+use super::{DONE, Empty};
 use crate::auth::Caller;
 use crate::error::Reply;
 use crate::extract::Cbor;
@@ -14,4 +15,9 @@ pub(crate) async fn send(
     Cbor(envelope): Cbor<Envelope>,
 ) -> Reply<Cbor<Accepted>> {
     crate::deliver::send(&app, &caller, envelope).await.map(Cbor)
+}
+
+/// Nothing of it is kept.
+pub(crate) async fn signal(State(app): State<Shared>, caller: Caller, Cbor(envelope): Cbor<Envelope>) -> Empty {
+    crate::signals::send(&app, &caller, envelope).await.map(|()| DONE)
 }

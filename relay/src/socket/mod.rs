@@ -150,6 +150,11 @@ impl<'a> Session<'a> {
                     Ok(forgotten) => metrics::counter!(names::MESSAGES_DELIVERED).increment(forgotten),
                     Err(_) => return End::Close(CloseReason::Internal),
                 },
+                Some(frame) = connection.signal() => {
+                    if let Err(end) = send(socket, Message::Binary(frame)).await {
+                        return end;
+                    }
+                }
                 () = connection.woken() => self.more = true,
                 _ = ping.tick() => {
                     if heard.elapsed() > SILENCE {

@@ -11,5 +11,6 @@ mod links;
 mod membership;
 mod messages;
 mod prekeys;
+mod signals;
 mod suspension;
 mod vaults;

@@ -11,13 +11,13 @@ use opaque_ke::{
 use sotto_crypto::rand_core::Rng as _;
 use sotto_crypto::{
     Address, BatchId, DeviceCertificate, DeviceId, DeviceKey, IdentityKey, MessageId, PrekeyBatch, PrekeyKind,
-    PrekeySecret, SealedHeader, Sender, Signed, SystemRng, decode_strict, encode, generate_prekeys, open, seal,
-    verify_device,
+    PrekeyRef, PrekeySecret, SealedHeader, Sender, Signed, SystemRng, WrappedKey, decode_strict, encode,
+    generate_prekeys, open, seal, verify_device,
 };
 use sotto_wire::api::{
     Challenge, Delivery, Envelope, FetchRecipients, LoggedIn, LoginFinish, LoginStart, LoginStarted, OpenSession,
     PasswordFinish, PasswordStart, PasswordStarted, Recipients, RegisterDevice, RegisterFinish, RegisterStart,
-    RegisterStarted, SESSION_LABEL, Session, SessionChallenge,
+    RegisterStarted, SESSION_LABEL, Session, SessionChallenge, Signal,
 };
 use sotto_wire::password::CONTEXT;
 
@@ -267,6 +267,11 @@ impl Device {
         self.http.post("/v1/recipients", &FetchRecipients { addresses, signal: None }).await.ok()
     }
 
+    pub(crate) async fn ask_for_signal(&self, addresses: &[&Address]) -> Answer {
+        let addresses = addresses.iter().map(|address| (*address).clone()).collect();
+        self.http.post("/v1/recipients", &FetchRecipients { addresses, signal: Some(true) }).await
+    }
+
     /// Verifies everybody and seals.
     pub(crate) fn seal(&self, world: &World, message: MessageId, text: &str, recipients: &Recipients) -> Envelope {
         let now_ms = world.now_ms();
@@ -312,10 +317,18 @@ impl Device {
 
     /// Opens what was delivered.
     pub(crate) fn open(&self, delivery: &Delivery) -> String {
-        let header: SealedHeader = decode_strict(&delivery.header).unwrap();
-        let secret = &self.secrets[&(delivery.prekey.batch, delivery.prekey.index)];
-        let me = (&self.address, self.id);
-        let opened = open(&header, &delivery.body, me, delivery.prekey, secret, &delivery.key).unwrap();
+        self.open_sealed(&delivery.header, &delivery.body, delivery.prekey, &delivery.key)
+    }
+
+    /// Opens a signal.
+    pub(crate) fn open_signal(&self, signal: &Signal) -> String {
+        self.open_sealed(&signal.header, &signal.body, signal.prekey, &signal.key)
+    }
+
+    fn open_sealed(&self, header: &[u8], body: &[u8], prekey: PrekeyRef, key: &WrappedKey) -> String {
+        let header: SealedHeader = decode_strict(header).unwrap();
+        let secret = &self.secrets[&(prekey.batch, prekey.index)];
+        let opened = open(&header, body, (&self.address, self.id), prekey, secret, key).unwrap();
         String::from_utf8(opened.content.to_vec()).unwrap()
     }
 }

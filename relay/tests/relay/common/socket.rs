@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::{SinkExt as _, StreamExt as _};
 use sotto_crypto::{decode_strict, encode};
-use sotto_wire::api::{ClientFrame, Delivery, Notice, ServerFrame};
+use sotto_wire::api::{ClientFrame, Delivery, Notice, ServerFrame, Signal};
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
@@ -54,6 +54,13 @@ impl Socket {
         match self.frame().await {
             ServerFrame::Delivery(delivery) => delivery,
             other => panic!("not a delivery: {other:?}"),
+        }
+    }
+
+    pub(crate) async fn signal(&mut self) -> Signal {
+        match self.frame().await {
+            ServerFrame::Signal(signal) => signal,
+            other => panic!("not a signal: {other:?}"),
         }
     }
 
