@@ -374,6 +374,12 @@ pub enum Refusal {
     /// This device was removed.
     #[error("this device ({0}) is not registered any more: it was removed or reset; join again with a new invite")]
     DeviceRemoved(DeviceId),
+    /// More than a transfer can carry.
+    #[error("the history is too large for a transfer")]
+    HistoryTooLarge,
+    /// The other side said no.
+    #[error("the other device does not want the history: it was declined there")]
+    HistoryDeclined,
     /// Nobody waits under this code.
     #[error(
         "no device waits under this code: compare it with what the other device shows, and leave that one running. A code \

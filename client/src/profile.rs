@@ -67,6 +67,13 @@ impl Profile {
         Ok(dir)
     }
 
+    /// Folder for a sealed history on its way.
+    pub(crate) fn transfer(&self) -> Result<PathBuf, ProfileError> {
+        let dir = self.dir.join("transfer");
+        make_dir(&dir)?;
+        Ok(dir)
+    }
+
     fn key_file(&self) -> PathBuf {
         self.dir.join("key.json")
     }
@@ -171,6 +178,11 @@ impl Profile {
             Err(ProfileError::Busy { .. }) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Holds the profile for one history transfer.
+    pub(crate) fn lock_for_history(&self) -> Result<Lock, ProfileError> {
+        self.lock("history.lock", "moving the history")
     }
 
     fn lock(&self, name: &str, doing: &'static str) -> Result<Lock, ProfileError> {

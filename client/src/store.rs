@@ -9,6 +9,7 @@ mod messages;
 mod outbox;
 mod records;
 mod talk;
+pub(crate) mod transfer;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,7 +23,7 @@ use crate::keyfile::StoreKey;
 use cipher::Cipher;
 
 pub(crate) use documents::{MembershipRecord, PolicyRecord};
-pub(crate) use links::PendingLink;
+pub(crate) use links::{HistoryIn, HistoryOffered, HistoryOut, PendingLink};
 pub(crate) use messages::{MessageKey, Placed, Unread};
 pub(crate) use outbox::outbox_all;
 pub(crate) use records::{AccountRecord, BatchRecord, Pin, PrekeyRecord, Record, Serials};

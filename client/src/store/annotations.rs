@@ -54,6 +54,22 @@ impl Tx<'_> {
         .collect()
     }
 
+    /// Annotations in the order of their rows, from behind a row; with the last row where there may be more.
+    pub(crate) fn annotations_after(
+        &self,
+        after: Option<&[u8]>,
+        limit: u32,
+    ) -> Result<(Vec<Annotation>, Option<Vec<u8>>), StoreError> {
+        let mut statement =
+            self.tx.prepare_cached("SELECT key, value FROM annotations WHERE key > ?1 ORDER BY key LIMIT ?2")?;
+        let rows = statement
+            .query_map((after.unwrap_or_default(), limit), |r| Ok((r.get::<_, RowKey>(0)?, r.get::<_, Vec<u8>>(1)?)))?
+            .collect::<Result<Vec<_>, _>>()?;
+        let next = rows.last().filter(|_| rows.len() == limit as usize).map(|(row, _)| row.to_vec());
+        let open = |(row, sealed): (RowKey, Vec<u8>)| decode(TABLE, &self.cipher.open(TABLE, &row, &sealed)?);
+        Ok((rows.into_iter().map(open).collect::<Result<Vec<_>, _>>()?, next))
+    }
+
     /// The message has come: what was done to it lives as long as it does.
     pub(crate) fn adopt_annotations(&self, target: &MessageRef) -> Result<(), StoreError> {
         self.tx

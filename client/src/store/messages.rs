@@ -126,6 +126,33 @@ impl Tx<'_> {
         rows.into_iter().map(|row| self.placed(row)).collect()
     }
 
+    /// Puts a message of before into the history: before all that are there. False where it is there already.
+    pub(crate) fn put_message_before(&self, message: &StoredMessage) -> Result<bool, StoreError> {
+        let key = message.key();
+        let row = self.row_of(&key);
+        if self.tx.prepare_cached("SELECT 1 FROM messages WHERE key = ?1")?.exists([row])? {
+            return Ok(false);
+        }
+        let conversation = self.conversation_row(&message.conversation);
+        let clear = Zeroizing::new(sotto_crypto::encode(message));
+        let sealed = self.cipher.seal(TABLE, &row, &clear)?;
+        self.tx
+            .prepare_cached(
+                "INSERT INTO messages (seq, key, conversation, expires_at_ms, value) SELECT COALESCE(MIN(m.seq) - 1,
+                 (SELECT s.seq FROM sqlite_sequence s WHERE s.name = 'messages')), ?1, ?2, ?3, ?4 FROM messages m",
+            )?
+            .execute((row, conversation, message.expires_at_ms.map(clamp), sealed))?;
+        self.adopt_annotations(&key)?;
+        if let Some(mut record) = self.get::<ConversationRecord>(&[message.conversation.as_bytes().to_vec()])?
+            && let Some(placed) = self.placed_message(&key)?
+            && record.last < placed.position
+        {
+            record.last = placed.position;
+            self.put(&record)?;
+        }
+        Ok(true)
+    }
+
     /// One message of the history.
     pub(crate) fn message(&self, key: &MessageKey) -> Result<Option<StoredMessage>, StoreError> {
         let (sender, device, message) = key.clone();

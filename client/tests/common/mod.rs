@@ -1,6 +1,11 @@
 //! A real relay in this process, with what the operator would have given it.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests, which the lint does not know as such")]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "helpers of tests, which the lint does not know as such; each test file uses a part"
+)]
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

@@ -1,0 +1,164 @@
+//! What of the store travels to another device of the same user. Everything that a person would miss is in [`KINDS`]: a new
+//! kind of record is added there, and nowhere else. What belongs to a device alone (keys, prekeys, the outbox, the memory of
+//! repeats) stays.
+
+use sotto_crypto::{decode_strict, encode};
+
+use super::{
+    AccountRecord, Annotation, ConversationRecord, MessageState, Pin, Record, SettingsRecord, StoredMessage, Tx,
+    list_all,
+};
+use crate::apply;
+use crate::client::pin_key;
+use crate::error::StoreError;
+
+/// Messages in one piece of work.
+const PAGE: u32 = 200;
+
+/// One kind of record that travels.
+pub(crate) struct Kind {
+    /// Its name in the stream.
+    pub(crate) name: &'static str,
+    /// The next records from a cursor on, and the cursor behind them; `None` at the end. A first call has the cursor `None`.
+    pub(crate) export: fn(&Tx<'_>, Option<&[u8]>) -> Result<Page, StoreError>,
+    /// Puts a record into the store, unless what is there says more. Whether anything has changed.
+    pub(crate) import: fn(&Tx<'_>, &[u8], u64) -> Result<Imported, StoreError>,
+}
+
+/// A piece of an export.
+pub(crate) struct Page {
+    pub(crate) records: Vec<Vec<u8>>,
+    pub(crate) next: Option<Vec<u8>>,
+}
+
+/// What became of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Imported {
+    /// It is in the store now.
+    New,
+    /// It was there, or what is there counts for more.
+    Known,
+    /// It cannot be read: a newer version has made it.
+    Unreadable,
+}
+
+/// All kinds, in the order in which they travel: conversations before their messages, messages before what was done to them.
+pub(crate) const KINDS: &[Kind] = &[
+    Kind { name: "pin", export: all::<Pin>, import: import_pin },
+    Kind { name: "conversation", export: all::<ConversationRecord>, import: import_conversation },
+    Kind { name: "message", export: export_messages, import: import_message },
+    Kind { name: "annotation", export: export_annotations, import: import_annotation },
+    Kind { name: "settings", export: all::<SettingsRecord>, import: import_settings },
+];
+
+/// A table that is small enough to go at once.
+fn all<R: Record>(tx: &Tx<'_>, _: Option<&[u8]>) -> Result<Page, StoreError> {
+    Ok(Page { records: list_all::<R>(tx)?.iter().map(|record| encode(record)).collect(), next: None })
+}
+
+/// Newest first, so that each that comes in can go before all that are there.
+fn export_messages(tx: &Tx<'_>, before: Option<&[u8]>) -> Result<Page, StoreError> {
+    let before = before.and_then(|bytes| bytes.try_into().ok()).map(u64::from_be_bytes);
+    let page = tx.page(None, before, PAGE)?;
+    let first = page.first().filter(|_| page.len() == PAGE as usize);
+    let next = first.map(|placed| placed.position.to_be_bytes().to_vec());
+    // What is being sent is this device's to finish; when it is, the other one gets a copy.
+    let own = |state| matches!(state, MessageState::Sending | MessageState::Queued);
+    let sent = page.iter().rev().filter(|placed| !own(placed.message.state));
+    Ok(Page { records: sent.map(|placed| encode(&placed.message)).collect(), next })
+}
+
+fn export_annotations(tx: &Tx<'_>, after: Option<&[u8]>) -> Result<Page, StoreError> {
+    let (annotations, next) = tx.annotations_after(after, PAGE)?;
+    Ok(Page { records: annotations.iter().map(encode).collect(), next })
+}
+
+/// What it does to the message, it does here too: words are put away, a time begins to run.
+fn import_annotation(tx: &Tx<'_>, bytes: &[u8], now_ms: u64) -> Result<Imported, StoreError> {
+    let Ok(annotation) = decode_strict::<Annotation>(bytes) else { return Ok(Imported::Unreadable) };
+    if tx.annotations(&annotation.target)?.contains(&annotation) {
+        return Ok(Imported::Known);
+    }
+    let Some(account) = tx.get::<AccountRecord>(&[])? else { return Ok(Imported::Unreadable) };
+    apply::annotate(tx, &account.address, &annotation, now_ms)?;
+    Ok(Imported::New)
+}
+
+fn import_settings(tx: &Tx<'_>, bytes: &[u8], _: u64) -> Result<Imported, StoreError> {
+    let Ok(record) = decode_strict::<SettingsRecord>(bytes) else { return Ok(Imported::Unreadable) };
+    if tx.get::<SettingsRecord>(&[])?.is_some() {
+        return Ok(Imported::Known);
+    }
+    tx.put(&record)?;
+    Ok(Imported::New)
+}
+
+fn import_message(tx: &Tx<'_>, bytes: &[u8], now_ms: u64) -> Result<Imported, StoreError> {
+    let Ok(message) = decode_strict::<StoredMessage>(bytes) else { return Ok(Imported::Unreadable) };
+    if message.expires_at_ms.is_some_and(|end| end <= now_ms) {
+        return Ok(Imported::Known);
+    }
+    Ok(if tx.put_message_before(&message)? { Imported::New } else { Imported::Known })
+}
+
+fn import_conversation(tx: &Tx<'_>, bytes: &[u8], _: u64) -> Result<Imported, StoreError> {
+    let Ok(mut record) = decode_strict::<ConversationRecord>(bytes) else { return Ok(Imported::Unreadable) };
+    // Places are each device's own; the messages say them as they come.
+    record.last = 0;
+    if tx.get::<ConversationRecord>(&record.key())?.is_some() {
+        return Ok(Imported::Known);
+    }
+    tx.put(&record)?;
+    Ok(Imported::New)
+}
+
+fn import_pin(tx: &Tx<'_>, bytes: &[u8], _: u64) -> Result<Imported, StoreError> {
+    let Ok(theirs) = decode_strict::<Pin>(bytes) else { return Ok(Imported::Unreadable) };
+    let here = tx.get::<Pin>(&pin_key(&theirs.address))?;
+    match merge_pins(here.as_ref(), &theirs) {
+        Some(merged) => {
+            tx.put(&merged)?;
+            Ok(Imported::New)
+        }
+        None => Ok(Imported::Known),
+    }
+}
+
+/// What is to be believed of somebody whom both devices know; `None` where that is what is here. An identity that was
+/// compared on either device counts, and where the other one has seen another, it has changed.
+fn merge_pins(here: Option<&Pin>, theirs: &Pin) -> Option<Pin> {
+    let Some(here) = here else { return Some(theirs.clone()) };
+    let merged = match (here.verified, theirs.verified) {
+        (false, false) => here.clone(),
+        (true, _) if here.identity == theirs.identity => {
+            Pin { shown: here.shown.clone().or_else(|| theirs.shown.clone()), ..here.clone() }
+        }
+        (true, _) => Pin { shown: here.shown.clone().or_else(|| Some(theirs.identity.clone())), ..here.clone() },
+        (false, true) if here.identity == theirs.identity => theirs.clone(),
+        (false, true) => Pin { shown: Some(here.identity.clone()), ..theirs.clone() },
+    };
+    (&merged != here).then_some(merged)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::TrustState;
+    use crate::store::tests::pin;
+
+    #[test]
+    fn what_was_compared_on_either_device_counts() {
+        let (loose, verified) = (pin("bob", false), pin("bob", true));
+        assert_eq!(merge_pins(None, &verified), Some(verified.clone()));
+        assert_eq!(merge_pins(Some(&loose), &pin("bob", false)), None, "what is here is newer");
+        let same = Pin { verified: true, ..loose.clone() };
+        assert_eq!(merge_pins(Some(&loose), &same).unwrap().state(), TrustState::Verified);
+        assert_eq!(merge_pins(Some(&same), &loose), None);
+        // The old device has compared another identity than the new one has seen.
+        let changed = merge_pins(Some(&loose), &verified).unwrap();
+        assert_eq!((changed.state(), &changed.identity), (TrustState::Changed, &verified.identity));
+        assert_eq!(changed.shown.as_ref(), Some(&loose.identity));
+        assert_eq!(merge_pins(Some(&verified), &loose).unwrap().state(), TrustState::Changed);
+        assert_eq!(merge_pins(Some(&changed), &verified), None, "once more changes nothing");
+    }
+}

@@ -1,0 +1,246 @@
+//! Several devices of one user, against a real relay.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests, which the lint does not know as such")]
+
+mod common;
+
+use common::{Network, PASSWORD, address, drain, group, text};
+use sotto_client::{
+    Client, Error, LinkOptions, NewDevice, Password, PendingDevice, ProfileError, Refusal, SendOptions, TrustError,
+    Unlock,
+};
+use sotto_crypto::{LinkCode, LinkError, RecoveryKey, SystemRng};
+use sotto_wire::ErrorCode;
+
+fn plain() -> SendOptions {
+    SendOptions::default()
+}
+
+fn password(text: &str) -> Password {
+    Password::new(text.into())
+}
+
+fn options(network: &Network, of: &Client, profile: &str) -> LinkOptions {
+    let link = of.link_url().unwrap().to_url().parse().unwrap();
+    let mut options = LinkOptions::new(link, network.profile(profile), password(PASSWORD));
+    profile.clone_into(&mut options.label);
+    options
+}
+
+async fn joined(options: LinkOptions) -> Client {
+    match Client::link(options).await.unwrap() {
+        NewDevice::Joined(client) => client,
+        _ => panic!("it waits for an approval"),
+    }
+}
+
+async fn pending(options: LinkOptions) -> Box<PendingDevice> {
+    match Client::link(options).await.unwrap() {
+        NewDevice::Pending(pending) => pending,
+        _ => panic!("it was not asked for an approval"),
+    }
+}
+
+/// The group wants new devices to be approved.
+async fn with_approval(network: &Network, serial: u64) {
+    let mut document = group();
+    (document.serial, document.device_approval) = (serial, true);
+    network.put_group(document).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_password_adds_a_device_and_both_get_everything() {
+    let network = Network::start(true).await;
+    let (alice, bob) = (network.member("alice").await, network.member("bob").await);
+    bob.send_text(&[address("alice")], "before", plain()).await.unwrap();
+    let laptop = joined(options(&network, &alice, "laptop")).await;
+    assert_eq!(laptop.whoami().fingerprint, alice.whoami().fingerprint);
+    assert_ne!(laptop.device(), alice.device());
+    let devices = alice.devices().await.unwrap();
+    assert!(devices.len() == 2 && devices.iter().all(|d| d.genuine) && devices[1].label == "laptop");
+
+    bob.send_text(&[address("alice")], "to both", plain()).await.unwrap();
+    alice.send_text(&[address("bob")], "from the phone", plain()).await.unwrap();
+    laptop.send_text(&[address("bob")], "from the laptop", plain()).await.unwrap();
+    assert_eq!(drain(&alice).await.iter().map(text).collect::<Vec<_>>(), ["before", "to both", "from the laptop"]);
+    // What was sent before it was there, a new device cannot read.
+    assert_eq!(drain(&laptop).await.iter().map(text).collect::<Vec<_>>(), ["to both", "from the phone"]);
+    let got = drain(&bob).await;
+    assert_eq!(got.iter().map(text).collect::<Vec<_>>(), ["from the phone", "from the laptop"]);
+    assert!(!got[1].identity_changed, "another device is no other person");
+
+    // Once more is a profile that is taken; with another password nothing comes of it.
+    let again = Client::link(options(&network, &alice, "laptop")).await.err().unwrap();
+    assert!(matches!(again, Error::Profile(ProfileError::Taken { .. })), "{again}");
+    let mut wrong = options(&network, &alice, "third");
+    wrong.password = password("not the right password");
+    assert_eq!(Client::link(wrong).await.err().unwrap().code(), Some(ErrorCode::WrongCredentials));
+    assert!(!network.profile("third").join("key.json").exists());
+    // A link of somebody else's making.
+    let mut forged = options(&network, &alice, "third");
+    forged.link.identity = bob.whoami().fingerprint;
+    assert!(matches!(Client::link(forged).await.err(), Some(Error::Trust(TrustError::AnotherIdentity))));
+    let mut forged = options(&network, &alice, "third");
+    forged.link.policy_key = bob.whoami().fingerprint;
+    assert!(matches!(Client::link(forged).await.err(), Some(Error::Trust(TrustError::PolicyKey))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_approval_adds_a_device_and_only_to_who_has_the_code() {
+    let network = Network::start(false).await;
+    with_approval(&network, 2).await;
+    let (alice, bob) = (network.member("alice").await, network.member("bob").await);
+    let waiting = pending(options(&network, &alice, "laptop")).await;
+    let (shown, fingerprint) = (waiting.code(), waiting.fingerprint().unwrap());
+    assert_eq!(shown.len(), 23);
+    drop(waiting);
+    // The machine went down: the same code again.
+    let waiting = pending(options(&network, &alice, "laptop")).await;
+    assert_eq!(*waiting.code(), *shown);
+    let unfinished = Client::open(network.profile("laptop"), Unlock::KeyFile).await.err().unwrap();
+    assert!(matches!(unfinished, Error::Profile(ProfileError::Unfinished(_))), "{unfinished}");
+
+    let code = LinkCode::parse(&shown.to_lowercase()).unwrap();
+    // Somebody else's device finds nothing under the code: links are a user's own.
+    let (other, unknown) = tokio::join!(bob.device_request(&code), async {
+        alice.device_request(&LinkCode::generate(&mut SystemRng)).await
+    });
+    assert!(matches!(other.err(), Some(Error::Refused(Refusal::NoSuchCode))));
+    assert!(matches!(unknown.err(), Some(Error::Refused(Refusal::NoSuchCode))));
+    let request = alice.device_request(&code).await.unwrap();
+    assert_eq!((request.label.as_str(), request.fingerprint), ("laptop", fingerprint));
+
+    let waits = tokio::spawn(waiting.wait());
+    alice.approve_device(&request).await.unwrap();
+    alice.approve_device(&request).await.expect("can be run again");
+    let laptop = waits.await.unwrap().unwrap();
+    assert_eq!(laptop.whoami().device_fingerprint, fingerprint);
+    assert_eq!(alice.devices().await.unwrap().len(), 2);
+    bob.send_text(&[address("alice")], "hello", plain()).await.unwrap();
+    assert_eq!(drain(&laptop).await.len(), 1);
+    // The link is gone.
+    assert!(matches!(alice.device_request(&code).await.err(), Some(Error::Refused(Refusal::NoSuchCode))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_approved_device_that_was_cut_off_goes_on() {
+    let network = Network::start(false).await;
+    with_approval(&network, 2).await;
+    let alice = network.member("alice").await;
+    for (n, millis) in [0_u64, 20, 60, 120].into_iter().enumerate() {
+        let name = format!("laptop{n}");
+        let waiting = pending(options(&network, &alice, &name)).await;
+        let code = LinkCode::parse(&waiting.code()).unwrap();
+        let request = alice.device_request(&code).await.unwrap();
+        alice.approve_device(&request).await.unwrap();
+        let cut = tokio::time::timeout(std::time::Duration::from_millis(millis), waiting.wait()).await;
+        let laptop = match cut {
+            Ok(done) => done.unwrap(),
+            Err(_) => loop {
+                match Client::link(options(&network, &alice, &name)).await {
+                    Ok(NewDevice::Joined(client)) => break client,
+                    Ok(NewDevice::Pending(waiting)) => break waiting.wait().await.unwrap(),
+                    Ok(_) => unreachable!(),
+                    // The work that was cut off may still hold the profile for a moment, or have come to its end.
+                    Err(Error::Profile(ProfileError::Busy { .. } | ProfileError::Taken { .. })) => {
+                        if let Ok(client) = Client::open(network.profile(&name), Unlock::KeyFile).await {
+                            break client;
+                        }
+                    }
+                    Err(error) => panic!("{error}"),
+                }
+            },
+        };
+        assert_eq!(laptop.device(), request.device);
+        assert_eq!(laptop.devices().await.unwrap().iter().filter(|d| d.device == request.device).count(), 1);
+    }
+    assert_eq!(alice.devices().await.unwrap().len(), 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_code_that_the_relay_does_not_know_hands_nothing_over() {
+    let network = Network::start(false).await;
+    with_approval(&network, 2).await;
+    let alice = network.member("alice").await;
+    let waiting = pending(options(&network, &alice, "laptop")).await;
+    let code = LinkCode::parse(&waiting.code()).unwrap();
+    // A relay that knew the link's name, but not the code, would put an offer of its own: it does not open.
+    let keys = sotto_crypto::LinkKeys::new(&code, sotto_crypto::LinkPurpose::Device);
+    let other = sotto_crypto::LinkKeys::new(&LinkCode::generate(&mut SystemRng), sotto_crypto::LinkPurpose::Device);
+    let forged = other.seal_note(&mut SystemRng, 0, 1);
+    assert!(matches!(keys.open_offer(&forged), Err(LinkError::Unopenable)));
+    drop(waiting);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recovery_key_adds_a_device_where_no_other_is_at_hand() {
+    let network = Network::start(false).await;
+    with_approval(&network, 2).await;
+    let alice = network.member("alice").await;
+    let with_key = |profile: &str, key: &str| {
+        let mut options = options(&network, &alice, profile);
+        options.recovery_key = Some(RecoveryKey::parse(key).unwrap());
+        options
+    };
+    let stranger = RecoveryKey::generate(&mut SystemRng).to_text();
+    let none = Client::link(with_key("a", &stranger)).await.err().unwrap();
+    assert!(matches!(none, Error::Refused(Refusal::NoRecoveryKey)), "{none}");
+    let first = alice.new_recovery_key().await.unwrap().to_text();
+    let second = alice.new_recovery_key().await.unwrap().to_text();
+    for wrong in [&stranger, &first] {
+        let refused = Client::link(with_key("a", wrong)).await.err().unwrap();
+        assert!(matches!(refused, Error::Refused(Refusal::WrongRecoveryKey)), "{refused}");
+    }
+    let laptop = joined(with_key("laptop", &second.to_lowercase())).await;
+    assert_eq!(laptop.whoami().fingerprint, alice.whoami().fingerprint);
+    laptop.remove_recovery_key().await.unwrap();
+    assert!(matches!(Client::link(with_key("b", &second)).await.err(), Some(Error::Refused(Refusal::NoRecoveryKey))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn removed_devices_are_out() {
+    let network = Network::start(false).await;
+    let (alice, bob) = (network.member("alice").await, network.member("bob").await);
+    let laptop = joined(options(&network, &alice, "laptop")).await;
+    let tablet = joined(options(&network, &alice, "tablet")).await;
+    assert!(matches!(alice.remove_device(alice.device()).await.err(), Some(Error::Refused(Refusal::OwnDevice))));
+    alice.remove_device(laptop.device()).await.unwrap();
+    let out = laptop.send_text(&[address("bob")], "x", plain()).await.err().unwrap();
+    assert!(matches!(out, Error::Refused(Refusal::DeviceRemoved(_))), "{out}");
+    assert_eq!(bob.send_text(&[address("alice")], "to two", plain()).await.unwrap().devices, 2);
+    tablet.reset_devices().await.unwrap();
+    let devices = tablet.devices().await.unwrap();
+    assert!(devices.len() == 1 && devices[0].this);
+    let out = alice.policy().await.err().unwrap();
+    assert!(matches!(out, Error::Refused(Refusal::DeviceRemoved(_))), "{out}");
+    assert_eq!(drain(&tablet).await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_password_counts_everywhere_it_was_said() {
+    const NEW: &str = "another good password";
+    let network = Network::start(false).await;
+    let alice = network.member("alice").await;
+    let laptop = joined(options(&network, &alice, "laptop")).await;
+    let weak = alice.change_password(password(PASSWORD), password("short")).await.err().unwrap();
+    assert!(matches!(weak, Error::Refused(Refusal::WeakPassword(_))), "{weak}");
+    let wrong = alice.change_password(password("not the old one"), password(NEW)).await.err().unwrap();
+    assert!(matches!(wrong, Error::Profile(ProfileError::WrongPassword(_))), "{wrong}");
+    assert!(!alice.change_password(password(PASSWORD), password(NEW)).await.unwrap().before);
+    // Once more, as after an interruption between the relay and the profile.
+    assert!(alice.change_password(password(PASSWORD), password(NEW)).await.unwrap().before);
+    let open = |name: &str, with: &str| Client::open(network.profile(name), Unlock::Password(password(with)));
+    open("alice", NEW).await.unwrap();
+    assert!(matches!(open("alice", PASSWORD).await.err(), Some(Error::Profile(ProfileError::WrongPassword(_)))));
+    // The other device's profile follows when the same is said there.
+    open("laptop", PASSWORD).await.unwrap();
+    assert!(laptop.change_password(password(PASSWORD), password(NEW)).await.unwrap().before);
+    open("laptop", NEW).await.unwrap();
+
+    // The new one adds a device, by the vault that was sealed anew; the old one does not.
+    let old = Client::link(options(&network, &alice, "tablet")).await.err().unwrap();
+    assert_eq!(old.code(), Some(ErrorCode::WrongCredentials));
+    let mut with_new = options(&network, &alice, "tablet");
+    with_new.password = password(NEW);
+    joined(with_new).await;
+}
