@@ -96,16 +96,4 @@ async fn wait_for_note(inner: &Inner, keys: &LinkKeys, slot: u32) -> Result<u64,
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pieces_have_their_places() {
-        assert_eq!(place(0), (1, 0));
-        assert_eq!(place(511), (1, 511));
-        assert_eq!(place(512), (2, 0));
-        assert!(u64::from(received(MAX_LINKS)) < u64::from(limits::MAX_LINK_SLOTS));
-        const { assert!((LINKS_AHEAD + 1) * SLOTS_A_LINK * PIECE < limits::MAX_LINK_BYTES_A_USER) };
-        assert!(place(u64::MAX - 1).1 < limits::MAX_LINK_SLOTS);
-    }
-}
+mod tests;

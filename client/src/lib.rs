@@ -26,6 +26,14 @@
 //! socket, has `inbox` open what comes, and acknowledges what the caller has handled; `prekeys` keeps the published keys
 //! fresh; `store` is the encrypted local store; `transport` is HTTP, WebSocket and TLS.
 
+// The tests' network is shared with the tests in `tests/`, which name the crate from outside.
+#[cfg(test)]
+extern crate self as sotto_client;
+#[cfg(test)]
+#[path = "../tests/common/mod.rs"]
+#[allow(dead_code, reason = "the tests in `tests/` use more of it")]
+mod common;
+
 mod account;
 mod api;
 mod apply;

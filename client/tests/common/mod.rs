@@ -1,11 +1,6 @@
 //! A real relay in this process, with what the operator would have given it.
 
-#![allow(
-    dead_code,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "helpers of tests, which the lint does not know as such; each test file uses a part"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests, which the lint does not know as such")]
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
