@@ -39,7 +39,7 @@ pub use security_group::{
     AutoDownload, CallingSpec, DeviceSpec, GroupFederation, GroupFederationMode, MessagingSpec, PasswordRequirements,
     SecurityGroup, SecurityGroupSpec, SecurityGroupStatus, SessionSpec, ShredderSpec,
 };
-pub use user::{InviteSpec, User, UserSpec, UserState, UserStatus};
+pub use user::{InviteSpec, Reset, User, UserSpec, UserState, UserStatus};
 
 /// The API group of every kind.
 pub const GROUP: &str = "sotto.dev";

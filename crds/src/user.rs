@@ -80,6 +80,39 @@ pub struct UserSpec {
     /// The invite that a new user registers with.
     #[serde(default)]
     pub invite: InviteSpec,
+    /// What has to be done once: for a lost device, a lost password, a lockout. Each field takes a word of your choice, such
+    /// as a date. The operator acts once when the word is another one than that of status.reset, where it writes down what
+    /// it has done; removing a word does nothing, and so do words that a User has from its beginning.
+    #[serde(default, skip_serializing_if = "Reset::is_empty")]
+    pub reset: Reset,
+}
+
+/// Words that ask for something to be done once.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Reset {
+    /// Removes all devices of the user and ends their sessions. What waited for them is lost. The user adds devices again
+    /// with the password, and where the security group wants approval of devices, with the recovery key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64), regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9._:+\-]*$"))]
+    pub devices: Option<String>,
+    /// Makes a new invite, in the Secret that status.inviteSecretName names; one that is still open ends. Who has registered
+    /// and opens it gets a new password and a new identity, which the user's contacts are shown, and loses devices and
+    /// what waited for them. Until the new invite is opened nothing changes; without the word it is withdrawn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64), regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9._:+\-]*$"))]
+    pub invite: Option<String>,
+    /// Ends a lockout after wrong passwords.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64), regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9._:+\-]*$"))]
+    pub lockout: Option<String>,
+}
+
+impl Reset {
+    /// Whether there is no word at all.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// The invite that a new user registers with.
@@ -136,7 +169,10 @@ pub struct UserStatus {
     /// How many devices the user has registered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub devices: Option<i32>,
-    /// The Secret with the invite, with the keys url, address and code, as long as the user is Pending.
+    /// What has been done of spec.reset: the last word of each.
+    #[serde(default, skip_serializing_if = "Reset::is_empty")]
+    pub reset: Reset,
+    /// The Secret with the invite, with the keys url, address and code, as long as it has not been opened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub invite_secret_name: Option<String>,
     /// Until when the invite can be used.

@@ -16,6 +16,8 @@ pub const CODE: &str = "code";
 pub const URL: &str = "url";
 /// Key of the address that is invited.
 pub const ADDRESS: &str = "address";
+/// Key of the word by which it was asked for, where it was.
+pub const RESET: &str = "reset";
 /// Key of the end of the invite (milliseconds since the epoch).
 pub const EXPIRES_AT_MS: &str = "expires-at-ms";
 
@@ -51,6 +53,8 @@ pub struct InviteRequest {
     pub policy_key: Fingerprint,
     /// How long a new invite is good.
     pub life: Duration,
+    /// The word by which a new invite was asked for: one that was made for another word is replaced.
+    pub reset: Option<String>,
 }
 
 /// The relay's URL cannot be put into an invite.
@@ -61,12 +65,17 @@ pub struct InviteUrlError(String);
 /// The invite's Secret (`code`, `url`, `address`, `expires-at-ms`). A code that has not ended is kept, and its URL follows the
 /// relay's; one that has ended is replaced.
 pub fn invite(existing: &SecretData, request: &InviteRequest, now_ms: u64) -> Result<Ensured, InviteUrlError> {
-    let alive = expires_at_ms(existing).is_some_and(|end| end > now_ms) && existing.text(CODE).is_some();
+    let ended = expires_at_ms(existing).is_none_or(|end| end <= now_ms) || existing.text(CODE).is_none();
+    let replaced = request.reset.as_deref().is_some_and(|word| existing.text(RESET) != Some(word));
+    let alive = !ended && !replaced;
     let mut data = if alive { existing.clone() } else { SecretData::default() };
     if !alive {
         data.insert(CODE, code().as_bytes());
         let life = u64::try_from(request.life.as_millis()).unwrap_or(u64::MAX);
         data.insert(EXPIRES_AT_MS, now_ms.saturating_add(life).to_string());
+        if let Some(word) = &request.reset {
+            data.insert(RESET, word.as_bytes());
+        }
     }
     let code = data.text(CODE).unwrap_or_default();
     let url = Zeroizing::new(url(request, code)?.to_url());
@@ -76,7 +85,8 @@ pub fn invite(existing: &SecretData, request: &InviteRequest, now_ms: u64) -> Re
         (true, ..) => Change::Kept,
         (_, _, true) => Change::Created,
         (_, true, _) => Change::Renewed("the relay's address changed"),
-        (_, false, _) => Change::Renewed("it had ended"),
+        (_, false, _) if ended => Change::Renewed("it had ended"),
+        (_, false, _) => Change::Renewed("a new one was asked for"),
     };
     Ok(Ensured { data, change })
 }
@@ -129,6 +139,7 @@ mod tests {
             address: Address::parse("alice@chat.acme.example").unwrap(),
             policy_key: sotto_crypto::PolicyKey::generate(&mut SystemRng).verifying_key().fingerprint(),
             life: Duration::from_hours(1),
+            reset: None,
         }
     }
 
@@ -150,6 +161,19 @@ mod tests {
         let renewed = invite(&made.data, &request, NOW + 3_600_000).unwrap();
         assert_eq!(renewed.change, Change::Renewed("it had ended"));
         assert!(renewed.data.get(CODE) != made.data.get(CODE));
+    }
+
+    #[test]
+    fn another_word_asks_for_another_invite() {
+        let first = invite(&SecretData::default(), &request(), NOW).unwrap().data;
+        let asked = |word: &str| InviteRequest { reset: Some(word.into()), ..request() };
+        let second = invite(&first, &asked("1"), NOW).unwrap();
+        assert_eq!(second.change, Change::Renewed("a new one was asked for"));
+        assert!(second.data.get(CODE) != first.get(CODE));
+        let again = |request: &InviteRequest| invite(&second.data, request, NOW).unwrap().data;
+        assert!(again(&asked("1")).get(CODE) == second.data.get(CODE));
+        assert!(again(&request()).get(CODE) == second.data.get(CODE), "a word that is removed does nothing");
+        assert!(again(&asked("2")).get(CODE) != second.data.get(CODE));
     }
 
     #[test]

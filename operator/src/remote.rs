@@ -80,7 +80,7 @@ pub async fn invite(scope: &Scope, user: &str, network: Option<&str>) -> Result<
         let namespace = found.namespace().unwrap_or(default);
         let Some(secret) = found.status.as_ref().and_then(|s| s.invite_secret_name.as_deref()) else {
             return Err(RemoteError::Invite(format!(
-                "{user} has no open invite: joined already, suspended, or not ready yet; see `sotto status`"
+                "{user} has no open invite: joined already (spec.reset.invite makes a new one), suspended, or not ready yet; see `sotto status`"
             )));
         };
         let data = Api::<Secret>::namespaced(client, &namespace).get(secret).await?.data.unwrap_or_default();

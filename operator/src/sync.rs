@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sotto_wire::admin::{AdminState, PutGroup, PutNetwork, PutUser};
+use sotto_wire::admin::{AdminState, PutGroup, PutNetwork, PutUser, UserState};
 
 use crate::admin::{AdminClient, AdminError};
 
@@ -89,14 +89,17 @@ pub fn diff(wanted: &Wanted, have: &AdminState) -> Vec<Call> {
     calls
 }
 
-/// The user as it has to be put, if at all. Whoever has registered needs no invite any more.
-fn user_to_put(wanted: &PutUser, have: Option<&sotto_wire::admin::UserState>) -> Option<PutUser> {
+/// The user as it has to be put, if at all. Whoever has registered needs no invite any more, unless a new one was asked for.
+fn user_to_put(wanted: &PutUser, have: Option<&UserState>) -> Option<PutUser> {
     let Some(have) = have else { return Some(wanted.clone()) };
-    if !have.registered {
-        return (have.wanted != *wanted).then(|| wanted.clone());
+    // A word that was removed is no wish: the relay keeps the one of before.
+    let wanted = PutUser { reset: wanted.reset.or(&have.wanted.reset), ..wanted.clone() };
+    let asked = wanted.invite.is_some() && wanted.reset.invite != have.wanted.reset.invite;
+    if !have.registered || have.reinvited || asked {
+        return (have.wanted != wanted).then_some(wanted);
     }
     let without_invite = |user: &PutUser| PutUser { invite: None, ..user.clone() };
-    let wanted = without_invite(wanted);
+    let wanted = without_invite(&wanted);
     (without_invite(&have.wanted) != wanted).then_some(wanted)
 }
 
@@ -133,10 +136,17 @@ pub async fn execute(client: &AdminClient, calls: Vec<Call>) -> Vec<Outcome> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sotto_wire::admin::{InviteGrant, Role, UserState};
+    use sotto_wire::admin::{InviteGrant, Resets, Role};
 
     fn user(group: &str) -> PutUser {
-        PutUser { group: group.into(), membership: Vec::new(), suspended: false, role: Role::Person, invite: None }
+        PutUser {
+            group: group.into(),
+            membership: Vec::new(),
+            suspended: false,
+            role: Role::Person,
+            invite: None,
+            reset: Resets::default(),
+        }
     }
     fn invited(group: &str) -> PutUser {
         let invite = Some(InviteGrant { code_digest: "d".into(), expires_at_ms: 5 });
@@ -146,7 +156,15 @@ mod tests {
         PutGroup { document: vec![n] }
     }
     fn state(wanted: PutUser, registered: bool) -> UserState {
-        UserState { wanted, registered, locked: false, devices: 0, queued_messages: 0, last_seen_ms: None }
+        UserState {
+            wanted,
+            registered,
+            reinvited: false,
+            locked: false,
+            devices: 0,
+            queued_messages: 0,
+            last_seen_ms: None,
+        }
     }
     fn wanted() -> Wanted {
         Wanted {

@@ -76,9 +76,47 @@ pub struct PutUser {
     /// What kind of account.
     #[serde(default)]
     pub role: Role,
-    /// The invite, as long as the user has not registered.
+    /// The invite, as long as the user has not registered. For a user who has: a new one, by which the user registers
+    /// again and leaves everything behind, identity, password, devices, queues and vaults. Until it is used, nothing changes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub invite: Option<InviteGrant>,
+    /// What has to be done once.
+    #[serde(default, skip_serializing_if = "Resets::is_empty")]
+    pub reset: Resets,
+}
+
+/// Things that are done once: each when its word is another one than that of before. A word that is left out changes
+/// nothing, and the one of before stays known. For a new user nothing is done, the words are only remembered.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Resets {
+    /// Removes all devices with their queues; ends sessions, links and log-in tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub devices: Option<String>,
+    /// A new invite has been made: it is in [`PutUser::invite`]. The relay only remembers the word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invite: Option<String>,
+    /// Ends a lockout.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lockout: Option<String>,
+}
+
+impl Resets {
+    /// Whether there is no word at all.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// These words, and those of `before` where there is none.
+    #[must_use]
+    pub fn or(&self, before: &Self) -> Self {
+        let or = |word: &Option<String>, before: &Option<String>| word.clone().or_else(|| before.clone());
+        Self {
+            devices: or(&self.devices, &before.devices),
+            invite: or(&self.invite, &before.invite),
+            lockout: or(&self.lockout, &before.lockout),
+        }
+    }
 }
 
 /// An invite as the relay knows it: not the code, only its digest.
@@ -111,10 +149,13 @@ pub struct AdminState {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct UserState {
-    /// As put last.
+    /// As put last; of [`PutUser::reset`] the last word of each.
     pub wanted: PutUser,
     /// Has used the invite.
     pub registered: bool,
+    /// Has registered, has been given a new invite since, and has not used it.
+    #[serde(default)]
+    pub reinvited: bool,
     /// Is locked out after wrong passwords.
     pub locked: bool,
     /// Number of devices.

@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 use sotto_client::{Client, Event, JoinOptions, Password, ReceivedMessage, Receiver};
 use sotto_crypto::{Address, Domain, IdentityKey, PolicyKey, RetentionCertificate, Signed, SystemRng};
 use sotto_relay::{Options, Relay};
-use sotto_wire::admin::{InviteGrant, PutGroup, PutNetwork, PutUser, Role};
+use sotto_wire::admin::{InviteGrant, PutGroup, PutNetwork, PutUser, Resets, Role};
 use sotto_wire::config::{MutualTlsFiles, RelayConfig, TelemetryConfig, TlsFiles};
 use sotto_wire::invite::{Invite, Transport, code_digest};
 use sotto_wire::policy::{
@@ -132,7 +132,7 @@ impl Network {
         let group = "staff".to_owned();
         let document = MembershipDocument { version: 1, serial: 1, address: address(name), group: group.clone() };
         let membership = Signed::sign(&document, &self.policy).to_bytes();
-        let user = PutUser { group, membership, suspended, role, invite };
+        let user = PutUser { group, membership, suspended, role, invite, reset: Resets::default() };
         self.put(&format!("/admin/v1/users/{name}"), &user).await;
     }
 

@@ -241,7 +241,7 @@ fn observe(network: &ValidNetwork, live: &Live, observed: &mut Observed, slow: &
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sotto_wire::admin::{PutUser, Role};
+    use sotto_wire::admin::{PutUser, Resets, Role};
 
     #[test]
     fn a_call_is_about_an_object() {
@@ -258,8 +258,14 @@ mod tests {
             ..crate::plan::Objects::default()
         };
         let network = &crate::plan::validate(&objects).networks["acme"];
-        let put =
-            PutUser { group: "x".into(), membership: Vec::new(), suspended: false, role: Role::Person, invite: None };
+        let put = PutUser {
+            group: "x".into(),
+            membership: Vec::new(),
+            suspended: false,
+            role: Role::Person,
+            invite: None,
+            reset: Resets::default(),
+        };
         assert_eq!(subject(&Call::PutUser("alice".into(), put), network).to_string(), "User/alice-object");
         assert_eq!(subject(&Call::DeleteUser("gone".into()), network).to_string(), "Network/acme");
         assert_eq!(subject(&Call::DeleteGroup("staff".into()), network).to_string(), "SecurityGroup/staff");

@@ -198,7 +198,9 @@ fn choose_invite(
             && network.is_none_or(|n| i["spec"]["networkRef"]["name"] == n)
     });
     Err(match known.map(|user| user["status"]["state"].as_str().unwrap_or_default()) {
-        Some("Active") => format!("{user} has used the invite; a further device of theirs logs in with the password"),
+        Some("Active") => format!(
+            "{user} has used the invite; a further device of theirs logs in with the password, and for a lost password spec.reset.invite makes a new invite"
+        ),
         Some("Suspended") => format!("{user} is suspended, and has no invite; set suspended to false first"),
         Some(_) => format!("{user} has no invite yet; see `sotto status`"),
         None => {

@@ -88,10 +88,10 @@ pub struct OpenInvite {
     pub url: String,
 }
 
-/// The invites of users who have not registered, in the order of the objects.
+/// The invites that have not been opened, in the order of the objects.
 pub fn open_invites(folder: &Folder, items: &[Value]) -> Result<Vec<OpenInvite>, FolderError> {
     let mut open = Vec::new();
-    for item in items.iter().filter(|i| i["kind"] == "User" && i["status"]["state"] == "Pending") {
+    for item in items.iter().filter(|i| i["kind"] == "User" && i["status"]["inviteSecretName"].is_string()) {
         let text = |pointer: &str| item.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
         let (user, network) = (text("/metadata/name"), text("/spec/networkRef/name"));
         let secret = folder.read_secret(invite_dir(text("/metadata/namespace"), network, user))?;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sotto_crypto::{Fingerprint, PolicyPublic};
-use sotto_wire::admin::{InviteGrant, PutUser, Role};
+use sotto_wire::admin::{InviteGrant, PutUser, Resets, Role};
 use sotto_wire::config::{
     CloudWatchConfig, DestinationConfig, GatewayConfig, MutualTlsFiles, PeerConfig, RelayConfig, RetentionConfig,
     TelemetryConfig, TlsFiles,
@@ -122,12 +122,15 @@ pub fn build(
     }
     for (name, user) in &network.users {
         let invite = secrets.get(&SecretId::Invite(name.clone())).and_then(invites::grant);
+        // The word for a new invite goes with the invite: without it, the relay would take it for done.
+        let reset = Resets { invite: invite.as_ref().and(user.reset.invite.clone()), ..user.reset.clone() };
         let put = PutUser {
             group: user.group.clone(),
             membership: Vec::new(),
             suspended: user.suspended,
             role: Role::Person,
             invite,
+            reset,
         };
         plan.users.insert(user.address.local().to_owned(), put);
     }
@@ -284,6 +287,7 @@ fn retention(
         suspended: false,
         role: Role::Retention,
         invite: Some(invite),
+        reset: Resets::default(),
     };
     plan.users.insert(policy.address.local().to_owned(), account);
     let own_authority = network.relay.tls == ValidTls::NetworkAuthority;

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use sotto_crypto::PolicyKey;
-use sotto_wire::admin::AdminState;
+use sotto_wire::admin::{AdminState, UserState};
 
 use super::build::relay_url;
 use super::places::Places;
-use super::valid::{ValidNetwork, ValidTls};
+use super::valid::{ValidNetwork, ValidTls, ValidUser};
 use crate::invites::{self, InviteRequest};
 use crate::keys;
 use crate::pki::{self, LeafRequest, Validity};
@@ -111,7 +111,7 @@ pub fn secret_ids(network: &ValidNetwork) -> Vec<SecretId> {
 /// The Secrets of `network` as they have to be, from those that `existing` has. What is good is kept; nothing is made anew while
 /// something is there under its name.
 ///
-/// `relay` is what the relay holds, where it is known: users who have registered need no invite. Without it nobody gets a new
+/// `relay` is what the relay holds, where it is known: users who have registered need none, unless a new one is asked for. Without it nobody gets a new
 /// invite, and those that exist stay.
 pub fn ensure_secrets(
     network: &ValidNetwork,
@@ -154,9 +154,12 @@ pub fn ensure_secrets(
         };
         for (name, user) in &network.users {
             let id = SecretId::Invite(name.clone());
-            let pending = relay.is_some_and(|s| s.users.get(user.address.local()).is_none_or(|u| !u.registered));
+            let account = relay.map(|state| state.users.get(user.address.local()));
+            let pending = account.is_some_and(|account| account.is_none_or(|account| needs_invite(user, account)));
             let keep = relay.is_none() && existing.contains_key(&id);
-            if !(pending || keep) || user.suspended {
+            // Who is suspended gets no invite, but keeps the new one that was asked for before.
+            let reinvited = account.flatten().is_some_and(|account| account.reinvited);
+            if !(pending || keep) || (user.suspended && !reinvited) {
                 continue;
             }
             let request = InviteRequest {
@@ -165,11 +168,19 @@ pub fn ensure_secrets(
                 address: user.address.clone(),
                 policy_key,
                 life: user.invite_life,
+                reset: user.reset.invite.clone(),
             };
             work.ensure(id, |have| invites::invite(have, &request, now_ms));
         }
     }
     (work.secrets, work.failures)
+}
+
+/// Whether a user whom the relay knows has to have an open invite: before registering, and again when a new one is asked for,
+/// until that has been used.
+fn needs_invite(user: &ValidUser, account: &UserState) -> bool {
+    let asked = user.reset.invite.is_some();
+    !account.registered || (asked && (account.reinvited || user.reset.invite != account.wanted.reset.invite))
 }
 
 struct Work<'a> {

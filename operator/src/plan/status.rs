@@ -2,7 +2,8 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
-use sotto_crds::{NetworkStatus, RetentionPolicyStatus, SecurityGroupStatus, UserState, UserStatus};
+use sotto_crds::{NetworkStatus, Reset, RetentionPolicyStatus, SecurityGroupStatus, UserState, UserStatus};
+use sotto_wire::admin::Resets;
 
 use super::build::NetworkPlan;
 use super::conditions::update_conditions;
@@ -107,6 +108,10 @@ pub fn user_status(
         _ => UserState::Pending,
     });
     status.devices = Some(account.map_or(0, |a| i32::try_from(a.devices).unwrap_or(i32::MAX)));
+    if let Some(account) = account {
+        let Resets { devices, invite, lockout } = account.wanted.reset.clone();
+        status.reset = Reset { devices, invite, lockout };
+    }
     let id = SecretId::Invite(name.to_owned());
     let invite = facts.secrets.and_then(|s| s.get(&id));
     status.invite_secret_name = invite.map(|_| id.object_name(""));

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use sotto_crds::{DeletionPolicy, Resources, Storage};
 use sotto_crypto::{Address, Domain, Fingerprint};
+use sotto_wire::admin::Resets;
 use sotto_wire::policy::{GroupFederation, PasswordRule, ReadReceipts};
 
 use crate::sync::Untouched;
@@ -171,6 +172,8 @@ pub struct ValidUser {
     pub suspended: bool,
     /// How long an invite is good.
     pub invite_life: Duration,
+    /// What has to be done once.
+    pub reset: Resets,
 }
 
 /// A retention policy.

@@ -3,7 +3,7 @@
 use axum::extract::State;
 use data_encoding::HEXLOWER;
 use sotto_crypto::Address;
-use sotto_wire::admin::{AdminState, InviteGrant, PutGroup, PutNetwork, PutUser, UserState};
+use sotto_wire::admin::{AdminState, InviteGrant, PutGroup, PutNetwork, PutUser, Resets, UserState};
 
 use super::login::is_locked;
 use super::{DONE, Empty, Params};
@@ -14,6 +14,9 @@ use crate::registry::CloseReason;
 use crate::state::{App, Shared};
 use crate::store::{DeleteGroup, PutDocument, PutOutcome};
 
+/// Bytes of a word that asks for a reset.
+const MAX_WORD: usize = 64;
+
 pub(crate) async fn state(State(app): State<Shared>) -> Reply<Json<AdminState>> {
     let stored = app.store.policy().await?;
     let waiting = app.store.queue_stats().await?;
@@ -23,6 +26,7 @@ pub(crate) async fn state(State(app): State<Shared>) -> Reply<Json<AdminState>> 
         let queued = user.devices.iter().filter_map(|device| waiting.by_device.get(device)).sum();
         let known = UserState {
             registered: user.registered,
+            reinvited: user.reinvited,
             locked: is_locked(threshold, user.failures),
             devices: u32::try_from(user.devices.len()).unwrap_or(u32::MAX),
             queued_messages: queued,
@@ -85,10 +89,11 @@ pub(crate) async fn put_user(State(app): State<Shared>, params: Params, Json(mut
     let local = address.local().to_owned();
     let membership = check_membership(&put.membership, &address, &put.group, &app.policy_key)?;
     put.invite = put.invite.map(check_invite).transpose()?;
+    check_resets(&put.reset)?;
     let suspended = put.suspended;
     let group = put.group.clone();
     match app.store.put_user(local.clone(), put, membership.serial).await? {
-        PutOutcome::Stored => {}
+        PutOutcome::Stored(removed) => app.registry.close(&removed, CloseReason::Removed),
         PutOutcome::NoSuchGroup => {
             return Err(Failure::invalid(format!("group: there is no group `{group}`; put it first")));
         }
@@ -130,6 +135,16 @@ fn local(app: &App, params: &Params) -> Reply<String> {
 /// The user in the path.
 fn address(app: &App, params: &Params) -> Reply<Address> {
     Address::new(params.text("local"), &app.domain).map_err(|error| Failure::invalid(format!("path, local: {error}")))
+}
+
+/// Words are remembered: they have a bound.
+fn check_resets(reset: &Resets) -> Reply<()> {
+    for (field, word) in [("devices", &reset.devices), ("invite", &reset.invite), ("lockout", &reset.lockout)] {
+        if word.as_ref().is_some_and(|word| word.is_empty() || word.len() > MAX_WORD) {
+            return Err(Failure::invalid(format!("reset.{field}: 1 to {MAX_WORD} bytes are expected")));
+        }
+    }
+    Ok(())
 }
 
 fn check_invite(invite: InviteGrant) -> Reply<InviteGrant> {

@@ -12,6 +12,7 @@ use crate::error::{Failure, Reply};
 use crate::extract::Cbor;
 use crate::opaque::Opaque;
 use crate::policy::membership;
+use crate::registry::CloseReason;
 use crate::state::{App, Shared};
 use crate::store::{NewAccount, Registration, UserRecord};
 
@@ -41,7 +42,11 @@ pub(crate) async fn finish(State(app): State<Shared>, Cbor(request): Cbor<Regist
         vault: request.vault,
     };
     match app.store.register(account, app.now_ms()).await? {
-        Registration::Registered => Ok(DONE),
+        Registration::Registered(removed) => {
+            // Who has registered again is somebody else to everybody: nothing of before goes on.
+            app.registry.close(&removed, CloseReason::Removed);
+            Ok(DONE)
+        }
         Registration::InviteInvalid => Err(invite_invalid()),
         Registration::AlreadyRegistered => Err(already_registered()),
         Registration::Suspended => Err(Failure::suspended()),
@@ -61,7 +66,7 @@ async fn invited(app: &App, address: &Address, code: &str) -> Reply<UserRecord> 
     if user.invite_digest != Some(code_digest(code)) {
         return Err(invite_invalid());
     }
-    if user.record.is_some() {
+    if user.has_used_invite() {
         return Err(already_registered());
     }
     if user.invite_expires_ms <= app.now_ms() {

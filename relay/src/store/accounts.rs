@@ -19,6 +19,8 @@ pub(crate) struct UserRecord {
     pub(crate) invite_digest: Option<String>,
     /// When the invite ends.
     pub(crate) invite_expires_ms: u64,
+    /// Digest (hex) of the code of the invite that the user registered with last.
+    pub(crate) used_digest: Option<String>,
     /// OPAQUE password file, once registered.
     pub(crate) record: Option<Vec<u8>>,
     /// Identity, once registered.
@@ -40,8 +42,10 @@ pub(crate) struct UserSummary {
     pub(crate) local: String,
     /// As put last.
     pub(crate) wanted: PutUser,
-    /// Has used the invite.
+    /// Has used an invite.
     pub(crate) registered: bool,
+    /// Has been given another invite since.
+    pub(crate) reinvited: bool,
     /// Failed log-ins since the last success or unlocking.
     pub(crate) failures: u32,
     /// Devices.
@@ -51,10 +55,10 @@ pub(crate) struct UserSummary {
 }
 
 /// What came of putting a user.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum PutOutcome {
-    /// Stored, or was like this already.
-    Stored,
+    /// Stored, or was like this already; the devices that were removed.
+    Stored(Vec<DeviceId>),
     /// There is no such group.
     NoSuchGroup,
     /// There is a newer membership, or one of another group with the same serial.
@@ -99,10 +103,10 @@ pub(crate) enum ChangePassword {
 }
 
 /// What came of registering.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Registration {
-    /// The invite is used up.
-    Registered,
+    /// The invite is used up; the devices of before, which were removed.
+    Registered(Vec<DeviceId>),
     /// The invite is unknown, or has expired.
     InviteInvalid,
     /// The invite has been used.
@@ -125,8 +129,8 @@ pub(crate) enum Login {
 
 /// Operations on users.
 pub(crate) trait Accounts {
-    /// Creates or changes a user; `serial` is that of the membership. The registration stays as it is. The end of a
-    /// suspension also ends a lockout.
+    /// Creates or changes a user, and does what a new word in `wanted.reset` asks for; `serial` is that of the
+    /// membership. The registration stays as it is. The end of a suspension also ends a lockout.
     fn put_user(&self, local: String, wanted: PutUser, serial: u64) -> Answer<'_, PutOutcome>;
     /// Removes a user with devices and queues; the devices that were removed.
     fn delete_user(&self, local: String) -> Answer<'_, Vec<DeviceId>>;
@@ -136,7 +140,8 @@ pub(crate) trait Accounts {
     fn user(&self, local: String) -> Answer<'_, Option<UserRecord>>;
     /// All users.
     fn users(&self) -> Answer<'_, Vec<UserSummary>>;
-    /// Uses an invite up.
+    /// Uses an invite up. Who had registered before leaves all of that behind: identity, password, devices, queues,
+    /// vaults, links.
     fn register(&self, account: NewAccount, now_ms: u64) -> Answer<'_, Registration>;
     /// Replaces password file and password vault.
     fn change_password(&self, new: NewPassword) -> Answer<'_, ChangePassword>;
@@ -146,6 +151,13 @@ pub(crate) trait Accounts {
     fn begin_login(&self, local: String, threshold: u32, now_ms: u64) -> Answer<'_, Login>;
     /// An attempt succeeded: nothing has failed any more.
     fn succeed_login(&self, local: String) -> Answer<'_, ()>;
+}
+
+impl UserRecord {
+    /// Whether the user has registered with the invite as it is now.
+    pub(crate) fn has_used_invite(&self) -> bool {
+        self.record.is_some() && self.used_digest == self.invite_digest
+    }
 }
 
 /// Roles as they are stored.

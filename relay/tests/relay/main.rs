@@ -12,6 +12,7 @@ mod links;
 mod membership;
 mod messages;
 mod prekeys;
+mod resets;
 mod signals;
 mod suspension;
 mod vaults;

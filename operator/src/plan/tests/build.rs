@@ -1,7 +1,7 @@
 //! Secrets, configuration, documents.
 
 use sotto_crypto::Signed;
-use sotto_wire::admin::{PutUser, Role, UserState};
+use sotto_wire::admin::{PutUser, Resets, Role, UserState};
 use sotto_wire::config::DestinationConfig;
 use sotto_wire::policy::{GroupFederation, MembershipDocument, NetworkDocument, Scope};
 
@@ -16,6 +16,7 @@ fn registered(user: &PutUser) -> UserState {
     UserState {
         wanted: user.clone(),
         registered: true,
+        reinvited: false,
         locked: false,
         devices: 1,
         queued_messages: 3,
@@ -52,8 +53,14 @@ fn who_has_registered_needs_no_invite() {
     let network = acme();
     let alice = SecretId::Invite("alice".into());
     let mut relay = empty_relay();
-    let put =
-        PutUser { group: "staff".into(), membership: Vec::new(), suspended: false, role: Role::Person, invite: None };
+    let put = PutUser {
+        group: "staff".into(),
+        membership: Vec::new(),
+        suspended: false,
+        role: Role::Person,
+        invite: None,
+        reset: Resets::default(),
+    };
     relay.users.insert("alice".into(), registered(&put));
     assert!(secrets(&network, Some(&relay)).get(&alice).is_none());
     assert!(secrets(&network, Some(&relay)).get(&SecretId::Invite("bob".into())).is_some());
@@ -62,6 +69,102 @@ fn who_has_registered_needs_no_invite() {
     let existing = contents(&secrets(&network, Some(&empty_relay())));
     let (kept, _) = ensure_secrets(&network, &places(&network), &existing, None, NOW);
     assert!(kept.get(&alice) == existing.get(&alice));
+}
+
+#[test]
+fn a_new_invite_is_made_once_for_each_word() {
+    let mut network = acme();
+    let id = SecretId::Invite("alice".into());
+    let mut existing = contents(&secrets(&network, Some(&empty_relay())));
+    let first = existing.get(&id).unwrap().clone();
+    let mut relay = empty_relay();
+    // One pass of the operator: what it puts for alice, after which the relay has it.
+    let mut pass = |network: &ValidNetwork, relay: &mut AdminState, now: u64| {
+        let (secrets, failures) = ensure_secrets(network, &places(network), &existing, Some(relay), now);
+        assert_eq!(failures, []);
+        existing = contents(&secrets);
+        let plan = build(network, &places(network), &secrets, &BTreeMap::new()).unwrap();
+        let key = secrets.policy_key().unwrap();
+        let calls = crate::sync::diff(&wanted(&plan, relay, &key, now), relay);
+        let put = calls.into_iter().find_map(|call| match call {
+            crate::sync::Call::PutUser(local, put) if local == "alice" => Some(put),
+            _ => None,
+        });
+        if let Some(put) = &put {
+            let account = relay.users.entry("alice".into()).or_insert_with(|| UserState {
+                registered: false,
+                devices: 0,
+                ..registered(put)
+            });
+            let same = account.wanted.invite == put.invite;
+            account.reinvited = account.registered && put.invite.is_some() && (account.reinvited || !same);
+            account.wanted = put.clone();
+        }
+        (put, secrets.get(&id).cloned())
+    };
+    let word = |word: &str| Resets { invite: Some(word.into()), ..Resets::default() };
+    let (put, _) = pass(&network, &mut relay, NOW);
+    assert_eq!(put.unwrap().invite, crate::invites::grant(&first));
+    let account = relay.users.get_mut("alice").unwrap();
+    (account.registered, account.devices) = (true, 1);
+    assert!(pass(&network, &mut relay, NOW) == (None, None), "registered: no invite any more");
+
+    network.users.get_mut("alice").unwrap().reset = word("1");
+    let (put, second) = pass(&network, &mut relay, NOW);
+    let (put, second) = (put.unwrap(), second.unwrap());
+    assert_eq!((&put.invite, &put.reset), (&crate::invites::grant(&second), &word("1")));
+    assert!(second.get(crate::invites::CODE) != first.get(crate::invites::CODE));
+    assert!(pass(&network, &mut relay, NOW) == (None, Some(second.clone())), "it stays until it is used");
+    // It ends: another one, for the same word.
+    let late = NOW + 8 * 24 * 3_600_000;
+    let (put, third) = pass(&network, &mut relay, late);
+    assert!(put.unwrap().invite == crate::invites::grant(third.as_ref().unwrap()) && third.as_ref() != Some(&second));
+    // A suspension does not withdraw it, and neither does the relay's absence.
+    network.users.get_mut("alice").unwrap().suspended = true;
+    assert!(pass(&network, &mut relay, late).1 == third);
+    network.users.get_mut("alice").unwrap().suspended = false;
+    pass(&network, &mut relay, late);
+    // Used.
+    relay.users.get_mut("alice").unwrap().reinvited = false;
+    assert!(pass(&network, &mut relay, late) == (None, None), "each word once");
+    network.users.get_mut("alice").unwrap().reset = Resets::default();
+    assert!(pass(&network, &mut relay, late) == (None, None));
+    network.users.get_mut("alice").unwrap().reset = word("1");
+    assert!(pass(&network, &mut relay, late) == (None, None), "the word that was done last");
+
+    // Asked for and withdrawn.
+    network.users.get_mut("alice").unwrap().reset = word("2");
+    assert!(pass(&network, &mut relay, late).1.is_some());
+    network.users.get_mut("alice").unwrap().reset = Resets::default();
+    let (put, secret) = pass(&network, &mut relay, late);
+    assert!(put.unwrap().invite.is_none() && secret.is_none());
+    assert!(!relay.users["alice"].reinvited);
+
+    // Asked for while suspended: made when that is over.
+    let alice = network.users.get_mut("alice").unwrap();
+    (alice.reset, alice.suspended) = (word("3"), true);
+    let (put, secret) = pass(&network, &mut relay, late);
+    assert!(put.unwrap().reset == word("2") && secret.is_none());
+    network.users.get_mut("alice").unwrap().suspended = false;
+    let (put, secret) = pass(&network, &mut relay, late);
+    assert!(put.unwrap().reset == word("3") && secret.is_some());
+}
+
+#[test]
+fn words_of_resets_reach_the_relay_and_come_back_in_the_status() {
+    let mut network = acme();
+    let reset = Resets { devices: Some("a".into()), lockout: Some("b".into()), ..Resets::default() };
+    network.users.get_mut("alice").unwrap().reset = reset.clone();
+    let secrets = secrets(&network, Some(&empty_relay()));
+    let plan = build(&network, &places(&network), &secrets, &BTreeMap::new()).unwrap();
+    assert_eq!(plan.users["alice"].reset, reset);
+    let mut relay = empty_relay();
+    relay.users.insert("alice".into(), registered(&plan.users["alice"]));
+    let observed = Observed { state: Some(relay), ..Observed::default() };
+    let facts = Facts { network: Some(&network), observed: Some(&observed), ..Facts::default() };
+    let now = k8s_openapi::jiff::Timestamp::UNIX_EPOCH;
+    let status = user_status(None, "alice", &Health::ready(""), None, facts, now);
+    assert_eq!((status.reset.devices, status.reset.lockout, status.reset.invite), (reset.devices, reset.lockout, None));
 }
 
 #[test]

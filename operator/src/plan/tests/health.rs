@@ -1,17 +1,24 @@
 //! Health and status.
 
 use k8s_openapi::jiff::Timestamp;
-use sotto_wire::admin::{PutUser, Role, UserState};
+use sotto_wire::admin::{PutUser, Resets, Role, UserState};
 
 use super::*;
 use crate::reasons::Reason;
 
 fn user_state(registered: bool) -> UserState {
-    let wanted =
-        PutUser { group: "x".into(), membership: Vec::new(), suspended: false, role: Role::Person, invite: None };
+    let wanted = PutUser {
+        group: "x".into(),
+        membership: Vec::new(),
+        suspended: false,
+        role: Role::Person,
+        invite: None,
+        reset: Resets::default(),
+    };
     UserState {
         wanted,
         registered,
+        reinvited: false,
         locked: false,
         devices: u32::from(registered),
         queued_messages: 2,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use kube::ResourceExt as _;
 use sotto_crds::{GroupFederationMode, SecurityGroup, Tier, User};
 use sotto_crypto::{Address, Domain};
+use sotto_wire::admin::Resets;
 use sotto_wire::policy::{GroupFederation, PasswordRule};
 
 use super::{Validation, network_of};
@@ -204,7 +205,9 @@ fn valid_user(
     let invite_life = spec.invite.ttl.seconds().map(Duration::from_secs);
     let invite_life =
         invite_life.map_err(|error| Problem::new(Reason::InvalidSpec, "spec.invite.ttl", error.to_string(), ""))?;
-    let valid = |group: String| ValidUser { address, group, suspended: spec.suspended, invite_life };
+    let sotto_crds::Reset { devices, invite, lockout } = spec.reset.clone();
+    let reset = Resets { devices, invite, lockout };
+    let valid = |group: String| ValidUser { address, group, suspended: spec.suspended, invite_life, reset };
     match group_of(user, objects, network) {
         Ok(group) => Ok((valid(group), None)),
         // Whoever is suspended has to be out, whatever else is wrong.

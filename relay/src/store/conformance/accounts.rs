@@ -1,10 +1,11 @@
 //! Documents, users, log-ins, attachments.
 
 use sotto_crypto::BlobId;
-use sotto_wire::admin::{PutUser, Role};
+use sotto_wire::admin::{PutUser, Resets, Role};
+use sotto_wire::api::VaultKind;
 
 use super::fixtures::{NOW, Person, account, wanted};
-use crate::store::{BlobMeta, DeleteGroup, Login, PutDocument, PutOutcome, Registration, Store};
+use crate::store::{BlobMeta, DeleteGroup, Login, NewAccount, PutDocument, PutOutcome, Registration, Store};
 
 pub(super) async fn policies(store: &impl Store) {
     assert_eq!(store.policy().await.unwrap().network, None);
@@ -21,15 +22,15 @@ pub(super) async fn policies(store: &impl Store) {
     assert_eq!(stored.groups.get("g"), Some(&vec![3]));
 
     assert_eq!(store.put_user("u".into(), wanted("nowhere"), 1).await.unwrap(), PutOutcome::NoSuchGroup);
-    assert_eq!(store.put_user("u".into(), wanted("g"), 1).await.unwrap(), PutOutcome::Stored);
+    assert_eq!(store.put_user("u".into(), wanted("g"), 1).await.unwrap(), PutOutcome::Stored(Vec::new()));
     store.put_group("h".into(), vec![1], 1).await.unwrap();
     let moved = || store.put_user("u".into(), wanted("h"), 1);
     assert_eq!(moved().await.unwrap(), PutOutcome::StaleMembership, "another group under the same serial");
     assert_eq!(store.put_user("u".into(), wanted("g"), 0).await.unwrap(), PutOutcome::StaleMembership);
     assert_eq!(store.user("u".into()).await.unwrap().unwrap().membership, b"g");
-    assert_eq!(store.put_user("u".into(), wanted("h"), 2).await.unwrap(), PutOutcome::Stored);
+    assert_eq!(store.put_user("u".into(), wanted("h"), 2).await.unwrap(), PutOutcome::Stored(Vec::new()));
     assert_eq!(store.user("u".into()).await.unwrap().unwrap().membership, b"h");
-    assert_eq!(store.put_user("u".into(), wanted("g"), 3).await.unwrap(), PutOutcome::Stored);
+    assert_eq!(store.put_user("u".into(), wanted("g"), 3).await.unwrap(), PutOutcome::Stored(Vec::new()));
     assert_eq!(store.delete_group("h".into()).await.unwrap(), DeleteGroup::Deleted);
     assert_eq!(store.delete_group("g".into()).await.unwrap(), DeleteGroup::InUse);
     assert!(store.delete_user("u".into()).await.unwrap().is_empty());
@@ -54,8 +55,8 @@ pub(super) async fn registration(store: &impl Store) {
     // Once only, also when asked at the same time.
     let (a, b) = tokio::join!(store.register(account(&person), NOW), store.register(account(&person), NOW));
     let mut outcomes = [a.unwrap(), b.unwrap()];
-    outcomes.sort_by_key(|outcome| *outcome != Registration::Registered);
-    assert_eq!(outcomes, [Registration::Registered, Registration::AlreadyRegistered]);
+    outcomes.sort_by_key(|outcome| *outcome != Registration::Registered(Vec::new()));
+    assert_eq!(outcomes, [Registration::Registered(Vec::new()), Registration::AlreadyRegistered]);
     let user = store.user("reg".into()).await.unwrap().unwrap();
     assert_eq!(user.record, Some(vec![1, 2, 3]));
     assert_eq!(user.identity, Some(person.identity.verifying_key()));
@@ -64,6 +65,75 @@ pub(super) async fn registration(store: &impl Store) {
     put.invite = None;
     store.put_user("reg".into(), put, 1).await.unwrap();
     assert!(store.user("reg".into()).await.unwrap().unwrap().record.is_some());
+}
+
+pub(super) async fn registered_again(store: &impl Store) {
+    let (_, device) = Person::with_device(store, "again", 1).await;
+    store.put_vault("again".into(), VaultKind::Password, Some(vec![1])).await.unwrap();
+    store.put_vault("again".into(), VaultKind::Recovery, Some(vec![2])).await.unwrap();
+    let summary = async || store.users().await.unwrap().into_iter().find(|user| user.local == "again").unwrap();
+    assert!(!summary().await.reinvited);
+    let before = store.user("again".into()).await.unwrap().unwrap();
+    let mut put = wanted("staff");
+    put.invite.as_mut().unwrap().code_digest = "cd".repeat(32);
+    store.put_user("again".into(), put.clone(), 1).await.unwrap();
+    assert!(summary().await.reinvited);
+
+    let other = Person::new("again");
+    let again =
+        || NewAccount { invite_digest: "cd".repeat(32), record: vec![4], vault: Some(vec![5]), ..account(&other) };
+    assert_eq!(store.register(account(&other), NOW).await.unwrap(), Registration::InviteInvalid, "the used one");
+    assert_eq!(store.register(again(), NOW + 1000).await.unwrap(), Registration::InviteInvalid, "expired");
+    let now = store.user("again".into()).await.unwrap().unwrap();
+    assert_eq!((now.record, now.identity), (before.record, before.identity), "until it is used nothing changes");
+    assert!(store.device(device).await.unwrap().is_some());
+    assert_eq!(store.register(again(), NOW).await.unwrap(), Registration::Registered(vec![device]));
+    assert_eq!(store.register(again(), NOW).await.unwrap(), Registration::AlreadyRegistered);
+    let now = store.user("again".into()).await.unwrap().unwrap();
+    assert_eq!((now.record, now.identity), (Some(vec![4]), Some(other.identity.verifying_key())));
+    assert_eq!((now.password_vault, now.recovery_vault), (Some(vec![5]), None));
+    assert!(now.generation > before.generation, "log-in tokens end");
+    assert!(store.device(device).await.unwrap().is_none());
+    assert!(!summary().await.reinvited);
+    // The first invite, put again, is not a new one for long: it is another than the one used last.
+    put.invite = None;
+    store.put_user("again".into(), put, 1).await.unwrap();
+    assert!(!summary().await.reinvited);
+    store.delete_user("again".into()).await.unwrap();
+}
+
+pub(super) async fn resets(store: &impl Store) {
+    let word = |text: &str| Some(text.to_owned());
+    let put = async |reset: Resets| match store
+        .put_user("rst".into(), PutUser { reset, ..wanted("staff") }, 1)
+        .await
+        .unwrap()
+    {
+        PutOutcome::Stored(removed) => removed,
+        other => panic!("{other:?}"),
+    };
+    store.put_group("staff".into(), vec![7], 1).await.unwrap();
+    let words = || Resets { devices: word("1"), invite: word("2"), lockout: word("3") };
+    assert!(put(words()).await.is_empty(), "a new user's words are only remembered");
+    let (_, device) = Person::with_device(store, "rst", 1).await;
+    let failures = async || store.user("rst".into()).await.unwrap().unwrap().failures;
+    store.begin_login("rst".into(), 9, NOW).await.unwrap();
+    for _ in 0..2 {
+        assert!(put(words()).await.is_empty(), "the same words");
+    }
+    assert!(put(Resets::default()).await.is_empty(), "no words");
+    assert!(put(words()).await.is_empty(), "the same words as before there were none");
+    assert_eq!(failures().await, 1);
+    assert!(put(Resets { lockout: word("4"), ..words() }).await.is_empty());
+    assert_eq!(failures().await, 0);
+    let generation = store.user("rst".into()).await.unwrap().unwrap().generation;
+    assert_eq!(put(Resets { devices: word("5"), ..Resets::default() }).await, [device]);
+    assert!(store.user("rst".into()).await.unwrap().unwrap().generation > generation);
+    assert!(put(Resets { devices: word("5"), ..Resets::default() }).await.is_empty());
+    let users = store.users().await.unwrap();
+    let stored = &users.iter().find(|user| user.local == "rst").unwrap().wanted.reset;
+    assert_eq!(*stored, Resets { devices: word("5"), invite: word("2"), lockout: word("4") });
+    store.delete_user("rst".into()).await.unwrap();
 }
 
 pub(super) async fn lockout(store: &impl Store) {

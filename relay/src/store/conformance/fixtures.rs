@@ -7,7 +7,7 @@ use sotto_crypto::{
     Address, BatchId, DeviceCertificate, DeviceId, DeviceKey, Domain, IdentityKey, MessageId, PrekeyKind, PrekeyRef,
     Signed, SystemRng, WrappedKey, generate_prekeys,
 };
-use sotto_wire::admin::{InviteGrant, PutUser, Role};
+use sotto_wire::admin::{InviteGrant, PutUser, Resets, Role};
 
 use crate::store::{
     AddDevice, LocalWrap, NewAccount, NewBatch, NewDevice, NewMessage, NewPrekey, PutDocument, PutOutcome,
@@ -60,6 +60,7 @@ pub(super) fn wanted(group: &str) -> PutUser {
         suspended: false,
         role: Role::Person,
         invite: Some(invite),
+        reset: Resets::default(),
     }
 }
 
@@ -83,8 +84,8 @@ impl Person {
     pub(super) async fn registered(store: &impl Store, local: &str) -> Self {
         let person = Self::new(local);
         assert_eq!(store.put_group("staff".into(), vec![7], 1).await.unwrap(), PutDocument::Stored);
-        assert_eq!(store.put_user(local.into(), wanted("staff"), 1).await.unwrap(), PutOutcome::Stored);
-        assert_eq!(store.register(account(&person), NOW).await.unwrap(), Registration::Registered);
+        assert_eq!(store.put_user(local.into(), wanted("staff"), 1).await.unwrap(), PutOutcome::Stored(Vec::new()));
+        assert_eq!(store.register(account(&person), NOW).await.unwrap(), Registration::Registered(Vec::new()));
         person
     }
 

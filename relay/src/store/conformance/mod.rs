@@ -20,6 +20,8 @@ pub(crate) async fn run<S: Store + 'static>(open: impl Fn(Arc<dyn Wake>) -> Arc<
     let store = open(Arc::clone(&recorder) as Arc<dyn Wake>);
     accounts::policies(&*store).await;
     accounts::registration(&*store).await;
+    accounts::registered_again(&*store).await;
+    accounts::resets(&*store).await;
     accounts::lockout(&*store).await;
     accounts::summaries(&*store).await;
     accounts::blobs(&*store).await;

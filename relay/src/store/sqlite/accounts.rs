@@ -2,10 +2,10 @@
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use sotto_crypto::{DeviceId, IdentityPublic};
-use sotto_wire::admin::{InviteGrant, PutUser};
+use sotto_wire::admin::{InviteGrant, PutUser, Resets};
 use sotto_wire::api::VaultKind;
 
-use super::{Sqlite, device_id, devices, is_foreign_key};
+use super::{Sqlite, Work, device_id, devices, is_foreign_key, links};
 use crate::store::accounts::{role_from_sql, role_to_sql};
 use crate::store::{
     Accounts, Answer, ChangePassword, Login, NewAccount, NewPassword, PutOutcome, Registration, StoreError, UserRecord,
@@ -14,51 +14,7 @@ use crate::store::{
 
 impl Accounts for Sqlite {
     fn put_user(&self, local: String, wanted: PutUser, serial: u64) -> Answer<'_, PutOutcome> {
-        self.write(move |work| {
-            let stale: bool = work.connection().query_row(
-                "SELECT EXISTS (SELECT 1 FROM users WHERE local = ?1
-                   AND (membership_serial > ?2 OR (membership_serial = ?2 AND grp <> ?3)))",
-                params![local, serial, wanted.group],
-                |row| row.get(0),
-            )?;
-            if stale {
-                return Ok(PutOutcome::StaleMembership);
-            }
-            let (digest, expires) = match wanted.invite {
-                Some(InviteGrant { code_digest, expires_at_ms }) => (Some(code_digest), Some(expires_at_ms)),
-                None => (None, None),
-            };
-            // The end of a suspension is also the end of a lockout: the administrator has looked at the account.
-            work.connection().execute(
-                "DELETE FROM logins WHERE local = ?1 AND NOT ?2
-                   AND EXISTS (SELECT 1 FROM users u WHERE u.local = ?1 AND u.suspended)",
-                params![local, wanted.suspended],
-            )?;
-            let put = work.connection().execute(
-                "INSERT INTO users
-                   (local, grp, suspended, role, invite_digest, invite_expires_ms, membership, membership_serial)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
-                 ON CONFLICT (local) DO UPDATE SET grp = excluded.grp, suspended = excluded.suspended,
-                   role = excluded.role, invite_digest = excluded.invite_digest,
-                   invite_expires_ms = excluded.invite_expires_ms, membership = excluded.membership,
-                   membership_serial = excluded.membership_serial",
-                params![
-                    local,
-                    wanted.group,
-                    wanted.suspended,
-                    role_to_sql(wanted.role),
-                    digest,
-                    expires,
-                    wanted.membership,
-                    serial
-                ],
-            );
-            match put {
-                Ok(_) => Ok(PutOutcome::Stored),
-                Err(error) if is_foreign_key(&error) => Ok(PutOutcome::NoSuchGroup),
-                Err(error) => Err(error.into()),
-            }
-        })
+        self.write(move |work| put_user(work, &local, &wanted, serial))
     }
 
     fn delete_user(&self, local: String) -> Answer<'_, Vec<DeviceId>> {
@@ -83,7 +39,9 @@ impl Accounts for Sqlite {
             let mut statement = connection.prepare_cached(
                 "SELECT u.local, u.grp, u.suspended, u.role, u.invite_digest, u.invite_expires_ms,
                    u.record IS NOT NULL, coalesce(l.failures, 0),
-                   (SELECT max(last_seen_ms) FROM devices d WHERE d.local = u.local), u.membership
+                   (SELECT max(last_seen_ms) FROM devices d WHERE d.local = u.local), u.membership,
+                   u.reset_devices, u.reset_invite, u.reset_lockout,
+                   u.record IS NOT NULL AND u.invite_digest IS NOT NULL AND u.invite_digest IS NOT u.used_digest
                  FROM users u LEFT JOIN logins l ON l.local = u.local ORDER BY u.local",
             )?;
             let mut users: Vec<UserSummary> = statement.query_map([], summary)?.collect::<Result<_, _>>()?;
@@ -104,7 +62,7 @@ impl Accounts for Sqlite {
             if user.invite_digest.as_ref() != Some(&account.invite_digest) {
                 return Ok(Registration::InviteInvalid);
             }
-            if user.record.is_some() {
+            if user.has_used_invite() {
                 return Ok(Registration::AlreadyRegistered);
             }
             if user.invite_expires_ms <= now_ms {
@@ -113,13 +71,15 @@ impl Accounts for Sqlite {
             if user.suspended {
                 return Ok(Registration::Suspended);
             }
+            let removed = reset_devices(work, &account.local, None)?;
             work.connection().execute(
-                "UPDATE users SET record = ?2, identity = ?3, password_vault = ?4, generation = generation + 1
+                "UPDATE users SET record = ?2, identity = ?3, password_vault = ?4, recovery_vault = NULL,
+                   used_digest = invite_digest
                  WHERE local = ?1",
                 params![account.local, account.record, account.identity.as_bytes(), account.vault],
             )?;
             work.connection().execute("DELETE FROM logins WHERE local = ?1", [&account.local])?;
-            Ok(Registration::Registered)
+            Ok(Registration::Registered(removed))
         })
     }
 
@@ -184,6 +144,81 @@ impl Accounts for Sqlite {
     }
 }
 
+fn put_user(work: &mut Work<'_>, local: &str, wanted: &PutUser, serial: u64) -> Result<PutOutcome, StoreError> {
+    let before: Option<(u64, String, Resets)> = work
+        .connection()
+        .query_row(
+            "SELECT membership_serial, grp, reset_devices, reset_invite, reset_lockout FROM users WHERE local = ?1",
+            [local],
+            |row| {
+                let words = Resets { devices: row.get(2)?, invite: row.get(3)?, lockout: row.get(4)? };
+                Ok((row.get(0)?, row.get(1)?, words))
+            },
+        )
+        .optional()?;
+    if let Some((known, group, _)) = &before
+        && (*known > serial || (*known == serial && *group != wanted.group))
+    {
+        return Ok(PutOutcome::StaleMembership);
+    }
+    // The end of a suspension is also the end of a lockout: the administrator has looked at the account.
+    work.connection().execute(
+        "DELETE FROM logins WHERE local = ?1 AND NOT ?2
+           AND EXISTS (SELECT 1 FROM users u WHERE u.local = ?1 AND u.suspended)",
+        params![local, wanted.suspended],
+    )?;
+    let put = work.connection().execute(
+        "INSERT INTO users
+           (local, grp, suspended, role, invite_digest, invite_expires_ms, membership, membership_serial,
+            reset_devices, reset_invite, reset_lockout)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+         ON CONFLICT (local) DO UPDATE SET grp = excluded.grp, suspended = excluded.suspended,
+           role = excluded.role, invite_digest = excluded.invite_digest,
+           invite_expires_ms = excluded.invite_expires_ms, membership = excluded.membership,
+           membership_serial = excluded.membership_serial,
+           reset_devices = coalesce(excluded.reset_devices, reset_devices),
+           reset_invite = coalesce(excluded.reset_invite, reset_invite),
+           reset_lockout = coalesce(excluded.reset_lockout, reset_lockout)",
+        params![
+            local,
+            wanted.group,
+            wanted.suspended,
+            role_to_sql(wanted.role),
+            wanted.invite.as_ref().map(|invite| &invite.code_digest),
+            wanted.invite.as_ref().map(|invite| invite.expires_at_ms),
+            wanted.membership,
+            serial,
+            wanted.reset.devices,
+            wanted.reset.invite,
+            wanted.reset.lockout,
+        ],
+    );
+    match put {
+        Ok(_) => {}
+        Err(error) if is_foreign_key(&error) => return Ok(work.roll_back(PutOutcome::NoSuchGroup)),
+        Err(error) => return Err(error.into()),
+    }
+    let Some((_, _, before)) = before else { return Ok(PutOutcome::Stored(Vec::new())) };
+    let is_new = |word: &Option<String>, before: &Option<String>| word.is_some() && word != before;
+    if is_new(&wanted.reset.lockout, &before.lockout) {
+        work.connection().execute("DELETE FROM logins WHERE local = ?1", [local])?;
+    }
+    let removed =
+        if is_new(&wanted.reset.devices, &before.devices) { reset_devices(work, local, None)? } else { Vec::new() };
+    Ok(PutOutcome::Stored(removed))
+}
+
+/// Removes a user's devices but `keep`, and ends what log-in tokens and links are out.
+pub(super) fn reset_devices(
+    work: &mut Work<'_>,
+    local: &str,
+    keep: Option<DeviceId>,
+) -> Result<Vec<DeviceId>, StoreError> {
+    work.connection().execute("UPDATE users SET generation = generation + 1 WHERE local = ?1", [local])?;
+    links::end_all(work.connection(), local)?;
+    devices::remove_all(work, local, keep)
+}
+
 fn failures(connection: &Connection, local: &str) -> Result<u32, StoreError> {
     let found = connection
         .prepare_cached("SELECT failures FROM logins WHERE local = ?1")?
@@ -195,7 +230,7 @@ fn failures(connection: &Connection, local: &str) -> Result<u32, StoreError> {
 fn find(connection: &Connection, local: &str) -> Result<Option<UserRecord>, StoreError> {
     let mut statement = connection.prepare_cached(
         "SELECT u.grp, u.suspended, u.invite_digest, u.invite_expires_ms, u.record, u.identity, u.generation,
-           u.membership, coalesce(l.failures, 0), u.password_vault, u.recovery_vault
+           u.membership, coalesce(l.failures, 0), u.password_vault, u.recovery_vault, u.used_digest
          FROM users u LEFT JOIN logins l ON l.local = u.local WHERE u.local = ?1",
     )?;
     let mut rows = statement.query([local])?;
@@ -212,6 +247,7 @@ fn find(connection: &Connection, local: &str) -> Result<Option<UserRecord>, Stor
         failures: row.get(8)?,
         password_vault: row.get(9)?,
         recovery_vault: row.get(10)?,
+        used_digest: row.get(11)?,
     }))
 }
 
@@ -225,9 +261,11 @@ fn summary(row: &Row<'_>) -> rusqlite::Result<UserSummary> {
             membership: row.get(9)?,
             suspended: row.get(2)?,
             role: role_from_sql(row.get(3)?),
+            reset: Resets { devices: row.get(10)?, invite: row.get(11)?, lockout: row.get(12)? },
             invite: digest.map(|code_digest| InviteGrant { code_digest, expires_at_ms: expires.unwrap_or(0) }),
         },
         registered: row.get(6)?,
+        reinvited: row.get(13)?,
         failures: row.get(7)?,
         devices: Vec::new(),
         last_seen_ms: row.get(8)?,

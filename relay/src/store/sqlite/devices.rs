@@ -6,7 +6,7 @@ use sotto_crypto::{
 };
 use sotto_wire::api::PrekeyCount;
 
-use super::{Sqlite, Work, accounts, device_id, links, mailboxes};
+use super::{Sqlite, Work, accounts, device_id, mailboxes};
 use crate::store::accounts::role_from_sql;
 use crate::store::{
     AddDevice, Answer, Claim, Claimed, DeviceRecord, Devices, DirectoryDevice, DirectoryUser, NewBatch, NewDevice,
@@ -59,11 +59,7 @@ impl Devices for Sqlite {
     }
 
     fn reset_devices(&self, local: String, keep: Option<DeviceId>) -> Answer<'_, Vec<DeviceId>> {
-        self.write(move |work| {
-            work.connection().execute("UPDATE users SET generation = generation + 1 WHERE local = ?1", [&local])?;
-            links::end_all(work.connection(), &local)?;
-            remove_all(work, &local, keep)
-        })
+        self.write(move |work| accounts::reset_devices(work, &local, keep))
     }
 
     fn touch_device(&self, device: DeviceId, now_ms: u64) -> Answer<'_, ()> {

@@ -112,10 +112,16 @@ CREATE INDEX blobs_by_owner ON blobs (owner);
 CREATE INDEX blobs_by_expiry ON blobs (expires_ms);
 ";
 
-/// Memberships (users of before have none until the operator puts them again), vaults, links.
+/// Memberships (users of before have none until the operator puts them again), new invites, resets, vaults, links.
 const V2: &str = "
 ALTER TABLE users ADD COLUMN membership BLOB NOT NULL DEFAULT x'';
 ALTER TABLE users ADD COLUMN membership_serial INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE users ADD COLUMN used_digest TEXT;
+UPDATE users SET used_digest = invite_digest WHERE record IS NOT NULL;
+-- The last word of each thing that is done once.
+ALTER TABLE users ADD COLUMN reset_devices TEXT;
+ALTER TABLE users ADD COLUMN reset_invite TEXT;
+ALTER TABLE users ADD COLUMN reset_lockout TEXT;
 ALTER TABLE users ADD COLUMN password_vault BLOB;
 ALTER TABLE users ADD COLUMN recovery_vault BLOB;
 

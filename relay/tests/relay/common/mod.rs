@@ -14,7 +14,7 @@ use std::time::Duration;
 use sotto_crypto::{Address, Domain, IdentityKey, PolicyKey, RetentionCertificate, SUITE, Signed, SystemRng, VERSION};
 use sotto_relay::Clock as _;
 use sotto_relay::{ManualClock, Options, Relay, RelayError};
-use sotto_wire::admin::{InviteGrant, PutGroup, PutNetwork, PutUser, Role};
+use sotto_wire::admin::{InviteGrant, PutGroup, PutNetwork, PutUser, Resets, Role};
 use sotto_wire::config::{RelayConfig, TelemetryConfig};
 use sotto_wire::invite::code_digest;
 use sotto_wire::policy::{
@@ -263,6 +263,7 @@ impl World {
             suspended: false,
             role: Role::Person,
             invite: Some(invite),
+            reset: Resets::default(),
         }
     }
 
