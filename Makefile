@@ -58,6 +58,11 @@ build: ## The sotto program and all tests, release build
 e2e-local: build ## End to end on the embedded default: sotto up
 	cargo test --release --locked --workspace --test local -- --nocapture
 
+screens: build ## Writes docs/screens/*.txt: pictures of sotto chat, from the test that drives it in a real terminal
+	cargo test --release --locked -p sotto-e2e --test local -- chat --nocapture
+	mkdir -p docs/screens
+	cp $(CARGO_TARGET_DIR)/e2e/screens/*.txt docs/screens/
+
 chart: tools ## Helm lint, and what the chart renders under many values
 	cargo test --release --locked --workspace --test chart -- --ignored --nocapture
 
@@ -109,4 +114,4 @@ cargo-fuzz: ## Installs cargo-fuzz into the tool cache (once)
 	  CARGO_TARGET_DIR="$(SOTTO_CACHE)/target-tools" cargo install --locked --quiet --root "$(SOTTO_CACHE)/cargo" --version $(CARGO_FUZZ_VERSION) cargo-fuzz; \
 	  rm -rf "$(SOTTO_CACHE)/target-tools"; }
 
-.PHONY: help test fmt lint deny generate check-generated unit interop build e2e-local chart image e2e-cluster cluster-up cluster-down clean-state debian tools bench fuzz cargo-deny cargo-fuzz
+.PHONY: help test screens fmt lint deny generate check-generated unit interop build e2e-local chart image e2e-cluster cluster-up cluster-down clean-state debian tools bench fuzz cargo-deny cargo-fuzz

@@ -45,6 +45,9 @@ pub(crate) enum Command {
     /// Print messages that have come, and keep them in the local store
     #[command(after_help = RECEIVE_EXAMPLES)]
     Receive(ReceiveArgs),
+    /// Talk on this terminal: conversations, rooms, files, search
+    #[command(after_help = CHAT_EXAMPLES)]
+    Chat(crate::chat::ChatArgs),
     /// Show who this profile is, with fingerprints to compare
     #[command(
         after_help = "Examples:\n  sotto whoami --profile alice\n  sotto whoami --profile alice -o json | jq -r .fingerprint"
@@ -67,7 +70,27 @@ pub(crate) enum Command {
     /// Print the custom resource definitions as YAML
     #[command(after_help = "Example:\n  sotto crds | kubectl apply --server-side -f -")]
     Crds,
+    /// Print a script by which a shell completes this program's words
+    #[command(after_help = COMPLETION_EXAMPLES)]
+    Completion(crate::commands::manual::CompletionArgs),
+    /// Print the manual page, or write one a command into a folder
+    #[command(after_help = "Examples:\n  sotto man | man -l -\n  sotto man ~/.local/share/man/man1 && man sotto-send")]
+    Man(crate::commands::manual::ManArgs),
 }
+
+const CHAT_EXAMPLES: &str = "\
+Examples:
+  sotto chat --profile alice
+  NO_COLOR=1 sotto chat --profile alice --password-file alice.password
+
+F1 shows every key; F2 shows what can be done; Ctrl+Q ends it. It needs a terminal of at least 20 columns and 8 rows, and shows
+list and conversation side by side from 60 columns on.";
+
+const COMPLETION_EXAMPLES: &str = "\
+Examples:
+  sotto completion bash > ~/.local/share/bash-completion/completions/sotto
+  sotto completion zsh > ~/.zfunc/_sotto
+  sotto completion fish > ~/.config/fish/completions/sotto.fish";
 
 const OPERATOR_VARIABLES: &str = "\
 Set by environment variables, all of them optional (the Helm chart sets them):
@@ -318,7 +341,7 @@ pub(crate) struct ServerArgs {
 }
 
 /// Reads `30s`, `10m`, `1h`, `7d`.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("`{text}` is no length of time; write a number and a unit: 30s, 10m, 1h or 7d");
     let split = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
     let (number, unit) = text.split_at(split);
@@ -365,6 +388,9 @@ mod tests {
             "sotto retention --config f",
             "sotto operator",
             "sotto crds",
+            "sotto chat --profile p --mouse",
+            "sotto completion bash",
+            "sotto man pages",
         ] {
             Cli::try_parse_from(line.split(' ')).unwrap_or_else(|e| panic!("{line}: {e}"));
         }

@@ -4,6 +4,7 @@ pub(crate) mod devices;
 pub(crate) mod down;
 pub(crate) mod invite;
 pub(crate) mod join;
+pub(crate) mod manual;
 pub(crate) mod profile;
 pub(crate) mod receive;
 pub(crate) mod send;

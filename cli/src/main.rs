@@ -3,10 +3,12 @@
 //! [`args`] is the command line, `commands/` has one file a verb, [`error`] decides the exit code, [`ui`] prints.
 
 mod args;
+mod chat;
 mod commands;
 mod error;
 mod ui;
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -59,6 +61,9 @@ async fn dispatch(command: &Command, ui: Ui) -> Result<(), CliError> {
         Command::Retention(args) => commands::servers::retention(args).await,
         Command::Operator => commands::servers::operator().await,
         Command::Crds => commands::servers::crds(ui),
+        Command::Chat(args) => chat::run(args, ui).await,
+        Command::Completion(args) => commands::manual::completion(args, ui),
+        Command::Man(args) => commands::manual::man(args, ui),
     }
 }
 
@@ -69,6 +74,8 @@ fn logs(command: &Command) -> Result<(), CliError> {
         Command::Gateway(_) => "gateway",
         Command::Retention(_) => "retention",
         Command::Operator => "operator",
+        // Lines of log would stand in its picture; `2> file` keeps them out of it.
+        Command::Chat(_) if std::io::stderr().is_terminal() => return Ok(()),
         _ if std::env::var_os("SOTTO_LOG").is_some() => "sotto",
         _ => return Ok(()),
     };

@@ -114,9 +114,19 @@ impl Client {
     /// Downloads a file that came with a message, checks it, and writes its clear bytes. Returns how many. Nothing is
     /// written before all of it has come and fits its digest.
     pub async fn download<W: AsyncWrite + Unpin>(&self, file: &File, output: &mut W) -> Result<u64, Error> {
+        self.download_file(file, output, |_, _| {}).await
+    }
+
+    /// The same; `progress` hears of downloaded and all bytes.
+    pub async fn download_file<W: AsyncWrite + Unpin>(
+        &self,
+        file: &File,
+        output: &mut W,
+        progress: impl Fn(u64, u64) + Send + Sync,
+    ) -> Result<u64, Error> {
         let spooled = Spooled::new(&self.inner.profile.spool()?);
         let most = sealed_len(file.size).filter(|len| *len <= limits::MAX_BLOB).ok_or_else(|| too_large(file.size))?;
-        let digest = self.fetch(file, &spooled.0, most).await?;
+        let digest = self.fetch(file, &spooled.0, most, &progress).await?;
         if digest != file.digest {
             return Err(AttachmentError::Unopenable("its digest is not the one that the message names".into()).into());
         }
@@ -127,7 +137,13 @@ impl Client {
         Ok(written)
     }
 
-    async fn fetch(&self, file: &File, to: &Path, most: u64) -> Result<[u8; 32], Error> {
+    async fn fetch(
+        &self,
+        file: &File,
+        to: &Path,
+        most: u64,
+        progress: &(impl Fn(u64, u64) + Sync),
+    ) -> Result<[u8; 32], Error> {
         let api = &self.inner.api;
         let mut answer = api.blob(&file.domain, &file.blob).await?;
         let mut spool = tokio::fs::File::create(to).await.map_err(AttachmentError::Io)?;
@@ -140,6 +156,7 @@ impl Client {
             }
             digest.update(&chunk);
             spool.write_all(&chunk).await.map_err(AttachmentError::Io)?;
+            progress(total, most);
         }
         spool.flush().await.map_err(AttachmentError::Io)?;
         Ok(digest.finalize().into())

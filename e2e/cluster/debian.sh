@@ -2,7 +2,7 @@
 # Installs the Debian packages that the build, the image and the test cluster need, when they are missing. Says so before.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
-packages=(gcc libc6-dev git containerd runc containernetworking-plugins buildah iproute2 nftables iptables conntrack openssl procps ca-certificates python3 python3-venv util-linux)
+packages=(gcc libc6-dev git containerd runc containernetworking-plugins buildah iproute2 nftables iptables conntrack openssl procps ca-certificates python3 python3-venv tmux util-linux)
 missing=()
 for package in "${packages[@]}"; do
   [ "$(dpkg-query -W -f '${Status}' "$package" 2>/dev/null)" = "install ok installed" ] || missing+=("$package")

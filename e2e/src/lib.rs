@@ -7,6 +7,7 @@ mod aws;
 mod cluster;
 mod command;
 mod figures;
+mod terminal;
 mod wait;
 
 use std::path::PathBuf;
@@ -15,6 +16,7 @@ pub use aws::Aws;
 pub use cluster::{Cluster, Place};
 pub use command::{Background, Finished, Run};
 pub use figures::{Figures, Steps};
+pub use terminal::Terminal;
 pub use wait::wait_until;
 
 /// Why a step of a test failed: a text for a person, with what was run and what it printed.

@@ -187,7 +187,7 @@ fn not_in_time() -> CliError {
 }
 
 /// A new file with this name, or with a number in it where that is taken. Nothing is overwritten.
-fn create(dir: &Path, name: &str) -> Result<(PathBuf, std::fs::File), CliError> {
+pub(crate) fn create(dir: &Path, name: &str) -> Result<(PathBuf, std::fs::File), CliError> {
     let name = match clean_name(name) {
         empty if empty.is_empty() => "file".to_owned(),
         name => name,

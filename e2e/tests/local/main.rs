@@ -2,6 +2,7 @@
 //!
 //! No cluster and no root. Every test has a state folder, a copy of the manifests and profiles of its own.
 
+mod chat;
 mod manifests;
 mod path;
 mod runner;

@@ -1,0 +1,103 @@
+//! Receives for as long as the interface lives: connects, acknowledges, tells.
+
+use std::time::Duration;
+
+use sotto_client::{Client, Error, Event, ProfileError, Receiver};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::sleep;
+
+use super::driver::now_ms;
+use super::effect::{Link, News};
+
+/// After this time a profile that another process receives for is tried again.
+const BUSY: Duration = Duration::from_secs(5);
+/// After this time what failed for good is tried again: an administrator may have put it right.
+const FAILED: Duration = Duration::from_mins(1);
+
+/// Receives until `stop`. Then tells the relay of all that was acknowledged, and ends.
+pub(crate) async fn listen(client: Client, news: mpsc::UnboundedSender<News>, mut stop: oneshot::Receiver<()>) {
+    loop {
+        let (link, wait) = match client.receive(true) {
+            Ok(mut receiver) => {
+                let _ = news.send(News::Link(Link::Connecting));
+                let ended = tokio::select! {
+                    ended = converse(&mut receiver, &news) => ended,
+                    _ = &mut stop => {
+                        receiver.close().await;
+                        return;
+                    }
+                };
+                receiver.close().await;
+                let reason = ended.map_or_else(|| "receiving has ended".to_owned(), |e| e.to_string());
+                (Link::Away { reason, again_at_ms: at(FAILED) }, FAILED)
+            }
+            Err(error @ Error::Profile(ProfileError::Busy { .. })) => {
+                (Link::Elsewhere { reason: error.to_string(), again_at_ms: at(BUSY) }, BUSY)
+            }
+            Err(error) => (Link::Away { reason: error.to_string(), again_at_ms: at(FAILED) }, FAILED),
+        };
+        if news.send(News::Link(link)).is_err() {
+            return;
+        }
+        tokio::select! {
+            () = sleep(wait) => {}
+            _ = &mut stop => return,
+        }
+    }
+}
+
+fn at(wait: Duration) -> u64 {
+    now_ms().saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// One receiver, until it ends; gives why.
+async fn converse(receiver: &mut Receiver, news: &mpsc::UnboundedSender<News>) -> Option<Error> {
+    loop {
+        let told = match receiver.next().await? {
+            Ok(event) => match handle(receiver, event).await {
+                Ok(told) => told,
+                Err(error) => return Some(error),
+            },
+            Err(error) => return Some(error),
+        };
+        if told.into_iter().any(|one| news.send(one).is_err()) {
+            return None;
+        }
+    }
+}
+
+/// Acknowledges what is in the store by now, and says what there is to show.
+async fn handle(receiver: &Receiver, event: Event) -> Result<Vec<News>, Error> {
+    Ok(match event {
+        Event::Message(message) => {
+            receiver.ack(message.receipt()).await?;
+            vec![News::Came {
+                id: message.conversation.id(),
+                sender: message.sender.clone(),
+                identity_changed: message.identity_changed,
+            }]
+        }
+        Event::Unopened(unopened) => {
+            let from = unopened.sender.as_ref().map_or_else(|| "somebody".to_owned(), ToString::to_string);
+            let reason = &unopened.reason;
+            if reason.may_open_later() {
+                vec![News::HeldBack(format!("A message from {from} is held back: {reason}."))]
+            } else {
+                receiver.ack(unopened.receipt()).await?;
+                vec![News::Note(format!("a message that claims to be from {from} cannot be shown: {reason}"))]
+            }
+        }
+        Event::Refused(refused) => {
+            vec![News::Warning(format!("A message of yours was refused by {}: {}.", refused.domain, refused.reason))]
+        }
+        Event::CaughtUp => vec![News::Link(Link::Online)],
+        Event::Disconnected(error, wait) => {
+            vec![News::Link(Link::Away { reason: error.to_string(), again_at_ms: at(wait) })]
+        }
+        Event::Changed(id) => vec![News::Changed(id)],
+        Event::Typing { conversation, who, on } => vec![News::Typing { id: conversation, who, on }],
+        Event::Presence { who, state } => vec![News::Presence { who, state }],
+        // Events that a newer library adds.
+        _ => Vec::new(),
+    })
+}
