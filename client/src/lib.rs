@@ -58,6 +58,7 @@ mod pump;
 mod receiver;
 mod recipients;
 mod registration;
+mod rooms;
 mod secret;
 mod send;
 mod store;

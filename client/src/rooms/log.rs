@@ -1,0 +1,271 @@
+//! The events of one room as far as they hang together: an event is in the room when all of its parents are, and waits
+//! otherwise. What is here does not depend on the order in which events came.
+
+use std::collections::{HashMap, HashSet};
+
+use sotto_crypto::Address;
+use sotto_wire::room::{EventId, RoomChange, RoomEvent, RoomId};
+
+use super::event::Entry;
+
+/// Events of one room, with those that wait. A client makes none beyond, and takes none.
+pub(crate) const MAX_EVENTS: usize = 10_000;
+
+/// Place of an event in [`Log::nodes`].
+pub(crate) type Index = usize;
+
+/// An event in the room.
+pub(crate) struct Node {
+    pub(crate) id: EventId,
+    pub(crate) event: RoomEvent,
+    pub(crate) parents: Vec<Index>,
+    /// The longest way to the event that created the room.
+    pub(crate) depth: u32,
+    ancestors: Bits,
+}
+
+/// What became of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Inserted {
+    /// It is in the room, and so many that waited for it are too.
+    In(usize),
+    /// A parent is missing.
+    Waits,
+    /// It was there before.
+    Known,
+    /// No event of this room, ever: of another one, or by somebody whom nothing before it names.
+    Stranger,
+    /// The room has as many events as a room may have.
+    Full,
+}
+
+/// The events of one room.
+pub(crate) struct Log {
+    room: RoomId,
+    /// Parents before children.
+    nodes: Vec<Node>,
+    index: HashMap<EventId, Index>,
+    /// Events whose parents are not all here.
+    waiting: HashMap<EventId, RoomEvent>,
+    /// By missing parent.
+    waiters: HashMap<EventId, Vec<EventId>>,
+    /// The events that name somebody as a member.
+    named: HashMap<Address, Vec<Index>>,
+    /// Events of strangers: nothing that builds on them is in the room either.
+    refused: HashSet<EventId>,
+}
+
+impl Log {
+    /// Of a room of which nothing is known but its name.
+    pub(crate) fn new(room: RoomId) -> Self {
+        Self {
+            room,
+            nodes: Vec::new(),
+            index: HashMap::new(),
+            waiting: HashMap::new(),
+            waiters: HashMap::new(),
+            named: HashMap::new(),
+            refused: HashSet::new(),
+        }
+    }
+
+    /// The room.
+    pub(crate) fn room(&self) -> RoomId {
+        self.room
+    }
+
+    /// The events in the room, parents before children.
+    pub(crate) fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// The event with this name, where it is in the room.
+    pub(crate) fn find(&self, id: &EventId) -> Option<Index> {
+        self.index.get(id).copied()
+    }
+
+    /// Whether the event is here, in the room or waiting.
+    pub(crate) fn has(&self, id: &EventId) -> bool {
+        self.index.contains_key(id) || self.waiting.contains_key(id)
+    }
+
+    /// Whether no event waits for a parent.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.waiting.is_empty() && !self.nodes.is_empty()
+    }
+
+    /// Events here.
+    pub(crate) fn len(&self) -> usize {
+        self.nodes.len() + self.waiting.len()
+    }
+
+    /// Whether `a` is an ancestor of `b`.
+    pub(crate) fn is_before(&self, a: Index, b: Index) -> bool {
+        self.nodes.get(b).is_some_and(|node| node.ancestors.has(a))
+    }
+
+    /// Whether neither is an ancestor of the other.
+    pub(crate) fn are_concurrent(&self, a: Index, b: Index) -> bool {
+        a != b && !self.is_before(a, b) && !self.is_before(b, a)
+    }
+
+    /// Takes an event in. Its form is good and its signature has been verified.
+    pub(crate) fn insert(&mut self, entry: Entry) -> Inserted {
+        if self.has(&entry.id) {
+            return Inserted::Known;
+        }
+        if entry.room() != self.room {
+            return Inserted::Stranger;
+        }
+        if self.builds_on_refused(&entry.event) {
+            self.refuse(entry.id);
+            self.wake(entry.id);
+            return Inserted::Stranger;
+        }
+        if self.len() >= MAX_EVENTS {
+            return Inserted::Full;
+        }
+        if let Some(missing) = self.missing_parent(&entry.event) {
+            self.waiters.entry(missing).or_default().push(entry.id);
+            self.waiting.insert(entry.id, entry.event);
+            return Inserted::Waits;
+        }
+        let id = entry.id;
+        let placed = self.place(entry);
+        let woken = self.wake(id);
+        if placed { Inserted::In(woken) } else { Inserted::Stranger }
+    }
+
+    fn refuse(&mut self, id: EventId) {
+        if self.refused.len() < MAX_EVENTS {
+            self.refused.insert(id);
+        }
+    }
+
+    fn builds_on_refused(&self, event: &RoomEvent) -> bool {
+        event.parents.iter().any(|parent| self.refused.contains(parent))
+    }
+
+    /// Lets in what waited for this one, and what waited for those; or lets it go where this one was refused.
+    fn wake(&mut self, id: EventId) -> usize {
+        let (mut arrived, mut count) = (vec![id], 0);
+        while let Some(parent) = arrived.pop() {
+            for child in self.waiters.remove(&parent).unwrap_or_default() {
+                let Some(event) = self.waiting.remove(&child) else { continue };
+                if self.builds_on_refused(&event) {
+                    self.refuse(child);
+                    arrived.push(child);
+                } else if let Some(missing) = self.missing_parent(&event) {
+                    self.waiters.entry(missing).or_default().push(child);
+                    self.waiting.insert(child, event);
+                } else {
+                    count += usize::from(self.place(Entry { id: child, event }));
+                    arrived.push(child);
+                }
+            }
+        }
+        count
+    }
+
+    fn missing_parent(&self, event: &RoomEvent) -> Option<EventId> {
+        event.parents.iter().find(|parent| !self.index.contains_key(*parent)).copied()
+    }
+
+    /// Puts an event whose parents are here behind them. Not that of a stranger: somebody whom no event before it names.
+    fn place(&mut self, Entry { id, event }: Entry) -> bool {
+        let parents: Vec<Index> = event.parents.iter().filter_map(|p| self.find(p)).collect();
+        let mut ancestors = Bits::default();
+        let mut depth = 0;
+        for &parent in &parents {
+            if let Some(node) = self.nodes.get(parent) {
+                ancestors.add_all(&node.ancestors);
+                depth = depth.max(node.depth + 1);
+            }
+            ancestors.add(parent);
+        }
+        let creates = matches!(event.change, RoomChange::Create(_));
+        let named = |who| self.named.get(who).is_some_and(|by| by.iter().any(|n| ancestors.has(*n)));
+        if !creates && !named(&event.author) {
+            self.refuse(id);
+            return false;
+        }
+        let index = self.nodes.len();
+        for who in names(&event) {
+            self.named.entry(who.clone()).or_default().push(index);
+        }
+        self.index.insert(id, index);
+        self.nodes.push(Node { id, event, parents, depth, ancestors });
+        true
+    }
+
+    /// Every event in the room, in the order in which they are looked at: by depth, then by name. Parents come before
+    /// their children, and what comes later does not change the order of what is here.
+    pub(crate) fn order(&self) -> Vec<Index> {
+        let mut order: Vec<Index> = (0..self.nodes.len()).collect();
+        order.sort_by_key(|&n| self.nodes.get(n).map(|node| (node.depth, node.id)));
+        order
+    }
+
+    /// The parents that events wait for, and that are nowhere here.
+    pub(crate) fn missing(&self) -> Vec<EventId> {
+        let mut missing: Vec<EventId> = self.waiters.keys().filter(|id| !self.has(id)).copied().collect();
+        missing.sort();
+        missing
+    }
+
+    /// What somebody lacks who has these events and all before them, parents first.
+    pub(crate) fn beyond(&self, heads: &[EventId]) -> Vec<Index> {
+        let mut has = Bits::default();
+        for head in heads.iter().filter_map(|id| self.find(id)) {
+            has.add(head);
+            if let Some(node) = self.nodes.get(head) {
+                has.add_all(&node.ancestors);
+            }
+        }
+        (0..self.nodes.len()).filter(|n| !has.has(*n)).collect()
+    }
+
+    /// Whether an event of the room names this person as a member, at whatever time.
+    pub(crate) fn ever_named(&self, who: &Address) -> bool {
+        self.named.contains_key(who)
+    }
+}
+
+/// Whom an event names as members.
+fn names(event: &RoomEvent) -> impl Iterator<Item = &Address> {
+    let (author, people): (_, &[Address]) = match &event.change {
+        RoomChange::Create(created) => (Some(&event.author), &created.members),
+        RoomChange::Add(people) => (None, people),
+        _ => (None, &[]),
+    };
+    author.into_iter().chain(people)
+}
+
+/// A set of small numbers.
+#[derive(Clone, Default)]
+struct Bits(Vec<u64>);
+
+impl Bits {
+    fn add(&mut self, n: usize) {
+        let word = n / 64;
+        if self.0.len() <= word {
+            self.0.resize(word + 1, 0);
+        }
+        if let Some(bits) = self.0.get_mut(word) {
+            *bits |= 1 << (n % 64);
+        }
+    }
+
+    fn add_all(&mut self, other: &Self) {
+        if self.0.len() < other.0.len() {
+            self.0.resize(other.0.len(), 0);
+        }
+        for (mine, theirs) in self.0.iter_mut().zip(&other.0) {
+            *mine |= theirs;
+        }
+    }
+
+    fn has(&self, n: usize) -> bool {
+        self.0.get(n / 64).is_some_and(|bits| bits & (1 << (n % 64)) != 0)
+    }
+}

@@ -1,0 +1,131 @@
+use proptest::prelude::*;
+use sotto_wire::room::RoomChange;
+
+use super::*;
+
+const PEOPLE: [&str; 6] = ["alice", "bob", "carol", "dave", "erin", "frank"];
+
+/// One step of somebody: who, what, on whom, and behind which of the events that are there.
+type Step = (usize, u8, usize, Vec<prop::sample::Index>);
+
+fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
+    let parents = prop::collection::vec(any::<prop::sample::Index>(), 1..3);
+    prop::collection::vec((0..PEOPLE.len(), 0..9_u8, 0..PEOPLE.len(), parents), 0..most)
+}
+
+fn change(kind: u8, whom: usize, n: usize) -> RoomChange {
+    let who = a(PEOPLE[whom]);
+    match kind {
+        0 | 1 => RoomChange::Add(vec![who]),
+        2 | 3 => RoomChange::Remove(vec![who]),
+        4 => RoomChange::Leave,
+        5 => RoomChange::Moderator(who, true),
+        6 => RoomChange::Moderator(who, false),
+        7 if n.is_multiple_of(7) => RoomChange::Close,
+        _ => RoomChange::Title(format!("title {n}")),
+    }
+}
+
+/// Events of anybody behind anything: honest ones, forks, and those of people who may not.
+fn wild(story: &mut Story, steps: &[Step]) {
+    for (n, (who, kind, whom, parents)) in steps.iter().enumerate() {
+        let parents: Vec<EventId> = parents.iter().map(|p| p.get(&story.events).id).collect();
+        story.after(&parents, PEOPLE[*who], change(*kind, *whom, n));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, max_global_rejects: 100_000, ..ProptestConfig::default() })]
+
+    /// Who has the same events sees the same room, in whatever order they came, and however often.
+    #[test]
+    fn the_order_of_arrival_does_not_matter(
+        steps in steps(40),
+        seed in prop::collection::vec(any::<prop::sample::Index>(), 80),
+    ) {
+        let mut story = Story::new("alice", &["bob", "carol", "dave"], &["bob"]);
+        wild(&mut story, &steps);
+        let expected = seen(&story.log());
+        let mut shuffled: Vec<Entry> = story.events.iter().chain(&story.events).cloned().collect();
+        for (n, other) in seed.iter().enumerate() {
+            let (n, other) = (n % shuffled.len(), other.index(shuffled.len()));
+            shuffled.swap(n, other);
+        }
+        prop_assert_eq!(&seen(&log_of(story.room, &shuffled)), &expected);
+        shuffled.reverse();
+        prop_assert_eq!(&seen(&log_of(story.room, &shuffled)), &expected);
+    }
+
+    /// With events missing there is a room all the same, and when they come it is that of everybody.
+    #[test]
+    fn what_is_missing_may_come_later(steps in steps(30), lost in prop::collection::vec(any::<bool>(), 31)) {
+        let mut story = Story::new("alice", &["bob", "carol", "dave"], &["bob", "carol"]);
+        wild(&mut story, &steps);
+        let (late, early): (Vec<_>, Vec<_>) =
+            story.events.iter().cloned().zip(lost).partition(|(_, lost)| *lost);
+        let mut log = Log::new(story.room);
+        for (entry, _) in &early {
+            inserted(&mut log, entry);
+        }
+        let _ = seen(&log);
+        for missing in log.missing() {
+            prop_assert!(late.iter().any(|(entry, _)| entry.id == missing));
+        }
+        for (entry, _) in &late {
+            inserted(&mut log, entry);
+        }
+        prop_assert_eq!(seen(&log), seen(&story.log()));
+    }
+
+    /// Whatever somebody makes who was put out by a senior, and whoever it pretends to have taken in before: nothing of it
+    /// takes effect, nor undoes what is there.
+    #[test]
+    fn who_was_put_out_changes_nothing(before in steps(12), after in steps(12), forged in steps(25)) {
+        let mut story = Story::new("alice", &["bob", "carol", "dave"], &["bob", "carol"]);
+        // An honest past: everybody builds on what counts. Alice and bob stay; bob is put out in the end.
+        let honest = |story: &mut Story, steps: &[Step], by: &[&str]| {
+            for (n, (who, kind, whom, _)) in steps.iter().enumerate() {
+                let author = by[who % by.len()];
+                let change = match change(*kind, *whom, n + 1) {
+                    RoomChange::Leave if author != "dave" => continue,
+                    RoomChange::Moderator(who, false) if who == a(author) => continue,
+                    change => change,
+                };
+                story.then(author, change);
+            }
+        };
+        honest(&mut story, &before, &["alice", "bob", "carol", "dave"]);
+        let known = story.events.len();
+        let heads = story.resolve().heads;
+        prop_assume!(story.resolve().state.outranks(&a("alice"), &a("bob")));
+        story.after(&heads, "alice", RoomChange::Remove(vec![a("bob")]));
+        honest(&mut story, &after, &["alice", "carol", "dave"]);
+        prop_assume!(!story.resolve().state.has(&a("bob")));
+        let expected = seen(&story.log());
+
+        // Bob forges behind the past, and recruits who never was there.
+        let mut past: Vec<EventId> = story.events[..known].iter().map(|e| e.id).collect();
+        for (n, (who, kind, whom, parents)) in forged.iter().enumerate() {
+            let author = ["bob", "bob", "mallory", "oscar"][who % 4];
+            let change = match change(*kind, *whom, n) {
+                RoomChange::Add(_) => RoomChange::Add(all(&["mallory", "oscar"])),
+                RoomChange::Moderator(_, true) => RoomChange::Moderator(a("mallory"), true),
+                change => change,
+            };
+            let parents: Vec<EventId> = parents.iter().map(|p| *p.get(&past)).collect();
+            past.push(story.after(&parents, author, change));
+        }
+        let forged = seen(&story.log());
+        prop_assert_eq!(forged, expected);
+    }
+
+    /// Nobody but the one who made a room, by leaving or stepping down, ends that one's being its moderator.
+    #[test]
+    fn the_founder_is_put_out_by_nobody(steps in steps(40)) {
+        let mut story = Story::new("alice", &["bob", "carol", "dave"], &["bob", "carol"]);
+        let own = |(who, kind, whom, _): &Step| PEOPLE[*who] == "alice" && (*kind == 4 || (*kind == 6 && *whom == 0));
+        let steps: Vec<Step> = steps.into_iter().filter(|step| !own(step)).collect();
+        wild(&mut story, &steps);
+        prop_assert_eq!(story.moderators().remove(0), "alice");
+    }
+}
