@@ -21,6 +21,7 @@ use crate::prekeys;
 use crate::profile::{Profile, Unlock};
 use crate::pump::Pumping;
 use crate::registration::{self, JoinOptions, ServiceAccount, account_of, open_store};
+use crate::rooms::Rooms;
 use crate::store::{
     AccountRecord, ConversationRecord, MembershipRecord, Pin, PolicyRecord, Record as _, Serials, Store, StoredMessage,
     Tx,
@@ -46,6 +47,7 @@ pub(crate) struct Inner {
     /// When the relay was last asked for a policy to warn by.
     asked_at_ms: AtomicU64,
     pub(crate) pumping: Pumping,
+    pub(crate) rooms: Arc<Rooms>,
     /// Who wants to hear of conversations that have changed.
     listeners: std::sync::Mutex<Vec<mpsc::UnboundedSender<String>>>,
 }
@@ -168,6 +170,7 @@ impl Client {
                 policy: Mutex::new(None),
                 asked_at_ms: AtomicU64::new(0),
                 pumping: Pumping::default(),
+                rooms: Arc::default(),
                 listeners: std::sync::Mutex::default(),
             }),
         })

@@ -5,6 +5,7 @@ use sotto_wire::content::{Body, Content, Conversation, MessageRef};
 use sotto_wire::limits;
 use zeroize::Zeroizing;
 
+use crate::account::Account;
 use crate::apply;
 use crate::client::Inner;
 use crate::clock::now_ms;
@@ -125,28 +126,39 @@ impl Inner {
         audience: Audience,
         now_ms: u64,
     ) -> Result<OutboxRecord, Error> {
-        let bytes = Zeroizing::new(sotto_crypto::encode(content));
-        if bytes.len() > limits::MAX_CONTENT {
-            return Err(Refusal::TooLong { size: bytes.len(), max: limits::MAX_CONTENT }.into());
-        }
-        Ok(OutboxRecord {
-            key: MessageRef {
-                sender: self.account.address.clone(),
-                device: self.account.device,
-                message: MessageId::generate(&mut SystemRng),
-            },
-            conversation: content.conversation.clone(),
-            audience,
-            kind,
-            content: bytes.to_vec(),
-            queued_at_ms: now_ms,
-            expires_at_ms: content.expires_in_s.map(|s| now_ms.saturating_add(s.saturating_mul(1000))),
-            attempts: 0,
-            uncertain: false,
-            reason: None,
-            upload: None,
-        })
+        entry(&self.account, content, kind, audience, now_ms)
     }
+}
+
+/// A new entry for the outbox of this account.
+pub(crate) fn entry(
+    account: &Account,
+    content: &Content,
+    kind: OutboxKind,
+    audience: Audience,
+    now_ms: u64,
+) -> Result<OutboxRecord, Error> {
+    let bytes = Zeroizing::new(sotto_crypto::encode(content));
+    if bytes.len() > limits::MAX_CONTENT {
+        return Err(Refusal::TooLong { size: bytes.len(), max: limits::MAX_CONTENT }.into());
+    }
+    Ok(OutboxRecord {
+        key: MessageRef {
+            sender: account.address.clone(),
+            device: account.device,
+            message: MessageId::generate(&mut SystemRng),
+        },
+        conversation: content.conversation.clone(),
+        audience,
+        kind,
+        content: bytes.to_vec(),
+        queued_at_ms: now_ms,
+        expires_at_ms: content.expires_in_s.map(|s| now_ms.saturating_add(s.saturating_mul(1000))),
+        attempts: 0,
+        uncertain: false,
+        reason: None,
+        upload: None,
+    })
 }
 
 /// Whom an entry is addressed to now, without the user.

@@ -340,6 +340,18 @@ pub enum Refusal {
     /// A name in a message that means nobody there.
     #[error("{0} is not in the conversation, so a message in it cannot name them")]
     NotAMember(Address),
+    /// Only moderators may do this.
+    #[error("only a moderator of the room can do this")]
+    NotModerator,
+    /// A moderator who is senior.
+    #[error("{0} became a moderator before you did, so you can neither remove nor demote them")]
+    Senior(Address),
+    /// Somebody who is not in the room.
+    #[error("{0} is not in the room")]
+    NotInRoom(Address),
+    /// An event of a room that nobody would take.
+    #[error("the room cannot be changed like this: {0}")]
+    RoomForm(String),
     /// Files are off.
     #[error("your security group does not allow files")]
     FilesDisabled,

@@ -5,7 +5,7 @@ use sotto_crypto::{
     Address, DeviceId, Fingerprint, MessageId, Opened, PrekeyRef, PrekeySecret, RecipientList, SealedHeader,
 };
 use sotto_wire::api::Delivery;
-use sotto_wire::content::{Content, Conversation};
+use sotto_wire::content::{Content, Conversation, MessageRef};
 use zeroize::Zeroizing;
 
 use crate::apply::{self, Class};
@@ -16,7 +16,8 @@ use crate::identity::{Verdict, judge};
 use crate::policy;
 use crate::prekeys::REPLAY_MS;
 use crate::registration::blocking;
-use crate::store::{MessageKey, MessageState, Pin, PrekeyRecord, StoredMessage, Tx};
+use crate::rooms::RoomMessage;
+use crate::store::{HeldRecord, MessageKey, MessageState, Pin, PrekeyRecord, StoredMessage, Tx, parts_of};
 
 /// A message that has come. Holds clear text: no Debug.
 #[derive(Clone)]
@@ -149,12 +150,15 @@ pub enum Unopened {
     /// The conversation is not one that its sender can speak in, or that this account is in.
     #[error("it claims a conversation that its sender or you are not in")]
     Conversation,
+    /// An event of a room is signed under another identity than its author has. Held until the user accepts the change.
+    #[error("it says that {0} has changed a room, under another identity than {0} has")]
+    RoomAuthor(Address),
 }
 
 impl Unopened {
     /// Whether the same delivery can become a message later, so that it should not be acknowledged.
     pub fn may_open_later(&self) -> bool {
-        matches!(self, Self::IdentityChanged | Self::NewerContent)
+        matches!(self, Self::IdentityChanged | Self::NewerContent | Self::RoomAuthor(_))
     }
 }
 
@@ -212,6 +216,8 @@ impl Receipt {
     pub(crate) fn settle(&self, tx: &Tx<'_>, now_ms: u64) -> Result<(), StoreError> {
         if let Some(key) = &self.key {
             tx.mark_seen(key, now_ms.saturating_add(REPLAY_MS))?;
+            let (sender, device, message) = key.clone();
+            tx.delete::<HeldRecord>(&parts_of(&MessageRef { sender, device, message }))?;
         }
         if let Some(stored) = &self.stored {
             stored.keep(tx, now_ms)?;
@@ -227,6 +233,10 @@ impl Receipt {
 pub(crate) enum Outcome {
     Message(Box<ReceivedMessage>),
     Unopened(Box<UnopenedMessage>),
+    /// To be kept, and opened again when the events of its room are here that its sender knew.
+    Held(Box<HeldRecord>),
+    /// Nothing that anybody is told of: to be acknowledged.
+    Dropped(Receipt),
     /// Received and acknowledged before.
     Repeat,
 }
@@ -316,11 +326,31 @@ impl Inner {
         if content.version != 1 {
             return Ok(unopened(Unopened::NewerContent));
         }
-        let members = content.conversation.members();
-        let whole = apply::is_for_everybody(&content.body);
-        let outsiders = outsiders(&header.sender, &self.account.address, &members, &opened.recipients, whole);
-        let Some(retained_by) = outsiders else {
-            return Ok(unopened(Unopened::Conversation));
+        let retained_by = if let Conversation::Room(room) = content.conversation {
+            match self.room_message(room, &header.sender, &content, &opened.recipients).await? {
+                RoomMessage::Shown(outsiders) => outsiders,
+                RoomMessage::Done => Vec::new(),
+                RoomMessage::Stranger if apply::class(&content.body) == Class::Said => {
+                    return Ok(unopened(Unopened::Conversation));
+                }
+                // What strangers do to messages, or say of them, concerns nobody.
+                RoomMessage::Stranger => {
+                    return Ok(Outcome::Dropped(Receipt { seq: delivery.seq, key: Some(key), one_time, stored: None }));
+                }
+                RoomMessage::Author(who) => return Ok(unopened(Unopened::RoomAuthor(who))),
+                RoomMessage::Waits => {
+                    let key = MessageRef { sender: header.sender, device: header.device, message: header.message };
+                    let (order, delivery) = (delivery.seq, sotto_crypto::encode(&delivery));
+                    return Ok(Outcome::Held(Box::new(HeldRecord { key, room, delivery, order })));
+                }
+            }
+        } else {
+            let members = content.conversation.members();
+            let whole = apply::is_for_everybody(&content.body);
+            match outsiders(&header.sender, &self.account.address, &members, &opened.recipients, whole) {
+                Some(outsiders) => outsiders,
+                None => return Ok(unopened(Unopened::Conversation)),
+            }
         };
         let retention_missing =
             self.retention_missing(&header.sender, &opened.recipients, delivery.accepted_at_ms).await?;

@@ -77,6 +77,7 @@ pub use policy::Policy;
 pub use profile::{Profile, Unlock};
 pub use receiver::{Acker, Event, Receiver, RefusedElsewhere};
 pub use registration::{JoinOptions, ServiceAccount};
+pub use rooms::{NewRoom, RoomView};
 pub use secret::{Password, RegistrationCode};
 pub use send::{SendOptions, Sent};
 pub use store::{MessageState, StoredMessage, Tls};

@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sotto_crypto::{Address, Domain, MessageId};
-use sotto_wire::api::{Notice, ServerFrame};
-use sotto_wire::content::Presence;
+use sotto_wire::api::{Delivery, Notice, ServerFrame};
+use sotto_wire::content::{Body, Conversation, Presence};
+use sotto_wire::room::RoomId;
 use sotto_wire::{ApiError, ErrorCode, limits};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -378,29 +379,10 @@ impl Pump {
 
     async fn frame(&mut self, socket: &mut Socket, frame: ServerFrame) -> Result<(), Error> {
         match frame {
-            ServerFrame::Delivery(delivery) => {
-                let seq = delivery.seq;
-                match self.inner.open(delivery).await? {
-                    Outcome::Repeat => socket.ack(vec![seq]).await,
-                    Outcome::Unopened(unopened) => self.emit(socket, Event::Unopened(unopened)).await,
-                    Outcome::Message(message) => {
-                        self.opened += 1;
-                        if self.opened >= limits::PREKEYS_A_BATCH / 2 {
-                            self.maintain();
-                        }
-                        // A retention process keeps what was said, however short its life was meant to be.
-                        let over = message.expires_at_ms.is_some_and(|end| end <= now_ms());
-                        if self.inner.keep && (over || is_silent(&message)) {
-                            self.settle(message.receipt(), over).await?;
-                            socket.ack(vec![seq]).await
-                        } else if self.give_out(&message) {
-                            self.emit(socket, Event::Message(message)).await
-                        } else {
-                            Ok(())
-                        }
-                    }
-                }
-            }
+            ServerFrame::Delivery(delivery) => match self.delivery(socket, delivery).await? {
+                Some(room) => self.open_held(socket, Some(room)).await,
+                None => Ok(()),
+            },
             ServerFrame::Notice(notice) => {
                 let seq = notice.seq;
                 let refused = self.note(notice).await?;
@@ -410,9 +392,60 @@ impl Pump {
             ServerFrame::Signal(_) => Ok(()),
             ServerFrame::CaughtUp => {
                 self.maintain();
+                // The events may have come to another process, or before a crash.
+                self.open_held(socket, None).await?;
                 self.emit(socket, Event::CaughtUp).await
             }
         }
+    }
+
+    /// One delivery. Gives the room whose events have come with it: what waited for them may be opened now.
+    async fn delivery(&mut self, socket: &mut Socket, delivery: Delivery) -> Result<Option<RoomId>, Error> {
+        let seq = delivery.seq;
+        match self.inner.open(delivery).await? {
+            Outcome::Repeat => socket.ack(vec![seq]).await?,
+            Outcome::Unopened(unopened) => self.emit(socket, Event::Unopened(unopened)).await?,
+            Outcome::Dropped(receipt) => {
+                self.settle(receipt, true).await?;
+                socket.ack(vec![seq]).await?;
+            }
+            // Where too many wait already, the relay keeps it.
+            Outcome::Held(held) => {
+                if self.inner.hold(*held).await? {
+                    socket.ack(vec![seq]).await?;
+                }
+            }
+            Outcome::Message(message) => {
+                self.opened += 1;
+                if self.opened >= limits::PREKEYS_A_BATCH / 2 {
+                    self.maintain();
+                }
+                // A retention process keeps what was said, however short its life was meant to be.
+                let over = message.expires_at_ms.is_some_and(|end| end <= now_ms());
+                if self.inner.keep && (over || is_silent(&message)) {
+                    self.settle(message.receipt(), over).await?;
+                    socket.ack(vec![seq]).await?;
+                    return Ok(events_of(&message));
+                }
+                if self.give_out(&message) {
+                    self.emit(socket, Event::Message(message)).await?;
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Opens again what waits for events of this room, or of any.
+    async fn open_held(&mut self, socket: &mut Socket, room: Option<RoomId>) -> Result<(), Error> {
+        for held in self.inner.held(room).await? {
+            let key = (held.key.sender, held.key.device, held.key.message);
+            // Looked at before the store is: what is acknowledged is there before it is not in flight any more.
+            let given_out = self.shared.in_flight.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&key);
+            if let Some(delivery) = minicbor::decode(&held.delivery).ok().filter(|_| !given_out) {
+                self.delivery(socket, delivery).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Takes a message in that nobody is told of. One that ended before it came is remembered without being kept.
@@ -519,7 +552,15 @@ impl Pump {
 
 /// Whether a message is for the store only, and no event.
 fn is_silent(message: &ReceivedMessage) -> bool {
-    matches!(class(&message.content.body), Class::Receipt | Class::Signal)
+    matches!(class(&message.content.body), Class::Receipt | Class::Signal | Class::Room)
+}
+
+/// The room whose events a message has brought.
+fn events_of(message: &ReceivedMessage) -> Option<RoomId> {
+    match (&message.content.body, &message.conversation) {
+        (Body::Room(_), Conversation::Room(room)) => Some(*room),
+        _ => None,
+    }
 }
 
 /// The receiver is gone.

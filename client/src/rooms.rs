@@ -1,12 +1,21 @@
 //! Rooms: a room is the set of its signed events, and what it is like is a function of that set alone (docs/protocol.md,
 //! "Rooms"; docs/decisions/0007-rooms.md). `event` names, signs and verifies; `log` is the set, as far as it hangs together;
-//! `state` is what one event does; `resolve` puts the events in order and decides which of them count. All of these are
-//! pure.
+//! `state` is what one event does; `resolve` puts the events in order and decides which of them count; `words` says it
+//! to people. All of these are pure. `room` keeps a room beside the store, `change` is what the user does to rooms, `come`
+//! what others do.
 
+mod change;
+mod come;
 mod event;
 mod log;
 mod resolve;
+mod room;
 mod state;
+mod words;
+
+pub use change::{NewRoom, RoomView};
+pub(crate) use come::RoomMessage;
+pub(crate) use room::Rooms;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

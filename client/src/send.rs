@@ -135,10 +135,10 @@ impl Inner {
         entry: &OutboxRecord,
         before: &mut B,
     ) -> Result<(Accepted, Checked), Error> {
-        let content = Zeroizing::new(entry.content.clone());
         for _ in 0..ROUNDS {
-            let asked = self.whom(entry).await?;
-            let answer = self.api.recipients(asked.clone()).await?;
+            let content = self.content_to_seal(entry).await?;
+            let mut asked = self.whom(entry).await?;
+            let answer = self.recipients(entry, &mut asked).await?;
             let (sealed, checked) = self.seal(entry.key.message, asked, &content, answer).await?;
             let left_s = entry.expires_at_ms.map(|end| end.saturating_sub(now_ms()).div_ceil(1000).max(1));
             let envelope = Envelope {
@@ -160,6 +160,24 @@ impl Inner {
             }
         }
         Err(Refusal::RecipientsKeepChanging.into())
+    }
+
+    /// Asks for recipients. In a room, a member who cannot be written to (suspended, not there any more) is left out: the
+    /// others shall not be kept from talking.
+    async fn recipients(&self, entry: &OutboxRecord, asked: &mut Vec<Address>) -> Result<Recipients, Error> {
+        loop {
+            let error = match self.api.recipients(asked.clone()).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            let Error::Relay(said) = &error else { return Err(error) };
+            let room = matches!(entry.conversation, Conversation::Room(_)) && said.code == ErrorCode::NotFound;
+            // The relay names one at a time, first of all.
+            let named = said.message.split_whitespace().next().and_then(|word| Address::parse(word).ok());
+            let Some(gone) = named.filter(|who| room && asked.contains(who)) else { return Err(error) };
+            tracing::debug!(who = %gone, "a member of a room cannot be written to and is left out");
+            asked.retain(|who| *who != gone);
+        }
     }
 
     async fn whom(&self, entry: &OutboxRecord) -> Result<Vec<Address>, Error> {

@@ -8,6 +8,7 @@ mod links;
 mod messages;
 mod outbox;
 mod records;
+mod rooms;
 mod talk;
 pub(crate) mod transfer;
 
@@ -28,6 +29,7 @@ pub(crate) use messages::{MessageKey, Placed, Unread};
 pub(crate) use outbox::outbox_all;
 pub(crate) use records::{AccountRecord, BatchRecord, Pin, PrekeyRecord, Record, Serials};
 pub use records::{MessageState, StoredMessage, Tls};
+pub(crate) use rooms::{HeldRecord, RoomEventRecord};
 pub(crate) use talk::{
     Annotation, Audience, ConversationRecord, Mark, OutboxKind, OutboxRecord, PendingReceipt, SettingsRecord, parts_of,
 };
@@ -51,6 +53,9 @@ CREATE INDEX annotations_target ON annotations (target);
 CREATE INDEX annotations_expiry ON annotations (expires_at_ms) WHERE expires_at_ms IS NOT NULL;
 CREATE TABLE outbox (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, key BLOB NOT NULL UNIQUE, expires_at_ms INTEGER, value BLOB NOT NULL);
+CREATE TABLE room_events (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, key BLOB NOT NULL UNIQUE, room BLOB NOT NULL, value BLOB NOT NULL);
+CREATE INDEX room_events_room ON room_events (room, seq);
 CREATE TABLE seen (key BLOB PRIMARY KEY, forget_at_ms INTEGER NOT NULL) WITHOUT ROWID;
 CREATE INDEX seen_expiry ON seen (forget_at_ms);
 ";
@@ -156,6 +161,13 @@ impl Tx<'_> {
     /// Whether a table has no value.
     pub(crate) fn is_empty<R: Record>(&self) -> Result<bool, StoreError> {
         Ok(!self.tx.prepare_cached("SELECT 1 FROM cells WHERE tbl = ?1 LIMIT 1")?.exists([R::TABLE])?)
+    }
+
+    /// How many values a table has.
+    pub(crate) fn count<R: Record>(&self) -> Result<u64, StoreError> {
+        let count: i64 =
+            self.tx.prepare_cached("SELECT COUNT(*) FROM cells WHERE tbl = ?1")?.query_row([R::TABLE], |r| r.get(0))?;
+        Ok(u64::try_from(count).unwrap_or(0))
     }
 
     /// Puts a value in its place, over what is there.

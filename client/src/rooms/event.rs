@@ -74,8 +74,7 @@ pub(crate) fn sign_as(
 /// Verifies that the device of the author made it, under the identity that came along. Whether that identity is the author's
 /// is not known yet: the caller compares it with the pin.
 pub(crate) fn verify(signed: &SignedRoomEvent, known: &mut Known) -> Result<Entry, BadEvent> {
-    let device =
-        known.device(&signed.identity, &signed.certificate).map_err(|e| BadEvent::Signature(e.to_string()))?;
+    let device = known.device(&signed.identity, &signed.certificate).map_err(|e| BadEvent::Signature(e.to_string()))?;
     let event = signed.event.verify(device.key()).map_err(|e| BadEvent::Signature(e.to_string()))?;
     if &event.author != device.address() || event.device != device.device() {
         return Err(BadEvent::Author);
@@ -89,9 +88,9 @@ fn check_form(event: &RoomEvent, payload: usize) -> Result<(), BadEvent> {
     let want = |good: bool, what| if good { Ok(()) } else { Err(BadEvent::Form(what)) };
     want(event.version == 1, "version 1 is known")?;
     want(payload <= MAX_PAYLOAD, "it has more than 32 KiB")?;
-    let creates = matches!(event.change, RoomChange::Create(_));
-    want(creates == event.room.is_none(), "the event that creates a room, and no other, names none")?;
-    want(creates == event.parents.is_empty(), "the event that creates a room, and no other, has no parents")?;
+    let first = matches!(event.change, RoomChange::Create(_));
+    want(first == event.room.is_none(), "the event that creates a room, and no other, names none")?;
+    want(first == event.parents.is_empty(), "the event that creates a room, and no other, has no parents")?;
     want(event.parents.len() <= MAX_PARENTS, "it has more than 32 parents")?;
     want(ascending(&event.parents), "its parents are not in ascending order")?;
     match &event.change {

@@ -27,8 +27,17 @@ pub(crate) struct Resolved {
 /// One look at all events, in order.
 struct Pass {
     state: State,
-    /// For those that count: since when the author is a moderator, where one.
-    counted: Vec<Option<Option<Place>>>,
+    counted: Vec<Counts>,
+}
+
+/// Whether an event counts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Counts {
+    No,
+    /// And its author was no moderator.
+    Yes,
+    /// And its author was a moderator, since then.
+    AsModerator(Place),
 }
 
 /// What the events of the room come to.
@@ -38,7 +47,7 @@ pub(crate) fn resolve(log: &Log) -> Resolved {
     loop {
         let pass = look(log, &order, &overruled);
         let Some(hit) = conflict(log, &order, &pass) else {
-            let counted: Vec<bool> = pass.counted.iter().map(Option::is_some).collect();
+            let counted: Vec<bool> = pass.counted.iter().map(|counts| *counts != Counts::No).collect();
             return Resolved { state: pass.state, heads: heads(log, &order, &counted), counted };
         };
         // Each round takes at least one event out, and none comes back in: it ends.
@@ -52,14 +61,14 @@ pub(crate) fn resolve(log: &Log) -> Resolved {
 
 fn look(log: &Log, order: &[Index], overruled: &[bool]) -> Pass {
     let mut state = State::default();
-    let mut counted = vec![None; log.nodes().len()];
+    let mut counted = vec![Counts::No; log.nodes().len()];
     // Whether an event that counts has closed the room before this one.
     let mut ended = vec![false; log.nodes().len()];
     for (at, &n) in order.iter().enumerate() {
         let Some(node) = log.nodes().get(n) else { continue };
         let closes = |p: Index| {
             let close = log.nodes().get(p).is_some_and(|parent| parent.event.change == RoomChange::Close);
-            ended.get(p) == Some(&true) || (close && counted.get(p).is_some_and(Option::is_some))
+            ended.get(p) == Some(&true) || (close && counted.get(p).is_some_and(|counts| *counts != Counts::No))
         };
         let over = node.parents.iter().any(|&p| closes(p));
         if let Some(ended) = ended.get_mut(n) {
@@ -72,7 +81,7 @@ fn look(log: &Log, order: &[Index], overruled: &[bool]) -> Pass {
         if state.apply(&node.event, at, over)
             && let Some(counts) = counted.get_mut(n)
         {
-            *counts = Some(rank);
+            *counts = rank.map_or(Counts::Yes, Counts::AsModerator);
         }
     }
     Pass { state, counted }
@@ -81,16 +90,16 @@ fn look(log: &Log, order: &[Index], overruled: &[bool]) -> Pass {
 /// The first removal (or demotion, or leaving) that others of its target's acts do not know of, and those acts. First is the
 /// one by the most senior author, then the first in order.
 fn conflict(log: &Log, order: &[Index], pass: &Pass) -> Option<Vec<Index>> {
-    let rank = |n: Index| pass.counted.get(n).copied().flatten();
+    let counts = |n: Index| pass.counted.get(n).copied().unwrap_or(Counts::No);
     let mut acts: HashMap<&Address, Vec<Index>> = HashMap::new();
-    for &n in order.iter().filter(|n| rank(**n).is_some()) {
+    for &n in order.iter().filter(|n| counts(**n) != Counts::No) {
         if let Some(node) = log.nodes().get(n) {
             acts.entry(&node.event.author).or_default().push(n);
         }
     }
     let mut first: Option<(Place, Vec<Index>)> = None;
     for &n in order {
-        let (Some(Some(senior)), Some(node)) = (rank(n), log.nodes().get(n)) else { continue };
+        let (Counts::AsModerator(senior), Some(node)) = (counts(n), log.nodes().get(n)) else { continue };
         if first.as_ref().is_some_and(|(found, _)| *found <= senior) {
             continue;
         }
@@ -107,10 +116,14 @@ fn conflict(log: &Log, order: &[Index], pass: &Pass) -> Option<Vec<Index>> {
             .filter_map(|who| acts.get(who))
             .flatten()
             .filter(|&&act| {
-                let (Some(of), Some(act_node)) = (rank(act), log.nodes().get(act)) else { return false };
+                let Some(act_node) = log.nodes().get(act) else { return false };
                 // One's own leaving ends what one was when leaving; others' acts are ended by seniors only.
                 let own = act_node.event.author == *author;
-                let ends = if own { of == Some(senior) } else { of.is_none_or(|of| senior < of) };
+                let ends = match counts(act) {
+                    Counts::AsModerator(since) if own => since == senior,
+                    Counts::AsModerator(since) => senior < since,
+                    Counts::Yes | Counts::No => !own,
+                };
                 let leaves = act_node.event.change == RoomChange::Leave;
                 ends && (puts_out || !leaves) && log.are_concurrent(n, act)
             })

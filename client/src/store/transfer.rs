@@ -5,8 +5,8 @@
 use sotto_crypto::{decode_strict, encode};
 
 use super::{
-    AccountRecord, Annotation, ConversationRecord, MessageState, Pin, Record, SettingsRecord, StoredMessage, Tx,
-    list_all,
+    AccountRecord, Annotation, ConversationRecord, MessageState, Pin, Record, RoomEventRecord, SettingsRecord,
+    StoredMessage, Tx, list_all,
 };
 use crate::apply;
 use crate::client::pin_key;
@@ -45,6 +45,7 @@ pub(crate) enum Imported {
 /// All kinds, in the order in which they travel: conversations before their messages, messages before what was done to them.
 pub(crate) const KINDS: &[Kind] = &[
     Kind { name: "pin", export: all::<Pin>, import: import_pin },
+    Kind { name: "room event", export: export_room_events, import: import_room_event },
     Kind { name: "conversation", export: all::<ConversationRecord>, import: import_conversation },
     Kind { name: "message", export: export_messages, import: import_message },
     Kind { name: "annotation", export: export_annotations, import: import_annotation },
@@ -71,6 +72,19 @@ fn export_messages(tx: &Tx<'_>, before: Option<&[u8]>) -> Result<Page, StoreErro
 fn export_annotations(tx: &Tx<'_>, after: Option<&[u8]>) -> Result<Page, StoreError> {
     let (annotations, next) = tx.annotations_after(after, PAGE)?;
     Ok(Page { records: annotations.iter().map(encode).collect(), next })
+}
+
+fn export_room_events(tx: &Tx<'_>, after: Option<&[u8]>) -> Result<Page, StoreError> {
+    let after = after.and_then(|bytes| bytes.try_into().ok()).map_or(0, i64::from_be_bytes);
+    let events = tx.all_room_events(after, PAGE)?;
+    let next = events.last().filter(|_| events.len() == PAGE as usize).map(|(seq, _)| seq.to_be_bytes().to_vec());
+    Ok(Page { records: events.iter().map(|(_, event)| encode(event)).collect(), next })
+}
+
+/// The other device has compared its author's identity.
+fn import_room_event(tx: &Tx<'_>, bytes: &[u8], _: u64) -> Result<Imported, StoreError> {
+    let Ok(event) = decode_strict::<RoomEventRecord>(bytes) else { return Ok(Imported::Unreadable) };
+    Ok(if tx.add_room_event(&event)? { Imported::New } else { Imported::Known })
 }
 
 /// What it does to the message, it does here too: words are put away, a time begins to run.

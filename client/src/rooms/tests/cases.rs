@@ -225,7 +225,18 @@ fn the_form_is_checked() {
     let created = |members: &[&str], moderators: &[&str]| {
         let (nonce, title) = ([1; 16], "t".to_owned());
         let (members, moderators) = (all(members), all(moderators));
-        make(None, vec![], RoomChange::Create(Created { nonce, title, members, moderators, expires_in_s: None, burn_after_read_s: None }))
+        make(
+            None,
+            vec![],
+            RoomChange::Create(Created {
+                nonce,
+                title,
+                members,
+                moderators,
+                expires_in_s: None,
+                burn_after_read_s: None,
+            }),
+        )
     };
     assert!(created(&["bob"], &["bob"]).is_ok());
     assert!(form(created(&["alice"], &[])) && form(created(&["bob"], &["carol"])));
@@ -236,9 +247,8 @@ fn what_an_event_is_signed_by_is_checked() {
     let (identity, other) = (IdentityKey::generate(&mut SystemRng), IdentityKey::generate(&mut SystemRng));
     let key = DeviceKey::generate(&mut SystemRng);
     let Entry { event, id } = create("alice", &["bob"], &[]);
-    let certificate = |who, device, identity| {
-        Signed::sign(&DeviceCertificate::new(who, device, key.verifying_key(), 1), identity)
-    };
+    let certificate =
+        |who, device, identity| Signed::sign(&DeviceCertificate::new(who, device, key.verifying_key(), 1), identity);
     let known = &mut Known::new();
     let good = certificate(a("alice"), event.device, &identity);
     let signed = sign_as(&event, &key, good.clone(), identity.verifying_key());

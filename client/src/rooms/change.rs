@@ -1,0 +1,470 @@
+//! What the user does to rooms: an event is made, signed and durable together with its announcement to everybody, before
+//! the call returns.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sotto_crypto::{Address, SystemRng, rand_core::Rng as _};
+use sotto_wire::content::{Body, Content, Conversation};
+use sotto_wire::room::{Created, MAX_MEMBERS, RoomChange, RoomEvent, RoomId, SignedRoomEvent};
+
+use super::event::{Entry, MAX_PAYLOAD, event_id, sign};
+use super::log::MAX_EVENTS;
+use super::room::{Room, Rooms, chunks};
+use super::state::State;
+use super::words::describe;
+use crate::account::Account;
+use crate::apply;
+use crate::client::{Client, Inner};
+use crate::clock::now_ms;
+use crate::compose;
+use crate::error::{Error, Refusal, StoreError};
+use crate::policy::{self, Policy};
+use crate::store::{
+    Audience, ConversationRecord, MessageState, OutboxKind, RoomEventRecord, StoredMessage, Tx, Unread,
+};
+use crate::view::ConversationId;
+
+/// Bytes of addresses in one event: the rest of its payload is small.
+const MAX_NAMES: usize = MAX_PAYLOAD - 4 * 1024;
+
+/// A room that is to be made.
+#[derive(Clone, Debug, Default)]
+pub struct NewRoom {
+    /// 1 to 100 characters.
+    pub title: String,
+    /// Who is in it, beside the user.
+    pub members: Vec<Address>,
+    /// Which of them are moderators, beside the user; they need not be among `members` too.
+    pub moderators: Vec<Address>,
+    /// Messages are deleted after this time, counted from sending.
+    pub expires_in: Option<Duration>,
+    /// A reader's copy is deleted after this time, counted from reading.
+    pub burn_after_read: Option<Duration>,
+}
+
+/// A room as this device knows it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct RoomView {
+    /// Its conversation.
+    pub id: ConversationId,
+    /// Its name in the protocol.
+    pub room: RoomId,
+    /// What it is called.
+    pub title: String,
+    /// What it is for; may be empty.
+    pub description: String,
+    /// Everybody in it, by address.
+    pub members: Vec<Address>,
+    /// The moderators, the most senior first. A moderator can be put out by those before only.
+    pub moderators: Vec<Address>,
+    /// Seconds from sending after which messages are deleted.
+    pub expires_in_s: Option<u64>,
+    /// Seconds from reading after which a reader's copy is deleted.
+    pub burn_after_read_s: Option<u64>,
+    /// Whether it has ended.
+    pub closed: bool,
+    /// Whether the user is in it no more.
+    pub left: bool,
+    /// How many events it has.
+    pub events: usize,
+    /// Whether events are missing that others have: they are being asked for.
+    pub incomplete: bool,
+}
+
+impl Client {
+    /// Makes a room. Durable here when this returns; everybody hears of it through the outbox.
+    pub async fn create_room(&self, new: NewRoom) -> Result<ConversationId, Error> {
+        let inner = &self.inner;
+        let policy = inner.known_policy().await?;
+        let me = inner.account.address.clone();
+        let (moderators, members) = (listed(new.moderators, &me), listed(new.members, &me));
+        let everybody = listed(moderators.iter().chain(&members).cloned().collect(), &me);
+        if everybody.len() >= MAX_MEMBERS {
+            return Err(Refusal::TooManyAddresses { asked: everybody.len() + 1, max: MAX_MEMBERS }.into());
+        }
+        inner.must_exist(&everybody).await?;
+        let seconds = |time: Duration| time.as_secs().max(1);
+        let (expires_in_s, burn_after_read_s) = (new.expires_in.map(seconds), new.burn_after_read.map(seconds));
+        capped(&RoomChange::Expiry(expires_in_s), &policy)?;
+        capped(&RoomChange::Burn(burn_after_read_s), &policy)?;
+        // Moderators first: those who do not fit any more follow as added members.
+        let others = everybody.iter().filter(|who| !moderators.contains(who));
+        let mut parts = split(moderators.iter().chain(others).cloned().collect());
+        let first = if parts.is_empty() { Vec::new() } else { parts.remove(0) };
+        let mut nonce = [0; 16];
+        SystemRng.fill_bytes(&mut nonce);
+        let created = RoomChange::Create(Created {
+            nonce,
+            title: new.title.trim().to_owned(),
+            members: first,
+            moderators,
+            expires_in_s,
+            burn_after_read_s,
+        });
+        let (account, rooms, now) = (inner.account.clone(), inner.rooms.clone(), now_ms());
+        let made = inner
+            .store
+            .run(move |tx| {
+                let event = RoomEvent {
+                    version: 1,
+                    room: None,
+                    parents: Vec::new(),
+                    author: account.address.clone(),
+                    device: account.device,
+                    at_ms: now,
+                    change: created,
+                };
+                let work = Work { tx, account: &account, rooms: &rooms, now_ms: now };
+                let room = match work.make(&event)? {
+                    Ok(made) => made,
+                    Err(refusal) => return Ok(Err(refusal.into())),
+                };
+                let (room, first) = room;
+                let mut events = vec![first];
+                for part in parts {
+                    let event = rooms.with(tx, room, |held, _| {
+                        Ok(held.next(account.address.clone(), account.device, now, RoomChange::Add(part)))
+                    })?;
+                    match work.make(&event)? {
+                        Ok((_, event)) => events.push(event),
+                        Err(refusal) => return Ok(Err(refusal.into())),
+                    }
+                }
+                work.announce(room, &events, everybody)
+            })
+            .await??;
+        self.told(&made);
+        Ok(made)
+    }
+
+    /// One room.
+    pub async fn room(&self, id: &str) -> Result<Option<RoomView>, Error> {
+        let (id, rooms, me) = (id.to_owned(), self.inner.rooms.clone(), self.inner.account.address.clone());
+        self.inner
+            .store
+            .run(move |tx| {
+                let Some(record) = apply::conversation(tx, &id)? else { return Ok(None) };
+                let Conversation::Room(room) = record.conversation else { return Ok(None) };
+                rooms.with(tx, room, |held, _| Ok(Some(view(id, &me, held))))
+            })
+            .await
+    }
+
+    /// Changes a room. Durable here when this returns; everybody hears of it through the outbox.
+    pub async fn change_room(&self, id: &str, change: RoomChange) -> Result<(), Error> {
+        let inner = &self.inner;
+        let policy = inner.known_policy().await?;
+        capped(&change, &policy)?;
+        if let RoomChange::Add(people) = &change {
+            inner.must_exist(people).await?;
+        }
+        let (id, account, rooms, now) = (id.to_owned(), inner.account.clone(), inner.rooms.clone(), now_ms());
+        let conversation = id.clone();
+        inner
+            .store
+            .run(move |tx| {
+                let Some(record) = apply::conversation(tx, &id)? else {
+                    return Ok(Err(Refusal::NoConversation(id).into()));
+                };
+                let Conversation::Room(room) = record.conversation else {
+                    return Ok(Err(Refusal::NotPossible("this conversation is no room").into()));
+                };
+                Work { tx, account: &account, rooms: &rooms, now_ms: now }.change(room, change)
+            })
+            .await??;
+        self.told(&conversation);
+        Ok(())
+    }
+
+    fn told(&self, id: &str) {
+        self.inner.changed(id);
+        self.inner.wake();
+    }
+}
+
+impl Inner {
+    /// Whoever is added must be there: nobody could write to the room otherwise.
+    async fn must_exist(&self, people: &[Address]) -> Result<(), Error> {
+        let mut missing = Vec::new();
+        for some in people.chunks(sotto_wire::limits::MAX_RECIPIENT_ADDRESSES) {
+            let found = self.api.identities(some.to_vec()).await?.identities;
+            missing.extend(some.iter().filter(|who| !found.iter().any(|(a, _)| a == *who)).cloned());
+        }
+        missing.retain(|who| who != &self.account.address);
+        if missing.is_empty() { Ok(()) } else { Err(Refusal::Unregistered(missing).into()) }
+    }
+}
+
+/// One change, in one transaction.
+struct Work<'a, 't> {
+    tx: &'a Tx<'t>,
+    account: &'a Account,
+    rooms: &'a Arc<Rooms>,
+    now_ms: u64,
+}
+
+impl Work<'_, '_> {
+    fn change(&self, room: RoomId, change: RoomChange) -> Result<Result<ConversationId, Error>, StoreError> {
+        let me = &self.account.address;
+        let checked = self.rooms.with(self.tx, room, |held, _| {
+            let full = held.log.len() >= MAX_EVENTS;
+            Ok(if full { Err(FULL) } else { allowed(held.state(), me, change) }.map(|c| (c, held.state().people())))
+        })?;
+        let (changes, before) = match checked {
+            Ok(checked) => checked,
+            Err(refusal) => return Ok(Err(refusal.into())),
+        };
+        let mut events = Vec::new();
+        for change in changes {
+            let event = self
+                .rooms
+                .with(self.tx, room, |held, _| Ok(held.next(me.clone(), self.account.device, self.now_ms, change)))?;
+            match self.make(&event)? {
+                Ok((_, event)) => events.push(event),
+                Err(refusal) => return Ok(Err(refusal.into())),
+            }
+        }
+        self.announce(room, &events, before)
+    }
+
+    /// Signs an event, stores it, and changes what is shown of the room.
+    fn make(&self, event: &RoomEvent) -> Result<Result<(RoomId, SignedRoomEvent), Refusal>, StoreError> {
+        let entry = match Entry::of(event.clone()) {
+            Ok(entry) => entry,
+            Err(bad) => return Ok(Err(Refusal::RoomForm(bad.to_string()))),
+        };
+        let signed = sign(event, self.account);
+        let room = entry.room();
+        // What is new to this process is not what is added now.
+        self.rooms.with(self.tx, room, |_, _| Ok(()))?;
+        self.tx.add_room_event(&RoomEventRecord {
+            room,
+            id: event_id(signed.event.payload()),
+            signed: signed.clone(),
+        })?;
+        self.rooms.with(self.tx, room, |held, news| note(self.tx, &self.account.address, held, &news, self.now_ms))?;
+        Ok(Ok((room, signed)))
+    }
+
+    /// Puts into the outbox what everybody is to hear: those who are new, all that the room is; those who were there before,
+    /// also those who are not any more, what has happened.
+    fn announce(
+        &self,
+        room: RoomId,
+        events: &[SignedRoomEvent],
+        before: Vec<Address>,
+    ) -> Result<Result<ConversationId, Error>, StoreError> {
+        let (after, all) = self.rooms.with(self.tx, room, |held, _| {
+            let after = held.state().people();
+            let all =
+                if after.iter().all(|who| before.contains(who)) { Vec::new() } else { held.beyond(self.tx, &[])? };
+            Ok((after, all))
+        })?;
+        let me = &self.account.address;
+        let new: Vec<Address> = after.into_iter().filter(|who| who != me && !before.contains(who)).collect();
+        let old: Vec<Address> = before.into_iter().filter(|who| who != me).collect();
+        let welcome = chunks(if new.is_empty() { Vec::new() } else { all }).into_iter().map(|list| (list, &new));
+        let news = chunks(events.to_vec()).into_iter().map(|list| (list, &old));
+        for (list, people) in welcome.chain(news) {
+            if let Err(error) = queue(self.tx, self.account, room, Body::Room(list), people.clone(), self.now_ms)? {
+                return Ok(Err(error));
+            }
+        }
+        Ok(Ok(Conversation::Room(room).id()))
+    }
+}
+
+/// Puts a message of the room's making into the outbox. The user's own other devices get it too.
+pub(super) fn queue(
+    tx: &Tx<'_>,
+    account: &Account,
+    room: RoomId,
+    body: Body,
+    people: Vec<Address>,
+    now_ms: u64,
+) -> Result<Result<(), Error>, StoreError> {
+    let content = Content::new(Conversation::Room(room), now_ms, body);
+    match compose::entry(account, &content, OutboxKind::Room, Audience::Only(people), now_ms) {
+        Ok(entry) => tx.put_outbox(&entry).map(Ok),
+        Err(error) => Ok(Err(error)),
+    }
+}
+
+const FULL: Refusal = Refusal::NotPossible("the room has had as many changes as a room can have; make a new one");
+
+/// Whether the user may do this now, as the changes that it takes.
+fn allowed(state: &State, me: &Address, change: RoomChange) -> Result<Vec<RoomChange>, Refusal> {
+    if !state.has(me) {
+        return Err(Refusal::NotPossible("you are not in this room any more"));
+    }
+    if change == RoomChange::Leave {
+        return Ok(vec![change]);
+    }
+    if state.closed {
+        return Err(Refusal::NotPossible("the room has been closed"));
+    }
+    if state.rank(me).is_none() {
+        return Err(Refusal::NotModerator);
+    }
+    let member = |who: &Address| if state.has(who) { Ok(()) } else { Err(Refusal::NotInRoom(who.clone())) };
+    match change {
+        RoomChange::Create(_) => Err(Refusal::NotPossible("a room is made once")),
+        RoomChange::Add(people) => {
+            let mut people = listed(people, me);
+            people.retain(|who| !state.has(who));
+            let (asked, max) = (state.members.len() + people.len(), MAX_MEMBERS);
+            if people.is_empty() {
+                return Err(Refusal::NotPossible("they are in the room already"));
+            }
+            if asked > max {
+                return Err(Refusal::TooManyAddresses { asked, max });
+            }
+            Ok(split(people).into_iter().map(RoomChange::Add).collect())
+        }
+        RoomChange::Remove(people) => {
+            if people.contains(me) {
+                return Err(Refusal::NotPossible("to go yourself, leave the room"));
+            }
+            let people = listed(people, me);
+            people.iter().try_for_each(member)?;
+            if let Some(senior) = people.iter().find(|who| !state.outranks(me, who)) {
+                return Err(Refusal::Senior(senior.clone()));
+            }
+            Ok(split(people).into_iter().map(RoomChange::Remove).collect())
+        }
+        RoomChange::Moderator(who, on) => {
+            member(&who)?;
+            if state.rank(&who).is_some() == on {
+                return Err(Refusal::NotPossible(if on {
+                    "they are a moderator already"
+                } else {
+                    "they are no moderator"
+                }));
+            }
+            if !on && &who == me && state.moderators().len() == 1 {
+                return Err(Refusal::NotPossible("you are the only moderator: make somebody else one first, or leave"));
+            }
+            if !on && &who != me && !state.outranks(me, &who) {
+                return Err(Refusal::Senior(who));
+            }
+            Ok(vec![RoomChange::Moderator(who, on)])
+        }
+        RoomChange::Title(title) => Ok(vec![RoomChange::Title(title.trim().to_owned())]),
+        change => Ok(vec![change]),
+    }
+}
+
+/// What the user's security group lets a room ask for.
+fn capped(change: &RoomChange, policy: &Policy) -> Result<(), Refusal> {
+    match change {
+        RoomChange::Expiry(Some(time)) => policy::expiry(Some(*time), &policy.group).map(drop),
+        RoomChange::Burn(time) => policy::burn(*time, &policy.group).map(drop),
+        _ => Ok(()),
+    }
+}
+
+/// People in order, each once, without the user.
+fn listed(mut people: Vec<Address>, me: &Address) -> Vec<Address> {
+    people.retain(|who| who != me);
+    people.sort();
+    people.dedup();
+    people
+}
+
+/// Lists that fit one event each, in order each.
+fn split(people: Vec<Address>) -> Vec<Vec<Address>> {
+    let (mut parts, mut part, mut size) = (Vec::new(), Vec::new(), 0);
+    for who in people {
+        let bytes = who.as_str().len() + 3;
+        if size + bytes > MAX_NAMES {
+            parts.push(std::mem::take(&mut part));
+            size = 0;
+        }
+        size += bytes;
+        part.push(who);
+    }
+    if !part.is_empty() {
+        parts.push(part);
+    }
+    for part in &mut parts {
+        part.sort();
+    }
+    parts
+}
+
+/// What is shown of the room is what its events come to, and its history says what happened. Returns whether the user is, or
+/// was, in it.
+pub(super) fn note(
+    tx: &Tx<'_>,
+    me: &Address,
+    room: &Room,
+    news: &[(sotto_wire::room::EventId, RoomEvent)],
+    now_ms: u64,
+) -> Result<bool, StoreError> {
+    let (conversation, state) = (Conversation::Room(room.log.room()), room.state());
+    let id = conversation.id();
+    let known = apply::conversation(tx, &id)?;
+    let joins = known.is_none();
+    if joins && !state.has(me) {
+        return Ok(false);
+    }
+    let mut record = known.unwrap_or_else(|| ConversationRecord::of(&conversation));
+    record.title = Some(state.title.clone());
+    record.members = state.people();
+    record.moderators = state.moderators();
+    record.left = state.closed || !state.has(me);
+    record.expires_in_s = state.expires_in_s;
+    record.burn_after_read_s = state.burn_after_read_s;
+    let retained = record.retained;
+    tx.put(&record)?;
+    for (event, change) in news.iter().filter(|(_, event)| !joins || takes_in(event, me)) {
+        let mut name = [0; 16];
+        name.copy_from_slice(event.as_bytes().get(..16).unwrap_or(&[0; 16]));
+        let line = StoredMessage {
+            id: sotto_crypto::MessageId::from_bytes(name),
+            sender: change.author.clone(),
+            device: change.device,
+            content: sotto_crypto::encode(&Content::new(conversation.clone(), change.at_ms, Body::Room(Vec::new()))),
+            conversation: id.clone(),
+            accepted_at_ms: now_ms,
+            stored_at_ms: now_ms,
+            expires_at_ms: None,
+            retained,
+            state: if &change.author == me { MessageState::Accepted } else { MessageState::Received },
+            reason: None,
+            retention_missing: false,
+            event: Some(describe(change, me.domain_str())),
+        };
+        tx.add_message(&line, &conversation, Unread::No)?;
+    }
+    Ok(true)
+}
+
+/// Whether it is by this event that somebody is in the room.
+fn takes_in(event: &RoomEvent, me: &Address) -> bool {
+    match &event.change {
+        RoomChange::Create(created) => &event.author == me || created.members.contains(me),
+        RoomChange::Add(people) => people.contains(me),
+        _ => false,
+    }
+}
+
+fn view(id: ConversationId, me: &Address, held: &Room) -> RoomView {
+    let state = held.state();
+    RoomView {
+        id,
+        room: held.log.room(),
+        title: state.title.clone(),
+        description: state.description.clone(),
+        members: state.people(),
+        moderators: state.moderators(),
+        expires_in_s: state.expires_in_s,
+        burn_after_read_s: state.burn_after_read_s,
+        closed: state.closed,
+        left: !state.has(me),
+        events: held.log.nodes().len(),
+        incomplete: !held.log.is_whole(),
+    }
+}

@@ -1,0 +1,276 @@
+//! What comes to a room from others: events, questions for events, and messages, which are shown when their sender is a
+//! member by all that the sender knew.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sotto_crypto::{Address, IdentityPublic, RecipientList};
+use sotto_wire::content::{Body, Content, Conversation};
+use sotto_wire::limits;
+use sotto_wire::room::{EventId, RoomId, SignedRoomEvent};
+use zeroize::Zeroizing;
+
+use super::change::{note, queue};
+use super::event::{Entry, verify};
+use super::room::chunks;
+use crate::client::{Inner, pin_key, put_pin};
+use crate::clock::now_ms;
+use crate::error::{Error, Refusal, StoreError};
+use crate::identity::{Verdict, judge};
+use crate::registration::blocking;
+use crate::store::{HeldRecord, OutboxKind, OutboxRecord, Pin, Record as _, RoomEventRecord};
+
+/// Messages that wait for events of rooms.
+const MAX_HELD: u64 = 1_000;
+
+/// What a message to a room comes to.
+pub(crate) enum RoomMessage {
+    /// It is shown, and these recipients are none of the room's members: retention processes.
+    Shown(Vec<Address>),
+    /// It was of the room's making, and has been done.
+    Done,
+    /// Its sender knew events that are not here.
+    Waits,
+    /// Its sender is no member, or the user is none.
+    Stranger,
+    /// An event is signed under another identity than this person has.
+    Author(Address),
+}
+
+impl Inner {
+    /// Decides on a message to a room that has come.
+    pub(crate) async fn room_message(
+        &self,
+        room: RoomId,
+        sender: &Address,
+        content: &Content,
+        recipients: &RecipientList,
+    ) -> Result<RoomMessage, Error> {
+        let me = self.account.address.clone();
+        // Who keeps records keeps everything, and knows of no rooms.
+        if !self.keep {
+            return Ok(RoomMessage::Shown(vec![me]));
+        }
+        match &content.body {
+            Body::Room(events) => self.take_in(room, sender, events.clone()).await,
+            Body::RoomAsk(heads) => self.answer(room, sender.clone(), heads.clone()).await,
+            _ => {
+                let heads = content.heads.clone().unwrap_or_default();
+                let (rooms, from) = (self.rooms.clone(), sender.clone());
+                let reached: Vec<Address> = recipients.iter().map(|(who, _)| who.clone()).collect();
+                let decided = self
+                    .store
+                    .run(move |tx| {
+                        rooms.with(tx, room, |held, _| {
+                            if !held.knows(&heads) {
+                                return Ok(RoomMessage::Waits);
+                            }
+                            if !held.state().has(&from) || !held.state().has(&me) {
+                                return Ok(RoomMessage::Stranger);
+                            }
+                            let outside = reached.into_iter().filter(|who| !held.log.ever_named(who)).collect();
+                            Ok(RoomMessage::Shown(outside))
+                        })
+                    })
+                    .await?;
+                if matches!(decided, RoomMessage::Waits) {
+                    self.ask(room, sender.clone()).await?;
+                }
+                Ok(decided)
+            }
+        }
+    }
+
+    /// Takes in events: those that verify, by people whose identity it is.
+    async fn take_in(
+        &self,
+        room: RoomId,
+        sender: &Address,
+        events: Vec<SignedRoomEvent>,
+    ) -> Result<RoomMessage, Error> {
+        let known = self.known.clone();
+        let verified = blocking(move || {
+            let mut known = known.lock();
+            let good = events.into_iter().filter_map(|signed| {
+                let entry = verify(&signed, &mut known).ok().filter(|entry| entry.room() == room)?;
+                Some((entry, signed))
+            });
+            Ok(good.collect::<Vec<_>>())
+        })
+        .await?;
+        let (trusted, mistrusted) = self.by_their_identities(verified).await?;
+        let (rooms, account, now) = (self.rooms.clone(), self.account.clone(), now_ms());
+        let (shown, lacks) = self
+            .store
+            .run(move |tx| {
+                let me = &account.address;
+                let before = rooms.with(tx, room, |held, _| Ok(held.log.nodes().len()))?;
+                for (entry, signed) in trusted {
+                    tx.add_room_event(&RoomEventRecord { room, id: entry.id, signed })?;
+                }
+                rooms.with(tx, room, |held, news| {
+                    let shown = note(tx, me, held, &news, now)?;
+                    let (events, people) = held.to_pass_on(before, me, account.device);
+                    let events = events.iter().filter_map(|id| tx.room_event(id).transpose());
+                    let events = events.map(|found| Ok(found?.signed)).collect::<Result<Vec<_>, StoreError>>()?;
+                    for list in chunks(events) {
+                        if let Err(error) = queue(tx, &account, room, Body::Room(list), people.clone(), now)? {
+                            return Ok(Err(error));
+                        }
+                    }
+                    Ok(Ok((shown, !held.log.missing().is_empty())))
+                })
+            })
+            .await??;
+        self.wake();
+        if lacks {
+            self.ask(room, sender.clone()).await?;
+        }
+        if shown {
+            self.changed(&Conversation::Room(room).id());
+        }
+        Ok(mistrusted.map_or(RoomMessage::Done, RoomMessage::Author))
+    }
+
+    /// The events whose identity is that of their author, and the first author who has another one. Whom nobody has pinned
+    /// yet, or whose identity differs, is asked for at the relay.
+    async fn by_their_identities(
+        &self,
+        events: Vec<(Entry, SignedRoomEvent)>,
+    ) -> Result<(Vec<(Entry, SignedRoomEvent)>, Option<Address>), Error> {
+        let mut authors: BTreeMap<Address, BTreeSet<Vec<u8>>> = BTreeMap::new();
+        for (entry, signed) in &events {
+            authors.entry(entry.event.author.clone()).or_default().insert(signed.identity.as_bytes().to_vec());
+        }
+        authors.remove(&self.account.address);
+        let mut pinned = self.identities_pinned(authors.keys().cloned().collect()).await?;
+        let doubtful = |pinned: &BTreeMap<Address, IdentityPublic>| -> Vec<Address> {
+            let same = |who: &Address, shown: &BTreeSet<Vec<u8>>| {
+                pinned.get(who).is_some_and(|known| shown.iter().all(|s| s.as_slice() == known.as_bytes()))
+            };
+            authors.iter().filter(|(who, shown)| !same(who, shown)).map(|(who, _)| who.clone()).collect()
+        };
+        let ask = doubtful(&pinned);
+        for some in ask.chunks(limits::MAX_RECIPIENT_ADDRESSES) {
+            let found = self.api.identities(some.to_vec()).await?.identities;
+            let now = now_ms();
+            self.store
+                .run(move |tx| {
+                    for (who, identity) in &found {
+                        let pin: Option<Pin> = tx.get(&pin_key(who))?;
+                        let judged = judge(pin.as_ref(), who, identity, now);
+                        if judged.verdict == Verdict::Replaced {
+                            tracing::warn!(%who, "another identity than before, shown by the relay for an event of a room");
+                        }
+                        judged.pin.iter().try_for_each(|pin| put_pin(tx, pin))?;
+                    }
+                    Ok(())
+                })
+                .await?;
+        }
+        if !ask.is_empty() {
+            pinned = self.identities_pinned(authors.keys().cloned().collect()).await?;
+        }
+        let own = &self.account;
+        let (good, bad): (Vec<_>, Vec<_>) = events.into_iter().partition(|(entry, signed)| {
+            let who = &entry.event.author;
+            let known = if who == &own.address { Some(&own.identity) } else { pinned.get(who) };
+            // Whom the relay does not know any more has no other identity: the first one that is seen counts.
+            known.is_none_or(|known| known == &signed.identity)
+        });
+        Ok((good, bad.first().map(|(entry, _)| entry.event.author.clone())))
+    }
+
+    async fn identities_pinned(&self, people: Vec<Address>) -> Result<BTreeMap<Address, IdentityPublic>, Error> {
+        Ok(self.pins(people).await?.into_iter().map(|pin| (pin.address, pin.identity)).collect())
+    }
+
+    /// Asks somebody for the events that are not here.
+    async fn ask(&self, room: RoomId, whom: Address) -> Result<(), Error> {
+        if !self.rooms.is_due(room, &whom, false) {
+            return Ok(());
+        }
+        let (rooms, account, now) = (self.rooms.clone(), self.account.clone(), now_ms());
+        self.store
+            .run(move |tx| {
+                let heads = rooms.with(tx, room, |held, _| Ok(held.heads().to_vec()))?;
+                queue(tx, &account, room, Body::RoomAsk(heads), vec![whom], now)
+            })
+            .await??;
+        self.wake();
+        Ok(())
+    }
+
+    /// Gives a member the events that it lacks.
+    async fn answer(&self, room: RoomId, asker: Address, heads: Vec<EventId>) -> Result<RoomMessage, Error> {
+        if !self.rooms.is_due(room, &asker, true) {
+            return Ok(RoomMessage::Done);
+        }
+        let (rooms, account, now, to) = (self.rooms.clone(), self.account.clone(), now_ms(), asker.clone());
+        let (knows, member) = self
+            .store
+            .run(move |tx| {
+                let (knows, events) = rooms.with(tx, room, |held, _| {
+                    let member = held.state().has(&to) && held.state().has(&account.address);
+                    let events = if member { Some(held.beyond(tx, &heads)?) } else { None };
+                    Ok((held.knows(&heads), events))
+                })?;
+                let member = events.is_some();
+                for list in chunks(events.unwrap_or_default()) {
+                    if let Err(error) = queue(tx, &account, room, Body::Room(list), vec![to.clone()], now)? {
+                        return Ok(Err(error));
+                    }
+                }
+                Ok(Ok((knows, member)))
+            })
+            .await??;
+        if member && !knows {
+            self.ask(room, asker).await?;
+        }
+        self.wake();
+        Ok(RoomMessage::Done)
+    }
+
+    /// Keeps a delivery until the events are here that its sender knew. False where too many wait already.
+    pub(crate) async fn hold(&self, held: HeldRecord) -> Result<bool, Error> {
+        self.store
+            .run(move |tx| {
+                let full = tx.count::<HeldRecord>()? >= MAX_HELD && tx.get::<HeldRecord>(&held.key())?.is_none();
+                if !full {
+                    tx.put(&held)?;
+                }
+                Ok(!full)
+            })
+            .await
+    }
+
+    /// The deliveries that wait for events of this room, or of any, in the order in which they came.
+    pub(crate) async fn held(&self, room: Option<RoomId>) -> Result<Vec<HeldRecord>, Error> {
+        let mut held = self.store.list::<HeldRecord>().await?;
+        held.retain(|record| room.is_none_or(|room| record.room == room));
+        held.sort_by_key(|record| record.order);
+        Ok(held)
+    }
+
+    /// The content of an entry as it is sealed: a message to a room says which of its events the sender knows. Only members
+    /// write to a room.
+    pub(crate) async fn content_to_seal(&self, entry: &OutboxRecord) -> Result<Zeroizing<Vec<u8>>, Error> {
+        let Conversation::Room(room) = entry.conversation else { return Ok(Zeroizing::new(entry.content.clone())) };
+        if entry.kind == OutboxKind::Room {
+            return Ok(Zeroizing::new(entry.content.clone()));
+        }
+        let (rooms, me) = (self.rooms.clone(), self.account.address.clone());
+        let heads = self
+            .store
+            .run(move |tx| {
+                rooms.with(tx, room, |held, _| {
+                    let may = held.state().has(&me) && !held.state().closed;
+                    Ok(may.then(|| held.heads().to_vec()))
+                })
+            })
+            .await?;
+        let heads = heads.ok_or_else(|| Refusal::Left(entry.conversation.id()))?;
+        let content: Content = minicbor::decode(&entry.content)
+            .map_err(|_| Refusal::NotPossible("what waits in the outbox cannot be read"))?;
+        Ok(Zeroizing::new(sotto_crypto::encode(&Content { heads: Some(heads), ..content })))
+    }
+}
