@@ -48,6 +48,9 @@ pub(crate) enum Command {
     /// Talk on this terminal: conversations, rooms, files, search
     #[command(after_help = CHAT_EXAMPLES)]
     Chat(crate::chat::ChatArgs),
+    /// Make rooms, show them, and change who is in them
+    #[command(after_help = crate::commands::room::EXAMPLES)]
+    Room(crate::commands::room::RoomArgs),
     /// Show who this profile is, with fingerprints to compare
     #[command(
         after_help = "Examples:\n  sotto whoami --profile alice\n  sotto whoami --profile alice -o json | jq -r .fingerprint"
@@ -382,6 +385,18 @@ mod tests {
             "sotto whoami --profile p -o json",
             "sotto devices --profile p",
             "sotto verify --profile p a@x.example --confirm",
+            "sotto room create --profile p Plans a@x.example b@x.example --moderator c@x.example --expires 7d --burn 1h",
+            "sotto room list --profile p --all -o json",
+            "sotto room show Plans -o json",
+            "sotto room add Plans a@x.example b@x.example",
+            "sotto room remove Plans a@x.example",
+            "sotto room leave Plans",
+            "sotto room moderator Plans a@x.example --off",
+            "sotto room title Plans New",
+            "sotto room description Plans words",
+            "sotto room expiry Plans 7d",
+            "sotto room burn Plans off",
+            "sotto room close Plans",
             "sotto down --state s",
             "sotto relay --config f",
             "sotto gateway --config f",

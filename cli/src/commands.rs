@@ -7,6 +7,7 @@ pub(crate) mod join;
 pub(crate) mod manual;
 pub(crate) mod profile;
 pub(crate) mod receive;
+pub(crate) mod room;
 pub(crate) mod send;
 pub(crate) mod servers;
 pub(crate) mod status;

@@ -53,6 +53,7 @@ async fn dispatch(command: &Command, ui: Ui) -> Result<(), CliError> {
         Command::Join(args) => commands::join::run(args, ui).await,
         Command::Send(args) => commands::send::run(args, ui).await,
         Command::Receive(args) => commands::receive::run(args, ui).await,
+        Command::Room(args) => commands::room::run(args, ui).await,
         Command::Whoami(args) => commands::whoami::run(args, ui).await,
         Command::Devices(args) => commands::devices::run(args, ui).await,
         Command::Verify(args) => commands::verify::run(args, ui).await,

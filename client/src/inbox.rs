@@ -150,7 +150,8 @@ pub enum Unopened {
     /// The conversation is not one that its sender can speak in, or that this account is in.
     #[error("it claims a conversation that its sender or you are not in")]
     Conversation,
-    /// An event of a room is signed under another identity than its author has. Held until the user accepts the change.
+    /// An event of a room is signed under another identity than its author has. It is left out, and asked for again when
+    /// somebody builds on it.
     #[error("it says that {0} has changed a room, under another identity than {0} has")]
     RoomAuthor(Address),
 }
@@ -158,7 +159,7 @@ pub enum Unopened {
 impl Unopened {
     /// Whether the same delivery can become a message later, so that it should not be acknowledged.
     pub fn may_open_later(&self) -> bool {
-        matches!(self, Self::IdentityChanged | Self::NewerContent | Self::RoomAuthor(_))
+        matches!(self, Self::IdentityChanged | Self::NewerContent)
     }
 }
 

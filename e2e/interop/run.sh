@@ -29,4 +29,5 @@ cargo build --release --locked --quiet -p sotto-crypto --example interop
 cp "$target/release/examples/interop" "$work/aws-lc"
 cargo build --release --locked --quiet -p sotto-crypto --features rustcrypto --example interop
 cp "$target/release/examples/interop" "$work/rustcrypto"
+PYTHONDONTWRITEBYTECODE=1 "$venv/bin/python" e2e/interop/rooms.py
 PYTHONDONTWRITEBYTECODE=1 "$venv/bin/python" e2e/interop/interop.py "$work/aws-lc" "$work/rustcrypto"

@@ -2,6 +2,7 @@
 
 mod cases;
 mod properties;
+mod vectors;
 
 use sotto_crypto::{Address, DeviceId};
 use sotto_wire::room::{Created, EventId, RoomChange, RoomEvent, RoomId};
