@@ -8,13 +8,19 @@ use sotto_telemetry::{labels, names};
 use sotto_wire::ErrorCode;
 use sotto_wire::admin::Role;
 use sotto_wire::api::{Accepted, Envelope};
-use sotto_wire::limits::{MAX_QUEUE_SECONDS, MAX_QUEUED_A_DEVICE, MAX_RECIPIENT_DEVICES, MAX_SEALED_BODY};
+use sotto_wire::limits::{
+    MAX_OUTBOX_A_DEVICE, MAX_OUTBOX_A_NETWORK, MAX_QUEUE_SECONDS, MAX_QUEUED_A_DEVICE, MAX_RECIPIENT_DEVICES,
+    MAX_SEALED_BODY,
+};
 
 use crate::auth::Caller;
 use crate::error::{Failure, Reply};
 use crate::policy::{ByNetwork, Side, split_by_network};
 use crate::state::App;
-use crate::store::{Acceptance, DirectoryUser, LocalWrap, NewMessage};
+use crate::store::{Acceptance, DirectoryUser, LocalWrap, NewMessage, QueueBounds};
+
+const BOUNDS: QueueBounds =
+    QueueBounds { mailbox: MAX_QUEUED_A_DEVICE, sender: MAX_OUTBOX_A_DEVICE, network: MAX_OUTBOX_A_NETWORK };
 
 /// From a device of this network.
 pub(crate) async fn send(app: &App, caller: &Caller, envelope: Envelope) -> Reply<Accepted> {
@@ -224,7 +230,7 @@ async fn store(
         remote,
         expires_at_ms: now_ms.saturating_add(life_ms),
     };
-    match app.store.accept(message, MAX_QUEUED_A_DEVICE, now_ms).await? {
+    match app.store.accept(message, BOUNDS, now_ms).await? {
         Acceptance::Accepted => {
             metrics::counter!(names::MESSAGES_ACCEPTED).increment(1);
             #[expect(clippy::cast_precision_loss, reason = "bodies are at most 256 KiB")]
@@ -235,6 +241,16 @@ async fn store(
         Acceptance::MailboxFull => {
             Err(Failure::new(ErrorCode::MailboxFull, "a recipient's queue is full; try again later"))
         }
+        Acceptance::SenderOutboxFull => Err(Failure::new(
+            ErrorCode::MailboxFull,
+            format!(
+                "{MAX_OUTBOX_A_DEVICE} messages of this device wait for other networks already; try again when some have arrived"
+            ),
+        )),
+        Acceptance::OutboxFull(domain) => Err(Failure::new(
+            ErrorCode::MailboxFull,
+            format!("{MAX_OUTBOX_A_NETWORK} messages wait for network {domain} already; try again later"),
+        )),
         Acceptance::DeviceGone => Err(changed()),
         Acceptance::SenderGone => Err(Failure::unauthenticated()),
         Acceptance::SenderSuspended => Err(Failure::suspended()),

@@ -32,6 +32,7 @@ mod store;
 mod sweeper;
 mod tls;
 mod token;
+mod uploads;
 
 use sotto_wire::config::RelayConfig;
 use tokio_util::sync::CancellationToken;

@@ -42,6 +42,12 @@ impl Buckets {
         Self { rate, hasher: RandomState::new(), by_key: Mutex::default() }
     }
 
+    /// Fills one up.
+    pub(crate) fn forget(&self, key: &impl Hash) {
+        let key = self.hasher.hash_one(key);
+        self.by_key.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+    }
+
     /// Takes one, if there is one.
     pub(crate) fn take(&self, key: &impl Hash, now_ms: u64) -> bool {
         let key = self.hasher.hash_one(key);
@@ -77,8 +83,10 @@ impl Buckets {
 pub(crate) struct RateLimits {
     /// Requests of one device.
     device: Buckets,
-    /// Attempts to register or log in, by address.
+    /// Attempts to register, and new passwords, by address.
     entrance: Buckets,
+    /// Log-ins that have not succeeded, by address: slow, since each may be a guess and brings a lockout nearer.
+    login: Buckets,
     /// Requests with a log-in token, by address.
     logged_in: Buckets,
     /// Attempts to open a session, by device.
@@ -95,6 +103,7 @@ impl RateLimits {
         Self {
             device: Buckets::new(Rate { burst: 2000.0, per_second: 500.0 }),
             entrance: Buckets::new(Rate { burst: 30.0, per_second: 0.5 }),
+            login: Buckets::new(Rate { burst: 5.0, per_second: 0.05 }),
             logged_in: Buckets::new(Rate { burst: 600.0, per_second: 60.0 }),
             session: Buckets::new(Rate { burst: 200.0, per_second: 20.0 }),
             signal: Buckets::new(Rate { burst: 30.0, per_second: 2.0 }),
@@ -108,6 +117,15 @@ impl RateLimits {
 
     pub(crate) fn entrance(&self, address: &Address, now_ms: u64) -> bool {
         self.entrance.take(address, now_ms)
+    }
+
+    pub(crate) fn login(&self, address: &Address, now_ms: u64) -> bool {
+        self.login.take(address, now_ms)
+    }
+
+    /// A log-in succeeded, or the administrator has looked at the account.
+    pub(crate) fn login_again(&self, address: &Address) {
+        self.login.forget(address);
     }
 
     pub(crate) fn logged_in(&self, address: &Address, now_ms: u64) -> bool {
@@ -141,6 +159,9 @@ mod tests {
         assert!(!buckets.take(&"a", 999));
         assert!(buckets.take(&"a", 1999));
         assert!(!buckets.take(&"a", 1000), "a clock that goes back gives nothing");
+        buckets.forget(&"a");
+        buckets.forget(&"nobody");
+        assert!(buckets.take(&"a", 1000) && buckets.take(&"a", 1000) && !buckets.take(&"a", 1000), "a full one again");
     }
 
     #[test]

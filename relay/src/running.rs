@@ -22,7 +22,7 @@ use crate::limits::RateLimits;
 use crate::opaque::Opaque;
 use crate::policy::PolicyCell;
 use crate::registry::Registry;
-use crate::routes::links;
+use crate::routes::{blobs, links};
 use crate::secrets::Secret;
 use crate::state::{App, Shared};
 use crate::store::sqlite::Sqlite;
@@ -42,11 +42,18 @@ pub struct Options {
     pub sweep_every: Duration,
     /// How long a request for an empty slot of a link waits.
     pub link_wait: Duration,
+    /// Bytes that one user's attachments may take together.
+    pub blob_quota: u64,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { clock: Arc::new(SystemClock), sweep_every: Duration::from_secs(10), link_wait: links::WAIT }
+        Self {
+            clock: Arc::new(SystemClock),
+            sweep_every: Duration::from_secs(10),
+            link_wait: links::WAIT,
+            blob_quota: blobs::QUOTA,
+        }
     }
 }
 
@@ -222,6 +229,8 @@ async fn open(config: &RelayConfig, options: &Options, mutual: &Arc<MutualTls>) 
         limits: RateLimits::new(),
         blobs,
         gateway,
+        uploads: Arc::default(),
+        blob_quota: options.blob_quota,
         link_wait: options.link_wait,
         tasks: TaskTracker::new(),
     };

@@ -16,6 +16,7 @@ use crate::policy::{Policy, PolicyCell};
 use crate::registry::Registry;
 use crate::store::{Store, StoreError};
 use crate::token::Tokens;
+use crate::uploads::Uploads;
 
 /// The relay.
 pub(crate) struct App {
@@ -33,6 +34,10 @@ pub(crate) struct App {
     pub(crate) blobs: BlobFiles,
     /// Towards other networks; `None` when this one has no gateway.
     pub(crate) gateway: Option<Gateway>,
+    /// Uploads that are under way.
+    pub(crate) uploads: Arc<Uploads>,
+    /// Bytes that one user's attachments may take together.
+    pub(crate) blob_quota: u64,
     /// How long a request for an empty slot of a link waits.
     pub(crate) link_wait: Duration,
     /// Sockets and other work that outlives its request.

@@ -22,6 +22,10 @@ pub const PREKEYS_LOW: u32 = 16;
 pub const MAX_DEVICES_A_USER: usize = 10;
 /// Messages queued for one device; beyond it senders are told `mailbox_full`.
 pub const MAX_QUEUED_A_DEVICE: u64 = 100_000;
+/// Messages of one device that wait for other networks; beyond it the device is told `mailbox_full`.
+pub const MAX_OUTBOX_A_DEVICE: u64 = 1_000;
+/// Messages of all that wait for one other network; beyond it senders are told `mailbox_full`.
+pub const MAX_OUTBOX_A_NETWORK: u64 = 20_000;
 /// Longest life of a queued message, and the life of one that names none (seconds): 30 days.
 pub const MAX_QUEUE_SECONDS: u64 = 30 * 24 * 3600;
 /// Life of a session token (seconds).

@@ -21,34 +21,40 @@ use crate::state::{App, Shared};
 use crate::store::BlobMeta;
 
 /// Bytes that one user's attachments may take together.
-const QUOTA: u64 = 10 * 1024 * 1024 * 1024;
+pub(crate) const QUOTA: u64 = 10 * 1024 * 1024 * 1024;
 
 pub(crate) async fn upload(State(app): State<Shared>, caller: Caller, request: Request) -> Reply<Cbor<BlobStored>> {
     if !app.policy().group(&caller.group)?.document.files_enabled {
         return Err(Failure::forbidden("files are switched off for your security group"));
     }
-    if content_length(request.headers()).is_some_and(|length| length > MAX_BLOB) {
+    let length = content_length(request.headers());
+    if length.is_some_and(|length| length > MAX_BLOB) {
         return Err(too_large());
     }
+    // Before anything is read: what does not fit is not written to disk first. What is on its way counts too.
+    let owner = caller.address.local().to_owned();
+    let stored = app.store.blob_bytes(owner.clone()).await?;
+    let room = app.blob_quota.saturating_sub(stored);
+    let underway = app.uploads.begin(&owner, length, room).ok_or_else(quota)?;
     let blob = BlobId::generate(&mut SystemRng);
     let bytes = request.into_body().into_data_stream();
-    let size = app.blobs.store(blob, bytes, MAX_BLOB).await.map_err(|error| match error {
+    let size = app.blobs.store(blob, bytes, underway.limit()).await.map_err(|error| match error {
+        // A body without a length may be as large as there is room.
+        BlobError::TooLarge if underway.limit() < MAX_BLOB => quota(),
         BlobError::TooLarge => too_large(),
         BlobError::Broken => Failure::invalid("body: it broke off"),
         BlobError::Disk(error) => Failure::internal("attachments", &error),
     })?;
     let expires_at_ms = app.now_ms().saturating_add(MAX_QUEUE_SECONDS * 1000);
     let meta = BlobMeta { size, expires_at_ms };
-    let recorded = app.store.add_blob(blob, caller.address.local().to_owned(), meta, QUOTA).await;
+    let recorded = app.store.add_blob(blob, owner, meta, app.blob_quota).await;
+    drop(underway);
     if !matches!(recorded, Ok(true)) {
         // What cannot be removed now is space lost, no more: nobody knows the id.
         let _ = app.blobs.remove(blob).await;
     }
     if !recorded? {
-        return Err(Failure::new(
-            ErrorCode::TooLarge,
-            "your attachments take too much space together; wait until some expire",
-        ));
+        return Err(quota());
     }
     Ok(Cbor(BlobStored { blob }))
 }
@@ -84,6 +90,10 @@ pub(super) fn octets(body: Body) -> Response {
 
 fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+fn quota() -> Failure {
+    Failure::new(ErrorCode::TooLarge, "your attachments take too much space together; wait until some expire")
 }
 
 fn too_large() -> Failure {

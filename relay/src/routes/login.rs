@@ -1,5 +1,6 @@
 //! Log-in by password (OPAQUE). A guess is decided by the relay's first answer, so an attempt counts as failed from its
-//! start until it succeeds. Names that are no users are treated alike.
+//! start until it succeeds: who guesses need not send the second step. A stranger who knows an address can therefore bring a
+//! lockout nearer, but slowly, and it ends no session. Names that are no users are treated alike.
 
 use axum::extract::State;
 use sotto_telemetry::names;
@@ -22,7 +23,7 @@ pub(crate) async fn start(State(app): State<Shared>, Cbor(request): Cbor<LoginSt
         return Err(wrong());
     }
     let now_ms = app.now_ms();
-    if !app.limits.entrance(address, now_ms) {
+    if !app.limits.login(address, now_ms) {
         return Err(Failure::rate_limited());
     }
     let user = app.store.user(address.local().to_owned()).await?;
@@ -59,6 +60,7 @@ pub(crate) async fn finish(State(app): State<Shared>, Cbor(request): Cbor<LoginF
         return Err(wrong());
     }
     app.store.succeed_login(address.local().to_owned()).await?;
+    app.limits.login_again(&address);
     if *suspended {
         return Err(Failure::suspended());
     }

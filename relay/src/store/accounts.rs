@@ -115,6 +115,9 @@ pub(crate) enum Registration {
     Suspended,
 }
 
+/// After so long without another one, failed log-ins that have not locked an account do not count any more.
+pub(crate) const FORGET_MS: u64 = 24 * 3600 * 1000;
+
 /// Whether a log-in may be tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Login {
@@ -147,7 +150,8 @@ pub(crate) trait Accounts {
     fn change_password(&self, new: NewPassword) -> Answer<'_, ChangePassword>;
     /// Stores or removes a vault; nothing happens when the user is gone.
     fn put_vault(&self, local: String, kind: VaultKind, vault: Option<Vec<u8>>) -> Answer<'_, ()>;
-    /// Counts an attempt to log in, for users that exist and for those that do not; `threshold` 0 never locks.
+    /// Counts an attempt to log in, for users that exist and for those that do not; `threshold` 0 never locks. As long as
+    /// it does not lock, what failed more than [`FORGET_MS`] before the next failure is forgotten.
     fn begin_login(&self, local: String, threshold: u32, now_ms: u64) -> Answer<'_, Login>;
     /// An attempt succeeded: nothing has failed any more.
     fn succeed_login(&self, local: String) -> Answer<'_, ()>;

@@ -17,6 +17,8 @@ pub(crate) struct BlobMeta {
 pub(crate) trait Blobs {
     /// Records an attachment whose bytes are durable. `false`: its owner would have more than `quota` bytes.
     fn add_blob(&self, blob: BlobId, owner: String, meta: BlobMeta, quota: u64) -> Answer<'_, bool>;
+    /// Bytes that an owner's attachments take together.
+    fn blob_bytes(&self, owner: String) -> Answer<'_, u64>;
     /// An attachment whose time is not over.
     fn blob(&self, blob: BlobId, now_ms: u64) -> Answer<'_, Option<BlobMeta>>;
     /// Attachments whose time is over.

@@ -39,8 +39,19 @@ pub(crate) struct LocalWrap {
     pub(crate) key: WrappedKey,
 }
 
+/// How much may wait.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct QueueBounds {
+    /// Entries in the queue of one device.
+    pub(crate) mailbox: u64,
+    /// Messages of one device for other networks.
+    pub(crate) sender: u64,
+    /// Messages for one other network.
+    pub(crate) network: u64,
+}
+
 /// What came of a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Acceptance {
     /// Durable.
     Accepted,
@@ -48,6 +59,10 @@ pub(crate) enum Acceptance {
     Repeated(u64),
     /// A device's queue is full.
     MailboxFull,
+    /// Too much of the sender's device waits for other networks.
+    SenderOutboxFull,
+    /// Too much waits for this network.
+    OutboxFull(Domain),
     /// A recipient device is gone.
     DeviceGone,
     /// The sending device is gone.
@@ -119,9 +134,8 @@ pub(crate) struct Swept {
 pub(crate) trait Mailboxes {
     /// When a message with this key was accepted, if it was.
     fn accepted(&self, key: [u8; 32]) -> Answer<'_, Option<u64>>;
-    /// Puts a message into the queues of all its devices and into the outbox, or nowhere. A queue holds at most
-    /// `limit`.
-    fn accept(&self, message: NewMessage, limit: u64, now_ms: u64) -> Answer<'_, Acceptance>;
+    /// Puts a message into the queues of all its devices and into the outbox, or nowhere.
+    fn accept(&self, message: NewMessage, bounds: QueueBounds, now_ms: u64) -> Answer<'_, Acceptance>;
     /// What waits for a device after `after`, in order: at most `count` entries and about `bytes`, but one at least.
     fn mailbox(&self, device: DeviceId, after: u64, count: usize, bytes: usize, now_ms: u64)
     -> Answer<'_, Vec<Queued>>;

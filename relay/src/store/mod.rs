@@ -30,7 +30,9 @@ pub(crate) use devices::{
     AddDevice, Claim, Claimed, DeviceRecord, Devices, DirectoryDevice, DirectoryUser, NewBatch, NewDevice, NewPrekey,
 };
 pub(crate) use links::{LinkBounds, LinkId, Links, NewSlot, PutSlot};
-pub(crate) use mailboxes::{Acceptance, LocalWrap, Mailboxes, NewMessage, QueueStats, Queued, QueuedItem, Swept};
+pub(crate) use mailboxes::{
+    Acceptance, LocalWrap, Mailboxes, NewMessage, QueueBounds, QueueStats, Queued, QueuedItem, Swept,
+};
 pub(crate) use outbox::{Outbox, OutboxEntry, Refusal};
 pub(crate) use policies::{DeleteGroup, Policies, PutDocument, StoredPolicy};
 

@@ -9,7 +9,7 @@ use sotto_wire::policy::Scope;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::common::World;
-use crate::common::person::Person;
+use crate::common::person::{Device, Person};
 use crate::common::socket::Socket;
 
 #[tokio::test]
@@ -286,6 +286,33 @@ async fn the_newest_socket_wins_and_bad_frames_close() {
     }
     assert_eq!(Socket::open(world.public_address(), &world.public()).await.err(), Some(401));
     bob.http.get("/v1/socket").await.refused(ErrorCode::Invalid);
+}
+
+#[tokio::test]
+async fn files_that_do_not_fit_are_refused_before_they_are_read() {
+    let mut world = World::new().await;
+    world.stop().await;
+    world.blob_quota = 250_000;
+    world.start().await;
+    let alice = Person::ready(&world, "alice").await;
+    let bob = Person::ready(&world, "bob").await;
+    let post = |device: &Device| device.http.request(reqwest::Method::POST, "/v1/blobs");
+    let upload = async |device: &Device, bytes: usize| device.http.send(post(device).body(vec![7u8; bytes])).await;
+    // The length is promised and the bytes never come: it is refused all the same.
+    let (never, body) = futures::channel::mpsc::unbounded::<Result<Vec<u8>, std::io::Error>>();
+    let request = post(&alice).header("content-length", "250001").body(reqwest::Body::wrap_stream(body));
+    assert!(alice.http.send(request).await.refused(ErrorCode::TooLarge).contains("together"));
+    drop(never);
+    upload(&alice, 200_000).await.ok::<BlobStored>();
+    assert!(upload(&alice, 50_001).await.refused(ErrorCode::TooLarge).contains("together"));
+    upload(&bob, 50_001).await.ok::<BlobStored>();
+    // Without a length: read no further than there is room, and nothing is left of it.
+    let chunks = futures::stream::iter((0..40).map(|_| Ok::<_, std::io::Error>(vec![0u8; 64 * 1024])));
+    let request = post(&alice).body(reqwest::Body::wrap_stream(chunks));
+    assert!(alice.http.send(request).await.refused(ErrorCode::TooLarge).contains("together"));
+    assert_eq!(std::fs::read_dir(world.path("state/blobs/incoming")).unwrap().count(), 0);
+    upload(&alice, 50_000).await.ok::<BlobStored>();
+    upload(&alice, 1).await.refused(ErrorCode::TooLarge);
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use sotto_wire::admin::{PutUser, Resets, Role};
 use sotto_wire::api::VaultKind;
 
 use super::fixtures::{NOW, Person, account, wanted};
+use crate::store::accounts::FORGET_MS;
 use crate::store::{BlobMeta, DeleteGroup, Login, NewAccount, PutDocument, PutOutcome, Registration, Store};
 
 pub(super) async fn policies(store: &impl Store) {
@@ -161,6 +162,15 @@ pub(super) async fn lockout(store: &impl Store) {
         assert_eq!(matches!(login, Login::Locked { .. }), locked, "suspended: {put}");
     }
     store.unlock("reg".into()).await.unwrap();
+    // What failed long before is forgotten, a lockout is not.
+    let at = |now_ms| store.begin_login("slow".into(), 2, now_ms);
+    for n in 0..5 {
+        assert_eq!(at(NOW + n * FORGET_MS).await.unwrap(), Login::Open);
+    }
+    assert_eq!(at(NOW + 5 * FORGET_MS - 1).await.unwrap(), Login::Open);
+    for n in [6, 60] {
+        assert!(matches!(at(NOW + n * FORGET_MS).await.unwrap(), Login::Locked { .. }));
+    }
     // Guesses that come at the same time are all counted.
     let tries = (0..20).map(|_| store.begin_login("crowd".into(), 5, NOW));
     let answers = futures::future::join_all(tries).await;
@@ -193,6 +203,8 @@ pub(super) async fn blobs(store: &impl Store) {
     assert!(store.add_blob(blob(1), "x".into(), meta(60, NOW + 1), 100).await.unwrap());
     assert!(!store.add_blob(blob(2), "x".into(), meta(41, NOW + 1), 100).await.unwrap(), "over the quota");
     assert!(store.add_blob(blob(3), "y".into(), meta(41, NOW + 9), 100).await.unwrap(), "each has a quota");
+    let bytes = async |owner: &str| store.blob_bytes(owner.into()).await.unwrap();
+    assert_eq!((bytes("x").await, bytes("y").await, bytes("z").await), (60, 41, 0));
     assert_eq!(store.blob(blob(1), NOW).await.unwrap(), Some(meta(60, NOW + 1)));
     assert_eq!(store.blob(blob(1), NOW + 1).await.unwrap(), None, "expired");
     assert_eq!(store.blob(blob(2), NOW).await.unwrap(), None);

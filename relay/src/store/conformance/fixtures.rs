@@ -10,7 +10,7 @@ use sotto_crypto::{
 use sotto_wire::admin::{InviteGrant, PutUser, Resets, Role};
 
 use crate::store::{
-    AddDevice, LocalWrap, NewAccount, NewBatch, NewDevice, NewMessage, NewPrekey, PutDocument, PutOutcome,
+    AddDevice, LocalWrap, NewAccount, NewBatch, NewDevice, NewMessage, NewPrekey, PutDocument, PutOutcome, QueueBounds,
     Registration, Store, Wake,
 };
 
@@ -44,6 +44,11 @@ impl Recorder {
     pub(super) fn outbox_woken(&self) -> usize {
         self.outbox.swap(0, Ordering::SeqCst)
     }
+}
+
+/// As much of everything.
+pub(super) const fn up_to(n: u64) -> QueueBounds {
+    QueueBounds { mailbox: n, sender: n, network: n }
 }
 
 /// A registered user.

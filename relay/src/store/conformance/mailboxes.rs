@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use sotto_crypto::DeviceId;
 
-use super::fixtures::{LATER, NOW, Person, Recorder, message, wanted};
-use crate::store::{Acceptance, Queued, QueuedItem, Store};
+use super::fixtures::{LATER, NOW, Person, Recorder, message, up_to, wanted};
+use crate::store::{Acceptance, QueueBounds, Queued, QueuedItem, Store};
 
-const LIMIT: u64 = 1000;
+const LIMIT: QueueBounds = up_to(1000);
 
 async fn queue(store: &impl Store, device: DeviceId) -> Vec<Queued> {
     store.mailbox(device, 0, 1000, usize::MAX, NOW).await.unwrap()
@@ -85,13 +85,13 @@ pub(super) async fn bounds(store: &impl Store) {
     let (_, bob) = Person::with_device(store, "full", 1).await;
     let (_, carol) = Person::with_device(store, "roomy", 1).await;
     for _ in 0..2 {
-        assert_eq!(store.accept(message(None, &[bob]), 2, NOW).await.unwrap(), Acceptance::Accepted);
+        assert_eq!(store.accept(message(None, &[bob]), up_to(2), NOW).await.unwrap(), Acceptance::Accepted);
     }
-    assert_eq!(store.accept(message(None, &[carol, bob]), 2, NOW).await.unwrap(), Acceptance::MailboxFull);
+    assert_eq!(store.accept(message(None, &[carol, bob]), up_to(2), NOW).await.unwrap(), Acceptance::MailboxFull);
     assert_eq!(waiting(store, carol).await, 0);
     let first = queue(store, bob).await[0].seq;
     store.ack(bob, vec![first]).await.unwrap();
-    assert_eq!(store.accept(message(None, &[bob]), 2, NOW).await.unwrap(), Acceptance::Accepted, "room again");
+    assert_eq!(store.accept(message(None, &[bob]), up_to(2), NOW).await.unwrap(), Acceptance::Accepted, "room again");
 }
 
 pub(super) async fn expiry(store: &impl Store) {

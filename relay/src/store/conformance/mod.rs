@@ -41,6 +41,7 @@ pub(crate) async fn run<S: Store + 'static>(open: impl Fn(Arc<dyn Wake>) -> Arc<
     mailboxes::many_at_once(Arc::clone(&store)).await;
     outbox::journey(&*store, &recorder).await;
     outbox::refusal_and_expiry(&*store).await;
+    outbox::bounded(&*store).await;
 
     let before = mailboxes::leave_something(&*store).await;
     store.close().await.expect("closes");

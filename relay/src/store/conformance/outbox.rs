@@ -2,8 +2,8 @@
 
 use sotto_crypto::{DeviceId, Domain};
 
-use super::fixtures::{LATER, NOW, Person, Recorder, message};
-use crate::store::{Acceptance, NewMessage, QueuedItem, Refusal, Store};
+use super::fixtures::{LATER, NOW, Person, Recorder, message, up_to};
+use crate::store::{Acceptance, NewMessage, QueueBounds, QueuedItem, Refusal, Store};
 
 fn abroad(sender: DeviceId, to: &[&str]) -> NewMessage {
     let mut message = message(Some(sender), &[]);
@@ -20,9 +20,9 @@ pub(super) async fn journey(store: &impl Store, recorder: &Recorder) {
     recorder.outbox_woken();
     assert_eq!(store.outbox_next_ms().await.unwrap(), None);
     let first = abroad(alice, &["b.example", "c.example"]);
-    assert_eq!(store.accept(first.clone(), 10, NOW).await.unwrap(), Acceptance::Accepted);
+    assert_eq!(store.accept(first.clone(), up_to(10), NOW).await.unwrap(), Acceptance::Accepted);
     assert_eq!(recorder.outbox_woken(), 1);
-    store.accept(abroad(alice, &["b.example"]), 10, NOW + 1).await.unwrap();
+    store.accept(abroad(alice, &["b.example"]), up_to(10), NOW + 1).await.unwrap();
     let mut domains = store.outbox_domains(NOW + 1).await.unwrap();
     domains.sort();
     assert_eq!(domains, [domain("b.example"), domain("c.example")]);
@@ -50,7 +50,7 @@ pub(super) async fn journey(store: &impl Store, recorder: &Recorder) {
 pub(super) async fn refusal_and_expiry(store: &impl Store) {
     let (_, alice) = Person::with_device(store, "out-r", 1).await;
     let refused = abroad(alice, &["b.example"]);
-    store.accept(refused.clone(), 10, NOW).await.unwrap();
+    store.accept(refused.clone(), up_to(10), NOW).await.unwrap();
     let id = store.outbox_due(domain("b.example"), NOW, 10).await.unwrap()[0].id;
     let refusal = Refusal { code: "federation_denied".into(), reason: "they said no".into() };
     store.outbox_refused(id, refusal.clone(), NOW + 1).await.unwrap();
@@ -58,7 +58,7 @@ pub(super) async fn refusal_and_expiry(store: &impl Store) {
 
     let mut expired = abroad(alice, &["b.example"]);
     expired.expires_at_ms = NOW + 5;
-    store.accept(expired.clone(), 10, NOW).await.unwrap();
+    store.accept(expired.clone(), up_to(10), NOW).await.unwrap();
     store.sweep(NOW + 5).await.unwrap();
     assert_eq!(store.outbox_next_ms().await.unwrap(), None);
 
@@ -80,9 +80,39 @@ pub(super) async fn refusal_and_expiry(store: &impl Store) {
 
     // The device may be gone by then.
     let orphan = abroad(alice, &["b.example"]);
-    store.accept(orphan, 10, NOW).await.unwrap();
+    store.accept(orphan, up_to(10), NOW).await.unwrap();
     let id = store.outbox_due(domain("b.example"), NOW, 10).await.unwrap()[0].id;
     store.delete_user("out-r".into()).await.unwrap();
     store.outbox_refused(id, Refusal { code: "x".into(), reason: "y".into() }, NOW).await.unwrap();
     assert_eq!(store.outbox_next_ms().await.unwrap(), None);
+}
+
+pub(super) async fn bounded(store: &impl Store) {
+    let (_, alice) = Person::with_device(store, "out-a", 1).await;
+    let (_, bob) = Person::with_device(store, "out-b", 1).await;
+    let limits = QueueBounds { mailbox: 10, sender: 3, network: 4 };
+    let send = async |new: NewMessage| store.accept(new, limits, NOW).await.unwrap();
+    for to in [&["b.example", "c.example"][..], &["b.example"]] {
+        assert_eq!(send(abroad(alice, to)).await, Acceptance::Accepted);
+    }
+    let refused = abroad(alice, &["d.example"]);
+    assert_eq!(send(refused.clone()).await, Acceptance::SenderOutboxFull);
+    assert_eq!(store.accepted(refused.key).await.unwrap(), None, "refused, it may be tried again");
+    assert_eq!(send(abroad(bob, &["b.example"])).await, Acceptance::Accepted, "each device has its own");
+    assert_eq!(send(abroad(bob, &["b.example"])).await, Acceptance::Accepted);
+    assert_eq!(send(abroad(bob, &["c.example", "b.example"])).await, Acceptance::SenderOutboxFull, "two at once");
+    assert_eq!(send(abroad(bob, &["b.example"])).await, Acceptance::OutboxFull(domain("b.example")));
+    assert_eq!(send(message(Some(alice), &[bob])).await, Acceptance::Accepted, "at home nothing is full");
+    assert_eq!(send(abroad(bob, &["c.example"])).await, Acceptance::Accepted);
+    let due = store.outbox_due(domain("b.example"), NOW, 10).await.unwrap();
+    assert_eq!(due.len(), 4);
+    for entry in due {
+        store.outbox_done(entry.id).await.unwrap();
+    }
+    assert_eq!(send(refused).await, Acceptance::Accepted, "room again");
+    for name in ["c.example", "d.example"] {
+        for entry in store.outbox_due(domain(name), NOW, 10).await.unwrap() {
+            store.outbox_done(entry.id).await.unwrap();
+        }
+    }
 }

@@ -6,7 +6,7 @@ use sotto_wire::admin::{InviteGrant, PutUser, Resets};
 use sotto_wire::api::VaultKind;
 
 use super::{Sqlite, Work, device_id, devices, is_foreign_key, links};
-use crate::store::accounts::{role_from_sql, role_to_sql};
+use crate::store::accounts::{FORGET_MS, role_from_sql, role_to_sql};
 use crate::store::{
     Accounts, Answer, ChangePassword, Login, NewAccount, NewPassword, PutOutcome, Registration, StoreError, UserRecord,
     UserSummary,
@@ -120,6 +120,12 @@ impl Accounts for Sqlite {
 
     fn begin_login(&self, local: String, threshold: u32, now_ms: u64) -> Answer<'_, Login> {
         self.write(move |work| {
+            // Failures that are far apart are a person's mistakes, or a stranger who must not get anywhere by patience.
+            work.connection()
+                .prepare_cached(
+                    "DELETE FROM logins WHERE local = ?1 AND updated_ms <= ?2 AND (?3 = 0 OR failures < ?3)",
+                )?
+                .execute(params![local, now_ms.saturating_sub(FORGET_MS), threshold])?;
             let failures = failures(work.connection(), &local)?;
             let locked = threshold > 0 && failures >= threshold;
             let newly = failures == threshold;

@@ -1,6 +1,6 @@
 //! What is known of attachments.
 
-use rusqlite::{OptionalExtension as _, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 use sotto_crypto::BlobId;
 
 use super::{Sqlite, id16};
@@ -9,12 +9,7 @@ use crate::store::{Answer, BlobMeta, Blobs, StoreError};
 impl Blobs for Sqlite {
     fn add_blob(&self, blob: BlobId, owner: String, meta: BlobMeta, quota: u64) -> Answer<'_, bool> {
         self.write(move |work| {
-            let stored: u64 = work.connection().query_row(
-                "SELECT coalesce(sum(size), 0) FROM blobs WHERE owner = ?1",
-                [&owner],
-                |row| row.get(0),
-            )?;
-            if stored.saturating_add(meta.size) > quota {
+            if bytes(work.connection(), &owner)?.saturating_add(meta.size) > quota {
                 return Ok(false);
             }
             work.connection().execute(
@@ -23,6 +18,10 @@ impl Blobs for Sqlite {
             )?;
             Ok(true)
         })
+    }
+
+    fn blob_bytes(&self, owner: String) -> Answer<'_, u64> {
+        self.read(move |connection| bytes(connection, &owner))
     }
 
     fn blob(&self, blob: BlobId, now_ms: u64) -> Answer<'_, Option<BlobMeta>> {
@@ -54,4 +53,10 @@ impl Blobs for Sqlite {
             Ok(())
         })
     }
+}
+
+fn bytes(connection: &Connection, owner: &str) -> Result<u64, StoreError> {
+    Ok(connection
+        .prepare_cached("SELECT coalesce(sum(size), 0) FROM blobs WHERE owner = ?1")?
+        .query_row([owner], |row| row.get(0))?)
 }

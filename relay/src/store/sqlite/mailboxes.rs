@@ -7,7 +7,9 @@ use sotto_wire::api::Notice;
 use sotto_wire::limits::MAX_QUEUE_SECONDS;
 
 use super::{Sqlite, Work, device_id, id16, is_foreign_key, links, outbox};
-use crate::store::{Acceptance, Answer, Mailboxes, NewMessage, QueueStats, Queued, QueuedItem, StoreError, Swept};
+use crate::store::{
+    Acceptance, Answer, Mailboxes, NewMessage, QueueBounds, QueueStats, Queued, QueuedItem, StoreError, Swept,
+};
 
 /// How long a message id is remembered after its message is gone.
 const REMEMBER_MS: u64 = 7 * 24 * 3600 * 1000;
@@ -26,8 +28,8 @@ impl Mailboxes for Sqlite {
         })
     }
 
-    fn accept(&self, message: NewMessage, limit: u64, now_ms: u64) -> Answer<'_, Acceptance> {
-        self.write(move |work| accept(work, &message, limit, now_ms))
+    fn accept(&self, message: NewMessage, bounds: QueueBounds, now_ms: u64) -> Answer<'_, Acceptance> {
+        self.write(move |work| accept(work, &message, bounds, now_ms))
     }
 
     fn mailbox(
@@ -125,7 +127,7 @@ impl Mailboxes for Sqlite {
     }
 }
 
-fn accept(work: &mut Work<'_>, new: &NewMessage, limit: u64, now_ms: u64) -> Result<Acceptance, StoreError> {
+fn accept(work: &mut Work<'_>, new: &NewMessage, bounds: QueueBounds, now_ms: u64) -> Result<Acceptance, StoreError> {
     let refs = new.local.len() + new.remote.len();
     let id: Option<i64> = work
         .connection()
@@ -156,8 +158,11 @@ fn accept(work: &mut Work<'_>, new: &NewMessage, limit: u64, now_ms: u64) -> Res
         }
     }
     let devices: Vec<DeviceId> = new.local.iter().map(|wrap| wrap.device).collect();
-    if devices.iter().any(|device| work.queued(*device) >= limit) {
+    if devices.iter().any(|device| work.queued(*device) >= bounds.mailbox) {
         return Ok(work.roll_back(Acceptance::MailboxFull));
+    }
+    if let Some(full) = outbox::full(work.connection(), new, bounds)? {
+        return Ok(work.roll_back(full));
     }
     let first_seq = store_body(work, id, Some(&new.header), &new.body, &devices, now_ms, new.expires_at_ms)?;
     for (seq, wrap) in (first_seq..).zip(&new.local) {

@@ -1,13 +1,13 @@
 //! Messages on their way to other networks.
 
-use rusqlite::{OptionalExtension as _, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use sotto_crypto::{DeviceId, Domain, MessageId};
 use sotto_wire::ErrorCode;
 use sotto_wire::api::Notice;
 
 use super::{Sqlite, Work, id16, mailboxes};
 use crate::store::outbox::Origin;
-use crate::store::{Answer, NewMessage, Outbox, OutboxEntry, Refusal, StoreError};
+use crate::store::{Acceptance, Answer, NewMessage, Outbox, OutboxEntry, QueueBounds, Refusal, StoreError};
 
 impl Outbox for Sqlite {
     fn outbox_domains(&self, now_ms: u64) -> Answer<'_, Vec<Domain>> {
@@ -61,6 +61,31 @@ impl Outbox for Sqlite {
             tell(work, origin, domain, refusal, now_ms)
         })
     }
+}
+
+/// Why a message does not fit into the outbox, if it does not.
+pub(super) fn full(
+    connection: &Connection,
+    new: &NewMessage,
+    bounds: QueueBounds,
+) -> Result<Option<Acceptance>, StoreError> {
+    let Some(sender) = new.sender.filter(|_| !new.remote.is_empty()) else { return Ok(None) };
+    // Counted no further than the bound: what is read stays small when much waits.
+    let waiting: u64 = connection
+        .prepare_cached("SELECT count(*) FROM (SELECT 1 FROM outbox WHERE sender_device = ?1 LIMIT ?2)")?
+        .query_row(params![sender.as_bytes(), bounds.sender], |row| row.get(0))?;
+    if waiting.saturating_add(new.remote.len() as u64) > bounds.sender {
+        return Ok(Some(Acceptance::SenderOutboxFull));
+    }
+    for (domain, _) in &new.remote {
+        let waiting: u64 = connection
+            .prepare_cached("SELECT count(*) FROM (SELECT 1 FROM outbox WHERE domain = ?1 LIMIT ?2)")?
+            .query_row(params![domain.as_str(), bounds.network], |row| row.get(0))?;
+        if waiting >= bounds.network {
+            return Ok(Some(Acceptance::OutboxFull(domain.clone())));
+        }
+    }
+    Ok(None)
 }
 
 /// Puts a message into the outbox once for each network.

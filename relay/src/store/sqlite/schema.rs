@@ -116,6 +116,9 @@ CREATE INDEX blobs_by_expiry ON blobs (expires_ms);
 const V2: &str = "
 ALTER TABLE users ADD COLUMN membership BLOB NOT NULL DEFAULT x'';
 ALTER TABLE users ADD COLUMN membership_serial INTEGER NOT NULL DEFAULT 0;
+-- To count what waits, and to find what is due for one network.
+CREATE INDEX outbox_by_sender ON outbox (sender_device);
+CREATE INDEX outbox_by_domain ON outbox (domain, next_ms);
 ALTER TABLE users ADD COLUMN used_digest TEXT;
 UPDATE users SET used_digest = invite_digest WHERE record IS NOT NULL;
 -- The last word of each thing that is done once.

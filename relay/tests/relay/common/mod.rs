@@ -41,6 +41,7 @@ pub(crate) struct World {
     pub(crate) gateway: Option<String>,
     pub(crate) public_tls: bool,
     pub(crate) link_wait: Duration,
+    pub(crate) blob_quota: u64,
     /// Of memberships.
     serial: AtomicU64,
     running: Option<Running>,
@@ -89,6 +90,7 @@ impl World {
             gateway: None,
             public_tls: false,
             link_wait: Duration::from_secs(15),
+            blob_quota: 10_000_000,
             serial: AtomicU64::new(1),
             running: None,
         }
@@ -126,6 +128,7 @@ impl World {
             clock: Arc::clone(&self.clock) as _,
             sweep_every: Duration::from_millis(50),
             link_wait: self.link_wait,
+            blob_quota: self.blob_quota,
         };
         let relay = Relay::start(self.config(), options, shutdown.clone()).await.unwrap();
         self.running = Some(Running {
