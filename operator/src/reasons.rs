@@ -41,6 +41,8 @@ pub enum Reason {
     PeerNotFound,
     /// A Secret that the object names is missing.
     SecretNotFound,
+    /// A Secret that the object names is one of the operator's own.
+    SecretReserved,
     /// A Secret that the operator keeps holds something else than it should.
     SecretUnusable,
     /// The relay cannot be reached.
@@ -78,6 +80,7 @@ impl Reason {
             Self::TooManyGroups => "TooManyGroups",
             Self::PeerNotFound => "PeerNotFound",
             Self::SecretNotFound => "SecretNotFound",
+            Self::SecretReserved => "SecretReserved",
             Self::SecretUnusable => "SecretUnusable",
             Self::RelayUnreachable => "RelayUnreachable",
             Self::RelayRefused => "RelayRefused",

@@ -26,7 +26,7 @@ impl<K> Clone for Entry<K> {
 }
 
 impl<K: Resource> Entry<K> {
-    fn meta(&self) -> &ObjectMeta {
+    pub(super) fn meta(&self) -> &ObjectMeta {
         match self {
             Self::Good(object) => object.meta(),
             Self::Bad(meta) => meta,

@@ -69,7 +69,7 @@ impl Namespace {
         }
     }
 
-    fn objects(&self, secret_names: BTreeSet<String>) -> Objects {
+    fn objects(&self, secret_names: BTreeSet<String>, own_secrets: BTreeSet<String>) -> Objects {
         let names = |kind, bad: &[ObjectMeta]| {
             bad.iter().filter_map(move |m| Some(ObjectId::new(kind, m.name.clone()?))).collect::<Vec<_>>()
         };
@@ -86,6 +86,7 @@ impl Namespace {
             policies: self.policies.wanted.clone(),
             unreadable: unreadable.concat().into_iter().collect(),
             secret_names: Some(secret_names),
+            own_secrets,
         }
     }
 
@@ -141,7 +142,9 @@ pub(super) async fn reconcile(context: &Context, namespace: &str) -> Result<Opti
         trouble.extend(context.finalizer::<RetentionPolicy>(&policy.metadata, true).await.err());
     }
 
-    let objects = seen.objects(context.referenced(namespace, seen.referenced_secrets()).await);
+    let referenced = context.referenced(namespace, seen.referenced_secrets()).await;
+    let own = context.secrets.list(namespace).iter().filter_map(|entry| entry.meta().name.clone()).collect();
+    let objects = seen.objects(referenced, own);
     let validation = validate(&objects);
     let owners = Owners {
         networks: owners("Network", &seen.networks.wanted),

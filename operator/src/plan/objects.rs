@@ -73,4 +73,6 @@ pub struct Objects {
     /// Names of the Secrets in the namespace that objects may refer to, as far as they were looked for; `None` where nobody
     /// looked (then they are taken to be there).
     pub secret_names: Option<BTreeSet<String>>,
+    /// Names of the Secrets in the namespace that the operator has made, where it is known: no object may refer to them.
+    pub own_secrets: BTreeSet<String>,
 }

@@ -35,6 +35,10 @@ pub enum SecretId {
 }
 
 impl SecretId {
+    /// Those that every network has, also without users and policies.
+    pub const OF_NETWORK: [Self; 6] =
+        [Self::Authority, Self::PolicyKey, Self::OperatorTls, Self::RelayTls, Self::RelaySecret, Self::GatewayTls];
+
     /// The name of the Secret in the namespace of the network called `network`.
     pub fn object_name(&self, network: &str) -> String {
         match self {
@@ -95,14 +99,7 @@ impl Secrets {
 /// The Secrets that a network has for certain, so that a deployment knows what to read. Invites come with `users`: those of
 /// all of its users, whether they have one or not.
 pub fn secret_ids(network: &ValidNetwork) -> Vec<SecretId> {
-    let mut ids = vec![
-        SecretId::Authority,
-        SecretId::PolicyKey,
-        SecretId::OperatorTls,
-        SecretId::RelayTls,
-        SecretId::RelaySecret,
-        SecretId::GatewayTls,
-    ];
+    let mut ids = SecretId::OF_NETWORK.to_vec();
     ids.extend(network.policies.keys().cloned().map(SecretId::Retention));
     ids.extend(network.users.keys().cloned().map(SecretId::Invite));
     ids

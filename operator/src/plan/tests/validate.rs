@@ -211,6 +211,53 @@ fn secrets_that_are_named_have_to_be_there() {
 }
 
 #[test]
+fn the_operators_own_secrets_are_not_given_away() {
+    let named = |field: &str, name: &str| {
+        let (tls, aws) = match field {
+            "tls" => (name, "aws"),
+            _ => ("cert", name),
+        };
+        let spec = format!(
+            "spec: {{relay: {{publicURL: 'https://chat.acme.example', tls: {{mode: Secret, secretName: {tls}}}}}, \
+             metrics: {{cloudWatch: {{enabled: true, region: eu-central-1, credentialsSecretName: {aws}}}}}, "
+        );
+        objects(&ACME.replace("spec: {", &spec))
+    };
+    for name in
+        ["acme-ca", "acme-policy-key", "acme-operator-tls", "acme-relay-tls", "acme-relay-secrets", "acme-gateway-tls"]
+    {
+        for (field, path) in [("tls", "relay.tls.secretName"), ("aws", "cloudWatch.credentialsSecretName")] {
+            let mut objects = named(field, name);
+            objects.secret_names = Some([name.to_owned(), "aws".to_owned(), "cert".to_owned()].into());
+            says(&problem(&objects, Kind::Network, "acme"), Reason::SecretReserved, &[path, name, "of your own"]);
+            if let Some(network) = super::super::validate(&objects).networks.get("acme") {
+                assert!(field == "aws" && network.cloud_watch.is_none(), "it is not used");
+            }
+        }
+    }
+    // By label: also of objects that are not there any more.
+    let mut objects = named("tls", "left-over-ca");
+    assert_eq!(super::super::validate(&objects).problems, BTreeMap::new());
+    objects.own_secrets.insert("left-over-ca".into());
+    says(&problem(&objects, Kind::Network, "acme"), Reason::SecretReserved, &["left-over-ca"]);
+    assert!(!super::super::validate(&objects).networks.contains_key("acme"));
+}
+
+#[test]
+fn a_bucket_is_not_written_with_the_operators_own_secrets() {
+    for name in ["acme-policy-key", "records-retention", "alice-invite"] {
+        let policy = format!(
+            "kind: RetentionPolicy\nmetadata: {{name: records}}\nspec: {{networkRef: {{name: acme}}, scope: {{allUsers: true}}, \
+             destination: {{s3: {{bucket: b-records, region: eu-central-1, credentialsSecretName: {name}}}}}}}"
+        );
+        let objects = with(&[&user("alice", ""), &policy]);
+        let said = problem(&objects, Kind::RetentionPolicy, "records");
+        says(&said, Reason::SecretReserved, &["s3.credentialsSecretName", name]);
+        assert!(!super::super::validate(&objects).networks["acme"].policies.contains_key("records"));
+    }
+}
+
+#[test]
 fn types_hold_where_the_schema_did_not() {
     // Stored before a rule was there: never a crash.
     let mut objects = with(&[&group("staff", ""), &user("alice", ""), &policy("records", "")]);

@@ -8,12 +8,13 @@ pub use policy::local as retention_local;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kube::ResourceExt as _;
+use kube::ResourceExt;
 use sotto_crds::Network;
 use sotto_crypto::Domain;
 
 use super::objects::{Kind, ObjectId, Objects};
 use super::problem::Problem;
+use super::secrets::SecretId;
 use super::valid::ValidNetwork;
 use crate::reasons::Reason;
 
@@ -138,6 +139,28 @@ fn unreadable(objects: &Objects, validation: &mut Validation) {
 
 fn names(objects: &Objects, kind: Kind) -> BTreeSet<String> {
     objects.unreadable.iter().filter(|id| id.kind == kind).map(|id| id.name.clone()).collect()
+}
+
+/// A Secret that an object names may be given to a workload: it is none of those that the operator makes, by name or by label.
+/// Otherwise who may write objects could have a workload read keys that are not for it.
+fn secret_is_free(objects: &Objects, field: &str, name: &str) -> Result<(), Problem> {
+    let mut own = objects.own_secrets.clone();
+    let of = |ids: &[SecretId], network: &str| ids.iter().map(|id| id.object_name(network)).collect::<Vec<_>>();
+    let unreadable = |kind| names(objects, kind).into_iter();
+    for network in objects.networks.iter().map(ResourceExt::name_any).chain(unreadable(Kind::Network)) {
+        own.extend(of(&SecretId::OF_NETWORK, &network));
+    }
+    for policy in objects.policies.iter().map(ResourceExt::name_any).chain(unreadable(Kind::RetentionPolicy)) {
+        own.extend(of(&[SecretId::Retention(policy)], ""));
+    }
+    for user in objects.users.iter().map(ResourceExt::name_any).chain(unreadable(Kind::User)) {
+        own.extend(of(&[SecretId::Invite(user)], ""));
+    }
+    if !own.contains(name) {
+        return Ok(());
+    }
+    let message = format!("Secret {name} is one of the operator's own, with keys that are not for this");
+    Err(Problem::new(Reason::SecretReserved, field, message, "make a Secret of your own, and name that"))
 }
 
 /// A Secret that an object names is there, or that is a problem.

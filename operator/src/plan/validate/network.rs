@@ -7,7 +7,7 @@ use sotto_crds::{CloudWatchSpec, FederationMode, Network, PeerSpec, ReadReceipts
 use sotto_crypto::Domain;
 use sotto_wire::policy::{GroupFederation, PasswordRule, ReadReceipts as WireReceipts};
 
-use super::{Validation, secret_is_there};
+use super::{Validation, secret_is_free, secret_is_there};
 use crate::plan::objects::{Kind, Objects};
 use crate::plan::problem::Problem;
 use crate::plan::valid::{
@@ -90,6 +90,10 @@ fn relay(spec: &RelaySpec, objects: &Objects, problems: &mut Vec<Problem>) -> Op
         (TlsMode::Disabled, _) => ValidTls::Disabled,
         (TlsMode::NetworkAuthority, _) => ValidTls::NetworkAuthority,
         (TlsMode::Secret, Some(name)) => {
+            if let Err(problem) = secret_is_free(objects, "spec.relay.tls.secretName", name) {
+                problems.push(problem);
+                return None;
+            }
             problems.extend(secret_is_there(objects, "spec.relay.tls.secretName", name));
             ValidTls::Secret(name.clone())
         }
@@ -192,7 +196,12 @@ fn cloud_watch(spec: &CloudWatchSpec, objects: &Objects, problems: &mut Vec<Prob
         return None;
     };
     if let Some(name) = &spec.credentials_secret_name {
-        problems.extend(secret_is_there(objects, "spec.metrics.cloudWatch.credentialsSecretName", name));
+        let field = "spec.metrics.cloudWatch.credentialsSecretName";
+        if let Err(problem) = secret_is_free(objects, field, name) {
+            problems.push(problem);
+            return None;
+        }
+        problems.extend(secret_is_there(objects, field, name));
     }
     Some(ValidCloudWatch {
         namespace: spec.namespace.clone(),

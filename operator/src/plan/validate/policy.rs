@@ -4,7 +4,7 @@ use kube::ResourceExt as _;
 use sotto_crds::{RetentionPolicy, S3Destination};
 use sotto_crypto::{Address, Domain};
 
-use super::{Validation, network_of, secret_is_there};
+use super::{Validation, network_of, secret_is_free, secret_is_there};
 use crate::plan::objects::{Kind, Objects};
 use crate::plan::problem::Problem;
 use crate::plan::valid::{ValidDestination, ValidNetwork, ValidPolicy, ValidScope};
@@ -100,7 +100,9 @@ fn valid_policy(
         }
         (None, Some(s3)) => {
             if let Some(name) = &s3.credentials_secret_name {
-                problems.extend(secret_is_there(objects, "spec.destination.s3.credentialsSecretName", name));
+                let field = "spec.destination.s3.credentialsSecretName";
+                secret_is_free(objects, field, name)?;
+                problems.extend(secret_is_there(objects, field, name));
             }
             bucket(s3)
         }
