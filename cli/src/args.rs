@@ -1,9 +1,13 @@
 //! The command line: every command, option and help text. The forms are a promise to scripts: add, do not change.
 
+mod devices;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use devices::*;
 
 /// Shown below every help text.
 const AFTER: &str = "\
@@ -36,7 +40,7 @@ pub(crate) enum Command {
     Invite(InviteArgs),
     /// Stop what `sotto up` has started
     Down(DownArgs),
-    /// Register by an invite: choose a password, make keys, add this device
+    /// Register by an invite, or add this device by the link that another one of yours prints
     #[command(after_help = JOIN_EXAMPLES)]
     Join(JoinArgs),
     /// Send a message or a file
@@ -56,8 +60,21 @@ pub(crate) enum Command {
         after_help = "Examples:\n  sotto whoami --profile alice\n  sotto whoami --profile alice -o json | jq -r .fingerprint"
     )]
     Whoami(WhoamiArgs),
-    /// List the devices of this user
+    /// List the devices of this user; add, approve and remove them
+    #[command(after_help = devices::DEVICES_EXAMPLES)]
     Devices(DevicesArgs),
+    /// Make the key that adds a device when no other one is at hand
+    #[command(after_help = devices::RECOVERY_EXAMPLES)]
+    RecoveryKey(RecoveryArgs),
+    /// Change the password
+    #[command(after_help = devices::PASSWORD_EXAMPLES)]
+    Password(PasswordArgs),
+    /// Choose what opens a profile: a file, the password, the system's keyring
+    #[command(after_help = "Example:\n  sotto unlock keyring --profile alice")]
+    Unlock(UnlockArgs),
+    /// Move the history from one of your devices to another
+    #[command(after_help = devices::HISTORY_EXAMPLES)]
+    History(HistoryArgs),
     /// Show the safety number with somebody, mark it as compared, or accept a change
     #[command(after_help = VERIFY_EXAMPLES)]
     Verify(VerifyArgs),
@@ -108,6 +125,11 @@ const JOIN_EXAMPLES: &str = "\
 Examples:
   sotto join 'sotto://relay.acme.example/join?user=alice@chat.acme.example&code=…' --profile alice
   sotto join \"$(sotto invite alice)\" --profile alice --password-file alice.password
+  sotto join \"$(sotto invite alice)\" --profile alice --replace   # the password was lost, and this is the new invite
+  sotto join 'sotto://relay.acme.example/link?…' --profile laptop  # as `sotto devices link` prints it elsewhere
+
+Where the security group wants new devices to be approved, a code is shown, to be given to `sotto devices approve` on
+another device; or give --recovery-key-file.
 
 An interrupted join can be run again with the same invite and password. Without --require-password an `unlock.key`
 file (mode 0600) beside the store opens it without the password, so that scripts can send and receive: whoever can
@@ -135,6 +157,7 @@ Examples:
   sotto verify --profile alice                              # everybody known, with their state
   sotto verify --profile alice bob@chat.acme.example        # the safety number to compare, by voice or in person
   sotto verify --profile alice bob@chat.acme.example --confirm
+  sotto verify --profile alice bob@chat.acme.example --confirm '01234 56789 …'   # the number that they have read out
   sotto verify --profile alice bob@chat.acme.example --accept-change";
 
 /// The profile that a person's command works on.
@@ -238,7 +261,7 @@ pub(crate) struct DownArgs {
 /// `sotto join`.
 #[derive(Debug, Args)]
 pub(crate) struct JoinArgs {
-    /// The invite, as `sotto invite` prints it
+    /// The invite, as `sotto invite` prints it; or the link, as `sotto devices link` prints it
     pub(crate) invite: String,
     /// The profile to make. Its password comes from the file, or else from the terminal
     #[command(flatten)]
@@ -246,9 +269,24 @@ pub(crate) struct JoinArgs {
     /// Name of this device for people [default: the machine's name]
     #[arg(long, value_name = "NAME")]
     pub(crate) label: Option<String>,
-    /// Ask for the password whenever the profile is used: no `unlock.key` is written
-    #[arg(long)]
+    /// Ask for the password whenever the profile is used: no `unlock.key` is written (as --unlock password)
+    #[arg(long, conflicts_with = "unlock")]
     pub(crate) require_password: bool,
+    /// What opens the profile beside its password [default: file]
+    #[arg(long, value_enum, value_name = "WAY")]
+    pub(crate) unlock: Option<UnlockChoice>,
+    /// With a new invite, after the password was lost: set the old profile aside, and take its history over where it opens
+    #[arg(long)]
+    pub(crate) replace: bool,
+    /// File with the recovery key, instead of an approval
+    #[arg(long, value_name = "F", conflicts_with = "replace")]
+    pub(crate) recovery_key_file: Option<PathBuf>,
+    /// Wait so long for an approval; run again, it goes on with the same code
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) timeout: Option<Duration>,
+    /// Form of the output
+    #[arg(long, short, value_enum, default_value_t)]
+    pub(crate) output: TextFormat,
 }
 
 /// `sotto send`.
@@ -302,17 +340,6 @@ pub(crate) struct WhoamiArgs {
     pub(crate) output: TextFormat,
 }
 
-/// `sotto devices`.
-#[derive(Debug, Args)]
-pub(crate) struct DevicesArgs {
-    /// The profile to ask with.
-    #[command(flatten)]
-    pub(crate) profile: ProfileArgs,
-    /// Form of the output
-    #[arg(long, short, value_enum, default_value_t)]
-    pub(crate) output: TextFormat,
-}
-
 /// `sotto verify`.
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArgs {
@@ -321,9 +348,10 @@ pub(crate) struct VerifyArgs {
     pub(crate) profile: ProfileArgs,
     /// Whom to verify; everybody known when absent
     pub(crate) address: Option<String>,
-    /// The safety number was compared and is the same: mark as verified
-    #[arg(long, requires = "address", conflicts_with_all = ["forget", "accept_change"])]
-    pub(crate) confirm: bool,
+    /// The safety number was compared and is the same: mark as verified. With the number that was compared, any other is
+    /// refused
+    #[arg(long, value_name = "NUMBER", num_args = 0..=1, conflicts_with_all = ["forget", "accept_change"])]
+    pub(crate) confirm: Option<Option<String>>,
     /// Take the mark away
     #[arg(long, requires = "address", conflicts_with = "accept_change")]
     pub(crate) forget: bool,
@@ -383,6 +411,23 @@ mod tests {
             "sotto send --profile p a@x.example - --file f",
             "sotto receive --profile p --follow -o json --timeout 10s",
             "sotto whoami --profile p -o json",
+            "sotto join sotto://h/link?x --profile p --unlock keyring --recovery-key-file f --timeout 1h -o json",
+            "sotto join sotto://h/join?x --profile p --require-password --replace",
+            "sotto devices --profile p -o json",
+            "sotto devices link --profile p",
+            "sotto devices approve 0G7QK-01234 --yes -o json",
+            "sotto devices approve",
+            "sotto devices remove 00 --profile p --yes",
+            "sotto devices reset --yes",
+            "sotto recovery-key --profile p --remove",
+            "sotto password --profile p --password-file old --new-password-file new",
+            "sotto unlock keyring --profile p",
+            "sotto history send 0G7QK-01234 --yes --timeout 1h",
+            "sotto history receive -o json",
+            "sotto history send --cancel",
+            "sotto verify --profile p a@x.example --confirm",
+            "sotto verify --profile p --confirm a@x.example",
+            "sotto verify a@x.example --confirm 0123456789",
             "sotto devices --profile p",
             "sotto verify --profile p a@x.example --confirm",
             "sotto room create --profile p Plans a@x.example b@x.example --moderator c@x.example --expires 7d --burn 1h",

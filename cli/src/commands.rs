@@ -2,12 +2,15 @@
 
 pub(crate) mod devices;
 pub(crate) mod down;
+pub(crate) mod history;
 pub(crate) mod invite;
 pub(crate) mod join;
 pub(crate) mod manual;
+pub(crate) mod password;
 pub(crate) mod profile;
 pub(crate) mod receive;
 pub(crate) mod room;
+pub(crate) mod recovery;
 pub(crate) mod send;
 pub(crate) mod servers;
 pub(crate) mod status;

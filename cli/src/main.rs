@@ -6,6 +6,7 @@ mod args;
 mod chat;
 mod commands;
 mod error;
+mod qr;
 mod ui;
 
 use std::io::IsTerminal as _;
@@ -56,6 +57,10 @@ async fn dispatch(command: &Command, ui: Ui) -> Result<(), CliError> {
         Command::Room(args) => commands::room::run(args, ui).await,
         Command::Whoami(args) => commands::whoami::run(args, ui).await,
         Command::Devices(args) => commands::devices::run(args, ui).await,
+        Command::RecoveryKey(args) => commands::recovery::run(args, ui).await,
+        Command::Password(args) => commands::password::run(args, ui).await,
+        Command::Unlock(args) => commands::password::unlock(args, ui).await,
+        Command::History(args) => commands::history::run(args, ui).await,
         Command::Verify(args) => commands::verify::run(args, ui).await,
         Command::Relay(args) => commands::servers::relay(args).await,
         Command::Gateway(args) => commands::servers::gateway(args).await,

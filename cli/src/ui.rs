@@ -31,6 +31,31 @@ impl Ui {
         let _ = writeln!(io::stderr().lock(), "{line}");
     }
 
+    /// Whether standard error is a terminal, so that progress and pictures make sense.
+    #[expect(clippy::unused_self, reason = "asking goes through the value that commands are given")]
+    pub(crate) fn shows(self) -> bool {
+        io::stderr().is_terminal()
+    }
+
+    /// A question that only `y` or `yes` answers with yes. Without a terminal it is an error that names the option.
+    pub(crate) fn confirm(self, question: &str) -> Result<bool, CliError> {
+        let answer = self.read_line(&format!("{question} [y/N] "), "give --yes to answer with yes")?;
+        Ok(matches!(answer.to_lowercase().as_str(), "y" | "yes"))
+    }
+
+    /// One line that a person types; `else_do` says what to do without a terminal.
+    pub(crate) fn read_line(self, prompt: &str, else_do: &str) -> Result<String, CliError> {
+        if !self.can_ask() {
+            return Err(CliError::usage("there is no terminal to ask on").hint(else_do));
+        }
+        let mut err = io::stderr().lock();
+        write!(err, "{prompt}")?;
+        err.flush()?;
+        let mut line = String::new();
+        io::stdin().read_line(&mut line)?;
+        Ok(line.trim().to_owned())
+    }
+
     /// Whether there is a person to ask.
     #[expect(clippy::unused_self, reason = "asking goes through the value that commands are given")]
     pub(crate) fn can_ask(self) -> bool {

@@ -1,7 +1,7 @@
 //! The handle: opens a profile, answers questions about it. Sending is in `send.rs`, receiving in `receiver.rs`.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, MutexGuard, PoisonError};
 
 use sotto_crypto::{
@@ -22,6 +22,7 @@ use crate::profile::{Profile, Unlock};
 use crate::pump::Pumping;
 use crate::registration::{self, JoinOptions, ServiceAccount, account_of, open_store};
 use crate::rooms::Rooms;
+use crate::replace;
 use crate::store::{
     AccountRecord, ConversationRecord, MembershipRecord, Pin, PolicyRecord, Record as _, Serials, Store, StoredMessage,
     Tx,
@@ -46,6 +47,8 @@ pub(crate) struct Inner {
     policy: Mutex<Option<(u64, Policy)>>,
     /// When the relay was last asked for a policy to warn by.
     asked_at_ms: AtomicU64,
+    /// What was last put beside the store.
+    device_lockout: AtomicU32,
     pub(crate) pumping: Pumping,
     pub(crate) rooms: Arc<Rooms>,
     /// Who wants to hear of conversations that have changed.
@@ -63,6 +66,8 @@ impl Verified {
     }
 }
 
+/// No number of wrong passwords that a group has.
+const UNKNOWN: u32 = u32::MAX;
 /// For this long (milliseconds) a policy is not fetched again: the relay enforces a newer one anyway.
 const POLICY_FRESH_MS: u64 = 15_000;
 /// For this long (milliseconds) a policy is good enough to warn by, and a relay that gave none is not asked again.
@@ -133,6 +138,9 @@ pub struct Contact {
 impl Client {
     /// Registers by an invite and makes the profile. An interrupted join is run again with the same options.
     pub async fn join(options: JoinOptions) -> Result<Self, Error> {
+        if options.replace {
+            return replace::join_in_place(options).await;
+        }
         registration::join(options).await
     }
 
@@ -169,6 +177,7 @@ impl Client {
                 known: Verified::default(),
                 policy: Mutex::new(None),
                 asked_at_ms: AtomicU64::new(0),
+                device_lockout: AtomicU32::new(UNKNOWN),
                 pumping: Pumping::default(),
                 rooms: Arc::default(),
                 listeners: std::sync::Mutex::default(),
@@ -404,8 +413,20 @@ impl Inner {
                 Ok(Ok(policy))
             })
             .await??;
+        self.obey_device_lockout(policy.group.force_device_lockout);
         *held = Some((now_ms(), policy.clone()));
         Ok(policy)
+    }
+
+    /// Puts the group's number of wrong passwords beside the store, where it is needed while that is closed.
+    fn obey_device_lockout(&self, limit: u32) {
+        if self.keep
+            && self.device_lockout.swap(limit, Ordering::Relaxed) != limit
+            && let Err(error) = self.profile.set_device_lockout(limit)
+        {
+            self.device_lockout.store(UNKNOWN, Ordering::Relaxed);
+            tracing::warn!(%error, "wrong passwords are not counted as the security group asks");
+        }
     }
 
     /// A policy to warn by: one that is minutes old will do, and a relay that gives none does not keep anybody waiting.

@@ -136,6 +136,15 @@ pub enum ProfileError {
     /// The password does not open it.
     #[error("the password does not open the profile in {0}")]
     WrongPassword(PathBuf),
+    /// Too many wrong passwords.
+    #[error(
+        "too many wrong passwords: the profile in {0} has been wiped, as your security group asks. Join again with \
+         `sotto devices link` on another device, or with a new invite"
+    )]
+    Wiped(PathBuf),
+    /// The system's keyring does not serve.
+    #[error("the system's keyring cannot be used: {0}; choose --unlock password or --unlock file")]
+    Keyring(String),
     /// Another process is using it for the same thing.
     #[error("another process is {doing} with the profile in {dir}; wait until it ends, or end it")]
     Busy {

@@ -11,8 +11,10 @@ use std::time::Duration;
 use sotto_crypto::{DeviceId, Fingerprint, LinkId, LinkKeys};
 use sotto_wire::limits;
 
-use crate::client::Inner;
+use crate::client::{Client, Inner};
 use crate::error::Error;
+use crate::registration::blocking;
+use crate::store::Store;
 
 pub use receive::HistoryReceiver;
 pub use send::HistorySender;
@@ -58,6 +60,18 @@ pub struct Transferred {
     pub new: u64,
     /// Sealed bytes.
     pub bytes: u64,
+}
+
+/// Takes over what another store of the same user on this machine holds.
+pub(crate) async fn take_over(client: &Client, from: Store) -> Result<(), Error> {
+    let (path, to) = (client.inner.profile.transfer()?.join("old"), client.inner.store.clone());
+    blocking(move || {
+        let sealed = file::seal(&from, &path)?;
+        let taken = file::import(&to, &path, &sealed.key, &|_| ());
+        let _ = std::fs::remove_file(&path);
+        taken.map(drop)
+    })
+    .await
 }
 
 /// Where a piece of the sealed file lies: number of its link (from 1) and slot.

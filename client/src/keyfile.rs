@@ -40,7 +40,8 @@ impl StoreKey {
         Self::from_slice(&bytes)
     }
 
-    fn from_slice(bytes: &[u8]) -> Option<Self> {
+    /// From its bytes.
+    pub(crate) fn from_slice(bytes: &[u8]) -> Option<Self> {
         if bytes.len() != 32 {
             return None;
         }

@@ -1,6 +1,9 @@
 //! A profile folder: `key.json` (the store key under the password), `unlock.key` (the store key itself, mode 0600,
 //! unless the user wants to be asked each time), `store.db`, and lock files.
 
+mod keyring;
+mod lockout;
+
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -20,6 +23,20 @@ pub enum Unlock {
     KeyFile,
     /// By the password.
     Password(Password),
+    /// By the system's keyring.
+    Keyring,
+}
+
+/// What opens a profile beside its password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum UnlockWay {
+    /// Its `unlock.key` file: whoever can read that can read the store.
+    KeyFile,
+    /// Nothing: the password is asked for each time.
+    Password,
+    /// The system's keyring, until the machine restarts; then the password.
+    Keyring,
 }
 
 /// Where a profile lives.
@@ -46,7 +63,65 @@ impl Profile {
 
     /// Whether it can only be opened by its password.
     pub fn needs_password(&self) -> bool {
-        !self.unlock_file().exists()
+        self.unlock_way() == UnlockWay::Password
+    }
+
+    /// What opens it beside its password.
+    pub fn unlock_way(&self) -> UnlockWay {
+        match (self.unlock_file().exists(), self.keyring_file().exists()) {
+            (true, _) => UnlockWay::KeyFile,
+            (false, true) => UnlockWay::Keyring,
+            (false, false) => UnlockWay::Password,
+        }
+    }
+
+    /// Changes what opens it beside its password, which must be right.
+    pub fn set_unlock_way(&self, password: &Password, way: UnlockWay) -> Result<(), ProfileError> {
+        let key = self.unlock(&Unlock::Password(password.clone()))?;
+        self.put_unlock_way(&key, way)
+    }
+
+    fn put_unlock_way(&self, key: &StoreKey, way: UnlockWay) -> Result<(), ProfileError> {
+        // First the new way, then the old one away: interrupted, there are both.
+        match way {
+            UnlockWay::KeyFile => write_durably(&self.unlock_file(), key.to_hex().as_bytes())?,
+            UnlockWay::Keyring => {
+                let name = match self.keyring_name()? {
+                    Some(name) => name,
+                    None => format!("sotto:profile:{}", sotto_crypto::DeviceId::generate(&mut SystemRng)),
+                };
+                keyring::put(&name, key.bytes()).map_err(|e| self.keyring_error(&e))?;
+                write_durably(&self.keyring_file(), name.as_bytes())?;
+            }
+            UnlockWay::Password => {}
+        }
+        if way != UnlockWay::KeyFile {
+            remove_if_there(&self.unlock_file())?;
+        }
+        if way != UnlockWay::Keyring {
+            if let Some(name) = self.keyring_name()? {
+                let _ = keyring::remove(&name);
+            }
+            remove_if_there(&self.keyring_file())?;
+        }
+        Ok(())
+    }
+
+    /// The name of its key in the system's keyring, where it has one.
+    fn keyring_name(&self) -> Result<Option<String>, ProfileError> {
+        let file = self.keyring_file();
+        match fs::read_to_string(&file) {
+            Ok(name) => Ok(Some(name)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(ProfileError::Io { file, source }),
+        }
+    }
+
+    fn keyring_error(&self, error: &keyring::KeyringError) -> ProfileError {
+        match error {
+            keyring::KeyringError::Absent => ProfileError::PasswordNeeded(self.dir.clone()),
+            keyring::KeyringError::Failed(reason) => ProfileError::Keyring(reason.clone()),
+        }
     }
 
     pub(crate) fn store_file(&self) -> PathBuf {
@@ -82,6 +157,11 @@ impl Profile {
         self.dir.join("unlock.key")
     }
 
+    /// Holds the name of the key in the system's keyring.
+    fn keyring_file(&self) -> PathBuf {
+        self.dir.join("unlock.keyring")
+    }
+
     /// Makes the profile's key, or opens the one that an interrupted attempt made.
     pub(crate) fn create(&self, password: &Password, ask_each_time: bool) -> Result<StoreKey, ProfileError> {
         make_dir(&self.dir)?;
@@ -93,14 +173,9 @@ impl Profile {
             key
         };
         if ask_each_time {
-            match fs::remove_file(self.unlock_file()) {
-                Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                    return Err(ProfileError::Io { file: self.unlock_file(), source });
-                }
-                _ => {}
-            }
+            remove_if_there(&self.unlock_file())?;
         } else if self.needs_password() {
-            write_durably(&self.unlock_file(), key.to_hex().as_bytes())?;
+            self.put_unlock_way(&key, UnlockWay::KeyFile)?;
         }
         Ok(key)
     }
@@ -108,6 +183,7 @@ impl Profile {
     /// Opens the store key.
     pub(crate) fn unlock(&self, unlock: &Unlock) -> Result<StoreKey, ProfileError> {
         if !self.exists() {
+            self.finish_wipe()?;
             return Err(ProfileError::Missing(self.dir.clone()));
         }
         match unlock {
@@ -126,13 +202,30 @@ impl Profile {
                 })
             }
             Unlock::Password(password) => {
-                let file = self.key_file();
-                let text = fs::read(&file).map_err(|source| ProfileError::Io { file: file.clone(), source })?;
-                let wrapped: KeyFile =
-                    serde_json::from_slice(&text).map_err(|e| ProfileError::Damaged { file, reason: e.to_string() })?;
-                wrapped.unwrap(password).map_err(|e| self.unwrap_error(&e))
+                let key = self.attempt(|| self.unwrap_key(password))?;
+                // The keyring has forgotten it when the machine restarted.
+                if self.unlock_way() == UnlockWay::Keyring
+                    && let Err(error) = self.put_unlock_way(&key, UnlockWay::Keyring)
+                {
+                    tracing::warn!(%error, "the keyring does not take the key of the profile");
+                }
+                Ok(key)
+            }
+            Unlock::Keyring => {
+                let name = self.keyring_name()?.ok_or_else(|| ProfileError::PasswordNeeded(self.dir.clone()))?;
+                let key = keyring::get(&name).map_err(|e| self.keyring_error(&e))?;
+                StoreKey::from_slice(&key).ok_or_else(|| ProfileError::PasswordNeeded(self.dir.clone()))
             }
         }
+    }
+
+    /// Takes the key out of `key.json`.
+    fn unwrap_key(&self, password: &Password) -> Result<StoreKey, ProfileError> {
+        let file = self.key_file();
+        let text = fs::read(&file).map_err(|source| ProfileError::Io { file: file.clone(), source })?;
+        let wrapped: KeyFile =
+            serde_json::from_slice(&text).map_err(|e| ProfileError::Damaged { file, reason: e.to_string() })?;
+        wrapped.unwrap(password).map_err(|e| self.unwrap_error(&e))
     }
 
     /// Opens the store key by one of two passwords: the second may have come into force already.
@@ -202,6 +295,15 @@ pub(crate) struct Lock {
     _file: File,
 }
 
+fn remove_if_there(file: &Path) -> Result<(), ProfileError> {
+    match fs::remove_file(file) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(ProfileError::Io { file: file.to_owned(), source })
+        }
+        _ => Ok(()),
+    }
+}
+
 fn make_dir(dir: &Path) -> Result<(), ProfileError> {
     use std::os::unix::fs::DirBuilderExt as _;
     fs::DirBuilder::new()
@@ -258,6 +360,37 @@ mod tests {
         assert_eq!(first.bytes(), second.bytes());
         assert!(!profile.needs_password());
         assert!(matches!(profile.create(&password("two"), false), Err(ProfileError::WrongPassword(_))));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_keyring_opens_it_until_it_forgets() {
+        let dir = tempfile::tempdir().unwrap();
+        let profile = Profile::at(dir.path());
+        let key = profile.create(&password("one"), false).unwrap();
+        match profile.set_unlock_way(&password("one"), UnlockWay::Keyring) {
+            Ok(()) => {}
+            // A container may be without: then it says so, and the profile stays as it was.
+            Err(error) => {
+                assert!(matches!(error, ProfileError::Keyring(_)), "{error}");
+                assert_eq!(profile.unlock_way(), UnlockWay::KeyFile);
+                assert!(keyring::put("sotto:test", b"x").is_err());
+                return;
+            }
+        }
+        assert_eq!(profile.unlock_way(), UnlockWay::Keyring);
+        assert!(!profile.unlock_file().exists());
+        assert_eq!(profile.unlock(&Unlock::Keyring).ok().unwrap().bytes(), key.bytes());
+        // As after a restart: the password, and then it is there again.
+        keyring::remove(&profile.keyring_name().unwrap().unwrap()).unwrap();
+        assert!(matches!(profile.unlock(&Unlock::Keyring), Err(ProfileError::PasswordNeeded(_))));
+        profile.unlock(&Unlock::Password(password("one"))).unwrap();
+        assert_eq!(profile.unlock(&Unlock::Keyring).ok().unwrap().bytes(), key.bytes());
+        let name = profile.keyring_name().unwrap().unwrap();
+        profile.set_unlock_way(&password("one"), UnlockWay::Password).unwrap();
+        assert!(profile.needs_password() && keyring::get(&name).is_err());
+        profile.set_unlock_way(&password("one"), UnlockWay::KeyFile).unwrap();
+        assert_eq!(profile.unlock(&Unlock::KeyFile).ok().unwrap().bytes(), key.bytes());
     }
 
     #[test]

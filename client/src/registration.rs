@@ -37,12 +37,16 @@ pub struct JoinOptions {
     pub label: String,
     /// Leave `unlock.key` out: the password is asked for each time.
     pub require_password: bool,
+    /// With a new invite, after the password was lost: the profile that is there is set aside, and what it holds is taken
+    /// over where it opens without the password.
+    pub replace: bool,
 }
 
 impl JoinOptions {
     /// With the defaults of all that is optional.
     pub fn new(invite: Invite, profile: impl Into<PathBuf>, password: Password) -> Self {
-        Self { invite, profile: profile.into(), password, label: "device".to_owned(), require_password: false }
+        let label = "device".to_owned();
+        Self { invite, profile: profile.into(), password, label, require_password: false, replace: false }
     }
 }
 
@@ -237,7 +241,12 @@ pub(crate) async fn complete(
     }
     let record = account.to_record(true);
     store.run(move |tx| tx.put(&record)).await?;
-    Client::assemble(profile, store, account, keep)
+    let client = Client::assemble(profile, store, account, keep)?;
+    if keep && let Err(error) = client.policy().await {
+        // Fetched again with the first message; until then wrong passwords are not counted.
+        tracing::debug!(%error, "no policy yet");
+    }
+    Ok(client)
 }
 
 /// Where the keys are that get registered.

@@ -8,10 +8,11 @@ mod common;
 use common::{Network, PASSWORD, address, drain, group, text};
 use sotto_client::{
     Client, Error, LinkOptions, NewDevice, Password, PendingDevice, ProfileError, Refusal, SendOptions, TrustError,
-    Unlock,
+    TrustState, Unlock,
 };
 use sotto_crypto::{LinkCode, LinkError, RecoveryKey, SystemRng};
 use sotto_wire::ErrorCode;
+use sotto_wire::admin::Role;
 
 fn plain() -> SendOptions {
     SendOptions::default()
@@ -215,6 +216,73 @@ async fn removed_devices_are_out() {
     let out = alice.policy().await.err().unwrap();
     assert!(matches!(out, Error::Refused(Refusal::DeviceRemoved(_))), "{out}");
     assert_eq!(drain(&tablet).await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_password_is_a_new_identity_which_everybody_sees() {
+    let network = Network::start(false).await;
+    let (alice, bob) = (network.member("alice").await, network.member("bob").await);
+    let laptop = joined(options(&network, &alice, "laptop")).await;
+    bob.send_text(&[address("alice")], "before", plain()).await.unwrap();
+    drain(&alice).await;
+    let (compared, old) = (bob.identity(&address("alice")).await.unwrap(), alice.whoami());
+    bob.mark_verified(&compared).await.unwrap();
+    drop(alice);
+
+    // The administrator makes a new invite; the old profile still opens by its file.
+    let mut invite = network.invite("alice").await;
+    network.put_user("alice", Role::Person, false, "a-new-code").await;
+    invite.code = "a-wrong-code".into();
+    let new_options = |invite| {
+        let mut options = network.join_options(invite, "alice").replacing();
+        options.password = password("another good password");
+        options
+    };
+    let refused = Client::join(new_options(invite.clone())).await.err().unwrap();
+    assert_eq!(refused.code(), Some(ErrorCode::InviteInvalid), "{refused}");
+    let untouched = Client::open(network.profile("alice"), Unlock::KeyFile).await.unwrap();
+    assert_eq!(untouched.whoami().device, old.device);
+    drop(untouched);
+    invite.code = "a-new-code".into();
+    let alice = Client::join(new_options(invite)).await.unwrap();
+    assert_ne!(alice.whoami().fingerprint, old.fingerprint);
+    // What the old profile held is in the new one; the old one's devices are out.
+    assert_eq!(alice.history(None, 10).await.unwrap().len(), 1);
+    assert_eq!(alice.devices().await.unwrap().len(), 1);
+    let out = laptop.policy().await.err().unwrap();
+    assert!(matches!(out, Error::Refused(Refusal::DeviceRemoved(_))), "{out}");
+
+    // Bob had verified her: nothing goes to the new identity until he accepts it.
+    let blocked = bob.send_text(&[address("alice")], "is it you?", plain()).await.err().unwrap();
+    assert!(
+        matches!(&blocked, Error::Trust(TrustError::IdentityChanged(who)) if who == &address("alice")),
+        "{blocked}"
+    );
+    assert_eq!(bob.identity(&address("alice")).await.unwrap().state, TrustState::Changed);
+    bob.accept_change(&address("alice")).await.unwrap();
+    bob.send_text(&[address("alice")], "it is", plain()).await.unwrap();
+    assert_eq!(drain(&alice).await.iter().map(text).collect::<Vec<_>>(), ["it is"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_passwords_wipe_the_profile_where_the_group_says_so() {
+    let network = Network::start(false).await;
+    let mut document = group();
+    (document.serial, document.force_device_lockout) = (2, 2);
+    network.put_group(document).await;
+    let alice = network.member("alice").await;
+    let link = options(&network, &alice, "laptop");
+    let laptop = joined(link).await;
+    drop(laptop);
+    let open = |with: &str| Client::open(network.profile("laptop"), Unlock::Password(password(with)));
+    assert!(matches!(open("wrong").await.err(), Some(Error::Profile(ProfileError::WrongPassword(_)))));
+    open(PASSWORD).await.unwrap();
+    assert!(matches!(open("wrong").await.err(), Some(Error::Profile(ProfileError::WrongPassword(_)))));
+    assert!(matches!(open("wrong").await.err(), Some(Error::Profile(ProfileError::Wiped(_)))));
+    assert!(!network.profile("laptop").join("store.db").exists());
+    assert!(!network.profile("laptop").join("unlock.key").exists());
+    // The place is free for a new device.
+    joined(options(&network, &alice, "laptop")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

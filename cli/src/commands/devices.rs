@@ -2,10 +2,13 @@
 
 use serde::Serialize;
 
-use super::profile::open;
-use crate::args::{DevicesArgs, TextFormat};
+use sotto_crypto::DeviceId;
+
+use super::profile::{code, open};
+use crate::args::{ApproveArgs, ConfirmArgs, DevicesAction, DevicesArgs, RemoveArgs, ShowArgs, TextFormat};
 use crate::commands::time;
-use crate::error::CliError;
+use crate::error::{CliError, Kind};
+use crate::qr;
 use crate::ui::{Ui, printable};
 
 /// What `-o json` prints, one a line.
@@ -24,6 +27,88 @@ struct Line {
 
 /// Runs the command.
 pub(crate) async fn run(args: &DevicesArgs, ui: Ui) -> Result<(), CliError> {
+    match &args.action {
+        None => list(args, ui).await,
+        Some(DevicesAction::Link(args)) => link(args, ui).await,
+        Some(DevicesAction::Approve(args)) => approve(args, ui).await,
+        Some(DevicesAction::Remove(args)) => remove(args, ui).await,
+        Some(DevicesAction::Reset(args)) => reset(args, ui).await,
+    }
+}
+
+/// What `link -o json` prints.
+#[derive(Serialize)]
+struct LinkLine {
+    link: String,
+}
+
+async fn link(args: &ShowArgs, ui: Ui) -> Result<(), CliError> {
+    let link = open(&args.profile, ui).await?.link_url()?.to_url();
+    if ui.shows()
+        && let Some(picture) = qr::picture(&link)
+    {
+        ui.note(&picture);
+    }
+    match args.output {
+        TextFormat::Json => ui.json(&LinkLine { link })?,
+        TextFormat::Text => ui.result(&link)?,
+    }
+    ui.note("on the new device: sotto join 'LINK' --profile NAME, with your password");
+    Ok(())
+}
+
+/// What `approve -o json` prints.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Approved {
+    device: String,
+    label: String,
+    fingerprint: String,
+}
+
+async fn approve(args: &ApproveArgs, ui: Ui) -> Result<(), CliError> {
+    let client = open(&args.profile, ui).await?;
+    let code = code(args.code.as_deref(), ui)?;
+    let request = client.device_request(&code).await?;
+    let label = printable(&request.label);
+    let what = format!("Make {label} ({}, key {}) one of your devices?", request.device, request.fingerprint);
+    if !args.yes && !ui.confirm(&what)? {
+        return Err(CliError::new(Kind::Refused, "the device was not approved"));
+    }
+    client.approve_device(&request).await?;
+    match args.output {
+        TextFormat::Json => ui.json(&Approved {
+            device: request.device.to_string(),
+            label,
+            fingerprint: request.fingerprint.to_string(),
+        }),
+        TextFormat::Text => ui.result(&format!("approved {label} ({})", request.device)),
+    }
+}
+
+async fn remove(args: &RemoveArgs, ui: Ui) -> Result<(), CliError> {
+    let device: DeviceId = args
+        .device
+        .parse()
+        .map_err(|e| CliError::usage(format!("`{}`: {e}", args.device)).hint("`sotto devices` prints the ids"))?;
+    let client = open(&args.profile, ui).await?;
+    if !args.yes && !ui.confirm(&format!("Remove the device {device}? It gets nothing from now on."))? {
+        return Err(CliError::new(Kind::Refused, "nothing was removed"));
+    }
+    client.remove_device(device).await?;
+    ui.result(&format!("removed {device}"))
+}
+
+async fn reset(args: &ConfirmArgs, ui: Ui) -> Result<(), CliError> {
+    let client = open(&args.profile, ui).await?;
+    if !args.yes && !ui.confirm("Remove all your devices but this one?")? {
+        return Err(CliError::new(Kind::Refused, "nothing was removed"));
+    }
+    client.reset_devices().await?;
+    ui.result("this is your only device now")
+}
+
+async fn list(args: &DevicesArgs, ui: Ui) -> Result<(), CliError> {
     let client = open(&args.profile, ui).await?;
     for device in client.devices().await? {
         if !device.genuine {

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use sotto_client::{Client, Error, Password, Profile, ProfileError, Refusal, TransportError, Unlock};
-use sotto_crypto::Address;
+use sotto_client::{Client, Error, Password, Profile, ProfileError, Refusal, TransportError, Unlock, UnlockWay};
+use sotto_crypto::{Address, LinkCode};
 use sotto_wire::ErrorCode;
 
 use crate::args::ProfileArgs;
@@ -37,15 +37,46 @@ pub(crate) fn folder(name: &str) -> Result<PathBuf, CliError> {
 pub(crate) async fn open(args: &ProfileArgs, ui: Ui) -> Result<Client, CliError> {
     let dir = folder(&args.profile)?;
     let profile = Profile::at(&dir);
-    let unlock = match &args.password_file {
-        _ if !profile.exists() => Unlock::KeyFile,
-        Some(file) if profile.needs_password() => Unlock::Password(read_password(file)?),
-        None if profile.needs_password() => {
-            Unlock::Password(ask(ui, &format!("Password of profile {}: ", args.profile))?)
+    let way = profile.unlock_way();
+    if !profile.exists() {
+        // One that was being wiped when the machine went down: to its end.
+        let nothing = Password::new(String::new());
+        return Ok(Client::open(dir, Unlock::Password(nothing)).await?);
+    }
+    if way == UnlockWay::KeyFile {
+        return Ok(Client::open(dir, Unlock::KeyFile).await?);
+    }
+    if way == UnlockWay::Keyring {
+        match Client::open(&dir, Unlock::Keyring).await {
+            Err(Error::Profile(ProfileError::PasswordNeeded(_))) => {
+                ui.note(
+                    "the keyring holds no key of this profile, as after a restart: the password puts it there again",
+                );
+            }
+            Err(Error::Profile(ProfileError::Keyring(reason))) => {
+                ui.note(&format!("the system's keyring cannot be used: {reason}"));
+            }
+            opened => return Ok(opened?),
         }
-        _ => Unlock::KeyFile,
+    }
+    Ok(Client::open(dir, Unlock::Password(password(args, ui)?)).await?)
+}
+
+/// The profile's password: from the file, or else from the terminal.
+pub(crate) fn password(args: &ProfileArgs, ui: Ui) -> Result<Password, CliError> {
+    match &args.password_file {
+        Some(file) => read_password(file),
+        None => ask(ui, &format!("Password of profile {}: ", args.profile)),
+    }
+}
+
+/// A code of a link, as it was given or as it is typed now.
+pub(crate) fn code(given: Option<&str>, ui: Ui) -> Result<LinkCode, CliError> {
+    let typed = match given {
+        Some(code) => code.to_owned(),
+        None => ui.read_line("Code: ", "give the code on the command line")?,
     };
-    Ok(Client::open(dir, unlock).await?)
+    LinkCode::parse(&typed).map_err(|e| CliError::usage(e.to_string()))
 }
 
 /// The password in a file.
@@ -93,10 +124,13 @@ impl From<Error> for CliError {
 fn kind(error: &Error) -> Kind {
     match error {
         Error::Refused(Refusal::Empty | Refusal::NoRecipients | Refusal::TooManyAddresses { .. }) => Kind::Usage,
-        Error::Trust(_) | Error::Refused(_) | Error::Transport(TransportError::Certificate { .. }) => Kind::Refused,
+        Error::Trust(_) | Error::Refused(_) | Error::Link(_) | Error::Transport(TransportError::Certificate { .. }) => {
+            Kind::Refused
+        }
         Error::Profile(ProfileError::Missing(_) | ProfileError::PasswordNeeded(_) | ProfileError::Taken { .. }) => {
             Kind::Usage
         }
+        Error::Profile(ProfileError::Wiped(_)) => Kind::Refused,
         Error::Relay(answer) => match answer.code {
             ErrorCode::Forbidden
             | ErrorCode::Suspended

@@ -6,8 +6,8 @@ use sotto_client::{Contact, Error, TrustError, TrustState};
 use super::profile::{address, open};
 use crate::args::{TextFormat, VerifyArgs};
 use crate::commands::time;
-use crate::error::CliError;
-use crate::ui::Ui;
+use crate::error::{CliError, Kind};
+use crate::ui::{Ui, printable};
 
 /// What `-o json` prints, one a line.
 #[derive(Serialize)]
@@ -26,7 +26,8 @@ struct Line {
 /// Runs the command.
 pub(crate) async fn run(args: &VerifyArgs, ui: Ui) -> Result<(), CliError> {
     let client = open(&args.profile, ui).await?;
-    let Some(who) = &args.address else {
+    let (confirm, who) = confirmed(args)?;
+    let Some(who) = who else {
         for contact in client.contacts().await? {
             show(&contact, false, args.output, ui)?;
         }
@@ -39,9 +40,15 @@ pub(crate) async fn run(args: &VerifyArgs, ui: Ui) -> Result<(), CliError> {
     let contact = client.identity(&who).await?;
     let contact = if args.accept_change {
         client.accept_change(&who).await?
-    } else if args.confirm {
+    } else if let Some(number) = confirm {
         match known {
-            Some(compared) => client.mark_verified(&compared).await?,
+            Some(compared) => {
+                // What was read out by the other person may be of an identity that counts no more, or never did.
+                if number.is_some_and(|number| digits(number) != digits(&compared.safety_number.to_string())) {
+                    return Err(other_number(&compared));
+                }
+                client.mark_verified(&compared).await?
+            }
             None => return Err(Error::from(TrustError::NotTheCompared(who)).into()),
         }
     } else if args.forget {
@@ -50,6 +57,38 @@ pub(crate) async fn run(args: &VerifyArgs, ui: Ui) -> Result<(), CliError> {
         contact
     };
     show(&contact, true, args.output, ui)
+}
+
+/// What is to be confirmed, and whom: a word behind `--confirm` may be either.
+fn confirmed(args: &VerifyArgs) -> Result<(Option<Option<&str>>, Option<&str>), CliError> {
+    let address = args.address.as_deref();
+    match args.confirm.as_ref().map(Option::as_deref) {
+        Some(Some(word)) if word.contains('@') && address.is_none() => Ok((Some(None), Some(word))),
+        Some(_) if address.is_none() => {
+            Err(CliError::usage("--confirm: whose number?").hint("sotto verify ADDRESS --confirm [NUMBER]"))
+        }
+        Some(Some(number)) if digits(number).len() != 60 => Err(CliError::usage(format!(
+            "--confirm: a safety number has 60 digits, `{}` has {}",
+            printable(number),
+            digits(number).len()
+        ))
+        .hint("put it in quotes, for it has spaces")),
+        confirm => Ok((confirm, address)),
+    }
+}
+
+fn digits(number: &str) -> String {
+    number.chars().filter(char::is_ascii_digit).collect()
+}
+
+fn other_number(contact: &Contact) -> CliError {
+    CliError::new(
+        Kind::Refused,
+        format!(
+            "the number is another one: with {} it is {}. They may have registered anew, or somebody is in between",
+            contact.address, contact.safety_number
+        ),
+    )
 }
 
 fn show(contact: &Contact, explain: bool, format: TextFormat, ui: Ui) -> Result<(), CliError> {

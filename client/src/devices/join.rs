@@ -132,6 +132,10 @@ impl Client {
             let record = account.to_record(true);
             store.run(move |tx| tx.put(&record)).await?;
             let client = Client::assemble(profile, store.clone(), account, true)?;
+            // As for any new profile: how many wrong passwords there may be.
+            if let Err(error) = client.policy().await {
+                tracing::debug!(%error, "no policy yet");
+            }
             finish_link(&client, &store).await?;
             return Ok(NewDevice::Joined(client));
         }
