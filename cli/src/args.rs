@@ -350,8 +350,8 @@ pub(crate) struct VerifyArgs {
     pub(crate) address: Option<String>,
     /// The safety number was compared and is the same: mark as verified. With the number that was compared, any other is
     /// refused
-    #[arg(long, value_name = "NUMBER", num_args = 0..=1, conflicts_with_all = ["forget", "accept_change"])]
-    pub(crate) confirm: Option<Option<String>>,
+    #[arg(long, value_name = "NUMBER", num_args = 0..=1, default_missing_value = "", conflicts_with_all = ["forget", "accept_change"])]
+    pub(crate) confirm: Option<String>,
     /// Take the mark away
     #[arg(long, requires = "address", conflicts_with = "accept_change")]
     pub(crate) forget: bool,

@@ -44,8 +44,8 @@ mod tests {
         assert!(lines.iter().all(|line| line.len() == code.width() + 4));
         for y in 0..code.width() {
             for x in 0..code.width() {
-                let cell = lines[(y + 2) / 2][x + 2];
-                let light = matches!((cell, (y + 2) % 2), ('█', _) | ('▀', 0) | ('▄', 1));
+                let cell = lines[y / 2 + 1][x + 2];
+                let light = matches!((cell, y % 2), ('█', _) | ('▀', 0) | ('▄', 1));
                 assert_eq!(light, code[(x, y)] == Color::Light, "{x} {y}");
             }
         }

@@ -21,8 +21,8 @@ use crate::prekeys;
 use crate::profile::{Profile, Unlock};
 use crate::pump::Pumping;
 use crate::registration::{self, JoinOptions, ServiceAccount, account_of, open_store};
-use crate::rooms::Rooms;
 use crate::replace;
+use crate::rooms::Rooms;
 use crate::store::{
     AccountRecord, ConversationRecord, MembershipRecord, Pin, PolicyRecord, Record as _, Serials, Store, StoredMessage,
     Tx,

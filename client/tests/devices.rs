@@ -213,7 +213,7 @@ async fn removed_devices_are_out() {
     tablet.reset_devices().await.unwrap();
     let devices = tablet.devices().await.unwrap();
     assert!(devices.len() == 1 && devices[0].this);
-    let out = alice.policy().await.err().unwrap();
+    let out = alice.devices().await.err().unwrap();
     assert!(matches!(out, Error::Refused(Refusal::DeviceRemoved(_))), "{out}");
     assert_eq!(drain(&tablet).await.len(), 1);
 }
@@ -249,7 +249,7 @@ async fn a_lost_password_is_a_new_identity_which_everybody_sees() {
     // What the old profile held is in the new one; the old one's devices are out.
     assert_eq!(alice.history(None, 10).await.unwrap().len(), 1);
     assert_eq!(alice.devices().await.unwrap().len(), 1);
-    let out = laptop.policy().await.err().unwrap();
+    let out = laptop.devices().await.err().unwrap();
     assert!(matches!(out, Error::Refused(Refusal::DeviceRemoved(_))), "{out}");
 
     // Bob had verified her: nothing goes to the new identity until he accepts it.

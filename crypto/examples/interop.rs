@@ -13,6 +13,19 @@
 //! | `names` | `a`, `b` (`address`, `identity`) | `fingerprint` of a, `safety_number` |
 //! | `seal_attachment` | `clear` | `key`, `sealed` |
 //! | `open_attachment` | `key`, `sealed` | `clear` |
+//! | `seal_vault` | `kind`, `secret`, `address`, `identity_secret` | `vault` |
+//! | `open_vault` | `kind`, `secret`, `address`, `vault` | `identity_secret` |
+//! | `recovery_key` | `text` | `text` |
+//! | `new_code` | | `code` |
+//! | `link` | `code`, `purpose` | `code`, `link`, `further` (number 3) |
+//! | `offer` | `code`, `purpose`, `device` | `document`, `offer`, `receiver_secret` |
+//! | `open_offer` | `code`, `purpose`, `offer` | `document` |
+//! | `answer_device` | `code`, `document`, `identity_secret` | `answer` |
+//! | `open_device` | `code`, `document`, `receiver_secret`, `answer` | `identity_secret` |
+//! | `answer_history` | `code`, `document`, `file_key`, `device`, `size`, `digest`, `records` | `answer` |
+//! | `open_history` | `code`, `document`, `receiver_secret`, `identity`, `answer` | `file_key`, `answer_document` |
+//! | `note` | `code`, `slot`, `note` | `sealed` |
+//! | `open_note` | `code`, `slot`, `sealed` | `note` |
 
 use std::error::Error;
 use std::fmt::Debug;
@@ -21,10 +34,11 @@ use std::io::{BufRead, Write};
 use data_encoding::HEXLOWER;
 use serde_json::{Value, json};
 use sotto_crypto::{
-    Address, AttachmentKey, CertificateError, DeviceCertificate, DeviceId, DeviceKey, DevicePublic, IdentityKey,
-    IdentityPublic, MessageId, Prekey, PrekeyBatch, PrekeyError, PrekeyKind, PrekeySecret, Recipient, SealedHeader,
-    Sender, Signed, SystemRng, Wrap, decode_strict, encode, generate_prekeys, open, open_stream, safety_number, seal,
-    seal_stream, verify_device,
+    Address, AttachmentKey, CertificateError, DeviceCertificate, DeviceId, DeviceKey, DevicePublic, HistoryAnswer,
+    IdentityKey, IdentityPublic, LinkCode, LinkKeys, LinkOffer, LinkPurpose, LinkSecret, MessageId, Prekey,
+    PrekeyBatch, PrekeyError, PrekeyKind, PrekeySecret, Recipient, RecoveryKey, SealedHeader, Sender, Signed,
+    SystemRng, VaultError, VaultKey, Wrap, decode_strict, encode, generate_prekeys, open, open_stream, open_vault,
+    safety_number, seal, seal_stream, seal_vault, verify_device,
 };
 
 type Answer = Result<Value, Box<dyn Error>>;
@@ -97,8 +111,139 @@ fn answer(request: &Value) -> Answer {
             open_stream(&key, &mut sealed.as_slice(), &mut clear).map_err(refused)?;
             Ok(json!({"clear": hex(&clear)}))
         }
+        _ => devices(request),
+    }
+}
+
+/// What is between two devices of one user.
+fn devices(request: &Value) -> Answer {
+    let rng = &mut SystemRng;
+    let purpose = if request["purpose"] == 0 { LinkPurpose::Device } else { LinkPurpose::History };
+    let keys = |purpose| -> Result<LinkKeys, Refusal> {
+        let code = LinkCode::parse(request["code"].as_str().unwrap_or_default()).map_err(refused)?;
+        Ok(LinkKeys::new(&code, purpose))
+    };
+    let document = || -> Result<LinkOffer, Box<dyn Error>> { Ok(decode_strict(&bytes(request, "document")?)?) };
+    let receiver =
+        || -> Result<LinkSecret, Box<dyn Error>> { Ok(LinkSecret::from_bytes(&bytes(request, "receiver_secret")?)?) };
+    match text(request, "op")? {
+        "seal_vault" => {
+            let identity = IdentityKey::from_bytes(&bytes(request, "identity_secret")?)?;
+            let address = Address::parse(text(request, "address")?)?;
+            Ok(json!({"vault": hex(&seal_vault(rng, &vault_key(request)?, &address, &identity))}))
+        }
+        "open_vault" => {
+            let address = Address::parse(text(request, "address")?)?;
+            let identity =
+                open_vault(&vault_key(request)?, &address, &bytes(request, "vault")?).map_err(|error| match error {
+                    VaultError::Unsupported(inner) => refused(inner),
+                    other => refused(other),
+                })?;
+            Ok(json!({"identity_secret": hex(&identity.to_bytes())}))
+        }
+        "recovery_key" => {
+            let key = RecoveryKey::parse(text(request, "text")?).map_err(refused)?;
+            Ok(json!({"text": *key.to_text()}))
+        }
+        "new_code" => Ok(json!({"code": *LinkCode::generate(rng).to_text()})),
+        "link" => {
+            let (code, keys) = (LinkCode::parse(text(request, "code")?).map_err(refused)?, keys(purpose)?);
+            let (link, further) = (keys.id().to_string(), keys.further_id(3).to_string());
+            Ok(json!({"code": *code.to_text(), "link": link, "further": further}))
+        }
+        "offer" => offer(request, &keys(purpose)?, purpose),
+        "open_offer" => {
+            let offer = keys(purpose)?.open_offer(&bytes(request, "offer")?).map_err(refused)?;
+            Ok(json!({"document": hex(&encode(&offer))}))
+        }
+        "answer_device" => {
+            let identity = IdentityKey::from_bytes(&bytes(request, "identity_secret")?)?;
+            let answer = keys(LinkPurpose::Device)?.answer_device(rng, &document()?, &identity).map_err(refused)?;
+            Ok(json!({"answer": hex(&answer)}))
+        }
+        "open_device" => {
+            let keys = keys(LinkPurpose::Device)?;
+            let identity = keys.open_device(&receiver()?, &document()?, &bytes(request, "answer")?).map_err(refused)?;
+            Ok(json!({"identity_secret": hex(&identity.to_bytes())}))
+        }
+        "answer_history" => answer_history(request, &keys(LinkPurpose::History)?, &document()?),
+        "open_history" => {
+            let identity = IdentityPublic::from_bytes(&bytes(request, "identity")?)?;
+            let (key, answer) = keys(LinkPurpose::History)?
+                .open_history(&receiver()?, &document()?, &identity, &bytes(request, "answer")?)
+                .map_err(refused)?;
+            Ok(json!({"file_key": hex(&key.to_bytes()), "answer_document": hex(&encode(&answer))}))
+        }
+        "note" => {
+            let (slot, note) = (u32::try_from(number(request, "slot")?)?, number(request, "note")?);
+            Ok(json!({"sealed": hex(&keys(LinkPurpose::History)?.seal_note(rng, slot, note))}))
+        }
+        "open_note" => {
+            let (slot, sealed) = (u32::try_from(number(request, "slot")?)?, bytes(request, "sealed")?);
+            let note = keys(LinkPurpose::History)?.open_note(slot, &sealed).map_err(refused)?;
+            Ok(json!({"note": note}))
+        }
         other => Err(format!("no such operation: {other}").into()),
     }
+}
+
+fn vault_key(request: &Value) -> Result<VaultKey, Box<dyn Error>> {
+    let secret = bytes(request, "secret")?;
+    if number(request, "kind")? == 0 {
+        return Ok(VaultKey::from_export_key(secret.as_slice().try_into()?));
+    }
+    let key = RecoveryKey::from_bytes(secret.as_slice().try_into()?);
+    Ok(VaultKey::from_recovery_key(&key))
+}
+
+type OwnDevice = (Address, DeviceId, DeviceKey, Signed<DeviceCertificate>);
+
+/// A device as the operation `device` has made it.
+fn own_device(request: &Value) -> Result<OwnDevice, Box<dyn Error>> {
+    let device = &request["device"];
+    let id: [u8; 16] = bytes(device, "device")?.as_slice().try_into()?;
+    let key = DeviceKey::from_bytes(&bytes(device, "device_secret")?)?;
+    let certificate = Signed::from_bytes(&bytes(device, "certificate")?)?;
+    Ok((Address::parse(text(device, "address")?)?, DeviceId::from_bytes(id), key, certificate))
+}
+
+fn offer(request: &Value, keys: &LinkKeys, purpose: LinkPurpose) -> Answer {
+    let (address, device, key, certificate) = own_device(request)?;
+    let secret = LinkSecret::generate(&mut SystemRng);
+    let offer = LinkOffer {
+        version: 1,
+        suite: 1,
+        purpose,
+        link: keys.id(),
+        address,
+        device,
+        key: key.verifying_key(),
+        receiver: secret.public(),
+        label: "laptop".into(),
+        certificate: (purpose == LinkPurpose::History).then_some(certificate),
+    };
+    let sealed = keys.seal_offer(&mut SystemRng, &Signed::sign(&offer, &key));
+    Ok(json!({"document": hex(&encode(&offer)), "offer": hex(&sealed), "receiver_secret": hex(&secret.to_bytes())}))
+}
+
+fn answer_history(request: &Value, keys: &LinkKeys, offer: &LinkOffer) -> Answer {
+    let (address, device, key, certificate) = own_device(request)?;
+    let answer = HistoryAnswer {
+        version: 1,
+        suite: 1,
+        link: keys.id(),
+        address,
+        device,
+        certificate,
+        label: "phone".into(),
+        size: number(request, "size")?,
+        digest: bytes(request, "digest")?.as_slice().try_into()?,
+        records: number(request, "records")?,
+    };
+    let file_key = AttachmentKey::from_bytes(&bytes(request, "file_key")?)?;
+    let signed = Signed::sign(&answer, &key);
+    let answer = keys.answer_history(&mut SystemRng, offer, &file_key, signed).map_err(refused)?;
+    Ok(json!({"answer": hex(&answer)}))
 }
 
 fn device(request: &Value) -> Answer {

@@ -87,6 +87,11 @@ impl RecoveryKey {
         Self(key)
     }
 
+    /// The key with these bytes.
+    pub fn from_bytes(bytes: &[u8; RECOVERY_LEN]) -> Self {
+        Self(Zeroizing::new(*bytes))
+    }
+
     /// Reads a key as a person types it; forgives what [`LinkCode::parse`] forgives.
     pub fn parse(text: &str) -> Result<Self, CodeError> {
         let typed = digits(text)?;

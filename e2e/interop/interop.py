@@ -89,6 +89,59 @@ class Python:
     def open_attachment(self, key, sealed):
         return {"clear": sotto.open_attachment(raw(key), raw(sealed)).hex()}
 
+    def seal_vault(self, kind, secret, address, identity_secret):
+        return {"vault": sotto.seal_vault(kind, raw(secret), address, raw(identity_secret)).hex()}
+
+    def open_vault(self, kind, secret, address, vault):
+        return {"identity_secret": sotto.open_vault(kind, raw(secret), address, raw(vault)).hex()}
+
+    def recovery_key(self, text):
+        return {"text": sotto.recovery_text(sotto.recovery_key(text))}
+
+    def new_code(self):
+        return {"code": sotto.new_code()}
+
+    def link(self, code, purpose):
+        link = sotto.Link(code, purpose)
+        return {"code": link.code, "link": link.id.hex(), "further": link.further(3).hex()}
+
+    def offer(self, code, purpose, device):
+        secret = sotto.new_secret()
+        certificate = sotto.decode(raw(device["certificate"]), sotto.SIGNED) if purpose else None
+        document, sealed = sotto.Link(code, purpose).offer(
+            device["address"], raw(device["device"]), raw(device["device_secret"]), sotto.public_of(secret), "laptop", certificate
+        )
+        return {"document": document.hex(), "offer": sealed.hex(), "receiver_secret": secret.hex()}
+
+    def open_offer(self, code, purpose, offer):
+        return {"document": sotto.Link(code, purpose).open_offer(raw(offer)).hex()}
+
+    def answer_device(self, code, document, identity_secret):
+        return {"answer": sotto.Link(code, 0).answer(raw(document), raw(identity_secret)).hex()}
+
+    def open_device(self, code, document, receiver_secret, answer):
+        link = sotto.Link(code, 0)
+        return {"identity_secret": link.open_device(raw(receiver_secret), raw(document), raw(answer)).hex()}
+
+    def answer_history(self, code, document, file_key, device, size, digest, records):
+        certificate = sotto.decode(raw(device["certificate"]), sotto.SIGNED)
+        answer = sotto.Link(code, 1).history_answer(
+            raw(document), raw(file_key), device["address"], raw(device["device"]), raw(device["device_secret"]), certificate,
+            "phone", size, raw(digest), records,
+        )
+        return {"answer": answer.hex()}
+
+    def open_history(self, code, document, receiver_secret, identity, answer):
+        link = sotto.Link(code, 1)
+        key, said = link.open_history(raw(receiver_secret), raw(document), raw(identity), raw(answer))
+        return {"file_key": key.hex(), "answer_document": said.hex()}
+
+    def note(self, code, slot, note):
+        return {"sealed": sotto.Link(code, 1).note(slot, note).hex()}
+
+    def open_note(self, code, slot, sealed):
+        return {"note": sotto.Link(code, 1).open_note(slot, raw(sealed))}
+
 
 class Rust:
     """The library, in a process of its own."""
@@ -197,6 +250,60 @@ def attachments(parties, chance):
                 assert answer == {"error": "Unopenable"}, (length, cut)
 
 
+def devices(parties, chance):
+    """Vaults, links and histories made by every party: every party opens them, and refuses what was changed for the same reason."""
+    name, secret = "alice@a.example", sotto.new_secret().hex()
+    identity = sotto.public_of(raw(secret)).hex()
+
+    def changed(hexed):
+        data = bytearray(raw(hexed))
+        data[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
+        return data.hex()
+
+    for party in parties:
+        make = lambda: party.ask("device", address=name, identity_secret=secret, count=1, now_ms=NOW, expires_ms=ENDS)
+        old, new = make(), make()
+        for kind, length in ((0, 64), (1, 32)):
+            key = chance.randbytes(length).hex()
+            vault = party.ask("seal_vault", kind=kind, secret=key, address=name, identity_secret=secret)["vault"]
+            fields = {"kind": kind, "secret": key, "address": name}
+            assert agree(parties, "open_vault", vault=vault, **fields) == {"identity_secret": secret}
+            assert "error" in agree(parties, "open_vault", vault=changed(vault), **fields)
+        shown = sotto.recovery_text(chance.randbytes(32))
+        assert agree(parties, "recovery_key", text=shown.lower().replace("-", " ")) == {"text": shown}
+        code = party.ask("new_code")["code"]
+        for purpose in (0, 1):
+            assert agree(parties, "link", code=code.lower().replace("0", "o").replace("1", "l"), purpose=purpose)["code"] == code
+        assert "error" in agree(parties, "link", code=code[::-1].replace("-", "", 1), purpose=0)
+
+        offer = party.ask("offer", code=code, purpose=0, device=new)
+        document, receiver = offer["document"], offer["receiver_secret"]
+        assert agree(parties, "open_offer", code=code, purpose=0, offer=offer["offer"]) == {"document": document}
+        assert agree(parties, "open_offer", code=code, purpose=1, offer=offer["offer"]) == {"error": "Unopenable"}
+        assert "error" in agree(parties, "open_offer", code=code, purpose=0, offer=changed(offer["offer"]))
+        for other in parties:
+            answer = other.ask("answer_device", code=code, document=document, identity_secret=secret)["answer"]
+            fields = {"code": code, "document": document, "receiver_secret": receiver}
+            assert agree(parties, "open_device", answer=answer, **fields) == {"identity_secret": secret}
+            assert "error" in agree(parties, "open_device", answer=changed(answer), **fields)
+
+        offer = party.ask("offer", code=code, purpose=1, device=new)
+        document, receiver = offer["document"], offer["receiver_secret"]
+        assert agree(parties, "open_offer", code=code, purpose=1, offer=offer["offer"]) == {"document": document}
+        for other in parties:
+            key, digest = chance.randbytes(32).hex(), chance.randbytes(32).hex()
+            about = {"file_key": key, "device": old, "size": 70_000, "digest": digest, "records": 10_000}
+            answer = other.ask("answer_history", code=code, document=document, **about)["answer"]
+            fields = {"code": code, "document": document, "receiver_secret": receiver}
+            assert agree(parties, "open_history", identity=identity, answer=answer, **fields)["file_key"] == key
+            stranger = sotto.public_of(sotto.new_secret()).hex()
+            assert agree(parties, "open_history", identity=stranger, answer=answer, **fields) == {"error": "Forged"}
+            assert "error" in agree(parties, "open_history", identity=identity, answer=changed(answer), **fields)
+            note = other.ask("note", code=code, slot=2, note=1)["sealed"]
+            assert agree(parties, "open_note", code=code, slot=2, sealed=note) == {"note": 1}
+            assert agree(parties, "open_note", code=code, slot=3, sealed=note) == {"error": "Unopenable"}
+
+
 # --- the vectors, by the Python implementation ------------------------------------------------------------------------
 
 
@@ -208,6 +315,7 @@ def vectors():
     derivation()
     prekeys()
     message_vector()
+    device_vectors()
     long = attachment_vectors()
     return refusals(long)
 
@@ -262,6 +370,35 @@ def message_vector():
         assert sotto.encode(users).hex() == vector["recipient_list"]
 
 
+def device_vectors():
+    vector = read("vault")
+    assert sotto.recovery_text(raw(vector["recovery"]["secret"])) == vector["recovery_key"]
+    assert sotto.recovery_key(vector["recovery_key"]).hex() == vector["recovery"]["secret"]
+    for part in (vector["password"], vector["recovery"]):
+        kind, secret = part["kind"], raw(part["secret"])
+        assert sotto.vault_key(kind, secret).hex() == part["key"]
+        assert sotto.open_vault(kind, secret, part["address"], raw(part["vault"])).hex() == part["identity_secret"]
+    for name in ("link", "history"):
+        vector = read(name)
+        link = sotto.Link(vector["code"], vector["purpose"])
+        names = {"offer_key": b"offer", "note_key": b"note", "psk": b"psk"}
+        assert all(link.derive(info, 32).hex() == vector[field] for field, info in names.items())
+        assert (link.prk.hex(), link.id.hex(), link.further(1).hex()) == tuple(
+            vector[field] for field in ("prk", "link", "further_link_1")
+        )
+        document, secret = link.open_offer(raw(vector["offer"])), raw(vector["receiver_secret"])
+        assert document.hex() == vector["offer_document"] and link._answer_info(document).hex() == vector["answer_info"]
+        if name == "link":
+            assert link.open_device(secret, document, raw(vector["answer"])).hex() == vector["device"]["identity_secret"]
+            continue
+        identity = raw(vector["device"]["identity"])
+        key, said = link.open_history(secret, document, identity, raw(vector["answer"]))
+        assert said.hex() == vector["answer_document"] and key.hex() == vector["file_key"]
+        assert sotto.open_attachment(key, raw(vector["file"])).hex() == vector["clear_file"]
+        for note in vector["notes"]:
+            assert link.open_note(note["slot"], raw(note["sealed"])) == note["note"]
+
+
 def attachment_vectors():
     vector = read("attachment")
     for name in ("short", "empty"):
@@ -313,6 +450,22 @@ def judge(case, attachments_by_name, keys):
             )
         case "attachment":
             sotto.open_attachment(keys[case["of"]], edited(attachments_by_name[case["of"]], case["edit"]))
+        case "link code":
+            sotto.Link(case["text"], 0)
+        case "recovery key":
+            sotto.recovery_key(case["text"])
+        case "vault":
+            sotto.open_vault(0, raw(case["export_key"]), case["address"], raw(case["vault"]))
+        case "link offer":
+            sotto.Link(case["code"], case["purpose"]).open_offer(raw(case["bytes"]))
+        case "link answer":
+            link = sotto.Link(case["code"], 0)
+            link.open_device(raw(case["receiver_secret"]), raw(case["offer_document"]), raw(case["bytes"]))
+        case "history answer":
+            link, identity = sotto.Link(case["code"], 1), raw(case["identity"])
+            link.open_history(raw(case["receiver_secret"]), raw(case["offer_document"]), identity, raw(case["bytes"]))
+        case "link note":
+            sotto.Link(case["code"], 1).open_note(case["slot"], raw(case["bytes"]))
         case other:
             raise AssertionError(f"what is a {other}?")
 
@@ -348,6 +501,8 @@ def main():
     print(f"{MESSAGES * len(parties)} messages: each opened by all, wraps also by pyhpke and cryptography's HPKE")
     attachments(parties, chance)
     print("attachments: each opened by all")
+    devices(parties, chance)
+    print("vaults, links and histories: each opened by all")
     for program in programs:
         program.close()
     print(f"interop: passed in {time.monotonic() - start:.1f} s")

@@ -1,4 +1,4 @@
-"""Sections 1 to 3 of docs/protocol.md in Python, with the `cryptography` package only.
+"""Sections 1 to 3 and 8 to 10 of docs/protocol.md in Python, with the `cryptography` package only.
 
 Written from that page and from the standards that it names, not from the Rust code; the tests in interop.py let the two talk to each other.
 """
@@ -565,3 +565,229 @@ def open_attachment(key, sealed):
             raise Refused("Unopenable")
         clear.append(part)
     return b"".join(clear)
+
+
+# --- 8. Vaults and recovery key ---------------------------------------------------------------------------------------
+
+DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+
+def _grouped(digits):
+    text = "".join(DIGITS[digit] for digit in digits)
+    return "-".join(text[place : place + 5] for place in range(0, len(text), 5))
+
+
+def _typed(text):
+    text = "".join(text.split()).replace("-", "").upper().translate(str.maketrans("OIL", "011"))
+    if any(character not in DIGITS for character in text):
+        raise Refused("Character")
+    return [DIGITS.index(character) for character in text]
+
+
+def recovery_text(key):
+    bits = "".join(f"{byte:08b}" for byte in key + H(b"sotto/1 recovery key", key))[:275]
+    return _grouped([int(bits[place : place + 5], 2) for place in range(0, 275, 5)])
+
+
+def recovery_key(text):
+    digits = _typed(text)
+    if len(digits) != 55:
+        raise Refused("Length")
+    key = int("".join(f"{digit:05b}" for digit in digits)[:256], 2).to_bytes(32, "big")
+    if _typed(recovery_text(key)) != digits:
+        raise Refused("Check")
+    return key
+
+
+def vault_key(kind, secret):
+    return hkdf_expand(hkdf_extract(b"sotto/1 vault", secret), (b"password", b"recovery")[kind], 32)
+
+
+def _vault_aad(kind, name):
+    return encode(["sotto/1 vault", 1, 1, kind, name])
+
+
+def seal_vault(kind, secret, name, identity_secret):
+    nonce = os.urandom(12)
+    sealed = AESGCM(vault_key(kind, secret)).encrypt(nonce, identity_secret, _vault_aad(kind, name))
+    return encode([1, 1, nonce, sealed])
+
+
+def open_vault(kind, secret, name, vault):
+    try:
+        version, suite, nonce, sealed = decode(vault, [U8, U16, octets(12), octets(82)])
+    except Refused:
+        raise Refused("Decode") from None
+    if (version, suite) != (1, 1):
+        raise Refused("Unsupported")
+    try:
+        identity = AESGCM(vault_key(kind, secret)).decrypt(nonce, sealed, _vault_aad(kind, name))
+        secret_key(identity)
+    except (InvalidTag, Refused):
+        raise Refused("Unopenable") from None
+    return identity
+
+
+# --- 9. Adding a device -----------------------------------------------------------------------------------------------
+
+
+def _times_x(element):
+    element <<= 1
+    return element ^ 0b100101 if element & 32 else element
+
+
+def _check_digit(digits):
+    total = 0
+    for place, digit in enumerate(digits):
+        for _ in range(19 - place):
+            digit = _times_x(digit)
+        total ^= digit
+    return total
+
+
+def new_code():
+    digits = [byte & 31 for byte in os.urandom(19)]
+    return _grouped(digits + [_check_digit(digits)])
+
+
+class Link:
+    """All that follows from a code; purpose 0: a new device, 1: a history."""
+
+    def __init__(self, text, purpose):
+        digits = _typed(text)
+        if len(digits) != 20:
+            raise Refused("Length")
+        if _check_digit(digits[:19]) != digits[19]:
+            raise Refused("Check")
+        characters = "".join(DIGITS[digit] for digit in digits[:19]).encode()
+        self.code, self.purpose = _grouped(digits), purpose
+        self.prk = hkdf_extract((b"sotto/1 device link", b"sotto/1 history link")[purpose], characters)
+        self.id = self.derive(b"id", 16)
+
+    def derive(self, info, length):
+        return hkdf_expand(self.prk, info, length)
+
+    def further(self, number):
+        return self.derive(b"more" + struct.pack(">I", number), 16)
+
+    def _seal(self, info, aad, clear):
+        nonce = os.urandom(12)
+        return nonce + AESGCM(self.derive(info, 32)).encrypt(nonce, clear, encode(aad))
+
+    def _open(self, info, aad, data):
+        try:
+            return AESGCM(self.derive(info, 32)).decrypt(data[:12], data[12:], encode(aad))
+        except (InvalidTag, ValueError):
+            raise Refused("Unopenable") from None
+
+    def offer(self, name, device, device_secret, receiver, label, certificate=None):
+        """Returns the document and its sealed form; `certificate` decoded."""
+        fields = [1, 1, self.purpose, self.id, name, device, public_of(device_secret), receiver, label]
+        payload = encode(fields if certificate is None else fields + [certificate])
+        document = [payload, sign(device_secret, "sotto/1 link offer", payload)]
+        return payload, self._seal(b"offer", ["sotto/1 link offer", self.id], encode(document))
+
+    def open_offer(self, data):
+        clear = self._open(b"offer", ["sotto/1 link offer", self.id], data)
+        try:
+            payload, signature = decode(clear, SIGNED)
+            fields = decode_offer(payload)
+        except Refused:
+            raise Refused("Unopenable") from None
+        if fields[:2] != [1, 1]:
+            raise Refused("Unsupported")
+        try:
+            verify(fields[6], "sotto/1 link offer", payload, signature)
+        except Refused:
+            raise Refused("Forged") from None
+        if fields[2:4] != [self.purpose, self.id]:
+            raise Refused("Forged")
+        return payload
+
+    def _answer_info(self, payload):
+        fields = decode_offer(payload)
+        return encode(["sotto/1 link answer", 1, self.purpose, self.id, fields[4], fields[5], H(payload)])
+
+    def _schedule(self, secret, public, enc, receiver, info):
+        dh = secret_key(secret).exchange(ec.ECDH(), public_key(public))
+        shared = labeled_expand(KEM, labeled_extract(KEM, b"", b"eae_prk", dh), b"shared_secret", enc + receiver, 64)
+        context = b"\1" + labeled_extract(HPKE, b"", b"psk_id_hash", self.id) + labeled_extract(HPKE, b"", b"info_hash", info)
+        schedule = labeled_extract(HPKE, shared, b"secret", self.derive(b"psk", 32))
+        return labeled_expand(HPKE, schedule, b"key", context, 32), labeled_expand(HPKE, schedule, b"base_nonce", context, 12)
+
+    def answer(self, payload, clear):
+        secret, receiver = new_secret(), decode_offer(payload)[7]
+        key, nonce = self._schedule(secret, receiver, public_of(secret), receiver, self._answer_info(payload))
+        return encode([1, 1, public_of(secret), AESGCM(key).encrypt(nonce, clear, b"")])
+
+    def open_answer(self, secret, payload, data):
+        try:
+            version, suite, enc, sealed = decode(data, [U8, U16, point, octets()])
+        except Refused:
+            raise Refused("Unopenable") from None
+        if (version, suite) != (1, 1):
+            raise Refused("Unsupported")
+        key, nonce = self._schedule(secret, enc, enc, public_of(secret), self._answer_info(payload))
+        try:
+            return AESGCM(key).decrypt(nonce, sealed, b"")
+        except (InvalidTag, ValueError):
+            raise Refused("Unopenable") from None
+
+    def open_device(self, secret, payload, data):
+        identity = self.open_answer(secret, payload, data)
+        try:
+            secret_key(identity)
+        except Refused:
+            raise Refused("Unopenable") from None
+        return identity
+
+    def note(self, slot, number):
+        return self._seal(b"note", ["sotto/1 link note", self.id, slot], encode(number))
+
+    def open_note(self, slot, data):
+        try:
+            return decode(self._open(b"note", ["sotto/1 link note", self.id, slot], data), U64)
+        except Refused:
+            raise Refused("Unopenable") from None
+
+    # --- 10. History transfer
+
+    def history_answer(self, payload, file_key, name, device, device_secret, certificate, label, size, digest, records):
+        document = encode([1, 1, self.id, name, device, certificate, label, size, digest, records])
+        signed = [document, sign(device_secret, "sotto/1 history answer", document)]
+        return self.answer(payload, encode([file_key, signed]))
+
+    def open_history(self, secret, payload, identity, data):
+        clear = self.open_answer(secret, payload, data)
+        try:
+            file_key, (document, signature) = decode(clear, [octets(32), SIGNED])
+            fields = decode(document, [U8, U16, ID, address, ID, SIGNED, text, U64, octets(32), U64])
+        except Refused:
+            raise Refused("Unopenable") from None
+        if fields[:2] != [1, 1]:
+            raise Refused("Unsupported")
+        try:
+            name, device, key = verify_device(identity, fields[5])
+            verify(key, "sotto/1 history answer", document, signature)
+        except Refused:
+            raise Refused("Forged") from None
+        owner = decode_offer(payload)[4]
+        if [name, device] != [owner, fields[4]] or fields[2:4] != [self.id, owner]:
+            raise Refused("Forged")
+        return file_key, document
+
+
+def text(value):
+    _is(isinstance(value, str))
+    return value
+
+
+def decode_offer(payload):
+    """The fields of an offer; the certificate is left out where there is none."""
+    schema = [U8, U16, _kind, ID, address, ID, point, point, text]
+    try:
+        return decode(payload, schema)
+    except Refused as refusal:
+        if refusal.kind != "NotDeterministic":
+            raise
+        return decode(payload, schema + [SIGNED])

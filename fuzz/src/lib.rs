@@ -9,6 +9,7 @@
 use std::sync::LazyLock;
 
 mod crypto;
+mod devices;
 pub mod mutate;
 #[allow(
     dead_code,
@@ -47,6 +48,7 @@ impl Target {
 /// All targets.
 pub static TARGETS: LazyLock<Vec<Target>> = LazyLock::new(|| {
     let mut targets = crypto::targets();
+    targets.extend(devices::targets());
     targets.extend(wire::targets());
     targets
 });

@@ -40,11 +40,12 @@ pub(crate) async fn run(args: &VerifyArgs, ui: Ui) -> Result<(), CliError> {
     let contact = client.identity(&who).await?;
     let contact = if args.accept_change {
         client.accept_change(&who).await?
-    } else if let Some(number) = confirm {
+    } else if confirm != Confirm::No {
         match known {
             Some(compared) => {
                 // What was read out by the other person may be of an identity that counts no more, or never did.
-                if number.is_some_and(|number| digits(number) != digits(&compared.safety_number.to_string())) {
+                let ours = digits(&compared.safety_number.to_string());
+                if matches!(confirm, Confirm::Number(number) if digits(number) != ours) {
                     return Err(other_number(&compared));
                 }
                 client.mark_verified(&compared).await?
@@ -59,21 +60,32 @@ pub(crate) async fn run(args: &VerifyArgs, ui: Ui) -> Result<(), CliError> {
     show(&contact, true, args.output, ui)
 }
 
+/// What is to be confirmed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Confirm<'a> {
+    /// Nothing.
+    No,
+    /// That the number was compared, whatever it is.
+    Compared,
+    /// That this number was compared.
+    Number(&'a str),
+}
+
 /// What is to be confirmed, and whom: a word behind `--confirm` may be either.
-fn confirmed(args: &VerifyArgs) -> Result<(Option<Option<&str>>, Option<&str>), CliError> {
-    let address = args.address.as_deref();
-    match args.confirm.as_ref().map(Option::as_deref) {
-        Some(Some(word)) if word.contains('@') && address.is_none() => Ok((Some(None), Some(word))),
-        Some(_) if address.is_none() => {
+fn confirmed(args: &VerifyArgs) -> Result<(Confirm<'_>, Option<&str>), CliError> {
+    match (args.confirm.as_deref(), args.address.as_deref()) {
+        (None, address) => Ok((Confirm::No, address)),
+        (Some(word), None) if word.contains('@') => Ok((Confirm::Compared, Some(word))),
+        (Some(_), None) => {
             Err(CliError::usage("--confirm: whose number?").hint("sotto verify ADDRESS --confirm [NUMBER]"))
         }
-        Some(Some(number)) if digits(number).len() != 60 => Err(CliError::usage(format!(
-            "--confirm: a safety number has 60 digits, `{}` has {}",
-            printable(number),
-            digits(number).len()
-        ))
-        .hint("put it in quotes, for it has spaces")),
-        confirm => Ok((confirm, address)),
+        (Some(""), address) => Ok((Confirm::Compared, address)),
+        (Some(number), address) if digits(number).len() == 60 => Ok((Confirm::Number(number), address)),
+        (Some(number), _) => {
+            let (number, count) = (printable(number), digits(number).len());
+            let error = CliError::usage(format!("--confirm: a safety number has 60 digits, `{number}` has {count}"));
+            Err(error.hint("put it in quotes, for it has spaces"))
+        }
     }
 }
 
@@ -128,4 +140,33 @@ fn show(contact: &Contact, explain: bool, format: TextFormat, ui: Ui) -> Result<
         ui.note("ask them by another way whether they registered anew; if so, run this again with --accept-change");
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::args::{Cli, Command};
+
+    #[test]
+    fn a_word_behind_confirm_is_a_number_or_an_address() {
+        let said = |line: &[&str]| {
+            let line = ["sotto", "verify"].iter().chain(line);
+            let Command::Verify(args) = Cli::try_parse_from(line).unwrap().command else { panic!("another command") };
+            confirmed(&args).map(|(confirm, who)| {
+                let number = if let Confirm::Number(number) = confirm { number.to_owned() } else { String::new() };
+                (confirm != Confirm::No, number, who.map(str::to_owned))
+            })
+        };
+        let bob = || Some("bob@x.example".to_owned());
+        let number = "01234 ".repeat(12);
+        assert_eq!(said(&["bob@x.example"]).unwrap(), (false, String::new(), bob()));
+        assert_eq!(said(&["bob@x.example", "--confirm"]).unwrap(), (true, String::new(), bob()));
+        assert_eq!(said(&["--confirm", "bob@x.example"]).unwrap(), (true, String::new(), bob()));
+        assert_eq!(said(&["bob@x.example", "--confirm", &number]).unwrap(), (true, number.clone(), bob()));
+        for wrong in [vec!["--confirm"], vec!["--confirm", &number], vec!["bob@x.example", "--confirm", "01234"]] {
+            assert_eq!(said(&wrong).unwrap_err().kind, Kind::Usage, "{wrong:?}");
+        }
+    }
 }

@@ -215,8 +215,9 @@ impl HistoryReceiver {
     }
 
     async fn finish(&self) -> Result<(), Error> {
+        self.client.inner.store.run(|tx| tx.delete::<HistoryIn>(&[])).await?;
         let _ = std::fs::remove_file(self.client.incoming()?);
-        self.client.inner.store.run(|tx| tx.delete::<HistoryIn>(&[])).await
+        Ok(())
     }
 }
 

@@ -223,6 +223,9 @@ impl HistorySender {
     /// Forgets the transfer, here and at the relay, which would do so by itself in a day.
     async fn finish(&self) -> Result<(), Error> {
         let inner = &self.client.inner;
+        // First what says that there is one: what is left then is forgotten by itself, and by the next transfer.
+        inner.store.run(|tx| tx.delete::<HistoryOut>(&[])).await?;
+        let _ = std::fs::remove_file(self.client.outgoing()?);
         let (last, _) = place(self.state.size.div_ceil(PIECE).saturating_sub(1));
         let numbers = last.saturating_sub(LINKS_AHEAD)..=last;
         let links = numbers.filter(|n| *n > 0).map(|n| link(&self.keys, n)).chain([self.keys.id()]);
@@ -231,7 +234,6 @@ impl HistorySender {
                 tracing::debug!(%error, "the link stays at the relay until its time is over");
             }
         }
-        let _ = std::fs::remove_file(self.client.outgoing()?);
-        inner.store.run(|tx| tx.delete::<HistoryOut>(&[])).await
+        Ok(())
     }
 }

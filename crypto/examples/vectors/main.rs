@@ -17,6 +17,7 @@ use std::process::ExitCode;
 
 use serde_json::Value;
 
+mod devices;
 mod good;
 mod people;
 mod reference;
@@ -41,6 +42,9 @@ fn main() -> ExitCode {
         ("prekeys.json", good::prekeys()),
         ("message.json", good::message()),
         ("attachment.json", good::attachment()),
+        ("vault.json", devices::vault()),
+        ("link.json", devices::link()),
+        ("history.json", devices::history()),
         ("refusals.json", refusals::all()),
     ];
     let mut code = ExitCode::SUCCESS;

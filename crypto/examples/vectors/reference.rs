@@ -149,6 +149,29 @@ pub fn wrap(ephemeral: &Pair, recipient: &[u8; 133], info: &[u8], content_key: &
     Wrapped { dh, eae_prk, shared_secret, psk_id_hash, info_hash, secret, key, base_nonce, wrap }
 }
 
+/// What is handed over by HPKE in mode_psk, single-shot.
+pub fn wrap_psk(
+    ephemeral: &Pair,
+    recipient: &[u8; 133],
+    info: &[u8],
+    psk: &[u8],
+    psk_id: &[u8],
+    clear: &[u8],
+) -> Vec<u8> {
+    let kem = b"KEM\x00\x12".as_slice();
+    let suite = b"HPKE\x00\x12\x00\x03\x00\x02".as_slice();
+    let eae_prk = labeled_extract(kem, b"", "eae_prk", &ephemeral.agree(recipient));
+    let context = [ephemeral.point.as_slice(), recipient].concat();
+    let shared_secret = labeled_expand(kem, &eae_prk, "shared_secret", &context, 64);
+    let psk_id_hash = labeled_extract(suite, b"", "psk_id_hash", psk_id);
+    let info_hash = labeled_extract(suite, b"", "info_hash", info);
+    let context = [&[1], psk_id_hash.as_slice(), &info_hash].concat();
+    let secret = labeled_extract(suite, &shared_secret, "secret", psk);
+    let key = labeled_expand(suite, &secret, "key", &context, 32);
+    let base_nonce = labeled_expand(suite, &secret, "base_nonce", &context, 12);
+    gcm(&key, &base_nonce, b"", clear)
+}
+
 pub fn padme(length: usize) -> usize {
     if length < 2 {
         return length;

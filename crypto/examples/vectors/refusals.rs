@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::hex;
 use crate::people::{self, Device, ENDS, MADE, prekey, proof, root, signed};
 use crate::reference::{Draft, Pair, array, blob, bytes, commitment, int, pad, text, wrap};
+use crate::{devices, hex};
 
 pub fn all() -> Value {
     let mut cases = Vec::new();
@@ -14,6 +14,7 @@ pub fn all() -> Value {
     prekeys(&mut cases);
     messages(&mut cases);
     attachments(&mut cases);
+    devices::refusals(|input, name, kind, fields| cases.push(case(input, name, kind, &fields)));
     Value::Array(cases)
 }
 
