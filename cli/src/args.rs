@@ -207,6 +207,9 @@ pub(crate) struct UpArgs {
     /// Be the process in the background (for `--until-ready` itself)
     #[arg(long, hide = true, conflicts_with = "until_ready")]
     pub(crate) in_background: bool,
+    /// With json and --until-ready: the objects when all is ready, as `sotto status` prints them, on one line
+    #[arg(long, short, value_enum, default_value_t)]
+    pub(crate) output: TextFormat,
 }
 
 /// Whose objects, where a cluster is asked.
@@ -248,6 +251,9 @@ pub(crate) struct InviteArgs {
     /// Whose objects, where a cluster is asked.
     #[command(flatten)]
     pub(crate) namespace: NamespaceArgs,
+    /// Form of the output
+    #[arg(long, short, value_enum, default_value_t)]
+    pub(crate) output: TextFormat,
 }
 
 /// `sotto down`.
@@ -256,6 +262,9 @@ pub(crate) struct DownArgs {
     /// Folder of state
     #[arg(long, default_value = ".sotto", value_name = "DIR")]
     pub(crate) state: PathBuf,
+    /// Form of the output
+    #[arg(long, short, value_enum, default_value_t)]
+    pub(crate) output: TextFormat,
 }
 
 /// `sotto join`.
@@ -403,9 +412,9 @@ mod tests {
     #[test]
     fn the_forms_of_the_issue_parse() {
         for line in [
-            "sotto up examples/manifests --state s --until-ready",
+            "sotto up examples/manifests --state s --until-ready -o json",
             "sotto status --state s -o yaml",
-            "sotto invite alice --network acme --state s",
+            "sotto invite alice --network acme --state s -o json",
             "sotto join sotto://h/join?x --profile p --password-file f",
             "sotto send --profile p a@x.example b@x.example hello --expires 1h",
             "sotto send --profile p a@x.example - --file f",
@@ -442,7 +451,7 @@ mod tests {
             "sotto room expiry Plans 7d",
             "sotto room burn Plans off",
             "sotto room close Plans",
-            "sotto down --state s",
+            "sotto down --state s -o json",
             "sotto relay --config f",
             "sotto gateway --config f",
             "sotto retention --config f",

@@ -16,7 +16,7 @@ mod scroll;
 mod stamp;
 #[cfg(test)]
 mod tests;
-mod text;
+pub(crate) mod text;
 mod update;
 mod view;
 mod work;

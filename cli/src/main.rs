@@ -6,6 +6,7 @@ mod args;
 mod chat;
 mod commands;
 mod error;
+mod progress;
 mod qr;
 mod ui;
 

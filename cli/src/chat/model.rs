@@ -333,12 +333,12 @@ impl Model {
 
     /// Says something in passing.
     pub(crate) fn say(&mut self, words: impl Into<String>) {
-        self.note = Some((words.into(), self.now_ms.saturating_add(NOTE_MS)));
+        self.note = Some((one_line(&words.into()), self.now_ms.saturating_add(NOTE_MS)));
     }
 
     /// Says something that must be seen.
     pub(crate) fn warn(&mut self, words: impl Into<String>) {
-        let words = words.into();
+        let words = one_line(&words.into());
         if !self.warnings.contains(&words) {
             self.warnings.push(words);
         }

@@ -25,6 +25,8 @@ pub(crate) const PAGE: u32 = 100;
 const KEPT: usize = 400;
 /// Without a key for this long, the user is away (milliseconds).
 const AWAY_MS: u64 = 300_000;
+/// The list is looked at this often although nobody says that it has changed (milliseconds).
+const LOOK_AGAIN_MS: u64 = 60_000;
 /// Rows that the wheel moves.
 const WHEEL: usize = 3;
 
@@ -111,7 +113,7 @@ fn interrupt(model: &mut Model) -> Vec<Effect> {
 }
 
 fn tick(model: &mut Model, now: u64) -> Vec<Effect> {
-    model.now_ms = now;
+    let last = std::mem::replace(&mut model.now_ms, now);
     if model.note.as_ref().is_some_and(|(_, until)| *until <= now) {
         model.note = None;
     }
@@ -123,6 +125,10 @@ fn tick(model: &mut Model, now: u64) -> Vec<Effect> {
         open.messages.retain(|m| m.expires_at_ms.is_none_or(|end| end > now));
     }
     if model.open.as_ref().is_some_and(|o| o.messages.len() != before) {
+        effects.extend(list(model));
+    }
+    // Messages of other conversations end too, and times in the list go on.
+    if now / LOOK_AGAIN_MS != last / LOOK_AGAIN_MS {
         effects.extend(list(model));
     }
     if let Link::Elsewhere { .. } = model.link {

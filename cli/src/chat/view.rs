@@ -18,7 +18,7 @@ use self::theme::Theme;
 use super::effect::Link;
 use super::keys::Focus;
 use super::model::Model;
-use super::text::{cut, fit, width};
+use super::text::{cut, fit, one_line, width};
 
 /// Draws everything.
 pub(crate) fn view(model: &Model, frame: &mut Frame<'_>) {
@@ -78,9 +78,11 @@ fn top(model: &Model, frame: &mut Frame<'_>, area: Rect, theme: Theme) {
     let (words, broken) = match &model.link {
         Link::Connecting => ("connecting …".to_owned(), true),
         Link::Online => ("online".to_owned(), false),
-        Link::Away { reason, again_at_ms } => (format!("NOT CONNECTED: {reason}{}", again(model, *again_at_ms)), true),
+        Link::Away { reason, again_at_ms } => {
+            (format!("NOT CONNECTED: {}{}", one_line(reason), again(model, *again_at_ms)), true)
+        }
         Link::Elsewhere { reason, again_at_ms } => {
-            (format!("NOT RECEIVING: {reason}{}", again(model, *again_at_ms)), true)
+            (format!("NOT RECEIVING: {}{}", one_line(reason), again(model, *again_at_ms)), true)
         }
     };
     let room = usize::from(area.width);

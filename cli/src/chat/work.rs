@@ -200,9 +200,7 @@ impl Inner {
             }
         }
         let mut all: Vec<MessageView> = pages.into_iter().rev().flatten().collect();
-        // A little of what was said before is shown too.
-        let from = all.partition_point(|m| m.position < position).saturating_sub(50);
-        all.drain(..from);
+        all.drain(..all.partition_point(|m| m.position < position));
         Ok(all)
     }
 

@@ -13,6 +13,7 @@ use super::profile::open;
 use crate::args::{ReceiveArgs, TextFormat};
 use crate::commands::time;
 use crate::error::CliError;
+use crate::progress::Progress;
 use crate::ui::{Ui, printable};
 
 /// Without `--timeout`, a relay that connects and then says nothing is waited for this long.
@@ -156,7 +157,9 @@ impl Session<'_> {
         }
         let (path, output) = create(dir, &file.name)?;
         let mut output = tokio::fs::File::from_std(output);
-        let saved = self.client.download(file, &mut output).await;
+        let progress = Progress::of(&printable(&file.name));
+        let saved = self.client.download_file(file, &mut output, |done, total| progress.at(done, total)).await;
+        drop(progress);
         match saved {
             Ok(_) => {
                 output.sync_all().await?;

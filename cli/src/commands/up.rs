@@ -1,10 +1,10 @@
 //! `sotto up`: the networks of a folder of manifests on this machine.
 
-use sotto_operator::local::{self, LocalError, Mode, UpOptions, report::Lines};
+use sotto_operator::local::{self, LocalError, Mode, UpOptions, report::Lines, snapshot::list};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::args::UpArgs;
+use crate::args::{TextFormat, UpArgs};
 use crate::error::CliError;
 use crate::ui::{Ui, printable};
 
@@ -17,6 +17,11 @@ pub(crate) async fn run(args: &UpArgs, ui: Ui) -> Result<(), CliError> {
     };
     let options = UpOptions { dir: args.dir.clone(), state: args.state.clone(), mode };
     let shutdown = CancellationToken::new();
+    let json = args.output == TextFormat::Json;
+    if json && mode != Mode::UntilReady {
+        return Err(CliError::usage("-o json needs --until-ready")
+            .hint("while it runs, `sotto status -o json` gives the objects at any time"));
+    }
     let mut tell = |lines: Lines| {
         // Manifests are somebody's text; what they say is shown, not obeyed by the terminal.
         for line in &lines.notes {
@@ -24,12 +29,20 @@ pub(crate) async fn run(args: &UpArgs, ui: Ui) -> Result<(), CliError> {
         }
         for line in &lines.results {
             // Whoever closes the pipe has seen enough; the networks go on.
-            let _ = ui.result(&printable(line));
+            if json {
+                ui.note(&printable(line));
+            } else {
+                let _ = ui.result(&printable(line));
+            }
         }
     };
     if mode == Mode::UntilReady {
         // Ctrl-C while waiting ends the waiting; the runner in the background is told by `sotto down`.
-        return local::up(&options, shutdown, &mut tell).await.map_err(explain);
+        local::up(&options, shutdown, &mut tell).await.map_err(explain)?;
+        if json && let Some((snapshot, _)) = local::status(&args.state).map_err(explain)? {
+            ui.json(&list(&snapshot.items))?;
+        }
+        return Ok(());
     }
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

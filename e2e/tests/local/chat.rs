@@ -264,7 +264,17 @@ fn outage(site: &Site, alice: &Terminal) -> Outcome {
     // The runner starts it again.
     alice.wait("a connection", |screen| screen.lines().next().is_some_and(|top| top.trim_end().ends_with("online")))?;
     site.receive("bob", "written without a relay")?;
-    alice.wait("that it was delivered", |screen| screen.contains("delivered") || screen.contains("read")).map(drop)
+    alice
+        .wait("that it was delivered", |screen| state_of(screen, "written without a relay") == Some("delivered"))
+        .map(drop)
+}
+
+/// The word beside the name that a message of alice's stands below.
+fn state_of<'a>(screen: &'a str, words: &str) -> Option<&'a str> {
+    let rows: Vec<&str> = screen.lines().map(|l| l.rsplit('│').next().unwrap_or(l)).collect();
+    let at = rows.iter().position(|row| row.starts_with("   ") && row.contains(words))?;
+    let header = rows.iter().take(at).rev().find(|row| row.starts_with(" you "))?;
+    ["queued", "sending", "accepted", "delivered", "read"].into_iter().find(|state| header.contains(state))
 }
 
 fn ends(site: &Site, alice: &Terminal) -> Outcome {
@@ -309,5 +319,18 @@ fn own_process(site: &Site) -> Outcome<Pid> {
 fn without_a_terminal_nothing_is_drawn_and_nobody_is_asked() -> Outcome {
     let site = Site::new()?;
     let said = site.sotto("chat")?.args(["--profile", "alice"]).refused()?;
-    ensure(said.contains("needs a terminal") && said.contains("sotto send"), || said.clone())
+    ensure(said.contains("needs a terminal") && said.contains("sotto send"), || said.clone())?;
+    // Everything that a script may want to read is JSON on standard output, and the rest is not there.
+    let list = site.up()?.args(["-o", "json"]).json()?;
+    ensure(list["kind"] == "List" && list["items"].as_array().is_some_and(|i| i.len() > 4), || list.to_string())?;
+    let invite = site.sotto("invite")?.args(["alice", "--state", "state", "-o", "json"]).json()?;
+    let url = invite["invite"].as_str().unwrap_or_default().to_owned();
+    ensure(url.starts_with("sotto://"), || "no invite in the JSON".into())?;
+    // A password would have to be asked for.
+    let said = site.sotto("join")?.args(["--profile", "alice"]).secret_arg(&url).refused()?;
+    ensure(said.contains("no terminal") && said.contains("--password-file"), || said.clone())?;
+    let down = site.sotto("down")?.args(["--state", "state", "-o", "json"]).json()?;
+    ensure(down["stopped"] == true, || down.to_string())?;
+    let down = site.sotto("down")?.args(["--state", "state", "-o", "json"]).json()?;
+    ensure(down["stopped"] == false, || down.to_string())
 }

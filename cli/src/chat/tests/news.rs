@@ -126,7 +126,8 @@ fn the_own_presence_is_shown_and_repeated_and_away_after_a_while() {
     assert!(effects.contains(&Effect::Presence(Presence::Away)));
     assert!(press(&mut m, KeyCode::Left).contains(&Effect::Presence(Presence::Available)));
     m.rules.presence = false;
-    assert!(update(&mut m, Input::Tick(NOW + 3 * PRESENCE_MS)).is_empty());
+    let effects = update(&mut m, Input::Tick(NOW + 3 * PRESENCE_MS));
+    assert!(!effects.iter().any(|e| matches!(e, Effect::Presence(_))));
     // Others' presence is believed for a while.
     give(&mut m, News::Presence { who: a(BOB), state: Presence::Available });
     assert_eq!(m.presence_of(&a(BOB)), Some(Presence::Available));
@@ -182,4 +183,22 @@ fn where_reading_begins_is_marked() {
     let shown = screen(&mut m, 80, 24);
     let row = |words: &str| shown.lines().position(|l| l.contains(words)).unwrap();
     assert!(row("message 3") < row(" new ") && row(" new ") < row("message 4"), "{shown}");
+}
+
+#[test]
+fn what_can_be_chosen_follows_what_comes() {
+    let mut m = model();
+    ctrl(&mut m, 'k');
+    assert!(!screen(&mut m, 80, 24).contains(" bob "));
+    give(&mut m, News::Conversations(vec![direct(BOB)]));
+    press(&mut m, KeyCode::Enter);
+    assert_eq!(m.open.as_ref().unwrap().id, direct(BOB).id);
+}
+
+#[test]
+fn what_others_write_does_not_reach_the_terminal_as_it_is() {
+    let mut m = open_with(&[said(1, BOB, "a\x1b]0;title\x07b\u{202e}c\x1b[31m")]);
+    give(&mut m, News::Warning("bad\x1b[2J\nnews".into()));
+    let shown = screen(&mut m, 80, 24);
+    assert!(!shown.chars().any(|c| (c.is_control() && c != '\n') || c == '\u{202e}'), "{shown:?}");
 }

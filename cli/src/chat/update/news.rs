@@ -132,6 +132,13 @@ fn came(model: &mut Model, id: &str, sender: &sotto_crypto::Address, identity_ch
 fn listed(model: &mut Model, conversations: Vec<ConversationView>) -> Vec<Effect> {
     model.conversations = conversations;
     let mut effects = Vec::new();
+    // What can be chosen in front of it has changed with it.
+    if matches!(model.dialog, Some(Dialog::Form(_)))
+        && let Some(Dialog::Form(mut form)) = model.dialog.take()
+    {
+        form.choose(model);
+        model.dialog = Some(Dialog::Form(form));
+    }
     if model.begun.as_ref().is_some_and(|b| model.conversations.iter().any(|c| c.id == b.id)) {
         model.begun = None;
         effects.extend(reload(model));
@@ -178,12 +185,8 @@ fn messages(model: &mut Model, id: &str, before: Option<u64>, limit: u32, found:
 
 fn since(model: &mut Model, id: &str, position: u64, found: Vec<MessageView>) -> Vec<Effect> {
     let Some(open) = model.open.as_mut().filter(|o| o.id == id) else { return Vec::new() };
-    // What was asked for before older ones came keeps those.
+    // What came before these while they were asked for stays.
     let mut kept: Vec<MessageView> = open.messages.drain(..).filter(|m| m.position < position).collect();
-    if open.jump.is_some() {
-        kept.clear();
-        open.complete = false;
-    }
     kept.extend(found);
     take(open, kept);
     loaded(model)
@@ -195,9 +198,12 @@ fn take(open: &mut Open, messages: Vec<MessageView>) {
         open.loaded = true;
         open.new_from = first_new(&open.messages, open.unread);
     }
-    if let Some(jump) = open.jump.take_if(|jump| open.messages.iter().any(|m| m.position == *jump)) {
-        open.selected = Some(jump);
-        open.anchor = Some((jump, 0));
+    // Where it is gone, to the one before it.
+    if let Some(jump) = open.jump.take()
+        && let Some(message) = open.messages.get(open.index_of(jump))
+    {
+        open.selected = Some(message.position);
+        open.anchor = Some((message.position, 0));
     }
     if open.selected.is_some() && open.selected().is_none() {
         // It is gone; the one before takes its place.
