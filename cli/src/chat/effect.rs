@@ -106,11 +106,10 @@ pub(crate) enum RoomWish {
     Remove(Address),
     Moderator(Address, bool),
     Title(String),
-    /// Rules for all messages (seconds); nothing: no rule.
-    Times {
-        expires_in_s: Option<u64>,
-        burn_after_read_s: Option<u64>,
-    },
+    /// Seconds from sending after which messages are deleted; nothing: no rule.
+    Expiry(Option<u64>),
+    /// Seconds from reading after which they are.
+    Burn(Option<u64>),
     Leave,
 }
 
@@ -165,7 +164,6 @@ pub(crate) enum News {
     /// An effect has not.
     Failed { effect: Box<Effect>, reason: String },
     /// A room was made.
-    #[expect(dead_code, reason = "comes with the rooms of the client library")]
     RoomMade(ConversationId),
     /// A file has got so far.
     Progress { transfer: u64, done: u64, total: u64 },

@@ -32,7 +32,7 @@ const WHEEL: usize = 3;
 
 /// What is to be done at the begin.
 pub(crate) fn begin(model: &mut Model) -> Vec<Effect> {
-    list(model).into_iter().chain([Effect::Contacts]).collect()
+    list(model).into_iter().chain([Effect::Contacts, Effect::Rules]).collect()
 }
 
 /// Takes an input in; gives what is to be done.

@@ -4,15 +4,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sotto_client::{Client, Draft, Error, FileDraft, MessageView, Target};
+use sotto_client::{Client, Draft, Error, FileDraft, MessageView, NewRoom, Target};
 use sotto_crypto::Address;
 use sotto_wire::content::File;
+use sotto_wire::room::RoomChange;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::driver::Work;
-use super::effect::{Effect, News, Rules, Words};
+use super::effect::{Effect, News, RoomWish, Rules, Words};
 use crate::commands::receive::create;
 
 /// Messages that are found at most.
@@ -156,6 +157,11 @@ impl Inner {
                 let paths = tokio::task::spawn_blocking(move || paths(&begin)).await.map_err(|e| e.to_string())?;
                 News::Paths { typed: typed.clone(), paths }
             }
+            Effect::NewRoom { title, members } => {
+                let mut room = NewRoom::default();
+                (room.title, room.members) = (title.clone(), members.clone());
+                News::RoomMade(client.create_room(room).await.map_err(told)?)
+            }
             _ => return self.write(effect).await,
         };
         Ok(Some(news))
@@ -180,7 +186,7 @@ impl Inner {
             Effect::Pin { key, on } => client.pin(key, *on).await.map(drop),
             Effect::Forward { key, to } => client.forward(key, to.clone()).await.map(drop),
             Effect::MarkRead { id, up_to } => client.mark_read(id, *up_to).await,
-            Effect::NewRoom { .. } | Effect::Room { .. } => return Err("rooms: not yet".to_owned()),
+            Effect::Room { id, change } => client.change_room(id, room_change(change)).await,
             _ => Ok(()),
         };
         done.map(|()| None).map_err(|e| e.to_string())
@@ -243,6 +249,18 @@ impl Inner {
                 Err(format!("{name} was not saved: {reason}"))
             }
         }
+    }
+}
+
+fn room_change(wish: &RoomWish) -> RoomChange {
+    match wish {
+        RoomWish::Add(people) => RoomChange::Add(people.clone()),
+        RoomWish::Remove(who) => RoomChange::Remove(vec![who.clone()]),
+        RoomWish::Moderator(who, on) => RoomChange::Moderator(who.clone(), *on),
+        RoomWish::Title(title) => RoomChange::Title(title.clone()),
+        RoomWish::Expiry(seconds) => RoomChange::Expiry(*seconds),
+        RoomWish::Burn(seconds) => RoomChange::Burn(*seconds),
+        RoomWish::Leave => RoomChange::Leave,
     }
 }
 

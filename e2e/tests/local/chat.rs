@@ -78,6 +78,7 @@ fn a_day_at_the_terminal() -> Outcome {
     steps.step("files go and come", || files(&site, &alice))?;
     steps.step("search finds and goes there", || search(&alice))?;
     steps.step("the safety number is that of the other side, and is marked", || verify(&site, &alice))?;
+    steps.step("a room is made, talked in, and changes", || rooms(&site, &alice))?;
     steps.step("help and menu", || {
         alice.keys(&["F1"])?;
         alice.shows(&["Keys", "Ctrl+K", "go to a conversation by name"])?;
@@ -241,12 +242,59 @@ fn verify(site: &Site, alice: &Terminal) -> Outcome {
     ensure(bob.is_some_and(|c| c["state"] == "verified"), || known.clone())
 }
 
+fn rooms(site: &Site, alice: &Terminal) -> Outcome {
+    alice.keys(&["C-r"])?;
+    alice.shows(&["New room", "Title"])?;
+    alice.text("Plans")?;
+    alice.keys(&["Tab"])?;
+    alice.text("bob")?;
+    alice.shows(&[BOB])?;
+    alice.keys(&["Tab"])?;
+    alice.wait("bob's whole address", |screen| screen.lines().any(|l| l.contains("Members") && l.contains(BOB)))?;
+    alice.keys(&["Enter"])?;
+    alice.shows(&["# Plans", "2 people", "Write to # Plans"])?;
+    alice.text("first in the room")?;
+    alice.keys(&["Enter"])?;
+    let got = site.receive("bob", "first in the room")?;
+    ensure(got["conversation"].as_str().is_some_and(|id| id.starts_with('S')), || got.to_string())?;
+    let room = site.sotto("room")?.args(["show", "Plans", "--profile", "bob", "-o", "json"]).json()?;
+    ensure(room["title"] == "Plans", || room.to_string())?;
+    // Carol, of another network, is taken in.
+    alice.keys(&["M-m"])?;
+    alice.shows(&["Members", "moderator"])?;
+    alice.keys(&["C-a"])?;
+    alice.shows(&["Add to the room"])?;
+    alice.text("carol@chat.beta.example")?;
+    alice.keys(&["Enter"])?;
+    alice.shows(&["3 people"])?;
+    alice.keys(&["M-m"])?;
+    alice.shows(&["Members", "carol@chat.beta.example"])?;
+    alice.keep("room")?;
+    alice.keys(&["C-c"])?;
+    alice.wait("the room", |screen| screen.contains("3 people") && !screen.contains("Ctrl+D"))?;
+    alice.text("hello carol")?;
+    alice.keys(&["Enter"])?;
+    site.receive("carol", "hello carol")?;
+    // Bob leaves, by command.
+    site.receive_all("bob")?;
+    site.sotto("room")?.args(["leave", "Plans", "--profile", "bob"]).output()?;
+    alice.shows(&["2 people", "bob left"])?;
+    alice.keys(&["C-k"])?;
+    alice.shows(&["Go to"])?;
+    alice.text("bob@")?;
+    alice.wait("bob alone", |screen| {
+        screen.lines().filter(|l| l.trim_start_matches([' ', '│']).starts_with("# Plans")).count() <= 1
+    })?;
+    alice.keys(&["Enter"])?;
+    alice.shows(&["> Write to bob"]).map(drop)
+}
+
 fn second(site: &Site) -> Outcome {
     let said = site.sotto("receive")?.args(["--profile", "alice"]).refused()?;
     ensure(said.contains("another process"), || said.clone())?;
     let other = terminal(site, 100, 24)?;
     other.line("NO_COLOR=1 $SOTTO chat --profile alice; echo ended with $?")?;
-    other.shows(&["NOT RECEIVING: another process", "good morning"])?;
+    other.shows(&["NOT RECEIVING: another process", "# Plans"])?;
     other.keys(&["C-q"])?;
     other.shows(&["ended with 0"]).map(drop)
 }

@@ -106,6 +106,11 @@ impl Site {
         })
     }
 
+    /// Receives what waits.
+    pub(crate) fn receive_all(&self, user: &str) -> Outcome {
+        self.sotto("receive")?.args(["--profile", user]).output().map(drop)
+    }
+
     /// Follows what comes in.
     pub(crate) fn follow(&self, user: &str) -> Outcome<Background> {
         self.sotto("receive")?.args(["--profile", user, "--follow", "-o", "json"]).start()

@@ -202,6 +202,10 @@ fn a_rooms_moderator_changes_it() {
     write(&mut m, "dave@x.example");
     let change = RoomWish::Add(vec![a("dave@x.example")]);
     assert!(press(&mut m, KeyCode::Enter).contains(&Effect::Room { id: id.clone(), change }));
+    ctrl(&mut m, 't');
+    write(&mut m, "7d");
+    let effects = press(&mut m, KeyCode::Enter);
+    assert!(effects == [Effect::Room { id: id.clone(), change: RoomWish::Expiry(Some(7 * 86400)) }]);
     // By the menu, by words.
     press(&mut m, KeyCode::F(2));
     write(&mut m, "leave");

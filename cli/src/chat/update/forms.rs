@@ -325,7 +325,12 @@ fn times(model: &mut Model, expires: &str, burn: &str) -> Vec<Effect> {
     };
     let Some(conversation) = model.current() else { return Vec::new() };
     if conversation.kind == ConversationKind::Room && conversation.moderators.contains(&model.me) {
-        return change_room(model, RoomWish::Times { expires_in_s, burn_after_read_s });
+        // Each is an event that everybody gets: only what is new.
+        let (id, rule) = (conversation.id.clone(), (conversation.expires_in_s, conversation.burn_after_read_s));
+        let expiry = (rule.0 != expires_in_s).then_some(RoomWish::Expiry(expires_in_s));
+        let burn = (rule.1 != burn_after_read_s).then_some(RoomWish::Burn(burn_after_read_s));
+        model.dialog = None;
+        return expiry.into_iter().chain(burn).map(|change| Effect::Room { id: id.clone(), change }).collect();
     }
     if let Some(composer) = model.composer_mut() {
         composer.expires_in_s = expires_in_s;

@@ -3,7 +3,7 @@
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
-use sotto_client::{ConversationKind, ConversationView};
+use sotto_client::{ConversationKind, ConversationView, ViewBody};
 use sotto_wire::content::Presence;
 
 use super::super::dialog::preview;
@@ -65,6 +65,7 @@ fn entry(model: &Model, conversation: &ConversationView, here: bool, room: usize
     let words = match (&conversation.last, writing, draft) {
         (_, Some((_, who, _)), _) => format!("{} is typing …", model.name(who)),
         (_, _, Some(draft)) if !open => format!("draft: {}", draft.editor.text().replace('\n', " ")),
+        (Some(last), ..) if matches!(last.body, ViewBody::Event(_)) => preview(last),
         (Some(last), ..) if last.own => format!("you: {}", preview(last)),
         (Some(last), ..) if conversation.kind != ConversationKind::Direct => {
             format!("{}: {}", model.name(&last.key.sender), preview(last))
