@@ -8,7 +8,10 @@ mod common;
 use std::time::Duration;
 
 use common::{Network, address, drain, group, text};
-use sotto_client::{Client, ConversationKind, Draft, Error, NewRoom, Refusal, RoomView, Target, ViewBody};
+use sotto_client::{
+    Client, ConversationKind, Draft, Error, LinkOptions, NewDevice, NewRoom, Password, Refusal, RoomView, Target,
+    ViewBody,
+};
 use sotto_crypto::Address;
 use sotto_wire::room::RoomChange;
 
@@ -254,6 +257,40 @@ async fn converge(clients: &[&Client]) {
         for client in clients {
             assert!(heard(client).await.is_empty());
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_devices_of_one_person_change_a_room() {
+    let network = Network::start(false).await;
+    let [alice, bob] = people(&network, ["alice", "bob"]).await;
+    let id = alice.create_room(new("Plans", &["bob"])).await.unwrap();
+    say(&alice, &id, "before").await;
+    assert_eq!(heard(&bob).await, ["before"]);
+    let link = alice.link_url().unwrap().to_url().parse().unwrap();
+    let mut options = LinkOptions::new(link, network.profile("laptop"), Password::new(common::PASSWORD.into()));
+    options.label = "laptop".into();
+    let NewDevice::Joined(laptop) = Client::link(options).await.unwrap() else {
+        panic!("the password is enough here");
+    };
+    // The laptop hears of the room from what is said in it, and asks for the rest.
+    say(&bob, &id, "hello both").await;
+    assert_eq!(heard(&alice).await, ["hello both"]);
+    assert!(heard(&laptop).await.is_empty());
+    assert!(heard(&bob).await.is_empty());
+    assert_eq!(heard(&laptop).await, ["hello both"]);
+    assert_eq!(room(&laptop, &id).await.members, all(&["alice", "bob"]));
+    // Both change it at once.
+    alice.change_room(&id, RoomChange::Title("by the first".into())).await.unwrap();
+    laptop.change_room(&id, RoomChange::Title("by the laptop".into())).await.unwrap();
+    laptop.change_room(&id, RoomChange::Description("by the laptop".into())).await.unwrap();
+    flush(&alice).await;
+    flush(&laptop).await;
+    converge(&[&alice, &laptop, &bob]).await;
+    let first = room(&alice, &id).await;
+    for client in [&laptop, &bob] {
+        let view = room(client, &id).await;
+        assert_eq!((view.title, view.description, view.events), (first.title.clone(), "by the laptop".into(), 4));
     }
 }
 

@@ -198,11 +198,11 @@ impl Inner {
 }
 
 /// One change, in one transaction.
-struct Work<'a, 't> {
-    tx: &'a Tx<'t>,
-    account: &'a Account,
-    rooms: &'a Arc<Rooms>,
-    now_ms: u64,
+pub(super) struct Work<'a, 't> {
+    pub(super) tx: &'a Tx<'t>,
+    pub(super) account: &'a Account,
+    pub(super) rooms: &'a Arc<Rooms>,
+    pub(super) now_ms: u64,
 }
 
 impl Work<'_, '_> {
@@ -230,7 +230,7 @@ impl Work<'_, '_> {
     }
 
     /// Signs an event, stores it, and changes what is shown of the room.
-    fn make(&self, event: &RoomEvent) -> Result<Result<(RoomId, SignedRoomEvent), Refusal>, StoreError> {
+    pub(super) fn make(&self, event: &RoomEvent) -> Result<Result<(RoomId, SignedRoomEvent), Refusal>, StoreError> {
         let entry = match Entry::of(event.clone()) {
             Ok(entry) => entry,
             Err(bad) => return Ok(Err(Refusal::RoomForm(bad.to_string()))),
@@ -250,7 +250,7 @@ impl Work<'_, '_> {
 
     /// Puts into the outbox what everybody is to hear: those who are new, all that the room is; those who were there before,
     /// also those who are not any more, what has happened.
-    fn announce(
+    pub(super) fn announce(
         &self,
         room: RoomId,
         events: &[SignedRoomEvent],

@@ -1,6 +1,8 @@
 //! Rooms by cases, and by property: whatever the order of arrival, and whatever hostile authors make.
 
 mod cases;
+mod hostile;
+mod large;
 mod properties;
 mod vectors;
 
