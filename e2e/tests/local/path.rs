@@ -69,6 +69,7 @@ fn from_up_to_the_retained_message_through_crash_and_restart() -> Outcome {
     steps.step("kill -9 of the relay with messages queued loses nothing", || crash(&site))?;
     steps.step("down and up keep everything", || restart(&site))?;
     steps.step("a suspended user is out within seconds of saving", || suspend(&site, &mut figures))?;
+    steps.step("a lost password ends with a new invite, asked for in the manifest", || reinvite(&site))?;
     steps.step("a removed user is gone, and the records stay", || remove(&site))?;
     steps.step("down leaves no process", || down(&site))?;
     figures.write()
@@ -219,6 +220,30 @@ fn suspend(site: &Site, figures: &mut Figures) -> Outcome {
         let user = site.object("User", "bob")?;
         ensure(user["status"]["state"] == "Suspended", || user["status"].to_string())
     })
+}
+
+fn reinvite(site: &Site) -> Outcome {
+    let user = "kind: User\nmetadata: {name: dave}\nspec: {networkRef: {name: gamma}";
+    site.edit("gamma.yaml", &format!("{user}}}"), &format!("{user}, reset: {{invite: lost}}}}"))?;
+    wait_until("that status tells of the new invite", PATIENCE, || {
+        let dave = site.object("User", "dave")?;
+        ensure(dave["status"]["reset"]["invite"] == "lost", || dave["status"].to_string())?;
+        ensure(dave["status"]["inviteSecretName"] == "dave-invite", || dave["status"].to_string())
+    })?;
+    let join = |profile: &str| -> Outcome<_> {
+        let run = site.sotto("join")?.args(["--profile", profile, "--password-file", "password"]);
+        Ok(run.secret_arg(site.invite("dave")?))
+    };
+    join("dave-again")?.output()?;
+    site.send("dave", "dave@chat.gamma.example", "I am the old one")?.refused()?;
+    // Each word once: the invite is used up, and none is made for it again.
+    wait_until("that the invite is gone", PATIENCE, || {
+        let dave = site.object("User", "dave")?;
+        ensure(dave["status"]["inviteSecretName"].is_null(), || dave["status"].to_string())?;
+        ensure(dave["status"]["devices"] == 1 && dave["status"]["state"] == "Active", || dave["status"].to_string())
+    })?;
+    let said = site.sotto("invite")?.args(["dave", "--state", "state"]).refused()?;
+    ensure(said.contains("spec.reset.invite"), || said.clone())
 }
 
 fn remove(site: &Site) -> Outcome {
