@@ -87,7 +87,8 @@ impl Document for RoomEvent {
     type Signer = Device;
 }
 
-/// What an event does. Moderators may do all of it; other members may leave.
+/// What an event does. Moderators may do all of it, but put out and demote only moderators who became it later; other
+/// members may leave.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum RoomChange {
     /// Makes the room. The author is a member and a moderator.
