@@ -18,6 +18,7 @@ use crate::prekeys::REPLAY_MS;
 use crate::registration::blocking;
 use crate::rooms::RoomMessage;
 use crate::store::{HeldRecord, MessageKey, MessageState, Pin, PrekeyRecord, StoredMessage, Tx, parts_of};
+use crate::view::Target;
 
 /// A message that has come. Holds clear text: no Debug.
 #[derive(Clone)]
@@ -61,6 +62,19 @@ impl ReceivedMessage {
     /// Whether somebody outside of the conversation has it too.
     pub fn retained(&self) -> bool {
         !self.retained_by.is_empty()
+    }
+
+    /// Names it: for an answer, a reaction, or to find it in the history.
+    pub fn key(&self) -> MessageRef {
+        MessageRef { sender: self.sender.clone(), device: self.sender_device, message: self.message }
+    }
+
+    /// Where an answer to it goes: to everybody in its conversation.
+    pub fn conversation(&self) -> Target {
+        match &self.conversation {
+            Conversation::Room(_) => Target::Conversation(self.conversation.id()),
+            people => Target::People(people.members()),
+        }
     }
 
     /// To acknowledge it with.

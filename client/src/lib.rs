@@ -21,10 +21,16 @@
 //! # Ok(()) }
 //! ```
 //!
-//! Module by module: `registration` joins; `send` asks for recipients, has `recipients` check them (pure: identities are
-//! pinned, devices certified, nobody added, retention as the signed policy says), seals and posts; `receiver` holds the
-//! socket, has `inbox` open what comes, and acknowledges what the caller has handled; `prekeys` keeps the published keys
-//! fresh; `store` is the encrypted local store; `transport` is HTTP, WebSocket and TLS.
+//! There are two ways to say something. [`Client::send_text`], [`Client::send_file`] and [`Client::send_draft`] return when
+//! the relay has it, or say why not. [`Client::post`] and its like return when it is durable in the outbox: a receiver that
+//! follows sends it as soon as it can, in order, over restarts and bad networks. `examples/echo_bot.rs` is a whole bot.
+//!
+//! Module by module: `registration` joins; `compose` makes messages; `send` asks for recipients, has `recipients` check them
+//! (pure: identities are pinned, devices certified, nobody added, retention as the signed policy says), seals and posts;
+//! `outbox` and `pump` do so for what waits; `receiver` holds the socket, has `inbox` open what comes, and acknowledges what
+//! the caller has handled; `apply` is what a message does to the store, `fold` (pure) makes of it what is shown, and `talk`
+//! shows it; `prekeys` keeps the published keys fresh; `store` is the encrypted local store; `transport` is HTTP, WebSocket
+//! and TLS.
 
 // The tests' network is shared with the tests in `tests/`, which name the crate from outside.
 #[cfg(test)]

@@ -129,6 +129,7 @@ impl Client {
             maintenance: None,
             opened: 0,
             looked_after: Instant::now(),
+            brought: false,
             changes: self.inner.listen(),
             _lock: lock,
         };
@@ -223,6 +224,8 @@ struct Pump {
     /// Messages since the prekeys were last looked after, and when that was.
     opened: u32,
     looked_after: Instant,
+    /// Whether this connection has brought a message.
+    brought: bool,
     /// Conversations that look different now.
     changes: mpsc::UnboundedReceiver<ConversationId>,
     _lock: Lock,
@@ -252,7 +255,8 @@ impl Pump {
                     match self.converse(socket).await {
                         End::Stopped => return self.finish().await,
                         End::Broken(error) => {
-                            if since.elapsed() > Duration::from_secs(10) {
+                            // It has lasted, or was good for something.
+                            if since.elapsed() > Duration::from_secs(10) || std::mem::take(&mut self.brought) {
                                 backoff.reset();
                                 failures = 0;
                             }
@@ -416,6 +420,7 @@ impl Pump {
                 }
             }
             Outcome::Message(message) => {
+                self.brought = true;
                 self.opened += 1;
                 if self.opened >= limits::PREKEYS_A_BATCH / 2 {
                     self.maintain();

@@ -1,6 +1,9 @@
 //! A real relay in this process, with what the operator would have given it.
 
+#![allow(dead_code, reason = "each test file uses a part of it")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests, which the lint does not know as such")]
+
+pub(crate) mod proxy;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -160,6 +163,24 @@ impl Network {
 
     pub(crate) fn join_options(&self, invite: Invite, profile: &str) -> JoinOptions {
         JoinOptions::new(invite, self.profile(profile), Password::new(PASSWORD.into()))
+    }
+
+    /// A user who has joined by another way to the relay, such as a proxy.
+    pub(crate) async fn member_by(&self, name: &str, way: SocketAddr) -> Client {
+        let mut invite = self.invite(name).await;
+        invite.authority = way.to_string();
+        let joined = || Client::join(self.join_options(invite.clone(), name));
+        loop {
+            match joined().await {
+                Ok(client) => return client,
+                Err(error) => assert!(error.is_retryable(), "{error}"),
+            }
+        }
+    }
+
+    /// Where the relay listens.
+    pub(crate) fn relay(&self) -> SocketAddr {
+        self.running.as_ref().unwrap().public
     }
 
     /// A user who has joined.
