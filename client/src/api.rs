@@ -126,6 +126,30 @@ impl Api {
         self.post("/v1/recipients", &FetchRecipients { addresses, signal: None }).await
     }
 
+    /// Whom a signal goes to. Once: a signal that is late is none.
+    pub(crate) async fn signal_recipients(&self, addresses: Vec<Address>) -> Result<Recipients, Error> {
+        const PATH: &str = "/v1/recipients";
+        let ask = FetchRecipients { addresses, signal: Some(true) };
+        self.with_session(|token| {
+            let ask = &ask;
+            async move {
+                let call = Call { method: &Method::POST, path: PATH, name: PATH, token: Some(&token) };
+                self.http.call(call, Some(ask)).await
+            }
+        })
+        .await
+    }
+
+    /// A signal: now or never.
+    pub(crate) async fn signal(&self, envelope: &Envelope) -> Result<(), Error> {
+        const PATH: &str = "/v1/signals";
+        self.with_session(|token| async move {
+            let call = Call { method: &Method::POST, path: PATH, name: PATH, token: Some(&token) };
+            self.http.call_empty(call, Some(envelope)).await
+        })
+        .await
+    }
+
     /// Safe to repeat: the message id is the key.
     pub(crate) async fn send(&self, envelope: &Envelope) -> Result<Accepted, Error> {
         self.post("/v1/envelopes", envelope).await

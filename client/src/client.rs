@@ -23,6 +23,7 @@ use crate::pump::Pumping;
 use crate::registration::{self, JoinOptions, ServiceAccount, account_of, open_store};
 use crate::replace;
 use crate::rooms::Rooms;
+use crate::signals::Signals;
 use crate::store::{
     AccountRecord, ConversationRecord, MembershipRecord, Pin, PolicyRecord, Record as _, Serials, Store, StoredMessage,
     Tx,
@@ -51,6 +52,7 @@ pub(crate) struct Inner {
     device_lockout: AtomicU32,
     pub(crate) pumping: Pumping,
     pub(crate) rooms: Arc<Rooms>,
+    pub(crate) signals: Signals,
     /// Who wants to hear of conversations that have changed.
     listeners: std::sync::Mutex<Vec<mpsc::UnboundedSender<String>>>,
 }
@@ -180,6 +182,7 @@ impl Client {
                 device_lockout: AtomicU32::new(UNKNOWN),
                 pumping: Pumping::default(),
                 rooms: Arc::default(),
+                signals: Signals::default(),
                 listeners: std::sync::Mutex::default(),
             }),
         })

@@ -441,6 +441,11 @@ fn expiry(content: &Content, accepted_at_ms: u64) -> Option<u64> {
     content.expires_in_s.map(|s| sent.saturating_add(s.saturating_mul(1000)))
 }
 
+/// Whether a conversation has the one form that [`Conversation::of`] gives.
+pub(crate) fn is_between(conversation: &Conversation) -> bool {
+    Conversation::of(conversation.members()).as_ref() == Some(conversation)
+}
+
 /// The recipients outside of the conversation. `None` where the conversation is not what it must be: its sender is a
 /// member, its form is the one that [`Conversation::of`] gives, and every member but the sender got the message, where
 /// it is one for everybody (`whole`). Whoever is no member must be there as an outsider: a retention process.

@@ -29,7 +29,8 @@
 //! (pure: identities are pinned, devices certified, nobody added, retention as the signed policy says), seals and posts;
 //! `outbox` and `pump` do so for what waits; `receiver` holds the socket, has `inbox` open what comes, and acknowledges what
 //! the caller has handled; `apply` is what a message does to the store, `fold` (pure) makes of it what is shown, and `talk`
-//! shows it; `prekeys` keeps the published keys fresh; `store` is the encrypted local store; `transport` is HTTP, WebSocket
+//! shows it; `signals` sends and hears
+//! typing and presence; `prekeys` keeps the published keys fresh; `store` is the encrypted local store; `transport` is HTTP, WebSocket
 //! and TLS.
 
 // The tests' network is shared with the tests in `tests/`, which name the crate from outside.
@@ -68,6 +69,7 @@ mod replace;
 mod rooms;
 mod secret;
 mod send;
+mod signals;
 mod store;
 mod talk;
 mod transport;

@@ -155,11 +155,11 @@ impl Client {
         .await
     }
 
-    /// Takes a message back: its content is deleted here at once and, when they hear of it, by everybody else. Those that
-    /// still wait in the outbox are never sent.
-    pub async fn delete(&self, message: &MessageRef) -> Result<(), Error> {
+    /// Takes a message back: its content is deleted here at once and, when they hear of it, by everybody else. One that
+    /// still waits in the outbox is never sent, and nobody has to be told: `None`.
+    pub async fn delete(&self, message: &MessageRef) -> Result<Option<MessageRef>, Error> {
         if self.cancel(message).await? {
-            return Ok(());
+            return Ok(None);
         }
         let target = message.clone();
         self.act(message, OutboxKind::Delete, move |placed, record, me| {
@@ -169,7 +169,7 @@ impl Client {
             Err(Refusal::NotYours)
         })
         .await
-        .map(drop)
+        .map(Some)
     }
 
     /// Puts a reaction on a message, or takes it away.

@@ -393,7 +393,10 @@ impl Pump {
                 self.emit(socket, Event::Refused(refused)).await?;
                 socket.ack(vec![seq]).await
             }
-            ServerFrame::Signal(_) => Ok(()),
+            ServerFrame::Signal(signal) => match self.inner.heard(signal).await? {
+                Some(event) if self.inner.keep => self.emit(socket, event).await,
+                _ => Ok(()),
+            },
             ServerFrame::CaughtUp => {
                 self.maintain();
                 // The events may have come to another process, or before a crash.

@@ -6,6 +6,7 @@ use sotto_crypto::{Address, DeviceId, Domain, IdentityPublic, Known, PolicyPubli
 use sotto_wire::api::{RecipientRole, RecipientUser, Recipients};
 use sotto_wire::policy::{NetworkDocument, RetentionRule};
 
+use crate::account::Account;
 use crate::error::{Error, Refusal, TrustError};
 use crate::identity::{Verdict, judge};
 use crate::policy;
@@ -81,6 +82,42 @@ pub(crate) fn check(
     }
     complete(asker, wanted, &named, &peers, &checked)?;
     Ok(checked)
+}
+
+/// Checks the answer to a request for whom a signal goes to: only people who were asked for and the own devices, with the
+/// identities that are pinned. Who was never met, or has changed, gets none; nobody has to be there.
+pub(crate) fn signalled(
+    account: &Account,
+    known: &mut Known,
+    pins: &[Pin],
+    wanted: &[Address],
+    answer: &Recipients,
+    now_ms: u64,
+) -> Result<Vec<Recipient>, TrustError> {
+    let mut recipients: Vec<Recipient> = Vec::new();
+    for user in &answer.users {
+        if user.role != RecipientRole::Addressed || !wanted.contains(&user.address) {
+            // Word of typing is nothing that the own devices need.
+            continue;
+        }
+        let same = |pin: &Pin| pin.address == user.address && pin.identity == user.identity && pin.shown.is_none();
+        if !pins.iter().any(same) {
+            continue;
+        }
+        for device in &user.devices {
+            let fail = |reason: String| TrustError::Device { address: user.address.clone(), reason };
+            let recipient = known
+                .recipient(&user.identity, &device.certificate, &device.prekey, now_ms)
+                .map_err(|e| fail(e.to_string()))?;
+            let claimed = recipient.device();
+            let repeated = recipients.iter().any(|r| r.device().device() == claimed.device());
+            if claimed.address() != &user.address || repeated || claimed.device() == account.device {
+                return Err(fail("it is not theirs, or named twice".to_owned()));
+            }
+            recipients.push(recipient);
+        }
+    }
+    Ok(recipients)
 }
 
 fn peers<'a>(asker: &Asker<'_>, answer: &'a Recipients, checked: &mut Checked) -> Result<Vec<Peer<'a>>, TrustError> {

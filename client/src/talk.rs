@@ -48,6 +48,12 @@ impl Client {
         .await
     }
 
+    /// The last `limit` messages of all conversations that stand before a position, oldest first.
+    pub async fn all_messages(&self, before: Option<u64>, limit: u32) -> Result<Vec<MessageView>, Error> {
+        self.look(move |look| look.tx.page(None, before, limit)?.iter().map(|placed| look.message(placed)).collect())
+            .await
+    }
+
     /// One message.
     pub async fn message(&self, key: &MessageRef) -> Result<Option<MessageView>, Error> {
         let key = key.clone();
@@ -76,6 +82,30 @@ impl Client {
             found.extend(views.into_iter().rev());
             if found.len() >= limit || first.is_none() {
                 found.truncate(limit);
+                return Ok(found);
+            }
+            before = first;
+        }
+    }
+
+    /// The messages whose id begins like this, newest first: for people, who do not type whole ids.
+    pub async fn find(&self, id: &str) -> Result<Vec<MessageView>, Error> {
+        let (wanted, mut found, mut before) = (id.to_lowercase(), Vec::new(), None);
+        if wanted.is_empty() {
+            return Ok(found);
+        }
+        loop {
+            let beginning = wanted.clone();
+            let (views, first) = self
+                .look(move |look| {
+                    let page = look.tx.page(None, before, PAGE)?;
+                    let first = page.first().map(|placed| placed.position);
+                    let these = page.iter().filter(|placed| placed.message.id.to_string().starts_with(&beginning));
+                    Ok((these.map(|placed| look.message(placed)).collect::<Result<Vec<_>, _>>()?, first))
+                })
+                .await?;
+            found.extend(views.into_iter().rev());
+            if first.is_none() {
                 return Ok(found);
             }
             before = first;

@@ -58,8 +58,8 @@ async fn standing(client: &Client) -> String {
     let id = Conversation::of([address("alice"), address("bob")]).unwrap().id();
     let views = client.messages(&id, None, 1000).await.unwrap();
     let count = |state| views.iter().filter(|v| v.own && v.state == state).count();
-    use DeliveryState::{Accepted, Delivered, Queued, Refused, Sending};
-    let states = [Queued, Sending, Accepted, Delivered, Refused].map(|s| (s, count(s)));
+    let states = [DeliveryState::Queued, DeliveryState::Sending, DeliveryState::Accepted, DeliveryState::Refused]
+        .map(|s| (s, count(s)));
     let waits = client.outbox().await.unwrap().into_iter().next();
     let reasons: Vec<_> = views.iter().filter_map(|v| v.reason.clone()).collect();
     format!(

