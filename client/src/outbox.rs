@@ -155,9 +155,14 @@ impl Client {
         .await
     }
 
-    /// Takes a message back: its content is deleted here at once and, when they hear of it, by everybody else. One that
-    /// still waits in the outbox is never sent, and nobody has to be told: `None`.
-    pub async fn delete(&self, message: &MessageRef) -> Result<Option<MessageRef>, Error> {
+    /// Takes a message back: its content is deleted here at once and, when they hear of it, by everybody else.
+    pub async fn delete(&self, message: &MessageRef) -> Result<(), Error> {
+        self.take_back(message).await.map(drop)
+    }
+
+    /// [`delete`](Self::delete), with the name of the message that tells everybody else. One that still waits in the
+    /// outbox is never sent, and nobody has to be told: `None`.
+    pub async fn take_back(&self, message: &MessageRef) -> Result<Option<MessageRef>, Error> {
         if self.cancel(message).await? {
             return Ok(None);
         }

@@ -2,7 +2,6 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests, which the lint does not know as such")]
 
-#[allow(dead_code, reason = "the relay's tests use more of it")]
 mod common;
 
 use common::{Network, PASSWORD, address, drain, group, text};

@@ -2,7 +2,6 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests, which the lint does not know as such")]
 
-#[allow(dead_code, reason = "the client's own tests use more of it")]
 #[path = "../../client/tests/common/mod.rs"]
 mod common;
 
