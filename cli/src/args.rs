@@ -1,6 +1,7 @@
 //! The command line: every command, option and help text. The forms are a promise to scripts: add, do not change.
 
 mod devices;
+mod talk;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use devices::*;
+pub(crate) use talk::*;
 
 /// Shown below every help text.
 const AFTER: &str = "\
@@ -49,6 +51,33 @@ pub(crate) enum Command {
     /// Print messages that have come, and keep them in the local store
     #[command(after_help = RECEIVE_EXAMPLES)]
     Receive(ReceiveArgs),
+    /// List conversations, the newest first
+    #[command(after_help = CONVERSATIONS_EXAMPLES)]
+    Conversations(ConversationsArgs),
+    /// Mark a conversation as read
+    #[command(after_help = READ_EXAMPLES)]
+    Read(ReadArgs),
+    /// Change the words of a message of yours
+    #[command(after_help = CHANGE_EXAMPLES)]
+    Edit(EditArgs),
+    /// Take a message back: everybody's copy but a retained one is deleted
+    #[command(after_help = CHANGE_EXAMPLES)]
+    Delete(ChangeArgs),
+    /// Put a reaction on a message
+    #[command(after_help = CHANGE_EXAMPLES)]
+    React(ReactArgs),
+    /// Pin a message in its conversation
+    #[command(after_help = CHANGE_EXAMPLES)]
+    Pin(PinArgs),
+    /// Say a message again elsewhere
+    #[command(after_help = CHANGE_EXAMPLES)]
+    Forward(ForwardArgs),
+    /// List what waits to be sent; send it, or take it out
+    #[command(after_help = OUTBOX_EXAMPLES)]
+    Outbox(OutboxArgs),
+    /// Show or change what is the user's choice
+    #[command(after_help = SETTINGS_EXAMPLES)]
+    Settings(SettingsArgs),
     /// Talk on this terminal: conversations, rooms, files, search
     #[command(after_help = CHAT_EXAMPLES)]
     Chat(crate::chat::ChatArgs),
@@ -72,7 +101,7 @@ pub(crate) enum Command {
     /// Choose what opens a profile: a file, the password, the system's keyring
     #[command(after_help = "Example:\n  sotto unlock keyring --profile alice")]
     Unlock(UnlockArgs),
-    /// Move the history from one of your devices to another
+    /// Look into the local history, or move it from one of your devices to another
     #[command(after_help = devices::HISTORY_EXAMPLES)]
     History(HistoryArgs),
     /// Show the safety number with somebody, mark it as compared, or accept a change
@@ -141,6 +170,9 @@ Examples:
   sotto send --profile alice bob@chat.acme.example carol@chat.beta.example 'To both of you'
   date | sotto send --profile alice bob@chat.acme.example -
   sotto send --profile alice bob@chat.acme.example --file report.pdf 'The report' --expires 7d
+  sotto send --profile alice bob@chat.acme.example --file hello.ogg --voice --duration 4s
+  sotto send --profile alice --conversation 3f9a 'To everybody in it' --reply-to 5c1d
+  sotto send --profile alice --queue bob@chat.acme.example 'When there is a network'
 
 Everybody whose address is given is in one conversation. The last argument is the text unless it is an address
 itself; put `--` before words that start with a dash.";
@@ -305,8 +337,38 @@ pub(crate) struct SendArgs {
     #[command(flatten)]
     pub(crate) profile: ProfileArgs,
     /// Addresses, then the text, or `-` for standard input
-    #[arg(required = true, value_name = "ADDRESS… [TEXT|-]")]
+    #[arg(required_unless_present = "conversation", value_name = "ADDRESS… [TEXT|-]")]
     pub(crate) words: Vec<String>,
+    /// To this conversation (its id or the beginning, see `sotto conversations`) instead of addresses
+    #[arg(long, visible_alias = "room", value_name = "ID")]
+    pub(crate) conversation: Option<String>,
+    /// As the answer to this message
+    #[arg(long, value_name = "MESSAGE")]
+    pub(crate) reply_to: Option<String>,
+    /// Name somebody of the conversation, who is told of it
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) mention: Vec<String>,
+    /// Delete a reader's copy this long after it was read, and the own one this long after sending
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) burn: Option<Duration>,
+    /// The file is a voice message
+    #[arg(long, requires = "file", conflicts_with = "video")]
+    pub(crate) voice: bool,
+    /// The file is a video message
+    #[arg(long, requires = "file")]
+    pub(crate) video: bool,
+    /// How long the file plays
+    #[arg(long, requires = "file", value_name = "TIME", value_parser = duration)]
+    pub(crate) duration: Option<Duration>,
+    /// A small picture of the file (JPEG or PNG, at most 16 KiB)
+    #[arg(long, requires = "file", value_name = "F")]
+    pub(crate) preview: Option<PathBuf>,
+    /// Send the quick response of this number, as `sotto settings` lists them
+    #[arg(long, value_name = "N", conflicts_with = "file")]
+    pub(crate) quick: Option<usize>,
+    /// Only put it into the outbox: do not wait for the relay
+    #[arg(long)]
+    pub(crate) queue: bool,
     /// Send this file; a text becomes its caption
     #[arg(long, value_name = "F")]
     pub(crate) file: Option<PathBuf>,
@@ -333,9 +395,12 @@ pub(crate) struct ReceiveArgs {
     /// Without --follow: wait up to this time for at least one message; with it: end after this time
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) timeout: Option<Duration>,
-    /// Save files that come into this folder
+    /// Save files that come into this folder. What cannot be fetched now is for `sotto history save`
     #[arg(long, value_name = "DIR")]
     pub(crate) save_dir: Option<PathBuf>,
+    /// What is printed counts as read: it begins to burn, and its sender may be told
+    #[arg(long)]
+    pub(crate) mark_read: bool,
 }
 
 /// `sotto whoami`.
@@ -418,6 +483,22 @@ mod tests {
             "sotto join sotto://h/join?x --profile p --password-file f",
             "sotto send --profile p a@x.example b@x.example hello --expires 1h",
             "sotto send --profile p a@x.example - --file f",
+            "sotto send --profile p a@x.example hello --queue --burn 10s --mention a@x.example --reply-to 5c",
+            "sotto send --profile p --room 3f hello",
+            "sotto send --profile p a@x.example --file f --voice --duration 4s --preview g",
+            "sotto conversations --profile p --unread -o json",
+            "sotto history show a@x.example --limit 3 -o json",
+            "sotto history search two words",
+            "sotto history save 5c1d downloads",
+            "sotto read --conversation 3f",
+            "sotto edit 5c1d words --queue",
+            "sotto delete 5c1d -o json",
+            "sotto react 5c1d x --remove",
+            "sotto pin 5c1d --remove",
+            "sotto forward 5c1d a@x.example b@x.example",
+            "sotto outbox --flush --timeout 10s",
+            "sotto outbox --cancel 5c1d",
+            "sotto settings --read-receipts off",
             "sotto receive --profile p --follow -o json --timeout 10s",
             "sotto whoami --profile p -o json",
             "sotto join sotto://h/link?x --profile p --unlock keyring --recovery-key-file f --timeout 1h -o json",

@@ -1,11 +1,15 @@
 //! One file a verb.
 
+pub(crate) mod change;
+pub(crate) mod conversations;
 pub(crate) mod devices;
 pub(crate) mod down;
 pub(crate) mod history;
 pub(crate) mod invite;
 pub(crate) mod join;
+pub(crate) mod look;
 pub(crate) mod manual;
+pub(crate) mod outbox;
 pub(crate) mod password;
 pub(crate) mod profile;
 pub(crate) mod receive;
@@ -14,6 +18,7 @@ pub(crate) mod room;
 pub(crate) mod send;
 pub(crate) mod servers;
 pub(crate) mod status;
+pub(crate) mod talk;
 pub(crate) mod up;
 pub(crate) mod verify;
 pub(crate) mod whoami;

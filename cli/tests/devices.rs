@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests, which the lint does not know as such")]
 
 #[path = "../../client/tests/common/mod.rs"]
-#[allow(dead_code, reason = "the client's own tests use more of it")]
 mod common;
 
 use std::io::{BufRead as _, BufReader};

@@ -198,3 +198,57 @@ fn help_teaches() {
     let crds = Command::new(env!("CARGO_BIN_EXE_sotto")).arg("crds").output().unwrap();
     assert_eq!(String::from_utf8(crds.stdout).unwrap().matches("\nkind: CustomResourceDefinition").count(), 4);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn conversations_by_command() {
+    let network = Network::start(false).await;
+    let urls = [network.invite("alice").await.to_url(), network.invite("bob").await.to_url()];
+    let sotto = Sotto { network: &network };
+    sotto.join("alice", &urls[0]);
+    sotto.join("bob", &urls[1]);
+    let bob = "bob@chat.acme.example";
+
+    // What is queued waits, in order, and can be taken out again.
+    let queue = |text: &str| sotto.good(&["send", "-p", "alice", "--queue", bob, text]).trim().to_owned();
+    let (first, second, third) = (queue("one"), queue("two"), queue("three"));
+    let waiting = sotto.lines(&["outbox", "-p", "alice", "-o", "json"]);
+    assert_eq!(waiting.iter().map(|e| e["messageId"].as_str().unwrap()).collect::<Vec<_>>(), [&first, &second, &third]);
+    sotto.good(&["outbox", "-p", "alice", "--cancel", &second]);
+    assert_eq!(sotto.good(&["outbox", "-p", "alice", "--flush"]), "2 sent, 0 refused, 0 waiting\n");
+    assert_eq!(sotto.bad(&["outbox", "-p", "alice", "--cancel", &first]).0, 1);
+    let got = sotto.lines(&["receive", "-p", "bob", "-o", "json", "--timeout", "30s"]);
+    assert_eq!(got.iter().map(|m| m["text"].as_str().unwrap()).collect::<Vec<_>>(), ["one", "three"]);
+
+    // Done to a message, on both sides.
+    sotto.good(&["react", "-p", "bob", &first, "👍"]);
+    sotto.good(&["edit", "-p", "alice", &first, "uno"]);
+    assert_eq!(sotto.bad(&["edit", "-p", "bob", &first, "no"]).0, 3);
+    let voice = network.folder.path().join("hello.ogg");
+    std::fs::write(&voice, "sound").unwrap();
+    let file = ["--file", voice.to_str().unwrap(), "--voice", "--duration", "2s", "--reply-to", &first];
+    let sent = sotto.good(&[&["send", "-p", "alice", bob], file.as_slice()].concat()).trim().to_owned();
+    let text = sotto.good(&["receive", "-p", "bob", "--timeout", "30s", "--mark-read"]);
+    assert!(text.contains(&format!("[edits {first}] uno")) && text.contains("[voice hello.ogg, 5 bytes]"), "{text}");
+    sotto.good(&["receive", "-p", "alice"]);
+    let shown = sotto.lines(&["history", "show", "-p", "alice", bob, "-o", "json"]);
+    assert_eq!((&shown[0]["text"], &shown[0]["edited"]), (&"uno".into(), &true.into()));
+    assert_eq!(shown[0]["reactions"], serde_json::json!([{ "emoji": "👍", "by": [bob] }]));
+    assert_eq!((&shown[2]["replyTo"], &shown[2]["file"]["kind"]), (&first.as_str().into(), &"voice".into()));
+    assert_eq!(shown[2]["state"], "read", "--mark-read has told it");
+
+    let folder = network.folder.path().join("later");
+    let path = sotto.good(&["history", "save", "-p", "bob", &sent, folder.to_str().unwrap()]);
+    assert_eq!(std::fs::read(path.trim()).unwrap(), b"sound");
+    sotto.good(&["read", "-p", "bob", "alice@chat.acme.example"]);
+    let conversations = sotto.lines(&["conversations", "-p", "bob", "-o", "json"]);
+    assert_eq!((conversations.len(), &conversations[0]["unread"]), (1, &0.into()));
+    sotto.good(&["forward", "-p", "bob", &first, "alice@chat.acme.example"]);
+    sotto.good(&["pin", "-p", "bob", &first]);
+    sotto.good(&["delete", "-p", "alice", &first]);
+    sotto.good(&["receive", "-p", "bob"]);
+    let found = sotto.lines(&["history", "search", "-p", "bob", "UNO", "-o", "json"]);
+    assert_eq!(found.len(), 1, "the forwarded one; what was taken back is gone: {found:?}");
+    assert_eq!(found[0]["forwardedFrom"], "alice@chat.acme.example");
+    assert_eq!(sotto.good(&["settings", "-p", "bob", "--read-receipts", "off"]), "read receipts  off\n");
+    assert_eq!(sotto.bad(&["delete", "-p", "bob", "zzzz"]).0, 1);
+}

@@ -178,6 +178,15 @@ pub(crate) enum HistoryAction {
     Send(TransferArgs),
     /// Receive it from another device of yours
     Receive(TransferArgs),
+    /// Print messages of a conversation, or of all, oldest first
+    #[command(after_help = super::talk::HISTORY_EXAMPLES)]
+    Show(super::HistoryShowArgs),
+    /// Print messages with all of these words in them, newest first
+    #[command(after_help = super::talk::HISTORY_EXAMPLES)]
+    Search(super::HistorySearchArgs),
+    /// Fetch the file of a message and save it
+    #[command(after_help = super::talk::HISTORY_EXAMPLES)]
+    Save(super::HistorySaveArgs),
 }
 
 /// `sotto history send`, `sotto history receive`.

@@ -7,6 +7,7 @@ use serde::Serialize;
 use sotto_client::{Client, OtherDevice, Transferred};
 use sotto_crypto::LinkCode;
 
+use super::look;
 use super::profile::{code, open};
 use crate::args::{HistoryAction, HistoryArgs, TextFormat, TransferArgs};
 use crate::error::{CliError, Kind};
@@ -28,6 +29,9 @@ pub(crate) async fn run(args: &HistoryArgs, ui: Ui) -> Result<(), CliError> {
     let (args, sends) = match &args.action {
         HistoryAction::Send(args) => (args, true),
         HistoryAction::Receive(args) => (args, false),
+        HistoryAction::Show(args) => return look::show(args, ui).await,
+        HistoryAction::Search(args) => return look::search(args, ui).await,
+        HistoryAction::Save(args) => return look::save(args, ui).await,
     };
     let client = open(&args.profile, ui).await?;
     if args.cancel {

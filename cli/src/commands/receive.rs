@@ -10,9 +10,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep_until};
 
 use super::profile::open;
+use super::talk;
 use crate::args::{ReceiveArgs, TextFormat};
 use crate::commands::time;
-use crate::error::CliError;
+use crate::error::{CliError, Kind};
 use crate::progress::Progress;
 use crate::ui::{Ui, printable};
 
@@ -121,7 +122,7 @@ impl Session<'_> {
             ));
         }
         let path = match (&message.content.body, &self.args.save_dir) {
-            (Body::File(file), Some(dir)) => self.save(file, dir).await?,
+            (Body::File(file), Some(dir)) => self.save(message, file, dir).await?,
             _ => None,
         };
         match self.args.output {
@@ -129,7 +130,13 @@ impl Session<'_> {
             TextFormat::Json => self.ui.json(&Line::of(message, path.as_deref()))?,
         }
         self.shown += 1;
-        Ok(self.receiver.ack(message.receipt()).await?)
+        self.receiver.ack(message.receipt()).await?;
+        if self.args.mark_read
+            && let Some(view) = self.client.message(&message.key()).await?
+        {
+            self.client.mark_read(&view.conversation, view.position).await?;
+        }
+        Ok(())
     }
 
     async fn unopened(&mut self, unopened: &UnopenedMessage) -> Result<(), CliError> {
@@ -148,31 +155,48 @@ impl Session<'_> {
         Ok(self.receiver.ack(unopened.receipt()).await?)
     }
 
-    /// Downloads a file under a name that is free. A file that is gone or was changed is told, and does not stop the
-    /// rest; a relay that cannot be reached does, so that the message comes again.
-    async fn save(&self, file: &File, dir: &Path) -> Result<Option<PathBuf>, CliError> {
-        if !self.client.policy().await?.group.file_download_enabled {
-            self.ui.note("your security group does not allow files to be saved");
-            return Ok(None);
-        }
-        let (path, output) = create(dir, &file.name)?;
-        let mut output = tokio::fs::File::from_std(output);
-        let progress = Progress::of(&printable(&file.name));
-        let saved = self.client.download_file(file, &mut output, |done, total| progress.at(done, total)).await;
-        drop(progress);
-        match saved {
-            Ok(_) => {
-                output.sync_all().await?;
-                Ok(Some(path))
-            }
-            Err(error) => {
-                let _ = std::fs::remove_file(&path);
-                if error.is_retryable() || matches!(error, Error::Store(_)) {
-                    return Err(error.into());
-                }
-                self.ui.note(&format!("the file {} cannot be saved: {error}", printable(&file.name)));
+    /// Saves a file. One that cannot be saved is told, and stops nothing: its message stays in the history, and the file
+    /// can be fetched from there.
+    async fn save(&self, message: &ReceivedMessage, file: &File, dir: &Path) -> Result<Option<PathBuf>, CliError> {
+        match save(&self.client, file, dir, self.ui).await {
+            Err(error) if error.kind == Kind::Unreachable => {
+                self.ui.note(&format!(
+                    "the file {} cannot be fetched now: {}\n  `sotto history save {}` fetches it later",
+                    printable(&file.name),
+                    error.message,
+                    message.message
+                ));
                 Ok(None)
             }
+            saved => saved,
+        }
+    }
+}
+
+/// Downloads a file under a name that is free. One that is gone or was changed is told: `None`.
+pub(crate) async fn save(client: &Client, file: &File, dir: &Path, ui: Ui) -> Result<Option<PathBuf>, CliError> {
+    let allowed = client.policy().await?.group.file_download_enabled;
+    if !allowed {
+        ui.note("your security group does not allow files to be saved");
+        return Ok(None);
+    }
+    let (path, output) = create(dir, &file.name)?;
+    let mut output = tokio::fs::File::from_std(output);
+    let progress = Progress::of(&printable(&file.name));
+    let saved = client.download_file(file, &mut output, |done, total| progress.at(done, total)).await;
+    drop(progress);
+    match saved {
+        Ok(_) => {
+            output.sync_all().await?;
+            Ok(Some(path))
+        }
+        Err(error) => {
+            let _ = std::fs::remove_file(&path);
+            if error.is_retryable() || matches!(error, Error::Store(_)) {
+                return Err(error.into());
+            }
+            ui.note(&format!("the file {} cannot be saved: {error}", printable(&file.name)));
+            Ok(None)
         }
     }
 }
@@ -217,8 +241,17 @@ fn text(message: &ReceivedMessage, path: Option<&Path>) -> String {
         Body::File(file) => {
             let saved = path.map(|p| format!(", saved as {}", p.display())).unwrap_or_default();
             let caption = file.caption.as_deref().map(|c| format!(" {}", printable(c))).unwrap_or_default();
-            format!("[file {}, {} bytes{saved}]{caption}", printable(&file.name), file.size)
+            let what = file.kind.map_or("file", talk::kind);
+            format!("[{what} {}, {} bytes{saved}]{caption}", printable(&file.name), file.size)
         }
+        Body::Edit(target, words) => format!("[edits {}] {}", target.message, printable(words)),
+        Body::Delete(target) => format!("[deletes {}]", target.message),
+        Body::React(target, emoji, true) => format!("[reacts to {}] {}", target.message, printable(emoji)),
+        Body::React(target, emoji, false) => {
+            format!("[takes its reaction to {} away] {}", target.message, printable(emoji))
+        }
+        Body::Pin(target, true) => format!("[pins {}]", target.message),
+        Body::Pin(target, false) => format!("[unpins {}]", target.message),
         _ => "[something that this command does not show]".to_owned(),
     };
     let mut marks = String::new();
@@ -248,6 +281,23 @@ struct Line<'a> {
     text: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     file: Option<FileLine<'a>>,
+    /// What is done to another message.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    edits: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deletes: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reaction: Option<Reaction<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pin: Option<Pin>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reply_to: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    mentions: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    forwarded_from: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    burn_after_read_seconds: Option<u64>,
     sent_at: String,
     received_at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -259,11 +309,28 @@ struct Line<'a> {
 }
 
 #[derive(Serialize)]
+struct Reaction<'a> {
+    message: String,
+    emoji: &'a str,
+    on: bool,
+}
+
+#[derive(Serialize)]
+struct Pin {
+    message: String,
+    on: bool,
+}
+
+#[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct FileLine<'a> {
     name: &'a str,
     size: u64,
     media_type: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kind: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duration_ms: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     path: Option<String>,
 }
@@ -274,11 +341,31 @@ impl<'a> Line<'a> {
             Body::Text(text) => (Some(text.as_str()), None),
             Body::File(file) => {
                 let path = path.map(|p| p.display().to_string());
-                let line = FileLine { name: &file.name, size: file.size, media_type: &file.media_type, path };
+                let (kind, duration_ms) = (file.kind.map(talk::kind), file.duration_ms);
+                let line = FileLine {
+                    name: &file.name,
+                    size: file.size,
+                    media_type: &file.media_type,
+                    kind,
+                    duration_ms,
+                    path,
+                };
                 (file.caption.as_deref(), Some(line))
             }
+            Body::Edit(_, words) => (Some(words.as_str()), None),
             _ => (None, None),
         };
+        let (mut edits, mut deletes, mut reaction, mut pin) = (None, None, None, None);
+        match &message.content.body {
+            Body::Edit(target, _) => edits = Some(target.message.to_string()),
+            Body::Delete(target) => deletes = Some(target.message.to_string()),
+            Body::React(target, emoji, on) => {
+                reaction = Some(Reaction { message: target.message.to_string(), emoji, on: *on });
+            }
+            Body::Pin(target, on) => pin = Some(Pin { message: target.message.to_string(), on: *on }),
+            _ => {}
+        }
+        let content = &message.content;
         let members = message.conversation.members();
         Self {
             message_id: message.message.to_string(),
@@ -287,6 +374,14 @@ impl<'a> Line<'a> {
             conversation: message.conversation.id(),
             text,
             file,
+            edits,
+            deletes,
+            reaction,
+            pin,
+            reply_to: content.reply_to.as_ref().map(|r| r.message.to_string()),
+            mentions: content.mentions.iter().flatten().map(ToString::to_string).collect(),
+            forwarded_from: content.forwarded.as_ref().map(|f| f.from.to_string()),
+            burn_after_read_seconds: content.burn_after_read_s,
             sent_at: time(message.content.sent_at_ms),
             received_at: time(message.received_at_ms),
             expires_at: message.expires_at_ms.map(time),

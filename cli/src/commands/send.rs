@@ -1,42 +1,153 @@
 //! `sotto send`.
 
 use std::io::Read as _;
+use std::time::Duration;
 
 use serde::Serialize;
-use sotto_client::{SendOptions, Sent};
+use sotto_client::{Client, Draft, FileDraft, Sent, Target};
 use sotto_crypto::Address;
+use sotto_wire::content::{FileKind, MessageRef};
 use sotto_wire::limits;
 
 use super::profile::{address, open};
+use super::talk;
 use crate::args::{SendArgs, TextFormat};
 use crate::commands::time;
 use crate::error::CliError;
-use crate::ui::Ui;
+use crate::progress::Progress;
+use crate::ui::{Ui, printable};
 
 /// Runs the command.
 pub(crate) async fn run(args: &SendArgs, ui: Ui) -> Result<(), CliError> {
-    let (to, text) = split(&args.words)?;
+    let (to, text) =
+        if args.conversation.is_some() { (Vec::new(), only_text(&args.words)?) } else { split(&args.words)? };
     let text = match text {
         Some("-") => Some(standard_input()?),
         Some(text) => Some(text.to_owned()),
         None => None,
     };
-    if text.is_none() && args.file.is_none() {
+    if text.is_some() && args.quick.is_some() {
+        return Err(CliError::usage("--quick N is the text; there cannot be another one"));
+    }
+    if text.is_none() && args.file.is_none() && args.quick.is_none() {
         return Err(CliError::usage("there is nothing to send").hint("add a text, `-` for standard input, or --file F"));
     }
     let client = open(&args.profile, ui).await?;
-    let mut options = SendOptions::default();
-    if let Some(time) = args.expires {
-        options = options.expires_in(time);
-    }
-    let sent = match &args.file {
-        Some(file) => {
-            ui.note(&format!("sealing and uploading {} …", file.display()));
-            client.send_file(&to, file, text, options).await?
-        }
-        None => client.send_text(&to, &text.unwrap_or_default(), options).await?,
+    let to = match &args.conversation {
+        Some(id) => Target::Conversation(talk::conversation(&client, id).await?.id),
+        None => Target::People(to),
     };
-    report(&sent, args.output, ui)
+    let text = match args.quick {
+        Some(number) => Some(quick(&client, number).await?),
+        None => text,
+    };
+    let Some(path) = &args.file else {
+        let draft = options(&client, args, Draft::text(text.unwrap_or_default())).await?;
+        if args.queue {
+            let key = client.post(to, draft).await?;
+            return talk::settle(&client, &key, true, args.output, ui).await;
+        }
+        return report(&client.send_draft(to, draft).await?, args.output, ui);
+    };
+    let about = about(args, text)?;
+    ui.note(&format!("sealing and uploading {} …", path.display()));
+    if args.queue {
+        let about = options(&client, args, about).await?;
+        let key = client.post_file(to, path, about, |_, _| {}).await?;
+        return talk::settle(&client, &key, true, args.output, ui).await;
+    }
+    let progress = Progress::of(&printable(&path.display().to_string()));
+    let file = client.upload_file(path, about, move |done, all| progress.at(done, all)).await?;
+    let draft = options(&client, args, Draft::file(file)).await?;
+    report(&client.send_draft(to, draft).await?, args.output, ui)
+}
+
+/// With --conversation there is nothing but the text.
+fn only_text(words: &[String]) -> Result<Option<&str>, CliError> {
+    match words {
+        [] => Ok(None),
+        [text] => Ok(Some(text.as_str())),
+        _ => {
+            Err(CliError::usage("with --conversation there is one text and no address").hint("put the text in quotes"))
+        }
+    }
+}
+
+async fn quick(client: &Client, number: usize) -> Result<String, CliError> {
+    let texts = client.quick_responses().await?;
+    number.checked_sub(1).and_then(|n| texts.get(n)).cloned().ok_or_else(|| {
+        CliError::usage(format!("there is no quick response {number}"))
+            .hint(format!("your security group has {}; `sotto settings` lists them", texts.len()))
+    })
+}
+
+/// What is known of the file.
+fn about(args: &SendArgs, caption: Option<String>) -> Result<FileDraft, CliError> {
+    let mut about = FileDraft::new();
+    if let Some(words) = caption {
+        about = about.caption(words);
+    }
+    if args.voice {
+        about = about.kind(FileKind::Voice);
+    }
+    if args.video {
+        about = about.kind(FileKind::Video);
+    }
+    if let Some(time) = args.duration {
+        about = about.plays_for(time);
+    }
+    if let Some(picture) = &args.preview {
+        let bytes =
+            std::fs::read(picture).map_err(|e| CliError::usage(format!("--preview {}: {e}", picture.display())))?;
+        about = about.preview(bytes);
+    }
+    Ok(about)
+}
+
+/// What drafts of texts and of files have in common.
+trait Options: Sized {
+    fn reply_to(self, message: MessageRef) -> Self;
+    fn mention(self, who: Address) -> Self;
+    fn expires_in(self, time: Duration) -> Self;
+    fn burn_after_read(self, time: Duration) -> Self;
+}
+
+macro_rules! options {
+    ($name:ident) => {
+        impl Options for $name {
+            fn reply_to(self, message: MessageRef) -> Self {
+                self.reply_to(message)
+            }
+            fn mention(self, who: Address) -> Self {
+                self.mention(who)
+            }
+            fn expires_in(self, time: Duration) -> Self {
+                self.expires_in(time)
+            }
+            fn burn_after_read(self, time: Duration) -> Self {
+                self.burn_after_read(time)
+            }
+        }
+    };
+}
+
+options!(Draft);
+options!(FileDraft);
+
+async fn options<D: Options>(client: &Client, args: &SendArgs, mut draft: D) -> Result<D, CliError> {
+    if let Some(id) = &args.reply_to {
+        draft = draft.reply_to(talk::message(client, id).await?.key);
+    }
+    for who in &args.mention {
+        draft = draft.mention(address(who)?);
+    }
+    if let Some(time) = args.expires {
+        draft = draft.expires_in(time);
+    }
+    if let Some(time) = args.burn {
+        draft = draft.burn_after_read(time);
+    }
+    Ok(draft)
 }
 
 /// Addresses first; the last word is the text when it is `-` or holds no `@`, or when an address comes before it and
@@ -121,5 +232,7 @@ mod tests {
         assert!(split(&line).unwrap_err().message.contains("not an address"));
         let line = words("hello");
         assert!(split(&line).is_err());
+        assert_eq!(only_text(&words("hello")).unwrap(), Some("hello"));
+        assert!(only_text(&words("a@x.example|hello")).is_err());
     }
 }

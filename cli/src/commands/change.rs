@@ -1,0 +1,57 @@
+//! `sotto edit`, `delete`, `react`, `pin`, `forward`: what is done to messages.
+
+use super::profile::open;
+use super::talk::{message, settle, target};
+use crate::args::{ChangeArgs, EditArgs, ForwardArgs, PinArgs, ReactArgs, TextFormat};
+use crate::error::CliError;
+use crate::ui::Ui;
+
+/// Runs `sotto edit`.
+pub(crate) async fn edit(args: &EditArgs, ui: Ui) -> Result<(), CliError> {
+    let client = open(&args.change.profile, ui).await?;
+    let view = message(&client, &args.change.message).await?;
+    let key = client.edit(&view.key, args.text.clone()).await?;
+    settle(&client, &key, args.change.queue, args.change.output, ui).await
+}
+
+/// Runs `sotto delete`.
+pub(crate) async fn delete(args: &ChangeArgs, ui: Ui) -> Result<(), CliError> {
+    let client = open(&args.profile, ui).await?;
+    let view = message(&client, &args.message).await?;
+    match client.take_back(&view.key).await? {
+        Some(key) => settle(&client, &key, args.queue, args.output, ui).await,
+        // It had not left yet.
+        None => match args.output {
+            TextFormat::Text => ui.result(&view.key.message.to_string()),
+            TextFormat::Json => {
+                ui.json(&serde_json::json!({ "messageId": view.key.message.to_string(), "state": "cancelled" }))
+            }
+        },
+    }
+}
+
+/// Runs `sotto react`.
+pub(crate) async fn react(args: &ReactArgs, ui: Ui) -> Result<(), CliError> {
+    let client = open(&args.change.profile, ui).await?;
+    let view = message(&client, &args.change.message).await?;
+    let key = client.react(&view.key, &args.emoji, !args.remove).await?;
+    settle(&client, &key, args.change.queue, args.change.output, ui).await
+}
+
+/// Runs `sotto pin`.
+pub(crate) async fn pin(args: &PinArgs, ui: Ui) -> Result<(), CliError> {
+    let client = open(&args.change.profile, ui).await?;
+    let view = message(&client, &args.change.message).await?;
+    let key = client.pin(&view.key, !args.remove).await?;
+    settle(&client, &key, args.change.queue, args.change.output, ui).await
+}
+
+/// Runs `sotto forward`.
+pub(crate) async fn forward(args: &ForwardArgs, ui: Ui) -> Result<(), CliError> {
+    let client = open(&args.change.profile, ui).await?;
+    let to = target(&client, &args.to).await?;
+    let to = to.ok_or_else(|| CliError::usage("where to?").hint("give addresses, or --conversation ID"))?;
+    let view = message(&client, &args.change.message).await?;
+    let key = client.forward(&view.key, to).await?;
+    settle(&client, &key, args.change.queue, args.change.output, ui).await
+}

@@ -1,0 +1,132 @@
+//! `sotto conversations`, `sotto read`, `sotto settings`.
+
+use serde::Serialize;
+use sotto_client::{ConversationKind, ConversationView};
+
+use super::profile::open;
+use super::talk::{self, MessageLine, short};
+use crate::args::{ConversationsArgs, ReadArgs, SettingsArgs, TextFormat};
+use crate::commands::time;
+use crate::error::CliError;
+use crate::ui::{Ui, printable};
+
+/// A conversation for programs.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Line {
+    id: String,
+    kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    title: Option<String>,
+    members: Vec<String>,
+    moderators: Vec<String>,
+    unread: u32,
+    mentioned: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last: Option<MessageLine>,
+    retained: bool,
+    left: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_in_seconds: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    burn_after_read_seconds: Option<u64>,
+}
+
+fn kind(kind: ConversationKind) -> &'static str {
+    match kind {
+        ConversationKind::Direct => "direct",
+        ConversationKind::Group => "group",
+        ConversationKind::Room => "room",
+    }
+}
+
+/// Runs `sotto conversations`. Does not talk to the relay.
+pub(crate) async fn run(args: &ConversationsArgs, ui: Ui) -> Result<(), CliError> {
+    let client = open(&args.profile, ui).await?;
+    let me = client.address().clone();
+    for view in client.conversations().await?.iter().filter(|c| !args.unread || c.unread > 0) {
+        match args.output {
+            TextFormat::Json => ui.json(&json(view))?,
+            TextFormat::Text => ui.result(&text(view, me.as_str()))?,
+        }
+    }
+    Ok(())
+}
+
+fn json(view: &ConversationView) -> Line {
+    Line {
+        id: view.id.clone(),
+        kind: kind(view.kind),
+        title: view.title.clone(),
+        members: view.members.iter().map(ToString::to_string).collect(),
+        moderators: view.moderators.iter().map(ToString::to_string).collect(),
+        unread: view.unread,
+        mentioned: view.mentioned,
+        last: view.last.as_ref().map(MessageLine::from),
+        retained: view.retained,
+        left: view.left,
+        expires_in_seconds: view.expires_in_s,
+        burn_after_read_seconds: view.burn_after_read_s,
+    }
+}
+
+fn text(view: &ConversationView, me: &str) -> String {
+    let others: Vec<&str> = view.members.iter().map(sotto_crypto::Address::as_str).filter(|m| *m != me).collect();
+    let name = match &view.title {
+        Some(title) => printable(title),
+        None if others.is_empty() => "notes to yourself".to_owned(),
+        None => others.join(", "),
+    };
+    let mut marks = String::new();
+    if view.unread > 0 {
+        let named = if view.mentioned { ", you are named" } else { "" };
+        marks = format!(" {} unread{named}", view.unread);
+    }
+    for (on, mark) in [(view.retained, " [retained]"), (view.left, " [left]")] {
+        marks.push_str(if on { mark } else { "" });
+    }
+    let last = view.last.as_ref().map_or_else(String::new, |last| {
+        format!("  {} {}: {}", time(last.sent_at_ms), last.key.sender, talk::said(&last.body).replace('\n', " "))
+    });
+    format!("{} {:6} {name}{marks}{last}", short(&view.id), kind(view.kind))
+}
+
+/// Runs `sotto read`.
+pub(crate) async fn read(args: &ReadArgs, ui: Ui) -> Result<(), CliError> {
+    let client = open(&args.profile, ui).await?;
+    let id = talk::id_of(&client, &args.place).await?;
+    let id = id.ok_or_else(|| CliError::usage("which conversation?").hint("give addresses, or --conversation ID"))?;
+    client.mark_read(&id, u64::MAX).await?;
+    // Best effort: word of it waits in the outbox otherwise.
+    client.flush(std::time::Duration::from_secs(5)).await?;
+    Ok(())
+}
+
+/// What `sotto settings` prints.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Settings {
+    read_receipts: bool,
+    quick_responses: Vec<String>,
+}
+
+/// Runs `sotto settings`.
+pub(crate) async fn settings(args: &SettingsArgs, ui: Ui) -> Result<(), CliError> {
+    let client = open(&args.profile, ui).await?;
+    if let Some(on) = args.read_receipts {
+        client.set_read_receipts(on).await?;
+        if client.read_receipts().await? != on {
+            ui.note("the network decides about read receipts for now; your choice counts when it leaves it to you");
+        }
+    }
+    let settings =
+        Settings { read_receipts: client.read_receipts().await?, quick_responses: client.quick_responses().await? };
+    match args.output {
+        TextFormat::Json => ui.json(&settings),
+        TextFormat::Text => {
+            ui.result(&format!("read receipts  {}", if settings.read_receipts { "on" } else { "off" }))?;
+            let mut numbered = (1..).zip(&settings.quick_responses);
+            numbered.try_for_each(|(n, text)| ui.result(&format!("quick {n:<8} {}", printable(text))))
+        }
+    }
+}

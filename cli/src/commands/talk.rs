@@ -1,0 +1,280 @@
+//! What the commands about conversations have in common: finding what is meant, and printing it.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use sotto_client::{Client, ConversationView, DeliveryState, MessageView, Target, ViewBody};
+use sotto_wire::content::{FileKind, MessageRef};
+
+use super::profile::address;
+use crate::args::{TextFormat, WhereArgs};
+use crate::commands::time;
+use crate::error::{CliError, Kind};
+use crate::ui::{Ui, printable};
+
+/// A command that changes something waits this long for the relay to have it.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The one message whose id begins like this.
+pub(crate) async fn message(client: &Client, id: &str) -> Result<MessageView, CliError> {
+    let mut found = client.find(id).await?;
+    match (found.pop(), found.len()) {
+        (Some(view), 0) => Ok(view),
+        (None, _) => Err(CliError::failed(format!("there is no message `{id}` in the local history"))
+            .hint("`sotto history show` prints the ids")),
+        (Some(_), more) => Err(CliError::usage(format!("`{id}` could be {} messages; give more of the id", more + 1))),
+    }
+}
+
+/// The one conversation whose id begins like this.
+pub(crate) async fn conversation(client: &Client, id: &str) -> Result<ConversationView, CliError> {
+    let mut found = client.conversations().await?;
+    let wanted = id.to_lowercase();
+    found.retain(|c| !wanted.is_empty() && c.id.to_lowercase().starts_with(&wanted));
+    match (found.pop(), found.len()) {
+        (Some(view), 0) => Ok(view),
+        (None, _) => Err(CliError::failed(format!("there is no conversation `{id}` here"))
+            .hint("`sotto conversations` lists those that there are")),
+        (Some(_), more) => {
+            Err(CliError::usage(format!("`{id}` could be {} conversations; give more of the id", more + 1)))
+        }
+    }
+}
+
+/// Where something goes. `None` when neither addresses nor a conversation were given.
+pub(crate) async fn target(client: &Client, place: &WhereArgs) -> Result<Option<Target>, CliError> {
+    if let Some(id) = &place.conversation {
+        return Ok(Some(Target::Conversation(conversation(client, id).await?.id)));
+    }
+    if place.people.is_empty() {
+        return Ok(None);
+    }
+    let people = place.people.iter().map(|a| address(a)).collect::<Result<_, _>>()?;
+    Ok(Some(Target::People(people)))
+}
+
+/// The id of the conversation that is meant, where one is.
+pub(crate) async fn id_of(client: &Client, place: &WhereArgs) -> Result<Option<String>, CliError> {
+    match target(client, place).await? {
+        None => Ok(None),
+        Some(Target::Conversation(id)) => Ok(Some(id)),
+        Some(Target::People(people)) => {
+            let me = client.address().clone();
+            let conversation = sotto_wire::content::Conversation::of(people.into_iter().chain([me]));
+            Ok(conversation.map(|c| c.id()))
+        }
+    }
+}
+
+/// Sends what a command has put into the outbox, and says what became of it.
+pub(crate) async fn settle(
+    client: &Client,
+    key: &MessageRef,
+    queue: bool,
+    format: TextFormat,
+    ui: Ui,
+) -> Result<(), CliError> {
+    let mut state = "queued";
+    if !queue {
+        client.flush(PATIENCE).await?;
+        if client.outbox().await?.iter().any(|e| &e.key == key) {
+            return Err(CliError::new(
+                Kind::Unreachable,
+                format!("{} waits in the outbox: the relay cannot be reached", key.message),
+            )
+            .hint("`sotto outbox --flush`, `sotto receive --follow` and `sotto chat` send it later"));
+        }
+        if let Some(view) = client.message(key).await?.filter(|v| v.state == DeliveryState::Refused) {
+            return Err(CliError::new(Kind::Refused, view.reason.unwrap_or_else(|| "refused".to_owned())));
+        }
+        state = "accepted";
+    }
+    match format {
+        TextFormat::Text => ui.result(&key.message.to_string()),
+        TextFormat::Json => ui.json(&serde_json::json!({ "messageId": key.message.to_string(), "state": state })),
+    }
+}
+
+/// How far a message has got, in a word.
+pub(crate) fn state(state: DeliveryState) -> &'static str {
+    match state {
+        DeliveryState::Received => "received",
+        DeliveryState::Queued => "queued",
+        DeliveryState::Sending => "sending",
+        DeliveryState::Accepted => "accepted",
+        DeliveryState::Delivered => "delivered",
+        DeliveryState::Read => "read",
+        DeliveryState::Refused => "refused",
+    }
+}
+
+/// The word for a kind of file.
+pub(crate) fn kind(kind: FileKind) -> &'static str {
+    match kind {
+        FileKind::Voice => "voice",
+        FileKind::Video => "video",
+    }
+}
+
+/// What a message says, on one line for people.
+pub(crate) fn said(body: &ViewBody) -> String {
+    match body {
+        ViewBody::Text(text) | ViewBody::Event(text) => printable(text),
+        ViewBody::File(file) => {
+            let what = file.kind.map_or("file", kind);
+            let caption = file.caption.as_deref().map(|c| format!(" {}", printable(c))).unwrap_or_default();
+            format!("[{what} {}, {} bytes]{caption}", printable(&file.name), file.size)
+        }
+        ViewBody::Deleted => "[deleted]".to_owned(),
+        ViewBody::Unknown => "[needs a newer version of this program]".to_owned(),
+    }
+}
+
+/// A message for people.
+pub(crate) fn line(view: &MessageView) -> String {
+    let mut marks = if view.own { format!(" ({})", state(view.state)) } else { String::new() };
+    for (on, mark) in [
+        (view.edited, "edited"),
+        (view.pinned, "pinned"),
+        (view.forwarded.is_some(), "forwarded"),
+        (view.retained, "retained"),
+        (view.verified && !view.own, "verified"),
+    ] {
+        if on {
+            marks.extend([" [", mark, "]"]);
+        }
+    }
+    let answer = view.reply_to.as_ref().map(|r| format!(" ↳{}", short(&r.message.to_string()))).unwrap_or_default();
+    let reactions: Vec<String> =
+        view.reactions.iter().map(|(emoji, people)| format!("  {} {}", printable(emoji), people.len())).collect();
+    let reactions = reactions.concat();
+    let reason = view.reason.as_deref().map(|r| format!("  ({})", printable(r))).unwrap_or_default();
+    let id = view.key.message.to_string();
+    let (sender, said) = (&view.key.sender, said(&view.body));
+    format!("{} {} {sender}{marks}{answer}: {said}{reactions}{reason}", short(&id), time(view.sent_at_ms))
+}
+
+/// As much of an id as tells it from others.
+pub(crate) fn short(id: &str) -> &str {
+    id.get(..10).unwrap_or(id)
+}
+
+/// A message for programs.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each with its own name")]
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct MessageLine {
+    message_id: String,
+    from: String,
+    device: String,
+    conversation: String,
+    position: u64,
+    own: bool,
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    sent_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at: Option<String>,
+    /// `text`, `file`, `event`, `deleted` or `unknown`.
+    kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<FileLine>,
+    edited: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reply_to: Option<String>,
+    mentions: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    forwarded_from: Option<String>,
+    reactions: Vec<ReactionLine>,
+    pinned: bool,
+    delivered_to: Vec<String>,
+    read_by: Vec<String>,
+    retained: bool,
+    retention_missing: bool,
+    verified: bool,
+}
+
+/// A file for programs.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct FileLine {
+    name: String,
+    size: u64,
+    media_type: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kind: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duration_ms: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct ReactionLine {
+    emoji: String,
+    by: Vec<String>,
+}
+
+fn names(people: &[sotto_crypto::Address]) -> Vec<String> {
+    people.iter().map(ToString::to_string).collect()
+}
+
+impl From<&MessageView> for MessageLine {
+    fn from(view: &MessageView) -> Self {
+        let (what, text, file) = match &view.body {
+            ViewBody::Text(text) => ("text", Some(text.clone()), None),
+            ViewBody::Event(text) => ("event", Some(text.clone()), None),
+            ViewBody::File(file) => {
+                let line = FileLine {
+                    name: file.name.clone(),
+                    size: file.size,
+                    media_type: file.media_type.clone(),
+                    kind: file.kind.map(kind),
+                    duration_ms: file.duration_ms,
+                };
+                ("file", file.caption.clone(), Some(line))
+            }
+            ViewBody::Deleted => ("deleted", None, None),
+            ViewBody::Unknown => ("unknown", None, None),
+        };
+        Self {
+            message_id: view.key.message.to_string(),
+            from: view.key.sender.to_string(),
+            device: view.key.device.to_string(),
+            conversation: view.conversation.clone(),
+            position: view.position,
+            own: view.own,
+            state: state(view.state),
+            reason: view.reason.clone(),
+            sent_at: time(view.sent_at_ms),
+            expires_at: view.expires_at_ms.map(time),
+            kind: what,
+            text,
+            file,
+            edited: view.edited,
+            reply_to: view.reply_to.as_ref().map(|r| r.message.to_string()),
+            mentions: names(&view.mentions),
+            forwarded_from: view.forwarded.as_ref().map(|f| f.from.to_string()),
+            reactions: view
+                .reactions
+                .iter()
+                .map(|(emoji, people)| ReactionLine { emoji: emoji.clone(), by: names(people) })
+                .collect(),
+            pinned: view.pinned,
+            delivered_to: names(&view.delivered_to),
+            read_by: names(&view.read_by),
+            retained: view.retained,
+            retention_missing: view.retention_missing,
+            verified: view.verified,
+        }
+    }
+}
+
+/// Prints messages.
+pub(crate) fn print(views: &[MessageView], format: TextFormat, ui: Ui) -> Result<(), CliError> {
+    views.iter().try_for_each(|view| match format {
+        TextFormat::Text => ui.result(&line(view)),
+        TextFormat::Json => ui.json(&MessageLine::from(view)),
+    })
+}
