@@ -38,7 +38,6 @@
 extern crate self as sotto_client;
 #[cfg(test)]
 #[path = "../tests/common/mod.rs"]
-#[allow(dead_code, reason = "the tests in `tests/` use more of it")]
 mod common;
 
 mod account;

@@ -2,7 +2,6 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests, which the lint does not know as such")]
 
-#[allow(dead_code, reason = "each test file uses a part of it")]
 mod common;
 
 use std::time::Duration;
