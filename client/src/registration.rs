@@ -246,6 +246,8 @@ pub(crate) async fn complete(
         // Fetched again with the first message; until then wrong passwords are not counted.
         tracing::debug!(%error, "no policy yet");
     }
+    // What is sent next goes by what the network says then.
+    client.inner.forget_policy().await;
     Ok(client)
 }
 

@@ -136,6 +136,7 @@ impl Client {
             if let Err(error) = client.policy().await {
                 tracing::debug!(%error, "no policy yet");
             }
+            client.inner.forget_policy().await;
             finish_link(&client, &store).await?;
             return Ok(NewDevice::Joined(client));
         }
