@@ -19,7 +19,7 @@ use tokio_util::io::ReaderStream;
 use zeroize::Zeroizing;
 
 use crate::client::{Client, Inner};
-use crate::error::{AttachmentError, Error, Refusal};
+use crate::error::{AttachmentError, Error, Refusal, TransportError};
 use crate::registration::blocking;
 use crate::send::{SendOptions, Sent};
 use crate::store::{OutboxRecord, outbox_all};
@@ -63,6 +63,8 @@ pub(crate) type Progress = Arc<dyn Fn(u64, u64) + Send + Sync>;
 
 /// What stands in a message for a blob that is not uploaded yet.
 const NOT_YET: BlobId = BlobId::from_bytes([0; 16]);
+/// A relay that holds a file must begin to give it out within this time.
+const FIRST_ANSWER: Duration = Duration::from_secs(30);
 /// Sealed files that no entry names are deleted after this time.
 const SWEEP_AFTER: Duration = Duration::from_hours(24);
 
@@ -145,7 +147,10 @@ impl Client {
         progress: &(impl Fn(u64, u64) + Sync),
     ) -> Result<[u8; 32], Error> {
         let api = &self.inner.api;
-        let mut answer = api.blob(&file.domain, &file.blob).await?;
+        // However many attempts: another network's relay that is away must not keep anybody waiting for minutes.
+        let asked = tokio::time::timeout(FIRST_ANSWER, api.blob(&file.domain, &file.blob));
+        let mut answer =
+            asked.await.map_err(|_| TransportError::Timeout { relay: self.inner.account.endpoint.url.clone() })??;
         let mut spool = tokio::fs::File::create(to).await.map_err(AttachmentError::Io)?;
         let mut digest = Sha512_256::new();
         let mut total = 0_u64;
