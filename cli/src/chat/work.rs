@@ -186,6 +186,8 @@ impl Inner {
             Effect::Pin { key, on } => client.pin(key, *on).await.map(drop),
             Effect::Forward { key, to } => client.forward(key, to.clone()).await.map(drop),
             Effect::MarkRead { id, up_to } => client.mark_read(id, *up_to).await,
+            Effect::Typing { id, on } => client.typing(id, *on).await,
+            Effect::Presence(state) => client.presence(*state).await,
             Effect::Room { id, change } => client.change_room(id, room_change(change)).await,
             _ => Ok(()),
         };

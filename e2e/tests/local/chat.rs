@@ -79,6 +79,7 @@ fn a_day_at_the_terminal() -> Outcome {
     steps.step("search finds and goes there", || search(&alice))?;
     steps.step("the safety number is that of the other side, and is marked", || verify(&site, &alice))?;
     steps.step("a room is made, talked in, and changes", || rooms(&site, &alice))?;
+    steps.step("two at their terminals see each other type", || typing(&site, &alice))?;
     steps.step("help and menu", || {
         alice.keys(&["F1"])?;
         alice.shows(&["Keys", "Ctrl+K", "go to a conversation by name"])?;
@@ -285,6 +286,29 @@ fn rooms(site: &Site, alice: &Terminal) -> Outcome {
     alice.shows(&["> bob@"])?;
     alice.keys(&["Enter"])?;
     alice.shows(&["> Write to bob"]).map(drop)
+}
+
+fn typing(site: &Site, alice: &Terminal) -> Outcome {
+    let bob = terminal(site, 80, 24)?;
+    chat(&bob, "bob")?;
+    bob.wait("the list", |screen| {
+        screen.lines().any(|l| l.trim_start_matches([' ', '▌', '●', '○']).starts_with("alice "))
+    })?;
+    bob.keys(&["C-k"])?;
+    bob.shows(&["Go to"])?;
+    bob.text("alice@")?;
+    bob.shows(&["> alice@"])?;
+    bob.keys(&["Enter"])?;
+    bob.shows(&["> Write to alice"])?;
+    // Who is there is seen, and who types.
+    alice.wait("that bob is there", |screen| screen.contains("available") && screen.contains('●'))?;
+    bob.text("hm")?;
+    alice.shows(&["bob is typing"])?;
+    alice.keep("typing")?;
+    bob.keys(&["C-c"])?;
+    alice.wait("that bob has stopped", |screen| !screen.contains("bob is typing"))?;
+    bob.keys(&["C-q"])?;
+    bob.shows(&["ended with 0"]).map(drop)
 }
 
 fn second(site: &Site) -> Outcome {
