@@ -3,6 +3,7 @@
 //! No cluster and no root. Every test has a state folder, a copy of the manifests and profiles of its own.
 
 mod chat;
+mod devices;
 mod manifests;
 mod path;
 mod runner;
