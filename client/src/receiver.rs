@@ -410,7 +410,11 @@ impl Pump {
     async fn delivery(&mut self, socket: &mut Socket, delivery: Delivery) -> Result<Option<RoomId>, Error> {
         let seq = delivery.seq;
         match self.inner.open(delivery).await? {
-            Outcome::Repeat => socket.ack(vec![seq]).await?,
+            Outcome::Repeat => {
+                // The relay hears now what it had not heard: that brings things forward as well.
+                self.brought = true;
+                socket.ack(vec![seq]).await?;
+            }
             Outcome::Unopened(unopened) => self.emit(socket, Event::Unopened(unopened)).await?,
             Outcome::Dropped(receipt) => {
                 self.settle(receipt, true).await?;
@@ -436,7 +440,11 @@ impl Pump {
                     return Ok(events_of(&message));
                 }
                 if self.give_out(&message) {
-                    self.emit(socket, Event::Message(message)).await?;
+                    if self.was_settled(&message).await? {
+                        socket.ack(vec![seq]).await?;
+                    } else {
+                        self.emit(socket, Event::Message(message)).await?;
+                    }
                 }
             }
         }
@@ -467,6 +475,17 @@ impl Pump {
             self.inner.changed(&conversation);
         }
         Ok(())
+    }
+
+    /// Whether a message that is not in flight was acknowledged while it was opened: then it is a repeat.
+    async fn was_settled(&self, message: &ReceivedMessage) -> Result<bool, Error> {
+        let Some(key) = message.receipt.key.clone() else { return Ok(false) };
+        let name = key.clone();
+        let settled = self.inner.store.run(move |tx| tx.has_seen(&name)).await?;
+        if settled {
+            self.shared.in_flight.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+        }
+        Ok(settled)
     }
 
     /// Whether this message is to be given out: not when it was before and waits for its acknowledgement.

@@ -73,7 +73,7 @@ async fn pass(mut client: TcpStream, relay: SocketAddr, mut chance: Chance, happ
     }
     let Ok(mut server) = TcpStream::connect(relay).await else { return };
     // After so many bytes, in either direction, the line is cut: in the middle of whatever it is.
-    let mut left = 4_000 + chance.next() % 120_000;
+    let mut left = 8_000 + chance.next() % 200_000;
     let mut said = Vec::new();
     let (mut up, mut down) = ([0; 4096], [0; 4096]);
     loop {
