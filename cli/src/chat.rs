@@ -25,7 +25,9 @@ use jiff::tz::TimeZone;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
-use self::driver::{Inputs, Screen, colors, drive, now_ms, ring};
+use sotto_client::now_ms;
+
+use self::driver::{Inputs, Screen, colors, drive, ring};
 use self::effect::Effect;
 use self::model::Model;
 use self::work::ClientWork;

@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal as _, Write as _};
 
 use serde::Serialize;
+use sotto_client::is_bidi_control;
 
 use crate::error::CliError;
 
@@ -72,11 +73,6 @@ pub(crate) fn printable(text: &str) -> String {
             c => c,
         })
         .collect()
-}
-
-/// Characters that reorder what stands around them.
-fn is_bidi_control(c: char) -> bool {
-    matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' | '\u{061c}')
 }
 
 #[cfg(test)]

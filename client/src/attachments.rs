@@ -370,7 +370,7 @@ pub fn clean_name(name: &str) -> String {
 }
 
 /// Characters that reorder what stands around them: with them `exe.pdf` can be shown for `fdp.exe`.
-fn is_bidi_control(c: char) -> bool {
+pub fn is_bidi_control(c: char) -> bool {
     matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' | '\u{061c}')
 }
 

@@ -370,7 +370,7 @@ impl Inner {
         let retention_missing =
             self.retention_missing(&header.sender, &opened.recipients, delivery.accepted_at_ms).await?;
         let received_at_ms = now_ms();
-        let expires_at_ms = expiry(&content, delivery.accepted_at_ms);
+        let expires_at_ms = content.ends_at_ms(delivery.accepted_at_ms);
         let stored = self.keep.then(|| {
             let message = StoredMessage {
                 id: header.message,
@@ -435,12 +435,6 @@ impl Inner {
     }
 }
 
-/// When a message ends: its expiry counts from sending, and a clock that runs ahead does not lengthen it.
-fn expiry(content: &Content, accepted_at_ms: u64) -> Option<u64> {
-    let sent = content.sent_at_ms.min(accepted_at_ms);
-    content.expires_in_s.map(|s| sent.saturating_add(s.saturating_mul(1000)))
-}
-
 /// Whether a conversation has the one form that [`Conversation::of`] gives.
 pub(crate) fn is_between(conversation: &Conversation) -> bool {
     Conversation::of(conversation.members()).as_ref() == Some(conversation)
@@ -499,9 +493,9 @@ mod tests {
             expires_in_s: Some(2),
             ..Content::new(Conversation::Direct(a("alice"), a("bob")), sent_at_ms, Body::Text("x".into()))
         };
-        assert_eq!(expiry(&content(1000), 5000), Some(3000));
-        assert_eq!(expiry(&content(9000), 5000), Some(7000));
-        assert_eq!(expiry(&content(u64::MAX), u64::MAX), Some(u64::MAX));
+        assert_eq!(content(1000).ends_at_ms(5000), Some(3000));
+        assert_eq!(content(9000).ends_at_ms(5000), Some(7000));
+        assert_eq!(content(u64::MAX).ends_at_ms(u64::MAX), Some(u64::MAX));
     }
 
     #[test]

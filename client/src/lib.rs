@@ -74,8 +74,9 @@ mod talk;
 mod transport;
 mod view;
 
-pub use attachments::clean_name;
+pub use attachments::{clean_name, is_bidi_control};
 pub use client::{Client, Contact, DeviceInfo, WhoAmI};
+pub use clock::now_ms;
 pub use devices::{ChangedPassword, DeviceRequest, LinkOptions, NewDevice, PendingDevice};
 pub use error::{AttachmentError, Error, ProfileError, Refusal, StoreError, TransportError, TrustError};
 pub use history::{HistoryReceiver, HistorySender, OtherDevice, Transferred};

@@ -72,57 +72,48 @@ point!(
     "sotto/1 link key"
 );
 
-/// The secret with which a device takes what is handed over to it on a link: for one link. Erased when dropped.
-pub struct LinkSecret(pub(crate) <Current as Primitives>::AgreementSecret);
+macro_rules! secret {
+    ($(#[$doc:meta])* $name:ident, $public:ident, $generate:vis) => {
+        $(#[$doc])*
+        pub struct $name(pub(crate) <Current as Primitives>::AgreementSecret);
 
-impl LinkSecret {
-    /// Makes a key.
-    pub fn generate<R: CryptoRng + ?Sized>(rng: &mut R) -> Self {
-        Self(Current::agreement_generate(rng))
-    }
+        impl $name {
+            /// Makes a key.
+            $generate fn generate<R: CryptoRng + ?Sized>(rng: &mut R) -> Self {
+                Self(Current::agreement_generate(rng))
+            }
 
-    /// Reads a key that [`to_bytes`](Self::to_bytes) wrote.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, KeyError> {
-        let bytes: &[u8; SCALAR_LEN] = bytes.try_into().map_err(|_| KeyError::Secret)?;
-        Current::agreement_from_bytes(bytes).map(Self).map_err(|_| KeyError::Secret)
-    }
+            /// Reads a key that [`to_bytes`](Self::to_bytes) wrote.
+            pub fn from_bytes(bytes: &[u8]) -> Result<Self, KeyError> {
+                let bytes: &[u8; SCALAR_LEN] = bytes.try_into().map_err(|_| KeyError::Secret)?;
+                Current::agreement_from_bytes(bytes).map(Self).map_err(|_| KeyError::Secret)
+            }
 
-    /// The secret, to be stored until the link is over: 66 bytes.
-    pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
-        Zeroizing::new(Current::agreement_to_bytes(&self.0).to_vec())
-    }
+            /// The secret, to be stored for as long as it may be used: 66 bytes.
+            pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
+                Zeroizing::new(Current::agreement_to_bytes(&self.0).to_vec())
+            }
 
-    /// The public half.
-    pub fn public(&self) -> LinkPublic {
-        LinkPublic(Current::agreement_public(&self.0))
-    }
+            /// The public half.
+            pub fn public(&self) -> $public {
+                $public(Current::agreement_public(&self.0))
+            }
+        }
+    };
 }
 
-/// The secret half of a prekey; erased when dropped.
-pub struct PrekeySecret(pub(crate) <Current as Primitives>::AgreementSecret);
-
-impl PrekeySecret {
-    /// Makes a key.
-    pub(crate) fn generate<R: CryptoRng + ?Sized>(rng: &mut R) -> Self {
-        Self(Current::agreement_generate(rng))
-    }
-
-    /// Reads a key that [`to_bytes`](Self::to_bytes) wrote.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, KeyError> {
-        let bytes: &[u8; SCALAR_LEN] = bytes.try_into().map_err(|_| KeyError::Secret)?;
-        Current::agreement_from_bytes(bytes).map(Self).map_err(|_| KeyError::Secret)
-    }
-
-    /// The secret, to be stored: 66 bytes.
-    pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
-        Zeroizing::new(Current::agreement_to_bytes(&self.0).to_vec())
-    }
-
-    /// The public half.
-    pub fn public(&self) -> PrekeyPublic {
-        PrekeyPublic(Current::agreement_public(&self.0))
-    }
-}
+secret!(
+    /// The secret with which a device takes what is handed over to it on a link: for one link. Erased when dropped.
+    LinkSecret,
+    LinkPublic,
+    pub
+);
+secret!(
+    /// The secret half of a prekey; erased when dropped.
+    PrekeySecret,
+    PrekeyPublic,
+    pub(crate)
+);
 
 /// The ephemeral key of one message. It is not `Clone` and cannot be stored: it lives as long as one call of `seal`.
 pub(crate) struct EphemeralSecret(pub(crate) <Current as Primitives>::AgreementSecret);

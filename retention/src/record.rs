@@ -6,7 +6,7 @@
 use jiff::tz::TimeZone;
 use serde::Serialize;
 use sotto_crypto::{Address, Domain};
-use sotto_wire::content::{Body, Content, Conversation, File, FileKind};
+use sotto_wire::content::{Body, Conversation, File, FileKind};
 
 use control::{Control, Deed, Edit, Receipt};
 
@@ -156,7 +156,7 @@ impl Record {
             Some(Body::File(file)) => (file.caption.clone(), Some(file_record(item, file, attachment))),
             _ => (None, None),
         };
-        let expires = content.and_then(|c| expiry(c, item.accepted_at_ms));
+        let expires = content.and_then(|c| c.ends_at_ms(item.accepted_at_ms));
         Self {
             message_id: item.message.map(|id| id.to_string()),
             msg_ts: seconds(item.accepted_at_ms),
@@ -239,12 +239,6 @@ fn receiver(sender: Option<&Address>, conversation: Option<&Conversation>) -> Op
         Conversation::Direct(a, b) if Some(b) == sender => Some(a.to_string()),
         _ => None,
     }
-}
-
-/// When other copies end: counted from sending, and a clock that runs ahead does not lengthen it.
-fn expiry(content: &Content, accepted_at_ms: u64) -> Option<u64> {
-    let sent = content.sent_at_ms.min(accepted_at_ms);
-    content.expires_in_s.map(|s| sent.saturating_add(s.saturating_mul(1000)))
 }
 
 fn text(address: Option<&Address>) -> Option<String> {

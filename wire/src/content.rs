@@ -59,6 +59,15 @@ impl Content {
     }
 }
 
+impl Content {
+    /// When every copy but the retained one ends (milliseconds since the epoch): the expiry counts from sending, and a
+    /// sender's clock that runs ahead of the relay, which accepted it at this time, does not lengthen it.
+    pub fn ends_at_ms(&self, accepted_at_ms: u64) -> Option<u64> {
+        let sent = self.sent_at_ms.min(accepted_at_ms);
+        self.expires_in_s.map(|s| sent.saturating_add(s.saturating_mul(1000)))
+    }
+}
+
 /// Names a message: an id alone would let one sender hide another's message by using its id.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 #[cbor(array)]

@@ -22,6 +22,47 @@ pub enum Transport {
     NetworkTls([u8; 32]),
 }
 
+impl Transport {
+    /// Base URL of the relay at `authority`: `http://…` or `https://…`, without a slash at the end.
+    pub(crate) fn base_url(&self, authority: &str) -> String {
+        let scheme = if *self == Self::Plain { "http" } else { "https" };
+        format!("{scheme}://{authority}")
+    }
+
+    /// Adds its part to the query of a URL of ours.
+    pub(crate) fn push_to(&self, url: &mut String) {
+        match self {
+            Self::Plain => url.push_str("&tls=off"),
+            Self::PublicTls => {}
+            Self::NetworkTls(ca) => {
+                url.push_str("&ca=");
+                url.push_str(&data_encoding::HEXLOWER.encode(ca));
+            }
+        }
+    }
+
+    /// What the part `ca` says.
+    pub(crate) fn of_ca(value: &str) -> Option<Self> {
+        let bytes = data_encoding::HEXLOWER.decode(value.as_bytes()).ok()?;
+        bytes.try_into().ok().map(Self::NetworkTls)
+    }
+
+    /// What the part `tls` says.
+    pub(crate) fn of_tls(value: &str) -> Option<Self> {
+        (value == "off").then_some(Self::Plain)
+    }
+}
+
+/// Authority and query of a URL of ours with this path and the `?` behind it.
+pub(crate) fn split<'a>(text: &'a str, path: &str) -> Option<(&'a str, &'a str)> {
+    text.trim().strip_prefix("sotto://")?.split_once(path)
+}
+
+/// Whether a text can be `host` or `host:port`.
+pub(crate) fn is_authority(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "-.:[]".contains(c))
+}
+
 /// An invite. It holds the code, so it is a secret until it is used: no Debug, no log.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Invite {
@@ -63,22 +104,14 @@ pub fn code_digest(code: &str) -> String {
 impl Invite {
     /// Base URL of the relay: `http://…` or `https://…`, without a slash at the end.
     pub fn base_url(&self) -> String {
-        let scheme = if self.transport == Transport::Plain { "http" } else { "https" };
-        format!("{scheme}://{}", self.authority)
+        self.transport.base_url(&self.authority)
     }
 
     /// The URL. Not `Display`, so that it does not slip into a log.
     pub fn to_url(&self) -> String {
         let mut url =
             format!("sotto://{}/join?user={}&code={}&key={}", self.authority, self.address, self.code, self.policy_key);
-        match &self.transport {
-            Transport::Plain => url.push_str("&tls=off"),
-            Transport::PublicTls => {}
-            Transport::NetworkTls(ca) => {
-                url.push_str("&ca=");
-                url.push_str(&data_encoding::HEXLOWER.encode(ca));
-            }
-        }
+        self.transport.push_to(&mut url);
         url
     }
 }
@@ -87,10 +120,8 @@ impl FromStr for Invite {
     type Err = InviteError;
 
     fn from_str(text: &str) -> Result<Self, InviteError> {
-        let rest = text.trim().strip_prefix("sotto://").ok_or(InviteError::Form)?;
-        let (authority, query) = rest.split_once("/join?").ok_or(InviteError::Form)?;
-        let bad_host = |c: char| !(c.is_ascii_alphanumeric() || "-.:[]".contains(c));
-        if authority.is_empty() || authority.contains(bad_host) {
+        let (authority, query) = split(text, "/join?").ok_or(InviteError::Form)?;
+        if !is_authority(authority) {
             return Err(InviteError::Bad("host"));
         }
         let (mut address, mut code, mut key, mut transport) = (None, None, None, Transport::PublicTls);
@@ -103,12 +134,8 @@ impl FromStr for Invite {
                 }
                 "code" => return Err(InviteError::Bad("code")),
                 "key" => key = Some(value.parse::<Fingerprint>().map_err(|_| InviteError::Bad("key"))?),
-                "ca" => {
-                    let bytes = data_encoding::HEXLOWER.decode(value.as_bytes()).map_err(|_| InviteError::Bad("ca"))?;
-                    transport = Transport::NetworkTls(bytes.try_into().map_err(|_| InviteError::Bad("ca"))?);
-                }
-                "tls" if value == "off" => transport = Transport::Plain,
-                "tls" => return Err(InviteError::Bad("tls")),
+                "ca" => transport = Transport::of_ca(value).ok_or(InviteError::Bad("ca"))?,
+                "tls" => transport = Transport::of_tls(value).ok_or(InviteError::Bad("tls"))?,
                 // Parts that a newer version added are for newer clients.
                 _ => {}
             }

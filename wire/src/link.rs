@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use sotto_crypto::{Address, Fingerprint};
 
-use crate::invite::Transport;
+use crate::invite::{Transport, is_authority, split};
 
 /// Where a new device finds its user.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,8 +50,7 @@ impl LinkUrl {
 
     /// Base URL of the relay: `http://…` or `https://…`, without a slash at the end.
     pub fn base_url(&self) -> String {
-        let scheme = if self.transport == Transport::Plain { "http" } else { "https" };
-        format!("{scheme}://{}", self.authority)
+        self.transport.base_url(&self.authority)
     }
 
     /// The URL.
@@ -60,14 +59,7 @@ impl LinkUrl {
             "sotto://{}/link?user={}&identity={}&key={}",
             self.authority, self.address, self.identity, self.policy_key
         );
-        match &self.transport {
-            Transport::Plain => url.push_str("&tls=off"),
-            Transport::PublicTls => {}
-            Transport::NetworkTls(ca) => {
-                url.push_str("&ca=");
-                url.push_str(&data_encoding::HEXLOWER.encode(ca));
-            }
-        }
+        self.transport.push_to(&mut url);
         url
     }
 }
@@ -76,10 +68,8 @@ impl FromStr for LinkUrl {
     type Err = LinkUrlError;
 
     fn from_str(text: &str) -> Result<Self, LinkUrlError> {
-        let rest = text.trim().strip_prefix("sotto://").ok_or(LinkUrlError::Form)?;
-        let (authority, query) = rest.split_once("/link?").ok_or(LinkUrlError::Form)?;
-        let bad_host = |c: char| !(c.is_ascii_alphanumeric() || "-.:[]".contains(c));
-        if authority.is_empty() || authority.contains(bad_host) {
+        let (authority, query) = split(text, "/link?").ok_or(LinkUrlError::Form)?;
+        if !is_authority(authority) {
             return Err(LinkUrlError::Bad("host"));
         }
         let (mut address, mut identity, mut key, mut transport) = (None, None, None, Transport::PublicTls);
@@ -91,13 +81,8 @@ impl FromStr for LinkUrl {
                     identity = Some(value.parse::<Fingerprint>().map_err(|_| LinkUrlError::Bad("identity"))?);
                 }
                 "key" => key = Some(value.parse::<Fingerprint>().map_err(|_| LinkUrlError::Bad("key"))?),
-                "ca" => {
-                    let bytes =
-                        data_encoding::HEXLOWER.decode(value.as_bytes()).map_err(|_| LinkUrlError::Bad("ca"))?;
-                    transport = Transport::NetworkTls(bytes.try_into().map_err(|_| LinkUrlError::Bad("ca"))?);
-                }
-                "tls" if value == "off" => transport = Transport::Plain,
-                "tls" => return Err(LinkUrlError::Bad("tls")),
+                "ca" => transport = Transport::of_ca(value).ok_or(LinkUrlError::Bad("ca"))?,
+                "tls" => transport = Transport::of_tls(value).ok_or(LinkUrlError::Bad("tls"))?,
                 // Parts that a newer version added are for newer clients.
                 _ => {}
             }

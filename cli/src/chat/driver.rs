@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use ratatui::Terminal;
 use ratatui::backend::{Backend, CrosstermBackend};
@@ -15,6 +15,8 @@ use ratatui::crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, d
 use ratatui::crossterm::{cursor, execute};
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
+
+use sotto_client::now_ms;
 
 use super::effect::{Effect, Input, News};
 use super::model::Model;
@@ -33,12 +35,6 @@ const WAITING: usize = 1024;
 pub(crate) trait Work {
     /// Begins to do an effect. What comes of it comes as news. Effects that write are done in the order given.
     fn start(&self, effect: Effect);
-}
-
-/// Milliseconds since the epoch.
-pub(crate) fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// What the loop gets its inputs from.

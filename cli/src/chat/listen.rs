@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use sotto_client::{Client, Error, Event, ProfileError, Receiver};
+use sotto_client::{Client, Error, Event, ProfileError, Receiver, now_ms};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep;
 
-use super::driver::now_ms;
 use super::effect::{Link, News};
 
 /// After this time a profile that another process receives for is tried again.

@@ -2,7 +2,7 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use sotto_crypto::{DeviceCertificate, DeviceId, DeviceKey, IdentityKey, MessageId, Signed, SystemRng};
-use sotto_wire::content::{Forwarded, MessageRef, ReceiptKind};
+use sotto_wire::content::{Content, Forwarded, MessageRef, ReceiptKind};
 use sotto_wire::room::{Created, EventId, RoomChange, RoomEvent, RoomId, SignedRoomEvent};
 
 use super::*;

@@ -94,13 +94,8 @@ pub(crate) fn marks(model: &Model, message: &MessageView) -> Vec<String> {
 /// A word for how far a message has got.
 pub(crate) fn state(state: DeliveryState) -> &'static str {
     match state {
-        DeliveryState::Received => "received",
-        DeliveryState::Queued => "queued",
-        DeliveryState::Sending => "sending",
-        DeliveryState::Accepted => "accepted",
-        DeliveryState::Delivered => "delivered",
-        DeliveryState::Read => "read",
         DeliveryState::Refused => "REFUSED",
+        other => crate::commands::talk::state(other),
     }
 }
 
