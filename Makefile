@@ -66,6 +66,9 @@ screens: build ## Writes docs/screens/*.txt: pictures of sotto chat, from the te
 chart: tools ## Helm lint, and what the chart renders under many values
 	cargo test --release --locked --workspace --test chart -- --ignored --nocapture
 
+api: tools build ## The operator against a real API server without nodes: leader election, faults, access, admission
+	cargo test --release --locked --workspace --test api -- --ignored --nocapture --test-threads=2
+
 image: build ## The container image as an oci-archive, without a registry
 	@e2e/tools/image.sh
 
@@ -114,4 +117,4 @@ cargo-fuzz: ## Installs cargo-fuzz into the tool cache (once)
 	  CARGO_TARGET_DIR="$(SOTTO_CACHE)/target-tools" cargo install --locked --quiet --root "$(SOTTO_CACHE)/cargo" --version $(CARGO_FUZZ_VERSION) cargo-fuzz; \
 	  rm -rf "$(SOTTO_CACHE)/target-tools"; }
 
-.PHONY: help test screens fmt lint deny generate check-generated unit interop build e2e-local chart image e2e-cluster cluster-up cluster-down clean-state debian tools bench fuzz cargo-deny cargo-fuzz
+.PHONY: help test screens fmt lint deny generate check-generated unit interop build e2e-local chart api image e2e-cluster cluster-up cluster-down clean-state debian tools bench fuzz cargo-deny cargo-fuzz

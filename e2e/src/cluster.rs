@@ -74,26 +74,22 @@ impl Cluster {
 
     /// One object or a list as JSON: `get(&["pods", "--namespace", "chat"])`.
     pub fn get(&self, arguments: &[&str]) -> Outcome<Value> {
-        self.kubectl().arg("get").args(arguments).args(["--output", "json"]).json()
+        get(&self.kubectl(), arguments)
     }
 
     /// The items of a list.
     pub fn list(&self, arguments: &[&str]) -> Outcome<Vec<Value>> {
-        match self.get(arguments)?["items"].take() {
-            Value::Array(items) => Ok(items),
-            _ => fail(format!("kubectl get {}: no list", arguments.join(" "))),
-        }
+        list(&self.kubectl(), arguments)
     }
 
     /// `kubectl apply` of a manifest given as JSON.
     pub fn apply(&self, object: &Value) -> Outcome<String> {
-        self.kubectl().args(["apply", "--filename", "-"]).input(object.to_string()).output()
+        apply(&self.kubectl(), object)
     }
 
     /// `kubectl wait` for a condition or deletion, with its own time limit.
     pub fn wait(&self, limit: Duration, arguments: &[&str]) -> Outcome<String> {
-        let timeout = format!("--timeout={}s", limit.as_secs());
-        self.kubectl().arg("wait").args(arguments).arg(timeout).limit(limit + Duration::from_secs(10)).output()
+        wait(&self.kubectl(), limit, arguments)
     }
 
     /// The memory in use by a pod's processes, as the kubelet reports it (working set).
@@ -115,4 +111,28 @@ impl Cluster {
         }
         fail(format!("the kubelet knows no pod {pod} in {namespace}"))
     }
+}
+
+/// One object or a list as JSON, by this `kubectl`.
+pub(crate) fn get(kubectl: &Run, arguments: &[&str]) -> Outcome<Value> {
+    kubectl.clone().arg("get").args(arguments).args(["--output", "json"]).json()
+}
+
+/// The items of a list.
+pub(crate) fn list(kubectl: &Run, arguments: &[&str]) -> Outcome<Vec<Value>> {
+    match get(kubectl, arguments)?["items"].take() {
+        Value::Array(items) => Ok(items),
+        _ => fail(format!("kubectl get {}: no list", arguments.join(" "))),
+    }
+}
+
+/// `kubectl apply` of a manifest given as JSON.
+pub(crate) fn apply(kubectl: &Run, object: &Value) -> Outcome<String> {
+    kubectl.clone().args(["apply", "--filename", "-"]).input(object.to_string()).output()
+}
+
+/// `kubectl wait` with its own time limit.
+pub(crate) fn wait(kubectl: &Run, limit: Duration, arguments: &[&str]) -> Outcome<String> {
+    let timeout = format!("--timeout={}s", limit.as_secs());
+    kubectl.clone().arg("wait").args(arguments).arg(timeout).limit(limit + Duration::from_secs(10)).output()
 }

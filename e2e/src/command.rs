@@ -30,6 +30,7 @@ pub struct Run {
     limit: Duration,
     /// Arguments from this number on are not shown: they hold a secret.
     secret_from: Option<usize>,
+    tied: bool,
 }
 
 /// What a program that was run to its end has printed.
@@ -54,6 +55,7 @@ impl Run {
             input: Vec::new(),
             limit: Duration::from_mins(1),
             secret_from: None,
+            tied: false,
         }
     }
 
@@ -103,6 +105,13 @@ impl Run {
     #[must_use]
     pub fn limit(mut self, limit: Duration) -> Self {
         self.limit = limit;
+        self
+    }
+
+    /// In the background it ends also when the test process is killed, and has no chance to end anything: for servers.
+    #[must_use]
+    pub fn tied(mut self) -> Self {
+        self.tied = true;
         self
     }
 
@@ -167,7 +176,11 @@ impl Run {
             command.stdin(input);
         }
         let child = command.spawn().map_err(|error| Failure(format!("`{self}` could not be started: {error}")))?;
-        Ok(Background { child, stdout, stderr, name: self.to_string() })
+        let mut background = Background { child, watchdog: None, stdout, stderr, name: self.to_string() };
+        if self.tied {
+            background.watchdog = Some(watchdog(background.id())?);
+        }
+        Ok(background)
     }
 }
 
@@ -201,10 +214,23 @@ impl Finished {
     }
 }
 
+/// A process that ends the process group `group` once this process is no more: its end of the pipe is then closed.
+fn watchdog(group: u32) -> Outcome<Child> {
+    Ok(Command::new("sh")
+        .args(["-c", "cat; kill -s KILL -- -$1", "watchdog"])
+        .arg(group.to_string())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn()?)
+}
+
 /// A program that runs in the background.
 #[derive(Debug)]
 pub struct Background {
     child: Child,
+    watchdog: Option<Child>,
     stdout: File,
     stderr: File,
     name: String,
@@ -238,6 +264,29 @@ impl Background {
         }
     }
 
+    /// Both outputs until now, for an error.
+    pub fn log(&mut self) -> Outcome<String> {
+        let printed = self.printed()?;
+        Ok(format!("{}{}", printed.stdout, printed.stderr))
+    }
+
+    /// Its process number.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits for its end, at most this long.
+    pub fn wait(&mut self, limit: Duration) -> Outcome<ExitStatus> {
+        let begin = Instant::now();
+        loop {
+            if let Some(status) = self.ended()? {
+                return Ok(status);
+            }
+            ensure(begin.elapsed() <= limit, || format!("`{}` did not end within {} s", self.name, limit.as_secs()))?;
+            sleep(Duration::from_millis(5));
+        }
+    }
+
     /// Asks it to end (SIGTERM to its process group), and ends it by force after five seconds.
     pub fn stop(&mut self) -> Outcome {
         self.signal(Signal::TERM);
@@ -252,14 +301,16 @@ impl Background {
         Ok(())
     }
 
-    fn signal(&self, signal: Signal) {
+    /// Sends a signal to its process group.
+    pub fn signal(&self, signal: Signal) {
         if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
             // An error means that the group has ended by itself.
             let _ = kill_process_group(pid, signal);
         }
     }
 
-    fn kill(&mut self) {
+    /// Ends it and its children by force.
+    pub fn kill(&mut self) {
         self.signal(Signal::KILL);
         let _ = self.child.wait();
     }
@@ -269,6 +320,11 @@ impl Drop for Background {
     fn drop(&mut self) {
         if matches!(self.child.try_wait(), Ok(None)) {
             self.kill();
+        }
+        // By its number and not by closing its pipe: the number of the group may belong to somebody else by now.
+        if let Some(mut watchdog) = self.watchdog.take() {
+            let _ = watchdog.kill();
+            let _ = watchdog.wait();
         }
     }
 }
@@ -312,6 +368,15 @@ mod tests {
         let error = run.output().unwrap_err().0;
         assert!(error.contains("did not end within") && error.contains("begun"), "{error}");
         assert!(begin.elapsed() < Duration::from_secs(10));
+    }
+
+    #[test]
+    fn a_tied_program_ends_with_the_end_of_the_pipe() {
+        let mut background = Run::new("sleep").arg("60").tied().start().unwrap();
+        // As it is when this process is killed.
+        drop(background.watchdog.as_mut().and_then(|dog| dog.stdin.take()));
+        let status = background.wait(Duration::from_secs(10)).unwrap();
+        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(9));
     }
 
     #[test]

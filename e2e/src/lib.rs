@@ -1,21 +1,31 @@
 //! What the end-to-end tests share: running programs with a time limit and errors that explain themselves, waiting for a
-//! condition instead of sleeping, a Kubernetes cluster, the AWS stand-in, and a record of the figures that were measured.
+//! condition instead of sleeping, a Kubernetes cluster, a bare Kubernetes API server with an operator beside it, the AWS stand-in, and a record of the figures that were measured.
 //!
 //! The tests are in `tests/`; `make test` prepares what they need and starts them.
 
+mod apiserver;
 mod aws;
 mod cluster;
 mod command;
 mod figures;
+mod http;
+mod operator;
+mod pki;
+mod ports;
 mod terminal;
 mod wait;
 
 use std::path::PathBuf;
 
+pub use apiserver::ApiServer;
 pub use aws::Aws;
 pub use cluster::{Cluster, Place};
 pub use command::{Background, Finished, Run};
 pub use figures::{Figures, Steps};
+pub use http::{Answer, http_get, http_post};
+pub use operator::Operator;
+pub use ports::free_port;
+pub use rustix::process::Signal;
 pub use terminal::Terminal;
 pub use wait::wait_until;
 

@@ -1,0 +1,5 @@
+//! The operator, its chart and its definitions against a real API server without nodes (`sotto_e2e::ApiServer`).
+//!
+//! A module for each concern; every test starts a server of its own. `make api` runs all.
+
+mod harness;
