@@ -36,11 +36,12 @@ lint: ## Clippy, warnings denied
 deny: cargo-deny ## Licences, sources, banned crates; advisories where the database can be had
 	@e2e/tools/deny.sh
 
-generate: ## Writes the files that are made from code: crds/*.yaml and the chart's copies
+generate: ## Writes the files that are made: crds/*.yaml, the chart's copies and values.schema.json, the Kustomize base
 	cargo run --release --locked --quiet -p sotto-crds --example generate
 	mkdir -p $(CHART_CRDS)
 	rm -f $(CHART_CRDS)/*.yaml
 	cp crds/*.yaml $(CHART_CRDS)/
+	cargo run --release --locked --quiet -p sotto-e2e --example generate
 
 check-generated: ## Fails when a generated file is not what the code makes
 	@e2e/tools/check-generated.sh

@@ -12,7 +12,9 @@ mod http;
 mod operator;
 mod pki;
 mod ports;
+mod kustomize;
 mod terminal;
+mod values_schema;
 mod wait;
 
 use std::path::PathBuf;
@@ -26,7 +28,9 @@ pub use http::{Answer, http_get, http_post};
 pub use operator::Operator;
 pub use ports::free_port;
 pub use rustix::process::Signal;
+pub use kustomize::{kustomize_base, objects};
 pub use terminal::Terminal;
+pub use values_schema::{values_schema, values_schema_file};
 pub use wait::wait_until;
 
 /// Why a step of a test failed: a text for a person, with what was run and what it printed.

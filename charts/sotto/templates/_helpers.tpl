@@ -48,6 +48,20 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- end }}
 
+{{/* Refuses times with which two could lead, or a leader would give up without need. */}}
+{{- define "sotto.checkLeaderElection" -}}
+{{- with .Values.operator.leaderElection }}
+{{- $duration := .leaseDuration | trimSuffix "s" | int }}
+{{- $deadline := .renewDeadline | trimSuffix "s" | int }}
+{{- if ge $deadline $duration }}
+{{- fail (printf "operator.leaderElection.renewDeadline (%s) must be below leaseDuration (%s): a leader ends itself before another one may lead" .renewDeadline .leaseDuration) }}
+{{- end }}
+{{- if ge (.retryPeriod | trimSuffix "s" | int) $deadline }}
+{{- fail (printf "operator.leaderElection.retryPeriod (%s) must be below renewDeadline (%s): a leader tries more than once" .retryPeriod .renewDeadline) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{/* What the operator may do in the namespaces that it looks after: no more than its code does. */}}
 {{- define "sotto.namespacedRules" -}}
 # Its own objects. It never creates or deletes one; "patch" on the object is for finalizers.
