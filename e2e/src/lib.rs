@@ -9,13 +9,16 @@ mod cluster;
 mod command;
 mod figures;
 mod http;
+mod kubernetes;
 mod kustomize;
 mod operator;
 mod pki;
 mod ports;
+pub mod relays;
 mod terminal;
 mod values_schema;
 mod wait;
+pub mod workloads;
 
 use std::path::PathBuf;
 
@@ -28,6 +31,7 @@ pub use http::{Answer, http_get, http_post};
 pub use kustomize::{kustomize_base, objects};
 pub use operator::Operator;
 pub use ports::free_port;
+pub use relays::Relays;
 pub use rustix::process::Signal;
 pub use terminal::Terminal;
 pub use values_schema::{values_schema, values_schema_file};

@@ -1,6 +1,7 @@
 //! Client of a relay's admin interface: JSON over mutual TLS, every call bounded in time and size.
 
 use std::error::Error as _;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -99,7 +100,24 @@ impl AdminClient {
     pub fn new(relay: &str, url: &str, identity: &SecretData) -> Result<Self, AdminError> {
         let bad = |why: String| AdminError::Identity { relay: relay.to_owned(), why };
         let tls = tls(identity).map_err(bad)?;
-        let http = reqwest::Client::builder()
+        let http = Self::builder(tls).build().map_err(|e| bad(e.to_string()))?;
+        Ok(Self { relay: relay.to_owned(), url: url.trim_end_matches('/').to_owned(), http })
+    }
+
+    /// The same, with every connection going to `address`; name and certificate are checked as ever.
+    pub fn resolved(relay: &str, url: &str, identity: &SecretData, address: SocketAddr) -> Result<Self, AdminError> {
+        let bad = |why: String| AdminError::Identity { relay: relay.to_owned(), why };
+        let mut url = reqwest::Url::parse(url).map_err(|e| bad(e.to_string()))?;
+        let host = url.host_str().unwrap_or_default().to_owned();
+        // What is here cannot fail: an https URL takes a port.
+        let _ = url.set_port(Some(address.port()));
+        let tls = tls(identity).map_err(bad)?;
+        let http = Self::builder(tls).resolve(&host, address).build().map_err(|e| bad(e.to_string()))?;
+        Ok(Self { relay: relay.to_owned(), url: url.as_str().trim_end_matches('/').to_owned(), http })
+    }
+
+    fn builder(tls: rustls::ClientConfig) -> reqwest::ClientBuilder {
+        reqwest::Client::builder()
             .tls_backend_preconfigured(tls)
             .https_only(true)
             .no_proxy()
@@ -107,9 +125,6 @@ impl AdminClient {
             .connect_timeout(CONNECT)
             .timeout(CALL)
             .pool_idle_timeout(Duration::from_secs(30))
-            .build()
-            .map_err(|e| bad(e.to_string()))?;
-        Ok(Self { relay: relay.to_owned(), url: url.trim_end_matches('/').to_owned(), http })
     }
 
     /// All that the relay holds.

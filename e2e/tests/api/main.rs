@@ -3,3 +3,4 @@
 //! A module for each concern; every test starts a server of its own. `make api` runs all.
 
 mod harness;
+mod relays;

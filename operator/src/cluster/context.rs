@@ -90,7 +90,10 @@ impl Context {
         {
             return Ok(client.clone());
         }
-        let client = AdminClient::new(network, url, identity)?;
+        let client = match self.options.admin_resolve {
+            Some(address) => AdminClient::resolved(network, url, identity, address)?,
+            None => AdminClient::new(network, url, identity)?,
+        };
         relays.insert(key, (identity.clone(), client.clone()));
         Ok(client)
     }

@@ -15,6 +15,8 @@ pub struct Options {
     pub listen: SocketAddr,
     /// The name of the operator's own pod, for events (`POD_NAME`).
     pub pod_name: Option<String>,
+    /// Where every relay's admin interface is reached, under its own TLS name (`SOTTO_ADMIN_RESOLVE`): for tests and benches.
+    pub admin_resolve: Option<SocketAddr>,
 }
 
 /// A variable that cannot be used.
@@ -55,6 +57,14 @@ impl Options {
             namespaces: namespaces.split(',').map(str::trim).filter(|n| !n.is_empty()).map(str::to_owned).collect(),
             listen,
             pod_name: set("POD_NAME"),
+            admin_resolve: match set("SOTTO_ADMIN_RESOLVE") {
+                None => None,
+                Some(value) => Some(value.parse().map_err(|_| OptionsError {
+                    name: "SOTTO_ADMIN_RESOLVE",
+                    value,
+                    remedy: "write an address and a port, such as 127.0.0.1:9443",
+                })?),
+            },
         })
     }
 }
