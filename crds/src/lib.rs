@@ -28,6 +28,7 @@ pub use duration::{Duration, DurationError};
 pub use network::{
     CloudWatchSpec, ConsentPopup, DeletionPolicy, FederationMode, FederationSpec, GatewaySpec, MetricsSpec, Network,
     NetworkSpec, NetworkStatus, PeerSpec, PrometheusSpec, ReadReceipts, RelaySpec, RelayTls, Tier, TlsMode,
+    UpgradePolicy,
 };
 pub use quantity::{Quantity, QuantityError};
 pub use retention_policy::{

@@ -58,10 +58,16 @@ pub struct NetworkSpec {
     /// This version keeps the setting, but nothing acts on it yet.
     #[serde(default)]
     pub client_metrics: bool,
-    /// The container image of relay, gateway and retention processes. Default: the operator's own image.
+    /// The container image of relay, gateway and retention processes. Default: see upgradePolicy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
     pub image: Option<String>,
+    /// Which image runs where spec.image names none. Manual: the one that the network was rolled out with (status.image),
+    /// whatever version the operator becomes; status.availableImage says that the operator comes with another one. Automatic:
+    /// the operator's own; an upgrade of the operator then restarts relay, gateway and retention processes.
+    /// Default: Manual.
+    #[serde(default)]
+    pub upgrade_policy: UpgradePolicy,
     /// The relay: it stores and forwards sealed messages.
     #[serde(default)]
     pub relay: RelaySpec,
@@ -85,6 +91,16 @@ pub enum Tier {
     Standard,
     /// Messages live up to 365 days.
     Premium,
+}
+
+/// Which image runs where none is named.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum UpgradePolicy {
+    /// The one that the network was rolled out with.
+    #[default]
+    Manual,
+    /// The operator's own.
+    Automatic,
 }
 
 /// Whether clients send read receipts.
@@ -388,6 +404,16 @@ pub struct NetworkStatus {
     /// How many SecurityGroup objects belong to the network.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub security_groups: Option<i32>,
+    /// The image that relay, gateway and retention processes have been rolled out with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// The image that the operator comes with, where it is another one than what runs and spec.image names none. Write it into
+    /// spec.image to upgrade this network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub available_image: Option<String>,
+    /// The last word of the annotation sotto.dev/rotate for which the network's certificates were made anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotated: Option<String>,
     /// The version of Sotto that runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,

@@ -146,6 +146,11 @@ pub fn retention_certificate(secret: &SecretData) -> Option<Signed<RetentionCert
     Signed::from_bytes(&unbase64(secret, CERTIFICATE)?).ok()
 }
 
+/// The public half of the identity in a retention account's Secret, as text.
+pub fn retention_identity(secret: &SecretData) -> Option<String> {
+    Some(BASE64.encode(retention_certificate(secret)?.unverified().ok()?.identity.as_bytes()))
+}
+
 fn base64(bytes: &[u8]) -> Zeroizing<String> {
     Zeroizing::new(BASE64.encode(bytes))
 }

@@ -27,6 +27,9 @@ pub const TLS_CERTIFICATE: &str = "tls.crt";
 /// Key of a leaf's private key.
 pub const TLS_KEY: &str = "tls.key";
 
+/// Key of the word for which a leaf was made anew, where it was asked for.
+pub const ROTATED: &str = "rotated";
+
 /// Clocks of machines differ a little: certificates begin this much earlier.
 const CLOCK_SKEW: u64 = 300;
 
@@ -76,9 +79,18 @@ pub enum PkiError {
 pub struct LeafRequest {
     common_name: &'static str,
     names: BTreeSet<String>,
+    /// A leaf that was not made for this word is made anew.
+    rotate: Option<String>,
 }
 
 impl LeafRequest {
+    /// With the word for which it has to be made anew, once.
+    #[must_use]
+    pub fn rotated(mut self, word: Option<&str>) -> Self {
+        self.rotate = word.map(str::to_owned);
+        self
+    }
+
     /// The relay's public listener: `names` (Service names, host of the public URL), this machine.
     pub fn relay_server<S: AsRef<str>>(names: impl IntoIterator<Item = S>) -> Self {
         Self::new("relay", names)
@@ -98,13 +110,13 @@ impl LeafRequest {
 
     /// The operator as a client of the relay's admin listener.
     pub fn operator() -> Self {
-        Self { common_name: "operator", names: BTreeSet::new() }
+        Self { common_name: "operator", names: BTreeSet::new(), rotate: None }
     }
 
     fn new<S: AsRef<str>>(common_name: &'static str, names: impl IntoIterator<Item = S>) -> Self {
         let mut names: BTreeSet<String> = names.into_iter().map(|n| n.as_ref().to_owned()).collect();
         names.extend(["127.0.0.1".to_owned(), "localhost".to_owned()]);
-        Self { common_name, names }
+        Self { common_name, names, rotate: None }
     }
 }
 
@@ -178,6 +190,10 @@ pub fn leaf(
     data.insert(TLS_CERTIFICATE, format!("{}{ca_pem}", certificate.pem()));
     data.insert(TLS_KEY, Zeroizing::new(key.serialize_pem()).as_bytes());
     data.insert(CA_CERTIFICATE, ca_pem);
+    // In the Secret itself: it then is done once, whatever happens between two steps.
+    if let Some(word) = request.rotate.as_deref().or(existing.text(ROTATED)) {
+        data.insert(ROTATED, word);
+    }
     Ok(Ensured { data, change })
 }
 
@@ -210,6 +226,9 @@ fn stale(
     }
     if seen.names != request.names || seen.common_name != request.common_name {
         return Some("its names changed");
+    }
+    if request.rotate.is_some() && existing.text(ROTATED) != request.rotate.as_deref() {
+        return Some("it was asked for");
     }
     seen.ends_within(now_s, validity.renew_before).then_some("its end is near")
 }
@@ -328,6 +347,23 @@ mod tests {
         let mut broken = gateway.clone();
         broken.insert(TLS_KEY, "no key");
         assert!(leaf(&broken, &ca, &request, NOW, &v).unwrap().changed());
+    }
+
+    #[test]
+    fn made_anew_once_for_each_word() {
+        let (ca, gateway, request) = fresh();
+        let make = |have: &SecretData, word: Option<&str>, days: u64| {
+            leaf(have, &ca, &request.clone().rotated(word), NOW + days * DAY, &Validity::default()).unwrap()
+        };
+        let first = make(&gateway, Some("monday"), 0);
+        assert_eq!(first.change, Change::Renewed("it was asked for"));
+        assert!(first.data.get(TLS_KEY) != gateway.get(TLS_KEY) && first.data.text(ROTATED) == Some("monday"));
+        assert!(!make(&first.data, Some("monday"), 1).changed(), "once a word");
+        assert!(!make(&first.data, None, 1).changed(), "taking the word away asks for nothing");
+        // On schedule the word stays, so that it is not taken for a new one afterwards.
+        let scheduled = make(&first.data, None, 61);
+        assert!(scheduled.changed() && !make(&scheduled.data, Some("monday"), 62).changed());
+        assert!(make(&scheduled.data, Some("tuesday"), 62).changed());
     }
 
     #[test]

@@ -290,6 +290,7 @@ async fn report(
                 secrets: brought.keys_are_kept.then_some(&brought.secrets),
                 plan: brought.plan.as_ref(),
                 observed: Some(&brought.observed),
+                image: Some(&context.options.image),
             };
             (name.clone(), facts)
         })

@@ -303,6 +303,7 @@ impl Runner {
                     secrets: one.map(|r| &r.secrets),
                     plan: one.and_then(|r| r.plan.as_ref()),
                     observed: one.map(|r| &r.observed),
+                    image: None,
                 };
                 items.insert(key, item(key, entry, &before, health, facts, now));
                 healths.push(health.clone());

@@ -67,6 +67,8 @@ pub struct SecretFailure {
 #[derive(Clone, Default)]
 pub struct Secrets {
     ensured: BTreeMap<SecretId, Ensured>,
+    /// The `resourceVersion` of Secrets that objects name, by name, as far as it is known. Their contents are not read.
+    pub referenced: BTreeMap<String, String>,
 }
 
 impl Secrets {
@@ -88,6 +90,14 @@ impl Secrets {
     /// SHA-256 of the authority's certificate, where its Secret is good.
     pub fn authority_digest(&self) -> Option<[u8; 32]> {
         pki::authority_digest(self.get(&SecretId::Authority)?).ok()
+    }
+
+    /// The word for which the certificates of the network were made anew last, where that is done for all of them.
+    pub fn rotated(&self) -> Option<&str> {
+        let leaves = [SecretId::OperatorTls, SecretId::RelayTls, SecretId::GatewayTls];
+        let mut words = leaves.iter().filter_map(|id| self.get(id)).map(|data| data.text(pki::ROTATED));
+        let first = words.next()??;
+        words.all(|word| word == Some(first)).then_some(first)
     }
 
     /// The authority's certificate in PEM.
@@ -132,10 +142,12 @@ pub fn ensure_secrets(
     }
     if let Some(authority) = work.secrets.get(&SecretId::Authority).cloned() {
         let leaf = |have: &SecretData, request: &LeafRequest| pki::leaf(have, &authority, request, seconds, &validity);
-        work.ensure(SecretId::OperatorTls, |have| leaf(have, &LeafRequest::operator()));
-        work.ensure(SecretId::RelayTls, |have| leaf(have, &LeafRequest::relay_server(relay_names(network, places))));
+        let rotate = network.rotate.as_deref();
+        work.ensure(SecretId::OperatorTls, |have| leaf(have, &LeafRequest::operator().rotated(rotate)));
+        let request = LeafRequest::relay_server(relay_names(network, places)).rotated(rotate);
+        work.ensure(SecretId::RelayTls, |have| leaf(have, &request));
         if network.federation.is_some() {
-            let request = LeafRequest::gateway(network.domain.as_str(), &places.gateway.names);
+            let request = LeafRequest::gateway(network.domain.as_str(), &places.gateway.names).rotated(rotate);
             work.ensure(SecretId::GatewayTls, |have| leaf(have, &request));
         }
     }

@@ -27,6 +27,8 @@ pub struct Facts<'a> {
     pub plan: Option<&'a NetworkPlan>,
     /// What was observed.
     pub observed: Option<&'a Observed>,
+    /// The image that this operator comes with; none where no image runs.
+    pub image: Option<&'a str>,
 }
 
 fn count(n: usize) -> i32 {
@@ -54,6 +56,7 @@ pub fn network_status(
         status.security_groups = Some(count(network.groups.keys().filter(|name| !name.starts_with('_')).count()));
         let endpoint = facts.places.map(|places| places.gateway.peer_endpoint.clone());
         status.gateway_endpoint = network.federation.as_ref().and(endpoint);
+        images(&mut status, network, facts);
     }
     if let Some(plan) = facts.plan {
         status.url = Some(plan.url.clone());
@@ -62,10 +65,23 @@ pub fn network_status(
     if let Some(authority) = facts.secrets.and_then(Secrets::authority_pem) {
         status.ca_certificate = Some(authority.to_owned());
     }
+    if let Some(word) = facts.secrets.and_then(Secrets::rotated) {
+        status.rotated = Some(word.to_owned());
+    }
     if let Some(state) = facts.observed.and_then(|o| o.state.as_ref()) {
         status.version = Some(state.version.clone());
     }
     status
+}
+
+/// An image is what the network runs when its relay has become ready with it: one that never works pins nothing.
+fn images(status: &mut NetworkStatus, network: &ValidNetwork, facts: Facts<'_>) {
+    let Some(own) = facts.image else { return };
+    let wanted = network.runs_image(own);
+    if facts.plan.is_some() && facts.observed.is_some_and(|observed| observed.relay.ready) {
+        status.image = Some(wanted.to_owned());
+    }
+    status.available_image = (network.image.is_none() && wanted != own).then(|| own.to_owned());
 }
 
 /// Of the SecurityGroup called `name`.

@@ -26,8 +26,12 @@ pub struct ValidNetwork {
     pub display_name: String,
     /// Read receipts.
     pub read_receipts: ReadReceipts,
-    /// The image of the workloads, where it is not the operator's own.
+    /// The image of the workloads, where the object names one.
     pub image: Option<String>,
+    /// The image that they were rolled out with, where it has to stay.
+    pub pinned_image: Option<String>,
+    /// The word for which certificates have to be made anew, where there is one.
+    pub rotate: Option<String>,
     /// The relay.
     pub relay: ValidRelay,
     /// Federation, where it is on.
@@ -50,6 +54,13 @@ pub struct ValidNetwork {
     pub kept_policies: BTreeSet<String>,
     /// What stays as the relay has it.
     pub untouched: Untouched,
+}
+
+impl ValidNetwork {
+    /// The image of the workloads, by an operator that comes with the image `own`.
+    pub fn runs_image<'a>(&'a self, own: &'a str) -> &'a str {
+        self.image.as_deref().or(self.pinned_image.as_deref()).unwrap_or(own)
+    }
 }
 
 /// The relay.

@@ -1,12 +1,13 @@
 //! The federation gateway: no state, any number of replicas.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::pod::{Pod, Source, Volume, resources_or, template};
 use super::{Part, RenderError, Scene, config_map, digest, selector, service, service_account, yaml};
 use crate::cluster::labels::{self, Component};
 use crate::cluster::places::{CONFIG_DIR, INTERNAL_PORT, PEER_PORT, TELEMETRY_PORT, TLS_DIR};
-use crate::pki;
 use crate::plan::SecretId;
 
 pub(super) fn render(scene: &Scene<'_>) -> Result<Vec<Value>, RenderError> {
@@ -14,19 +15,20 @@ pub(super) fn render(scene: &Scene<'_>) -> Result<Vec<Value>, RenderError> {
     let (Some(plan), Some(federation)) = (&scene.plan.gateway, &network.federation) else { return Ok(Vec::new()) };
     let part = Part { component: Component::Gateway, policy: None, owner: scene.owner };
     let name = labels::gateway(&network.name);
-    let mut config = plan.authorities.clone();
-    config.insert("gateway.yaml".to_owned(), yaml("the gateway", &plan.config)?);
+    let config = BTreeMap::from([("gateway.yaml".to_owned(), yaml("the gateway", &plan.config)?)]);
+    let environment: Vec<String> = network.cloud_watch.iter().filter_map(|c| c.credentials.clone()).collect();
     let tls = SecretId::GatewayTls;
     let pod = Pod {
         verb: "gateway",
         service_account: &name,
-        digest: digest(&config, scene.secrets, &[(&tls, pki::TLS_CERTIFICATE)]),
+        // Without the peers' authorities, which the gateway reads again.
+        digest: digest(&config, &environment, scene.secrets),
         ports: &[("peers", PEER_PORT), ("internal", INTERNAL_PORT)],
         volumes: vec![
             Volume { name: "config", path: CONFIG_DIR, source: Source::ConfigMap(name.clone()) },
             Volume { name: "tls", path: TLS_DIR, source: Source::Secret(tls.object_name(&network.name)) },
         ],
-        environment: network.cloud_watch.iter().filter_map(|c| c.credentials.clone()).collect(),
+        environment,
         resources: resources_or(federation.resources.as_ref(), "50m", "64Mi", "256Mi"),
     };
     let labels = selector(&network.name, Component::Gateway, None);
@@ -39,9 +41,11 @@ pub(super) fn render(scene: &Scene<'_>) -> Result<Vec<Value>, RenderError> {
             "labelSelector": {"matchLabels": labels},
         }]);
     }
+    let mut files = plan.authorities.clone();
+    files.extend(config);
     let mut objects = vec![
         service_account(scene, &name, &part),
-        config_map(scene, &name, &part, &config),
+        config_map(scene, &name, &part, &files),
         service(scene, &name, &part, &[("peers", federation.port, PEER_PORT)], false),
         service(
             scene,

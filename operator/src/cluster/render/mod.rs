@@ -7,6 +7,8 @@ mod relay;
 mod retention;
 
 #[cfg(test)]
+mod golden;
+#[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
@@ -14,7 +16,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::labels::{self, Component};
-use crate::plan::{NetworkPlan, SecretId, Secrets, ValidNetwork};
+use crate::plan::{NetworkPlan, Secrets, ValidNetwork};
 
 /// An object that owns what is rendered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,7 +89,7 @@ pub(super) fn render(scene: &Scene<'_>) -> Result<Vec<Rendered>, RenderError> {
 
 impl Scene<'_> {
     fn image(&self) -> &str {
-        self.network.image.as_deref().unwrap_or(self.image)
+        self.network.runs_image(self.image)
     }
 
     /// Metadata of an object of this part; kept when the owner is deleted where `keep` is set.
@@ -184,19 +186,25 @@ fn yaml<T: serde::Serialize>(part: &str, config: &T) -> Result<String, RenderErr
     serde_yaml::to_string(config).map_err(|error| RenderError { part: part.to_owned(), error })
 }
 
-/// Digest of what pods must be restarted for: their configuration and the public halves of what they read from Secrets.
-fn digest(config: &BTreeMap<String, String>, secrets: &Secrets, ids: &[(&SecretId, &str)]) -> String {
+/// Digest of what pods must be restarted for: what their programs read at their start and never again. Certificates are not
+/// among it, which all programs read again by themselves; nor is the identity of what a pod runs on.
+fn digest(config: &BTreeMap<String, String>, environment: &[String], secrets: &Secrets) -> String {
     use sha2::{Digest as _, Sha256};
     let mut hash = Sha256::new();
+    let mut add = |name: &str, text: &str| {
+        for part in [name, text] {
+            hash.update(part);
+            hash.update([0]);
+        }
+    };
     for (name, text) in config {
-        hash.update(name);
-        hash.update([0]);
-        hash.update(text);
-        hash.update([0]);
+        add(name, text);
     }
-    for (id, key) in ids {
-        hash.update(secrets.get(id).and_then(|data| data.get(key)).unwrap_or_default());
-        hash.update([0]);
+    // What stands in the environment of a process stays as it was when it began.
+    for name in environment {
+        if let Some(version) = secrets.referenced.get(name) {
+            add(name, version);
+        }
     }
     data_encoding::HEXLOWER.encode(&hash.finalize()[..16])
 }

@@ -11,7 +11,6 @@ use crate::cluster::labels::{self, Component};
 use crate::cluster::places::{
     CLIENT_PORT, CONFIG_DIR, INTERNAL_PORT, OWN_TLS_DIR, SECRETS_DIR, STATE_DIR, TELEMETRY_PORT, TLS_DIR,
 };
-use crate::pki;
 use crate::plan::{SecretId, ValidTls};
 
 pub(super) fn render(scene: &Scene<'_>) -> Result<Vec<Value>, RenderError> {
@@ -30,13 +29,14 @@ pub(super) fn render(scene: &Scene<'_>) -> Result<Vec<Value>, RenderError> {
     if let ValidTls::Secret(own) = &network.relay.tls {
         volumes.push(Volume { name: "own-tls", path: OWN_TLS_DIR, source: Source::Secret(own.clone()) });
     }
+    let environment: Vec<String> = network.cloud_watch.iter().filter_map(|c| c.credentials.clone()).collect();
     let pod = Pod {
         verb: "relay",
         service_account: &name,
-        digest: digest(&config, scene.secrets, &[(&SecretId::RelayTls, pki::TLS_CERTIFICATE)]),
+        digest: digest(&config, &environment, scene.secrets),
         ports: &[("client", CLIENT_PORT), ("admin", INTERNAL_PORT)],
         volumes,
-        environment: network.cloud_watch.iter().filter_map(|c| c.credentials.clone()).collect(),
+        environment,
         resources: resources_or(network.relay.resources.as_ref(), "100m", "128Mi", "1Gi"),
     };
     let admin = labels::relay_admin(&network.name);

@@ -57,10 +57,14 @@ pub(super) fn render(
         // Of two Secrets with the same key the last one counts, and records matter more than metrics.
         ValidDestination::S3 { credentials, .. } => environment.extend(credentials.clone()),
     }
+    // Of the account only the identity: the process reads it at its start. Its certificate is for those who write to it.
+    let identity = scene.secrets.get(&account).and_then(keys::retention_identity);
+    let mut read_once = files.clone();
+    read_once.extend(identity.map(|identity| ("identity".to_owned(), identity)));
     let pod = Pod {
         verb: "retention",
         service_account: &name,
-        digest: digest(&files, scene.secrets, &[(&account, keys::CERTIFICATE)]),
+        digest: digest(&read_once, &environment, scene.secrets),
         ports: &[],
         volumes,
         environment,

@@ -13,9 +13,9 @@ use super::*;
 use crate::cluster::diff::holds;
 use crate::cluster::places::places;
 use crate::plan::tests::{NOW, empty_relay, examples, objects};
-use crate::plan::{Objects, build, ensure_secrets, introduce, validate};
+use crate::plan::{Objects, SecretId, build, ensure_secrets, introduce, validate};
 
-const UNUSUAL: &str = "
+pub(super) const UNUSUAL: &str = "
 apiVersion: sotto.dev/v1alpha1
 kind: Network
 metadata: {name: unusual}
@@ -350,12 +350,34 @@ fn a_change_rolls_the_pods_it_concerns_and_users_roll_none() {
         assert_ne!(digest(&before, name), digest(&after, name), "{name}");
     }
 
-    // A certificate that was renewed is one that pods have to read again.
-    let mut existing: BTreeMap<_, _> = secrets.iter().map(|(id, e)| (id.clone(), e.data.clone())).collect();
-    existing.remove(&SecretId::GatewayTls);
-    let (renewed, _) = ensure_secrets(network, &places(network, "chat"), &existing, Some(&empty_relay()), NOW);
-    let after = of(network, &renewed);
-    assert_ne!(digest(&before, "Deployment/unusual-gateway"), digest(&after, "Deployment/unusual-gateway"));
+    // Certificates are read again by the programs themselves: a renewal restarts nothing.
+    let existing: BTreeMap<_, _> = secrets.iter().map(|(id, e)| (id.clone(), e.data.clone())).collect();
+    let mut rotating = network.clone();
+    rotating.rotate = Some("today".into());
+    let later = NOW + 300 * 24 * 3_600_000;
+    let (renewed, _) = ensure_secrets(&rotating, &places(network, "chat"), &existing, Some(&empty_relay()), later);
+    for id in [SecretId::RelayTls, SecretId::GatewayTls, SecretId::Retention("bucket".into())] {
+        assert!(renewed.get(&id) != secrets.get(&id), "{id:?} is a new one");
+    }
+    assert_eq!(of(&rotating, &renewed), before);
+
+    // Another identity of the retention process is read at its start.
+    let mut without = existing.clone();
+    without.remove(&SecretId::Retention("bucket".into()));
+    let (replaced, _) = ensure_secrets(network, &places(network, "chat"), &without, Some(&empty_relay()), NOW);
+    let after = of(network, &replaced);
+    assert_ne!(digest(&before, "StatefulSet/bucket-retention"), digest(&after, "StatefulSet/bucket-retention"));
+    assert_eq!(digest(&before, "StatefulSet/unusual-relay"), digest(&after, "StatefulSet/unusual-relay"));
+
+    // Credentials in the environment stay what they were when a process began.
+    let mut referenced = secrets.clone();
+    referenced.referenced.insert("s3-writer".into(), "1001".into());
+    let known = of(network, &referenced);
+    referenced.referenced.insert("s3-writer".into(), "1002".into());
+    referenced.referenced.insert("own".into(), "7".into());
+    let after = of(network, &referenced);
+    assert_ne!(digest(&known, "StatefulSet/bucket-retention"), digest(&after, "StatefulSet/bucket-retention"));
+    // The relay's own certificate is in a file.
     assert_eq!(digest(&before, "StatefulSet/unusual-relay"), digest(&after, "StatefulSet/unusual-relay"));
 }
 

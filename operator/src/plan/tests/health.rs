@@ -136,6 +136,7 @@ fn statuses_tell_the_facts_and_nothing_secret() {
         secrets: Some(&secrets),
         plan: Some(&plan),
         observed: Some(&observed),
+        image: None,
     };
     let (good, now) = (Health::ready("good"), Timestamp::from_second(1_800_000_000).unwrap());
     let status = network_status(None, &good, Some(3), facts, now);
@@ -176,4 +177,95 @@ fn statuses_tell_the_facts_and_nothing_secret() {
         now,
     );
     assert_eq!(later.invite_secret_name, bob.invite_secret_name);
+}
+
+#[test]
+fn an_image_stays_until_another_one_is_asked_for() {
+    const MANIFEST: &str = "
+apiVersion: sotto.dev/v1alpha1
+kind: Network
+metadata: {name: acme}
+spec: {domain: chat.acme.example}
+";
+    let now = Timestamp::from_second(1_800_000_000).unwrap();
+    let step = |objects: &Objects, own: &str, ready: bool| {
+        let network = &super::super::validate(objects).networks["acme"];
+        let (places, secrets) = (places(network), secrets(network, None));
+        let plan = super::super::build(network, &places, &secrets, &BTreeMap::new());
+        let observed =
+            Observed { relay: Part { ready, failing: false, message: String::new() }, ..Observed::default() };
+        let facts = Facts {
+            network: Some(network),
+            secrets: Some(&secrets),
+            plan: plan.as_ref(),
+            observed: Some(&observed),
+            image: Some(own),
+            ..Facts::default()
+        };
+        let before = objects.networks[0].status.as_ref();
+        let status = network_status(before, &Health::ready("good"), Some(1), facts, now);
+        (network.runs_image(own).to_owned(), status)
+    };
+    let mut objects = objects(MANIFEST);
+    let turn = |objects: &mut Objects, own: &str, ready: bool| {
+        let (runs, status) = step(objects, own, ready);
+        let told = (status.image.clone(), status.available_image.clone());
+        objects.networks[0].status = Some(status);
+        (runs, told.0, told.1)
+    };
+    let some = |text: &str| Some(text.to_owned());
+    // An image that has not worked yet pins nothing.
+    assert_eq!(turn(&mut objects, "s:0", false), ("s:0".into(), None, None));
+    assert_eq!(turn(&mut objects, "s:1", true), ("s:1".into(), some("s:1"), None));
+    // Another operator: what runs stays, and it is told.
+    assert_eq!(turn(&mut objects, "s:2", true), ("s:1".into(), some("s:1"), some("s:2")));
+    // By name; one that does not work is undone by taking it back.
+    objects.networks[0].spec.image = some("s:typo");
+    assert_eq!(turn(&mut objects, "s:2", false), ("s:typo".into(), some("s:1"), None));
+    objects.networks[0].spec.image = None;
+    assert_eq!(turn(&mut objects, "s:2", true), ("s:1".into(), some("s:1"), some("s:2")));
+    objects.networks[0].spec.image = some("s:2");
+    assert_eq!(turn(&mut objects, "s:2", true), ("s:2".into(), some("s:2"), None));
+    objects.networks[0].spec.image = None;
+    assert_eq!(turn(&mut objects, "s:3", true), ("s:2".into(), some("s:2"), some("s:3")));
+    // With the operator.
+    objects.networks[0].spec.upgrade_policy = sotto_crds::UpgradePolicy::Automatic;
+    assert_eq!(turn(&mut objects, "s:3", true), ("s:3".into(), some("s:3"), None));
+}
+
+#[test]
+fn certificates_are_made_anew_once_for_each_word() {
+    let mut objects = examples();
+    let mut existing = BTreeMap::new();
+    let mut turn = |word: Option<&str>| {
+        let notes = word.map(|word| [("sotto.dev/rotate".to_owned(), word.to_owned())].into());
+        let acme = objects.networks.iter_mut().find(|n| n.metadata.name.as_deref() == Some("acme")).unwrap();
+        acme.metadata.annotations = notes;
+        let validation = super::super::validate(&objects);
+        let network = &validation.networks["acme"];
+        let (secrets, failures) =
+            ensure_secrets(network, &places(network), &existing, Some(&empty_relay()), super::NOW);
+        assert_eq!(failures, []);
+        let changed: Vec<_> = secrets.iter().filter(|(_, e)| e.changed()).map(|(id, _)| id.clone()).collect();
+        existing = contents(&secrets);
+        let facts = Facts { network: Some(network), secrets: Some(&secrets), ..Facts::default() };
+        let now = Timestamp::from_second(1_800_000_000).unwrap();
+        let status = network_status(None, &Health::ready("good"), Some(1), facts, now);
+        let problems = validation.problems.get(&ObjectId::new(Kind::Network, "acme")).map(|p| p[0].to_string());
+        (changed, status.rotated, problems.unwrap_or_default())
+    };
+    turn(None);
+    let (changed, rotated, _) = turn(Some("2026-11-23"));
+    // The authority, passwords and what clients have pinned stay.
+    assert_eq!(changed, [SecretId::OperatorTls, SecretId::RelayTls, SecretId::GatewayTls]);
+    assert_eq!(rotated.as_deref(), Some("2026-11-23"));
+    assert_eq!(turn(Some("2026-11-23")).0, []);
+    assert_eq!(turn(None).0, []);
+    let (changed, rotated, problem) = turn(Some("two words"));
+    assert!(changed.is_empty() && rotated.as_deref() == Some("2026-11-23"));
+    assert!(
+        problem.starts_with("metadata.annotations[sotto.dev/rotate]") && problem.contains("such as a date"),
+        "{problem}"
+    );
+    assert_eq!(turn(Some("again")).0.len(), 3);
 }

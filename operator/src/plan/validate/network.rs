@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use kube::ResourceExt as _;
-use sotto_crds::{CloudWatchSpec, FederationMode, Network, PeerSpec, ReadReceipts, RelaySpec, TlsMode};
+use sotto_crds::{CloudWatchSpec, FederationMode, Network, PeerSpec, ReadReceipts, RelaySpec, TlsMode, UpgradePolicy};
 use sotto_crypto::Domain;
 use sotto_wire::policy::{GroupFederation, PasswordRule, ReadReceipts as WireReceipts};
 
@@ -16,6 +16,9 @@ use crate::plan::valid::{
 };
 use crate::reasons::Reason;
 use crate::sync::Untouched;
+
+/// Annotation of a Network: a word for which its certificates are made anew, once.
+const ROTATE: &str = "sotto.dev/rotate";
 
 pub(super) fn validate(
     network: &Network,
@@ -46,6 +49,7 @@ pub(super) fn validate(
         }
     });
     let cloud_watch = cloud_watch(&spec.metrics.cloud_watch, objects, &mut problems);
+    let rotate = rotate(network, &mut problems);
     for problem in problems {
         validation.problem(Kind::Network, &name, problem);
     }
@@ -59,6 +63,12 @@ pub(super) fn validate(
             ReadReceipts::ForceEnabled => WireReceipts::ForceEnabled,
         },
         image: spec.image.clone(),
+        pinned_image: network
+            .status
+            .as_ref()
+            .filter(|_| spec.upgrade_policy == UpgradePolicy::Manual)
+            .and_then(|status| status.image.clone()),
+        rotate,
         relay: relay?,
         federation,
         cloud_watch,
@@ -74,6 +84,22 @@ pub(super) fn validate(
         kept_policies: BTreeSet::new(),
         untouched: Untouched::default(),
     })
+}
+
+/// The annotation is not admitted by a schema, so a word that is none is a problem here; certificates then stay as they are.
+fn rotate(network: &Network, problems: &mut Vec<Problem>) -> Option<String> {
+    let word = network.annotations().get(ROTATE)?;
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._:+-".contains(c);
+    if (1..=64).contains(&word.len()) && word.chars().all(plain) {
+        return Some(word.clone());
+    }
+    problems.push(Problem::new(
+        Reason::InvalidSpec,
+        format!("metadata.annotations[{ROTATE}]"),
+        "is not 1 to 64 characters of A-Z, a-z, 0-9 and . _ : + -",
+        "write a word of your choice, such as a date; another word asks again",
+    ));
+    None
 }
 
 fn port(field: &str, port: i32, problems: &mut Vec<Problem>) -> Option<u16> {
