@@ -24,6 +24,16 @@
 {{- end }}
 {{- end }}
 
+{{/* The ClusterRole of what the operator may do in a namespace that has a Network. */}}
+{{- define "sotto.placeRole" -}}
+{{ include "sotto.operatorName" . }}-namespace
+{{- end }}
+
+{{/* The RoleBinding by which it takes that role; the operator's code has this name. */}}
+{{- define "sotto.placeBinding" -}}
+sotto-operator-secrets
+{{- end }}
+
 {{- define "sotto.selectorLabels" -}}
 app.kubernetes.io/name: {{ include "sotto.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
@@ -60,36 +70,4 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- fail (printf "operator.leaderElection.retryPeriod (%s) must be below renewDeadline (%s): a leader tries more than once" .retryPeriod .renewDeadline) }}
 {{- end }}
 {{- end }}
-{{- end }}
-
-{{/* What the operator may do in the namespaces that it looks after: no more than its code does. */}}
-{{- define "sotto.namespacedRules" -}}
-# Its own objects. It never creates or deletes one; "patch" on the object is for finalizers.
-- apiGroups: [sotto.dev]
-  resources: [networks, securitygroups, users, retentionpolicies]
-  verbs: [get, list, watch, patch]
-- apiGroups: [sotto.dev]
-  resources: [networks/status, securitygroups/status, users/status, retentionpolicies/status]
-  verbs: [get, patch]
-# An owner reference that blocks deletion needs this right on its owner.
-- apiGroups: [sotto.dev]
-  resources: [networks/finalizers, securitygroups/finalizers, users/finalizers, retentionpolicies/finalizers]
-  verbs: [update]
-# Keys, certificates, invites and configuration of the networks; Services; accounts of the workloads.
-- apiGroups: [""]
-  resources: [secrets, configmaps, services, serviceaccounts]
-  verbs: [get, list, watch, create, patch, delete]
-# Volumes: never deleted by the operator. With deletionPolicy: Delete they go with their owner.
-- apiGroups: [""]
-  resources: [persistentvolumeclaims]
-  verbs: [get, list, watch, create, patch]
-- apiGroups: [apps]
-  resources: [statefulsets, deployments]
-  verbs: [get, list, watch, create, patch, delete]
-- apiGroups: [policy]
-  resources: [poddisruptionbudgets]
-  verbs: [get, list, watch, create, patch, delete]
-- apiGroups: [events.k8s.io]
-  resources: [events]
-  verbs: [create, patch]
 {{- end }}

@@ -2,5 +2,8 @@
 //!
 //! A module for each concern; every test starts a server of its own. `make api` runs all.
 
+mod access;
+mod admission;
+mod chart;
 mod harness;
 mod relays;
