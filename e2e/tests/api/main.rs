@@ -7,3 +7,4 @@ mod admission;
 mod chart;
 mod harness;
 mod relays;
+mod scale;
