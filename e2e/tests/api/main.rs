@@ -6,5 +6,6 @@ mod access;
 mod admission;
 mod chart;
 mod harness;
+mod lease;
 mod relays;
 mod scale;
