@@ -138,6 +138,8 @@ impl Checker<'_> {
             self.value(&field, child, value);
         } else if schema["additionalProperties"].is_object() {
             self.value(&field, &schema["additionalProperties"], value);
+        } else if schema["x-kubernetes-preserve-unknown-fields"] == true {
+            // Kubernetes' own types say what may stand there; the operator reads it by them.
         } else {
             let known = schema["properties"].as_object().into_iter().flatten().map(|(name, _)| name.as_str());
             let known = known.filter(|name| !["apiVersion", "kind", "metadata", "status"].contains(name));

@@ -10,6 +10,8 @@ mod duration;
 #[expect(unreachable_pub, reason = "KubeSchema repeats the struct inside a function")]
 #[allow(clippy::duplicated_attributes, reason = "columns have the same attributes")]
 mod network;
+#[expect(unreachable_pub, reason = "KubeSchema repeats the struct inside a function")]
+mod pod;
 mod quantity;
 #[expect(unreachable_pub, reason = "KubeSchema repeats the struct inside a function")]
 #[allow(clippy::duplicated_attributes, reason = "columns have the same attributes")]
@@ -27,8 +29,12 @@ pub use common::{NamedRef, Resources, Storage, conditions};
 pub use duration::{Duration, DurationError};
 pub use network::{
     CloudWatchSpec, ConsentPopup, DeletionPolicy, FederationMode, FederationSpec, GatewaySpec, MetricsSpec, Network,
-    NetworkSpec, NetworkStatus, PeerSpec, PrometheusSpec, ReadReceipts, RelaySpec, RelayTls, Tier, TlsMode,
-    UpgradePolicy,
+    NetworkPolicyMode, NetworkSpec, NetworkStatus, PeerSpec, PrometheusSpec, ReadReceipts, RelaySpec, RelayTls, Tier,
+    TlsMode, UpgradePolicy,
+};
+pub use pod::{
+    IngressOptions, IssuerRef, ParentRef, PodOptions, RouteKind, RouteOptions, ServiceOptions, ServiceType, Texts,
+    TrafficPolicy,
 };
 pub use quantity::{Quantity, QuantityError};
 pub use retention_policy::{

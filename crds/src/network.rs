@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::common::{DOMAIN_PATTERN, ORIGIN_PATTERN, Resources, Storage, URL_PATTERN, conditions};
+use crate::pod::{IngressOptions, IssuerRef, PodOptions, RouteOptions, ServiceOptions};
 
 /// What an organisation's messaging network is: its name, its address space, its relay, and whom it talks to.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -77,6 +78,10 @@ pub struct NetworkSpec {
     /// Where metrics go. Default: nowhere.
     #[serde(default)]
     pub metrics: MetricsSpec,
+    /// Enabled: NetworkPolicies let relay, gateway and retention processes talk to whom they have to, and to nobody else.
+    /// Disabled: the operator makes none. Default: Enabled.
+    #[serde(default)]
+    pub network_policy: NetworkPolicyMode,
     /// What happens to the relay's volume and the network's keys when this object is deleted. Retain keeps them, and a new
     /// Network of the same name takes them up again. Delete removes them for good. Default: Retain.
     #[serde(default)]
@@ -101,6 +106,16 @@ pub enum UpgradePolicy {
     Manual,
     /// The operator's own.
     Automatic,
+}
+
+/// Whether the operator makes NetworkPolicies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum NetworkPolicyMode {
+    /// It does.
+    #[default]
+    Enabled,
+    /// It does not.
+    Disabled,
 }
 
 /// Whether clients send read receipts.
@@ -150,9 +165,18 @@ fn acknowledge() -> String {
 #[x_kube(validation = Rule::new("!has(self.publicURL) || self.publicURL.startsWith('https://') || self.tls.mode == 'Disabled'")
     .message("publicURL must start with https:// unless tls.mode is Disabled: the relay answers in TLS only")
     .field_path(".publicURL"))]
-#[x_kube(validation = Rule::new("has(self.publicURL) || self.tls.mode != 'Secret'")
-    .message("publicURL is needed with tls.mode Secret: the certificate is for its host")
+#[x_kube(validation = Rule::new("has(self.publicURL) || !(self.tls.mode in ['Secret', 'CertManager'])")
+    .message("publicURL is needed with tls.mode Secret and CertManager: the certificate is for its host")
     .field_path(".publicURL").reason(Reason::FieldValueRequired))]
+#[x_kube(validation = Rule::new("has(self.publicURL) || (!has(self.ingress) && !has(self.route))")
+    .message("publicURL is needed with ingress and route: its host is the one that they lead to the relay")
+    .field_path(".publicURL").reason(Reason::FieldValueRequired))]
+#[x_kube(validation = Rule::new("!has(self.ingress) || self.tls.mode != 'NetworkAuthority'")
+    .message("ingress does not go with tls.mode NetworkAuthority: an Ingress ends TLS with another certificate than the one that clients know from their invite; set tls.mode Disabled, Secret or CertManager, or use route with kind TLSRoute")
+    .field_path(".ingress"))]
+#[x_kube(validation = Rule::new("!has(self.route) || (self.route.kind == 'HTTPRoute') == (self.tls.mode == 'Disabled')")
+    .message("a TLSRoute needs a relay that ends TLS, an HTTPRoute one that does not: set route.kind HTTPRoute with tls.mode Disabled, or TLSRoute with another mode")
+    .field_path(".route"))]
 pub struct RelaySpec {
     /// Where clients reach the relay from outside, such as https://chat.acme.example, without a path; invites say it. Default: the DNS name
     /// of the relay's Service, which clients inside the cluster reach.
@@ -172,6 +196,18 @@ pub struct RelaySpec {
     /// Processor and memory of the relay. Default: requests of 100m and 128Mi, a memory limit of 1Gi.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
+    /// Where the relay's pod runs, and what else stands in it.
+    #[serde(default, skip_serializing_if = "PodOptions::is_empty")]
+    pub pod: PodOptions,
+    /// How the relay's Service is reached.
+    #[serde(default)]
+    pub service: ServiceOptions,
+    /// An Ingress that leads the host of publicURL to the relay. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ingress: Option<IngressOptions>,
+    /// A route of the Gateway API (1.5 or later) that leads the host of publicURL to the relay. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub route: Option<RouteOptions>,
 }
 
 impl Default for RelaySpec {
@@ -182,6 +218,10 @@ impl Default for RelaySpec {
             tls: RelayTls::default(),
             storage: Storage::default(),
             resources: None,
+            pod: PodOptions::default(),
+            service: ServiceOptions::default(),
+            ingress: None,
+            route: None,
         }
     }
 }
@@ -196,16 +236,22 @@ fn https_port() -> i32 {
 #[x_kube(validation = Rule::new("(self.mode == 'Secret') == has(self.secretName)")
     .message("secretName goes with mode Secret: set both, or neither")
     .field_path(".secretName"))]
+#[x_kube(validation = Rule::new("(self.mode == 'CertManager') == has(self.issuerRef)")
+    .message("issuerRef goes with mode CertManager: set both, or neither")
+    .field_path(".issuerRef"))]
 pub struct RelayTls {
     /// NetworkAuthority: a certificate from the network's own authority, which clients know from their invite. Secret: the
-    /// certificate in secretName. Disabled: plain HTTP, for a relay behind something that ends TLS.
-    /// Default: NetworkAuthority.
+    /// certificate in secretName. CertManager: a certificate that cert-manager gets from issuerRef for the host of publicURL.
+    /// Disabled: plain HTTP, for a relay behind something that ends TLS. Default: NetworkAuthority.
     #[serde(default)]
     pub mode: TlsMode,
     /// With mode Secret: the Secret of type kubernetes.io/tls with the keys tls.crt and tls.key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub secret_name: Option<String>,
+    /// With mode CertManager: the issuer of the certificate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuer_ref: Option<IssuerRef>,
 }
 
 /// Where the relay's certificate comes from.
@@ -218,6 +264,8 @@ pub enum TlsMode {
     NetworkAuthority,
     /// A Secret of type kubernetes.io/tls.
     Secret,
+    /// An issuer of cert-manager.
+    CertManager,
 }
 
 /// Messages with other networks.
@@ -275,10 +323,11 @@ pub struct PeerSpec {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct GatewaySpec {
-    /// How many gateways run, 1 to 10. Default: 1.
-    #[serde(default = "one")]
+    /// How many gateways run, 1 to 10. Leave it out for an autoscaler: the operator then leaves the number alone. Default: 1
+    /// at first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10))]
-    pub replicas: i32,
+    pub replicas: Option<i32>,
     /// The port of the gateway's Service, 1 to 65535. Default: 8448.
     #[serde(default = "gateway_port")]
     #[schemars(range(min = 1, max = 65535))]
@@ -286,17 +335,26 @@ pub struct GatewaySpec {
     /// Processor and memory of a gateway. Default: requests of 50m and 64Mi, a memory limit of 256Mi.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
+    /// Where the gateways' pods run, and what else stands in them.
+    #[serde(default, skip_serializing_if = "PodOptions::is_empty")]
+    pub pod: PodOptions,
+    /// How the Service for peers is reached.
+    #[serde(default)]
+    pub service: ServiceOptions,
 }
 
 impl Default for GatewaySpec {
     fn default() -> Self {
-        Self { replicas: one(), port: gateway_port(), resources: None }
+        Self {
+            replicas: None,
+            port: gateway_port(),
+            resources: None,
+            pod: PodOptions::default(),
+            service: ServiceOptions::default(),
+        }
     }
 }
 
-fn one() -> i32 {
-    1
-}
 fn gateway_port() -> i32 {
     8448
 }

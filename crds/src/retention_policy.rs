@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::common::{NamedRef, Resources, Storage, URL_PATTERN, conditions};
 use crate::network::DeletionPolicy;
+use crate::pod::PodOptions;
 
 /// Whose conversations are kept in clear text, and where.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -51,6 +52,9 @@ pub struct RetentionPolicySpec {
     /// Processor and memory of the retention process. Default: requests of 50m and 64Mi, a memory limit of 512Mi.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
+    /// Where the pod of the retention process runs, and what else stands in it.
+    #[serde(default, skip_serializing_if = "PodOptions::is_empty")]
+    pub pod: PodOptions,
     /// What happens to the volumes and keys of the retention process when this object is deleted. Retain keeps them, and a new
     /// RetentionPolicy of the same name takes them up again. Delete removes them for good, with the records on them. Objects
     /// in a bucket are never touched. Default: Retain.

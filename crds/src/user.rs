@@ -87,24 +87,30 @@ pub struct UserSpec {
     pub reset: Reset,
 }
 
+const WORD: &str = "self.matches('^[A-Za-z0-9][A-Za-z0-9._:+-]*$')";
+const WORD_MESSAGE: &str = "must be one word of letters, digits and . _ : + - that begins with a letter or digit; write one of your choice, such as the date: 2026-11-23";
+
 /// Words that ask for something to be done once.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Reset {
     /// Removes all devices of the user and ends their sessions. What waited for them is lost. The user adds devices again
     /// with the password, and where the security group wants approval of devices, with the recovery key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 64), regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9._:+\-]*$"))]
+    #[schemars(length(min = 1, max = 64))]
+    #[x_kube(validation = Rule::new(WORD).message(WORD_MESSAGE))]
     pub devices: Option<String>,
     /// Makes a new invite, in the Secret that status.inviteSecretName names; one that is still open ends. Who has registered
     /// and opens it gets a new password and a new identity, which the user's contacts are shown, and loses devices and
     /// what waited for them. Until the new invite is opened nothing changes; without the word it is withdrawn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 64), regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9._:+\-]*$"))]
+    #[schemars(length(min = 1, max = 64))]
+    #[x_kube(validation = Rule::new(WORD).message(WORD_MESSAGE))]
     pub invite: Option<String>,
     /// Ends a lockout after wrong passwords.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 64), regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9._:+\-]*$"))]
+    #[schemars(length(min = 1, max = 64))]
+    #[x_kube(validation = Rule::new(WORD).message(WORD_MESSAGE))]
     pub lockout: Option<String>,
 }
 

@@ -61,7 +61,8 @@ fn network_defaults() {
     assert_eq!(spec.relay.port, 443);
     assert_eq!(spec.relay.storage.size.0, "10Gi");
     assert_eq!(spec.metrics.cloud_watch.namespace, "Sotto");
-    assert_eq!(spec.federation.gateway.replicas, 1);
+    assert_eq!(spec.federation.gateway.replicas, None);
+    assert_eq!(format!("{:?} {:?}", spec.upgrade_policy, spec.network_policy), "Manual Enabled");
     assert_eq!(format!("{:?} {:?}", spec.tier, spec.deletion_policy), "Standard Retain");
     // The typed default is the schema's default.
     let typed: sotto_crds::NetworkSpec = serde_json::from_value(json!({"domain": "chat.acme.example"})).unwrap();
@@ -127,6 +128,133 @@ fn network_relay_tls_and_url() {
     );
     bad::<Network>(&format!("{NETWORK}  relay: {{tls: {{mode: Secret}}}}\n"), "spec.relay.tls.secretName", "both");
     bad::<Network>(&format!("{NETWORK}  relay: {{tls: {{secretName: cert}}}}\n"), "spec.relay.tls.secretName", "both");
+    let tls = |tls: &str| format!("{NETWORK}  relay: {{publicURL: 'https://x.example', tls: {{{tls}}}}}\n");
+    let network = good::<Network>(&tls("mode: CertManager, issuerRef: {name: letsencrypt}"));
+    let issuer = network.spec.relay.tls.issuer_ref.unwrap();
+    assert_eq!((issuer.kind.as_str(), issuer.group.as_str()), ("Issuer", "cert-manager.io"));
+    bad::<Network>(&tls("mode: CertManager"), "spec.relay.tls.issuerRef", "set both, or neither");
+    bad::<Network>(&tls("issuerRef: {name: x}"), "spec.relay.tls.issuerRef", "set both, or neither");
+    bad::<Network>(&tls("mode: CertManager, issuerRef: {}"), "spec.relay.tls.issuerRef.name", "is required");
+    bad::<Network>(
+        &format!("{NETWORK}  relay: {{tls: {{mode: CertManager, issuerRef: {{name: x}}}}}}\n"),
+        "spec.relay.publicURL",
+        "needed with tls.mode Secret and CertManager",
+    );
+}
+
+#[test]
+fn network_ways_in() {
+    let relay = |text: &str| format!("{NETWORK}  relay: {{publicURL: 'https://x.example', {text}}}\n");
+    let network = good::<Network>(&relay("tls: {mode: Disabled}, ingress: {className: nginx, tlsSecretName: web}"));
+    assert_eq!(network.spec.relay.ingress.unwrap().class_name.as_deref(), Some("nginx"));
+    good::<Network>(&relay("tls: {mode: Secret, secretName: own}, ingress: {}"));
+    bad::<Network>(&relay("ingress: {}"), "spec.relay.ingress", "set tls.mode Disabled, Secret or CertManager");
+    let alone = format!("{NETWORK}  relay: {{tls: {{mode: Disabled}}, ingress: {{}}}}\n");
+    bad::<Network>(&alone, "spec.relay.publicURL", "needed with ingress and route");
+    bad::<Network>(
+        &relay("tls: {mode: Disabled}, ingress: {annotations: {sotto.dev/x: y}}"),
+        "spec.relay.ingress.annotations",
+        "the operator's own",
+    );
+
+    good::<Network>(&relay("route: {parentRefs: [{name: public, namespace: gateways, sectionName: tls}]}"));
+    good::<Network>(&relay("tls: {mode: Disabled}, route: {kind: HTTPRoute, parentRefs: [{name: public}]}"));
+    for text in [
+        "route: {kind: HTTPRoute, parentRefs: [{name: public}]}",
+        "tls: {mode: Disabled}, route: {parentRefs: [{name: public}]}",
+    ] {
+        bad::<Network>(&relay(text), "spec.relay.route", "set route.kind HTTPRoute with tls.mode Disabled");
+    }
+    bad::<Network>(&relay("route: {}"), "spec.relay.route.parentRefs", "is required");
+    bad::<Network>(&relay("route: {kind: TCPRoute, parentRefs: [{name: p}]}"), "spec.relay.route.kind", "TLSRoute");
+    bad::<Network>(
+        &format!("{NETWORK}  relay: {{route: {{parentRefs: [{{name: p}}]}}}}\n"),
+        "spec.relay.publicURL",
+        "needed with ingress and route",
+    );
+}
+
+#[test]
+fn network_services() {
+    for part in ["relay", "federation: {gateway"] {
+        let (field, close) =
+            if part == "relay" { ("spec.relay.service", "") } else { ("spec.federation.gateway.service", "}") };
+        let start = if part == "relay" { "relay: {" } else { "federation: {gateway: {" };
+        let service = |text: &str| format!("{NETWORK}  {start}service: {{{text}}}}}{close}\n");
+        let field = |name: &str| format!("{field}.{name}");
+        good::<Network>(&service("type: NodePort, externalTrafficPolicy: Local"));
+        let all = "type: LoadBalancer, loadBalancerClass: service.k8s.aws/nlb, loadBalancerSourceRanges: [203.0.113.0/24], annotations: {a/b: c}";
+        good::<Network>(&service(all));
+        bad::<Network>(&service("type: ExternalName"), &field("type"), "ClusterIP, NodePort, LoadBalancer");
+        bad::<Network>(&service("loadBalancerClass: x"), &field("loadBalancerClass"), "goes with type LoadBalancer");
+        bad::<Network>(
+            &service("type: NodePort, loadBalancerSourceRanges: [10.0.0.0/8]"),
+            &field("loadBalancerSourceRanges"),
+            "goes with type LoadBalancer",
+        );
+        bad::<Network>(
+            &service("externalTrafficPolicy: Local"),
+            &field("externalTrafficPolicy"),
+            "NodePort or LoadBalancer",
+        );
+        bad::<Network>(&service("annotations: {sotto.dev/applied: x}"), &field("annotations"), "the operator's own");
+        let class = |class: &str| service(&format!("type: LoadBalancer, loadBalancerClass: {class}"));
+        let plain = service("type: LoadBalancer");
+        for (old, new) in [(class("a"), class("b")), (plain.clone(), class("a")), (class("a"), plain)] {
+            bad_change::<Network>(&old, &new, &field("loadBalancerClass"), "set type ClusterIP first");
+        }
+        good_change::<Network>(&class("a"), &service("type: ClusterIP"));
+        good_change::<Network>(NETWORK, &class("a"));
+    }
+}
+
+#[test]
+fn options_of_pods() {
+    type Spec = fn(&str) -> String;
+    let all = "labels: {team: chat}, annotations: {a/b: c}, serviceAccountAnnotations: {eks.amazonaws.com/role-arn: 'arn:aws:iam::1:role/x'}, \
+               nodeSelector: {disk: fast}, priorityClassName: high, tolerations: [{key: chat, operator: Exists}], \
+               affinity: {nodeAffinity: {}}, topologySpreadConstraints: [{maxSkew: 1}], imagePullSecrets: [{name: pull}]";
+    let parts: [(Spec, &str, bool); 3] = [
+        (|text| format!("{NETWORK}  relay: {{pod: {{{text}}}}}\n"), "spec.relay.pod", true),
+        (
+            |text| format!("{NETWORK}  federation: {{gateway: {{pod: {{{text}}}}}}}\n"),
+            "spec.federation.gateway.pod",
+            true,
+        ),
+        (|text| format!("{POLICY}  pod: {{{text}}}\n"), "spec.pod", false),
+    ];
+    for (spec, field, network) in parts {
+        let field = |name: &str| format!("{field}.{name}");
+        let fails = |text: &str, name: &str, words: &str| {
+            let spec = spec(text);
+            if network {
+                bad::<Network>(&spec, &field(name), words);
+            } else {
+                bad::<RetentionPolicy>(&spec, &field(name), words);
+            }
+        };
+        if network {
+            good::<Network>(&spec(all));
+        } else {
+            good::<RetentionPolicy>(&spec(all));
+        }
+        for label in [
+            "sotto.dev/network",
+            "app.kubernetes.io/name",
+            "app.kubernetes.io/component",
+            "app.kubernetes.io/managed-by",
+        ] {
+            fails(&format!("labels: {{{label}: x}}"), "labels", "pods are found by them; choose another name");
+        }
+        fails("annotations: {sotto.dev/config: x}", "annotations", "choose another name");
+        fails("serviceAccountAnnotations: {sotto.dev/x: x}", "serviceAccountAnnotations", "choose another name");
+        fails("labels: {team: 'a b'}", "labels.team", "right form");
+        fails("nodeSelector: {disk: 1}", "nodeSelector.disk", "put it in quotes");
+        fails("tolerations: {key: x}", "tolerations", "a list");
+        fails("affinity: [x]", "affinity", "an object");
+        fails("imagePullSecrets: [{name: a}, {name: a}]", "imagePullSecrets[1]", "twice");
+        fails("nodename: x", "nodename", "unknown field");
+    }
 }
 
 #[test]
@@ -394,4 +522,21 @@ fn typed_objects_validate_too() {
     assert!(group.validate_cel_update(&old).is_err());
     group.spec.force_device_lockout = Some(50);
     assert!(group.validate_cel().is_err());
+}
+
+#[test]
+fn words_that_ask_for_something_once() {
+    for word in ["devices", "invite", "lockout"] {
+        let reset = |text: &str| format!("{REF}  reset: {{{word}: '{text}'}}\n");
+        for good_word in ["2026-11-23", "a", "v1.2:x_y+z", &"x".repeat(64)] {
+            assert!(!good::<User>(&reset(good_word)).spec.reset.is_empty());
+        }
+        for bad_word in ["two words", "-x", ".x", "ä", "a/b"] {
+            bad::<User>(&reset(bad_word), &format!("spec.reset.{word}"), "such as the date: 2026-11-23");
+        }
+        bad::<User>(&reset(&"x".repeat(65)), &format!("spec.reset.{word}"), "1 to 64 are allowed");
+        good_change::<User>(&reset("a"), &reset("b"));
+        good_change::<User>(&reset("a"), REF);
+    }
+    bad::<User>(&format!("{REF}  reset: {{device: x}}\n"), "spec.reset.device", "did you mean `devices`?");
 }

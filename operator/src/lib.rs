@@ -5,7 +5,6 @@ pub mod cluster;
 pub mod documents;
 pub mod invites;
 pub mod keys;
-pub mod lease;
 pub mod local;
 pub mod pki;
 pub mod plan;

@@ -30,6 +30,9 @@ them: into namespaces that have a Network.
 - ["", [configmaps, services, serviceaccounts]]
 - [apps, [deployments, statefulsets]]
 - [policy, [poddisruptionbudgets]]
+- [networking.k8s.io, [networkpolicies, ingresses]]
+- [gateway.networking.k8s.io, [httproutes, tlsroutes]]
+- [cert-manager.io, [certificates]]
 {{- end }}
 
 {{/* To see what it has made. */}}

@@ -6,6 +6,5 @@ mod access;
 mod admission;
 mod chart;
 mod harness;
-mod lease;
 mod relays;
-mod scale;
+mod settings;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Secret, Service, ServiceAccount};
+use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::{ApiResource, DynamicObject};
 use kube::runtime::events::{Recorder, Reporter};
@@ -50,6 +51,8 @@ impl Context {
             ApiResource::erase::<StatefulSet>(&()),
             ApiResource::erase::<Deployment>(&()),
             ApiResource::erase::<PodDisruptionBudget>(&()),
+            ApiResource::erase::<NetworkPolicy>(&()),
+            ApiResource::erase::<Ingress>(&()),
         ];
         Self {
             recorder: Recorder::new(client.clone(), reporter),

@@ -133,6 +133,7 @@ impl Context {
             policies: &owners.policies,
             image: &self.options.image,
             pull_policy: &self.options.pull_policy,
+            operator_namespace: self.options.namespace.as_deref(),
         };
         let rendered = match render(&scene) {
             Ok(rendered) => rendered,

@@ -35,7 +35,7 @@ pub use secrets::{SecretFailure, SecretId, Secrets, ensure_secrets, secret_ids};
 pub use status::{Facts, group_status, network_status, policy_status, user_status};
 pub use valid::{
     PeerSource, RETENTION_GROUP, STANDARD_GROUP, ValidCloudWatch, ValidDestination, ValidFederation, ValidGroup,
-    ValidNetwork, ValidPeer, ValidPolicy, ValidRelay, ValidScope, ValidTls, ValidUser,
+    ValidNetwork, ValidPeer, ValidPod, ValidPolicy, ValidRelay, ValidScope, ValidTls, ValidUser, ValidWays,
 };
 pub use validate::{Validation, retention_local, validate};
 pub use wanted::wanted;

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use sotto_crds::{DeletionPolicy, Resources, Storage};
+use serde_json::Value;
+use sotto_crds::{DeletionPolicy, IngressOptions, IssuerRef, Resources, RouteOptions, ServiceOptions, Storage, Texts};
 use sotto_crypto::{Address, Domain, Fingerprint};
 use sotto_wire::admin::Resets;
 use sotto_wire::policy::{GroupFederation, PasswordRule, ReadReceipts};
@@ -40,6 +41,8 @@ pub struct ValidNetwork {
     pub cloud_watch: Option<ValidCloudWatch>,
     /// Whether scrapers of Prometheus are told where /metrics is.
     pub prometheus: bool,
+    /// Whether NetworkPolicies are made.
+    pub policed: bool,
     /// What becomes of data.
     pub deletion: DeletionPolicy,
     /// Security groups by name; always has the default group and [`RETENTION_GROUP`].
@@ -76,6 +79,48 @@ pub struct ValidRelay {
     pub storage: Storage,
     /// Its processor and memory, where the object says so.
     pub resources: Option<Resources>,
+    /// Where it runs.
+    pub pod: ValidPod,
+    /// How its Service is reached.
+    pub service: ServiceOptions,
+    /// Ways in by a name.
+    pub ways: Option<ValidWays>,
+}
+
+/// What leads a name to the relay, or proves it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ValidWays {
+    /// The host of the public URL: a DNS name.
+    pub host: String,
+    /// By an Ingress.
+    pub ingress: Option<IngressOptions>,
+    /// By the Gateway API.
+    pub route: Option<RouteOptions>,
+    /// The issuer of cert-manager from which the certificate in the Secret of [`ValidTls::Secret`] comes.
+    pub issuer: Option<IssuerRef>,
+}
+
+/// What an object says about pods, as Kubernetes' types read it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ValidPod {
+    /// Labels beside ours.
+    pub labels: Texts,
+    /// Annotations beside ours.
+    pub annotations: Texts,
+    /// Annotations of the service account.
+    pub service_account_annotations: Texts,
+    /// Labels of the node.
+    pub node_selector: Texts,
+    /// The priority class.
+    pub priority_class: Option<String>,
+    /// Tolerations.
+    pub tolerations: Vec<Value>,
+    /// Affinity.
+    pub affinity: Option<Value>,
+    /// Topology spread constraints; one without a selector means the pods of the part.
+    pub spread: Vec<Value>,
+    /// Names of image pull secrets.
+    pub pull_secrets: Vec<String>,
 }
 
 /// Where the relay's certificate comes from.
@@ -94,12 +139,16 @@ pub enum ValidTls {
 pub struct ValidFederation {
     /// Peers, in the order of the object.
     pub peers: Vec<ValidPeer>,
-    /// How many gateways.
-    pub replicas: u16,
+    /// How many gateways, where the object says so; otherwise an autoscaler may.
+    pub replicas: Option<u16>,
     /// The port of the gateway's Service.
     pub port: u16,
     /// Processor and memory, where the object says so.
     pub resources: Option<Resources>,
+    /// Where gateways run.
+    pub pod: ValidPod,
+    /// How their Service for peers is reached.
+    pub service: ServiceOptions,
 }
 
 /// A peer network.
@@ -200,6 +249,8 @@ pub struct ValidPolicy {
     pub destination: ValidDestination,
     /// Processor and memory, where the object says so.
     pub resources: Option<Resources>,
+    /// Where it runs.
+    pub pod: ValidPod,
     /// What becomes of volumes and keys.
     pub deletion: DeletionPolicy,
 }

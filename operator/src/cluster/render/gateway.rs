@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::pod::{Pod, Source, Volume, resources_or, template};
-use super::{Part, RenderError, Scene, config_map, digest, selector, service, service_account, yaml};
+use super::{
+    Part, RenderError, Scene, access, config_map, digest, open_service, selector, service, service_account, yaml,
+};
 use crate::cluster::labels::{self, Component};
 use crate::cluster::places::{CONFIG_DIR, INTERNAL_PORT, PEER_PORT, TELEMETRY_PORT, TLS_DIR};
 use crate::plan::SecretId;
@@ -16,13 +18,14 @@ pub(super) fn render(scene: &Scene<'_>) -> Result<Vec<Value>, RenderError> {
     let part = Part { component: Component::Gateway, policy: None, owner: scene.owner };
     let name = labels::gateway(&network.name);
     let config = BTreeMap::from([("gateway.yaml".to_owned(), yaml("the gateway", &plan.config)?)]);
+    let options = &federation.pod;
     let environment: Vec<String> = network.cloud_watch.iter().filter_map(|c| c.credentials.clone()).collect();
     let tls = SecretId::GatewayTls;
     let pod = Pod {
         verb: "gateway",
         service_account: &name,
         // Without the peers' authorities, which the gateway reads again.
-        digest: digest(&config, &environment, scene.secrets),
+        digest: digest(&config, &environment, scene.secrets, options),
         ports: &[("peers", PEER_PORT), ("internal", INTERNAL_PORT)],
         volumes: vec![
             Volume { name: "config", path: CONFIG_DIR, source: Source::ConfigMap(name.clone()) },
@@ -30,23 +33,16 @@ pub(super) fn render(scene: &Scene<'_>) -> Result<Vec<Value>, RenderError> {
         ],
         environment,
         resources: resources_or(federation.resources.as_ref(), "50m", "64Mi", "256Mi"),
+        options,
+        spread: federation.replicas.is_some_and(|replicas| replicas > 1),
     };
     let labels = selector(&network.name, Component::Gateway, None);
-    let mut template = template(scene, &part, &pod);
-    if federation.replicas > 1 {
-        template["spec"]["topologySpreadConstraints"] = json!([{
-            "maxSkew": 1,
-            "topologyKey": "kubernetes.io/hostname",
-            "whenUnsatisfiable": "ScheduleAnyway",
-            "labelSelector": {"matchLabels": labels},
-        }]);
-    }
     let mut files = plan.authorities.clone();
     files.extend(config);
     let mut objects = vec![
-        service_account(scene, &name, &part),
+        service_account(scene, &name, &part, options),
         config_map(scene, &name, &part, &files),
-        service(scene, &name, &part, &[("peers", federation.port, PEER_PORT)], false),
+        open_service(scene, &name, &part, &[("peers", federation.port, PEER_PORT)], &federation.service),
         service(
             scene,
             &labels::gateway_internal(&network.name),
@@ -55,8 +51,9 @@ pub(super) fn render(scene: &Scene<'_>) -> Result<Vec<Value>, RenderError> {
             false,
         ),
     ];
-    // With one replica a budget would block every drain of its node for ever.
-    if federation.replicas > 1 {
+    objects.extend(access::gateway(scene, &part));
+    // With one replica there is nothing to keep; an autoscaler may make more.
+    if federation.replicas != Some(1) {
         objects.push(json!({
             "apiVersion": "policy/v1",
             "kind": "PodDisruptionBudget",
@@ -64,18 +61,22 @@ pub(super) fn render(scene: &Scene<'_>) -> Result<Vec<Value>, RenderError> {
             "spec": {"maxUnavailable": 1, "selector": {"matchLabels": labels}},
         }));
     }
+    let mut spec = json!({
+        "selector": {"matchLabels": labels},
+        // One more first, so that there always is one.
+        "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+        "progressDeadlineSeconds": 300,
+        "template": template(scene, &part, &pod),
+    });
+    // Where nothing is said the number is an autoscaler's, or whoever scales the Deployment.
+    if let Some(replicas) = federation.replicas {
+        spec["replicas"] = json!(replicas);
+    }
     objects.push(json!({
         "apiVersion": "apps/v1",
         "kind": "Deployment",
         "metadata": scene.meta(&name, &part, false),
-        "spec": {
-            "replicas": federation.replicas,
-            "selector": {"matchLabels": labels},
-            // One more first, so that there always is one.
-            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
-            "progressDeadlineSeconds": 300,
-            "template": template,
-        },
+        "spec": spec,
     }));
     Ok(objects)
 }

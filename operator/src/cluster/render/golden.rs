@@ -46,6 +46,7 @@ fn workloads() -> BTreeMap<String, Value> {
             policies: &policies,
             image: "sotto:golden",
             pull_policy: "IfNotPresent",
+            operator_namespace: Some("sotto-system"),
         };
         let rendered: Vec<Value> = render(&scene).unwrap().into_iter().map(|r| r.object).collect();
         let mut workloads = Map::new();
@@ -106,6 +107,6 @@ fn the_digest_is_made_as_ever() {
     let config = BTreeMap::from([("relay.yaml".to_owned(), "domain: chat.acme.example\n".to_owned())]);
     let mut secrets = Secrets::default();
     secrets.referenced.insert("aws".into(), "17".into());
-    assert_eq!(digest(&config, &[], &secrets), "959bca10901a9ad5bdfc5e311d2492f2");
-    assert_eq!(digest(&config, &["aws".into()], &secrets), "c21e596ed349959a07a95f4a9082b400");
+    assert_eq!(digest(&config, &[], &secrets, &ValidPod::default()), "959bca10901a9ad5bdfc5e311d2492f2");
+    assert_eq!(digest(&config, &["aws".into()], &secrets, &ValidPod::default()), "c21e596ed349959a07a95f4a9082b400");
 }

@@ -1,22 +1,27 @@
 //! A plan → the Kubernetes objects that run it. Pure. The order of the list is the order of applying: what a workload needs comes
 //! before it.
 
+mod access;
 mod gateway;
 mod pod;
 mod relay;
 mod retention;
+mod ways;
 
 #[cfg(test)]
 mod golden;
+#[cfg(test)]
+mod options_tests;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
+use sotto_crds::{ServiceOptions, Texts};
 
 use super::labels::{self, Component};
-use crate::plan::{NetworkPlan, Secrets, ValidNetwork};
+use crate::plan::{NetworkPlan, Secrets, ValidNetwork, ValidPod};
 
 /// An object that owns what is rendered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +57,8 @@ pub(super) struct Scene<'a> {
     /// The image where the network names none.
     pub(super) image: &'a str,
     pub(super) pull_policy: &'a str,
+    /// The namespace of the operator's own pods, where it is known.
+    pub(super) operator_namespace: Option<&'a str>,
 }
 
 /// The configuration cannot be written as YAML: a fault in this program.
@@ -131,11 +138,11 @@ fn selector(network: &str, component: Component, policy: Option<&str>) -> Value 
     labels
 }
 
-fn service_account(scene: &Scene<'_>, name: &str, part: &Part<'_>) -> Value {
+fn service_account(scene: &Scene<'_>, name: &str, part: &Part<'_>, options: &ValidPod) -> Value {
     json!({
         "apiVersion": "v1",
         "kind": "ServiceAccount",
-        "metadata": scene.meta(name, part, false),
+        "metadata": annotated(scene.meta(name, part, false), &options.service_account_annotations),
         // Nothing of ours talks to the API server but the operator.
         "automountServiceAccountToken": false,
     })
@@ -166,6 +173,39 @@ fn volume_claim(scene: &Scene<'_>, name: &str, part: &Part<'_>, storage: &sotto_
     })
 }
 
+/// Metadata with annotations that the object asks for; none at all where it asks for none.
+fn annotated(mut meta: Value, annotations: &Texts) -> Value {
+    if !annotations.is_empty() {
+        meta["annotations"] = json!(annotations);
+    }
+    meta
+}
+
+/// A Service that is reached as the object says.
+fn open_service(
+    scene: &Scene<'_>,
+    name: &str,
+    part: &Part<'_>,
+    ports: &[(&str, u16, u16)],
+    options: &ServiceOptions,
+) -> Value {
+    let mut service = service(scene, name, part, ports, false);
+    service["metadata"] = annotated(service["metadata"].take(), &options.annotations);
+    let spec = &mut service["spec"];
+    spec["type"] = json!(options.kind);
+    if let Some(class) = &options.load_balancer_class {
+        spec["loadBalancerClass"] = json!(class);
+    }
+    if !options.load_balancer_source_ranges.is_empty() {
+        spec["loadBalancerSourceRanges"] = json!(options.load_balancer_source_ranges);
+    }
+    if let Some(policy) = options.external_traffic_policy {
+        spec["externalTrafficPolicy"] = json!(policy);
+    }
+    service
+}
+
+/// A Service inside of the cluster. `early`: it leads to pods that are not ready yet, too.
 fn service(scene: &Scene<'_>, name: &str, part: &Part<'_>, ports: &[(&str, u16, u16)], early: bool) -> Value {
     let ports: Vec<Value> = ports
         .iter()
@@ -188,7 +228,7 @@ fn yaml<T: serde::Serialize>(part: &str, config: &T) -> Result<String, RenderErr
 
 /// Digest of what pods must be restarted for: what their programs read at their start and never again. Certificates are not
 /// among it, which all programs read again by themselves; nor is the identity of what a pod runs on.
-fn digest(config: &BTreeMap<String, String>, environment: &[String], secrets: &Secrets) -> String {
+fn digest(config: &BTreeMap<String, String>, environment: &[String], secrets: &Secrets, options: &ValidPod) -> String {
     use sha2::{Digest as _, Sha256};
     let mut hash = Sha256::new();
     let mut add = |name: &str, text: &str| {
@@ -205,6 +245,10 @@ fn digest(config: &BTreeMap<String, String>, environment: &[String], secrets: &S
         if let Some(version) = secrets.referenced.get(name) {
             add(name, version);
         }
+    }
+    // An IAM role comes into a pod when it is made.
+    for (name, text) in &options.service_account_annotations {
+        add(name, text);
     }
     data_encoding::HEXLOWER.encode(&hash.finalize()[..16])
 }

@@ -1,11 +1,12 @@
 //! The pods of relay, gateway and retention process: one shape, restricted by default.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use sotto_crds::Resources;
 
-use super::{Part, Scene, labels_of, set};
+use super::{Part, Scene, labels_of, selector, set};
 use crate::cluster::labels::CONFIG;
 use crate::cluster::places::TELEMETRY_PORT;
+use crate::plan::ValidPod;
 
 /// The user and group of the image's one program.
 const USER: i64 = 65_532;
@@ -23,6 +24,10 @@ pub(super) struct Pod<'a> {
     /// Secrets whose keys become environment variables; one that is missing does not keep the pod from starting.
     pub(super) environment: Vec<String>,
     pub(super) resources: Resources,
+    /// What the object says about it.
+    pub(super) options: &'a ValidPod,
+    /// Spread over nodes where possible, when the object says nothing.
+    pub(super) spread: bool,
 }
 
 /// A volume and where it is mounted.
@@ -64,7 +69,9 @@ impl Volume {
 
 /// The pod template.
 pub(super) fn template(scene: &Scene<'_>, part: &Part<'_>, pod: &Pod<'_>) -> Value {
-    let mut annotations = json!({ (CONFIG): pod.digest });
+    // Theirs first: ours stand above them, though validation lets none of the same name come here.
+    let mut annotations = json!(pod.options.annotations);
+    annotations[CONFIG] = json!(pod.digest);
     if scene.network.prometheus {
         annotations["prometheus.io/scrape"] = json!("true");
         annotations["prometheus.io/port"] = json!(TELEMETRY_PORT.to_string());
@@ -111,28 +118,60 @@ pub(super) fn template(scene: &Scene<'_>, part: &Part<'_>, pod: &Pod<'_>) -> Val
         ),
         ("volumeMounts", Some(volumes.iter().map(|v| v.mount()).collect())),
     ]);
-    json!({
-        "metadata": {
-            "labels": labels_of(&scene.network.name, part.component, part.policy),
-            "annotations": annotations,
+    let mut labels = json!(pod.options.labels);
+    for (name, value) in labels_of(&scene.network.name, part.component, part.policy).as_object().into_iter().flatten() {
+        labels[name] = value.clone();
+    }
+    let mut spec = json!({
+        "serviceAccountName": pod.service_account,
+        "automountServiceAccountToken": false,
+        "enableServiceLinks": false,
+        "terminationGracePeriodSeconds": 30,
+        "securityContext": {
+            "runAsNonRoot": true,
+            "runAsUser": USER,
+            "runAsGroup": USER,
+            "fsGroup": USER,
+            "fsGroupChangePolicy": "OnRootMismatch",
+            "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "spec": {
-            "serviceAccountName": pod.service_account,
-            "automountServiceAccountToken": false,
-            "enableServiceLinks": false,
-            "terminationGracePeriodSeconds": 30,
-            "securityContext": {
-                "runAsNonRoot": true,
-                "runAsUser": USER,
-                "runAsGroup": USER,
-                "fsGroup": USER,
-                "fsGroupChangePolicy": "OnRootMismatch",
-                "seccompProfile": {"type": "RuntimeDefault"},
-            },
-            "containers": [container],
-            "volumes": volumes.iter().map(|v| v.volume()).collect::<Vec<_>>(),
-        },
-    })
+        "containers": [container],
+        "volumes": volumes.iter().map(|v| v.volume()).collect::<Vec<_>>(),
+    });
+    // What nobody asked for is not there at all: the templates of networks that say nothing stay as they are.
+    for (name, value) in placement(scene, part, pod) {
+        spec[name] = value;
+    }
+    json!({"metadata": {"labels": labels, "annotations": annotations}, "spec": spec})
+}
+
+/// What the object says about where its pods run.
+fn placement(scene: &Scene<'_>, part: &Part<'_>, pod: &Pod<'_>) -> Map<String, Value> {
+    let options = pod.options;
+    let own = json!({"matchLabels": selector(&scene.network.name, part.component, part.policy)});
+    let mut spread = options.spread.clone();
+    if spread.is_empty() && pod.spread {
+        spread.push(json!({
+            "maxSkew": 1,
+            "topologyKey": "kubernetes.io/hostname",
+            "whenUnsatisfiable": "ScheduleAnyway",
+        }));
+    }
+    for constraint in &mut spread {
+        if constraint.get("labelSelector").is_none() {
+            constraint["labelSelector"] = own.clone();
+        }
+    }
+    let secrets: Vec<Value> = options.pull_secrets.iter().map(|name| json!({"name": name})).collect();
+    let filled = |values: &[Value]| (!values.is_empty()).then(|| json!(values));
+    set([
+        ("nodeSelector", (!options.node_selector.is_empty()).then(|| json!(options.node_selector))),
+        ("priorityClassName", options.priority_class.as_ref().map(|name| json!(name))),
+        ("tolerations", filled(&options.tolerations)),
+        ("affinity", options.affinity.clone()),
+        ("topologySpreadConstraints", filled(&spread)),
+        ("imagePullSecrets", filled(&secrets)),
+    ])
 }
 
 fn resources(resources: &Resources) -> Value {

@@ -7,7 +7,9 @@ use sotto_crds::{DeletionPolicy, Storage};
 use sotto_wire::config::RetentionConfig;
 
 use super::pod::{Pod, Source, Volume, resources_or, template};
-use super::{Owner, Part, RenderError, Scene, config_map, digest, selector, service_account, volume_claim, yaml};
+use super::{
+    Owner, Part, RenderError, Scene, access, config_map, digest, selector, service_account, volume_claim, yaml,
+};
 use crate::cluster::labels::{self, Component};
 use crate::cluster::places::{CONFIG_DIR, SECRETS_DIR, STATE_DIR, VOLUME_DIR};
 use crate::plan::{SecretId, ValidDestination, ValidPolicy};
@@ -44,7 +46,7 @@ pub(super) fn render(
         ValidDestination::S3 { .. } => Storage { size: "1Gi".into(), ..Storage::default() },
     };
     let mut objects = vec![
-        service_account(scene, &name, &part),
+        service_account(scene, &name, &part, &policy.pod),
         config_map(scene, &name, &part, &files),
         volume_claim(scene, &state, &part, &state_storage, keep),
     ];
@@ -64,13 +66,16 @@ pub(super) fn render(
     let pod = Pod {
         verb: "retention",
         service_account: &name,
-        digest: digest(&read_once, &environment, scene.secrets),
+        digest: digest(&read_once, &environment, scene.secrets, &policy.pod),
         ports: &[],
         volumes,
         environment,
         resources: resources_or(policy.resources.as_ref(), "50m", "64Mi", "512Mi"),
+        options: &policy.pod,
+        spread: false,
     };
     let labels = selector(&network.name, Component::Retention, Some(policy_name));
+    objects.extend(access::retention(scene, &part, policy, config));
     // No disruption budget, as for the relay: what is sent meanwhile waits at the relay.
     objects.push(json!({
         "apiVersion": "apps/v1",

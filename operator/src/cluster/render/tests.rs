@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Service, ServiceAccount};
+use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -48,7 +49,7 @@ spec: {domain: plain.example, relay: {port: 80, tls: {mode: Disabled}}}
 ";
 
 /// Everything that the objects are rendered to, by network; and the Secrets.
-fn rendered(objects: &Objects) -> BTreeMap<String, (Vec<Value>, Secrets)> {
+pub(super) fn rendered(objects: &Objects) -> BTreeMap<String, (Vec<Value>, Secrets)> {
     let validation = validate(objects);
     assert_eq!(validation.problems, BTreeMap::new());
     let owner = |kind, name: &str| Owner { kind, name: name.to_owned(), uid: format!("uid-of-{name}") };
@@ -81,6 +82,7 @@ fn rendered(objects: &Objects) -> BTreeMap<String, (Vec<Value>, Secrets)> {
             policies: &policies,
             image: "sotto:test",
             pull_policy: "IfNotPresent",
+            operator_namespace: Some("sotto-system"),
         };
         let list = render(&scene).unwrap().into_iter().map(|r| r.object).collect();
         all.insert(name.clone(), (list, secrets));
@@ -92,13 +94,13 @@ fn all() -> Vec<Value> {
     [examples(), objects(UNUSUAL)].iter().flat_map(|o| rendered(o).into_values()).flat_map(|(list, _)| list).collect()
 }
 
-fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
+pub(super) fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
     object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
-fn title(object: &Value) -> String {
+pub(super) fn title(object: &Value) -> String {
     format!("{}/{}", text(object, "/kind"), text(object, "/metadata/name"))
 }
-fn find<'a>(list: &'a [Value], wanted: &str) -> &'a Value {
+pub(super) fn find<'a>(list: &'a [Value], wanted: &str) -> &'a Value {
     let found = list.iter().find(|o| title(o) == wanted);
     found.unwrap_or_else(|| panic!("{wanted} is not in {:?}", list.iter().map(title).collect::<Vec<_>>()))
 }
@@ -107,7 +109,7 @@ fn workloads() -> Vec<Value> {
 }
 
 /// A field that Kubernetes does not know is lost on the way through its types.
-fn through<K: DeserializeOwned + Serialize>(object: &Value) {
+pub(super) fn through<K: DeserializeOwned + Serialize>(object: &Value) {
     let typed: K = serde_json::from_value(object.clone()).unwrap_or_else(|e| panic!("{}: {e}", title(object)));
     let back = serde_json::to_value(typed).unwrap();
     assert!(holds(&back, object), "{} has fields that Kubernetes does not know:\n{object:#}\n{back:#}", title(object));
@@ -124,6 +126,8 @@ fn kubernetes_knows_every_field() {
             "StatefulSet" => through::<StatefulSet>(&object),
             "Deployment" => through::<Deployment>(&object),
             "PodDisruptionBudget" => through::<PodDisruptionBudget>(&object),
+            "NetworkPolicy" => through::<NetworkPolicy>(&object),
+            "Ingress" => through::<Ingress>(&object),
             other => panic!("{other}"),
         }
     }
@@ -262,7 +266,9 @@ fn no_configuration_holds_a_secret() {
                 ];
                 for (key, value) in ensured.data.iter().filter(|(key, _)| private.contains(key)) {
                     let value = String::from_utf8_lossy(value);
-                    let part = value.lines().find(|line| !line.starts_with("-----")).unwrap_or_default();
+                    // The longest line: random bytes have short ones, which stand in every text.
+                    let lines = value.lines().filter(|line| !line.starts_with("-----"));
+                    let part = lines.max_by_key(|line| line.len()).unwrap_or_default();
                     assert!(!part.is_empty() && !text.contains(part), "{id:?} {key} is in an object");
                 }
             }
@@ -308,6 +314,7 @@ fn rendering_twice_gives_the_same() {
             policies: &policies,
             image: "i",
             pull_policy: "Never",
+            operator_namespace: None,
         };
         render(&scene).unwrap()
     });
@@ -326,8 +333,17 @@ fn a_change_rolls_the_pods_it_concerns_and_users_roll_none() {
         let plan = build(network, &places(network, "chat"), secrets, &BTreeMap::new()).unwrap();
         let namespace = "chat";
         let (image, pull_policy) = ("i", "Never");
-        let scene =
-            Scene { namespace, network, plan: &plan, secrets, owner: &owner, policies: &policies, image, pull_policy };
+        let scene = Scene {
+            namespace,
+            network,
+            plan: &plan,
+            secrets,
+            owner: &owner,
+            policies: &policies,
+            image,
+            pull_policy,
+            operator_namespace: None,
+        };
         render(&scene).unwrap().into_iter().map(|r| r.object).collect::<Vec<_>>()
     };
     let digest = |list: &[Value], name: &str| {

@@ -2,7 +2,9 @@
 
 mod access;
 mod network;
+mod pod;
 mod policy;
+mod relay;
 
 pub use policy::local as retention_local;
 

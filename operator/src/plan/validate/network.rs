@@ -3,16 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use kube::ResourceExt as _;
-use sotto_crds::{CloudWatchSpec, FederationMode, Network, PeerSpec, ReadReceipts, RelaySpec, TlsMode, UpgradePolicy};
+use sotto_crds::{
+    CloudWatchSpec, FederationMode, FederationSpec, Network, NetworkPolicyMode, PeerSpec, ReadReceipts, UpgradePolicy,
+};
 use sotto_crypto::Domain;
 use sotto_wire::policy::{GroupFederation, PasswordRule, ReadReceipts as WireReceipts};
 
+use super::relay::relay;
 use super::{Validation, secret_is_free, secret_is_there};
 use crate::plan::objects::{Kind, Objects};
 use crate::plan::problem::Problem;
 use crate::plan::valid::{
     PeerSource, RETENTION_GROUP, STANDARD_GROUP, ValidCloudWatch, ValidFederation, ValidGroup, ValidNetwork, ValidPeer,
-    ValidRelay, ValidTls,
 };
 use crate::reasons::Reason;
 use crate::sync::Untouched;
@@ -30,29 +32,19 @@ pub(super) fn validate(
     let spec = &network.spec;
     let mut problems = Vec::new();
     let domain = Domain::parse(&spec.domain).ok()?;
-    let relay = relay(&spec.relay, objects, &mut problems);
-    let federation = (spec.federation.mode == FederationMode::Restricted).then(|| {
-        let peers = spec.federation.peers.iter().enumerate();
-        let peers = peers.filter_map(|(i, peer)| match self::peer(i, peer, &domain, domains) {
-            Ok(peer) => Some(peer),
-            Err(problem) => {
-                problems.push(problem);
-                None
-            }
-        });
-        let peers = peers.collect();
-        ValidFederation {
-            peers,
-            replicas: u16::try_from(spec.federation.gateway.replicas).unwrap_or(1),
-            port: port("spec.federation.gateway.port", spec.federation.gateway.port, &mut problems).unwrap_or(8448),
-            resources: spec.federation.gateway.resources.clone(),
-        }
-    });
+    let scraped = spec.metrics.prometheus.enabled;
+    let relay = relay(&name, &spec.relay, scraped, objects, &mut problems);
+    let restricted = spec.federation.mode == FederationMode::Restricted;
+    let federation =
+        if restricted { federation(&spec.federation, scraped, &domain, domains, &mut problems) } else { None };
+    // A gateway that cannot run as wanted goes on as it is, and with it the network.
+    let gateway_is_good = federation.is_some() || !restricted;
     let cloud_watch = cloud_watch(&spec.metrics.cloud_watch, objects, &mut problems);
     let rotate = rotate(network, &mut problems);
     for problem in problems {
         validation.problem(Kind::Network, &name, problem);
     }
+    let relay = relay.filter(|_| gateway_is_good)?;
     Some(ValidNetwork {
         display_name: spec.display_name.clone().unwrap_or_else(|| name.chars().take(20).collect()),
         name,
@@ -69,10 +61,11 @@ pub(super) fn validate(
             .filter(|_| spec.upgrade_policy == UpgradePolicy::Manual)
             .and_then(|status| status.image.clone()),
         rotate,
-        relay: relay?,
+        relay,
         federation,
         cloud_watch,
         prometheus: spec.metrics.prometheus.enabled,
+        policed: spec.network_policy == NetworkPolicyMode::Enabled,
         deletion: spec.deletion_policy,
         groups: BTreeMap::from([
             (STANDARD_GROUP.to_owned(), standard_group()),
@@ -102,7 +95,7 @@ fn rotate(network: &Network, problems: &mut Vec<Problem>) -> Option<String> {
     None
 }
 
-fn port(field: &str, port: i32, problems: &mut Vec<Problem>) -> Option<u16> {
+pub(super) fn port(field: &str, port: i32, problems: &mut Vec<Problem>) -> Option<u16> {
     let port = u16::try_from(port).ok().filter(|p| *p > 0);
     if port.is_none() {
         let message = "is no port";
@@ -111,52 +104,32 @@ fn port(field: &str, port: i32, problems: &mut Vec<Problem>) -> Option<u16> {
     port
 }
 
-fn relay(spec: &RelaySpec, objects: &Objects, problems: &mut Vec<Problem>) -> Option<ValidRelay> {
-    let tls = match (spec.tls.mode, &spec.tls.secret_name) {
-        (TlsMode::Disabled, _) => ValidTls::Disabled,
-        (TlsMode::NetworkAuthority, _) => ValidTls::NetworkAuthority,
-        (TlsMode::Secret, Some(name)) => {
-            if let Err(problem) = secret_is_free(objects, "spec.relay.tls.secretName", name) {
-                problems.push(problem);
-                return None;
-            }
-            problems.extend(secret_is_there(objects, "spec.relay.tls.secretName", name));
-            ValidTls::Secret(name.clone())
+fn federation(
+    spec: &FederationSpec,
+    scraped: bool,
+    own: &Domain,
+    domains: &BTreeMap<Domain, &Network>,
+    problems: &mut Vec<Problem>,
+) -> Option<ValidFederation> {
+    let peers = spec.peers.iter().enumerate();
+    let peers = peers.filter_map(|(i, peer)| match self::peer(i, peer, own, domains) {
+        Ok(peer) => Some(peer),
+        Err(problem) => {
+            problems.push(problem);
+            None
         }
-        (TlsMode::Secret, None) => {
-            problems.push(Problem::new(
-                Reason::InvalidSpec,
-                "spec.relay.tls.secretName",
-                "is missing with mode Secret",
-                "name a Secret of type kubernetes.io/tls, or choose another mode",
-            ));
-            return None;
-        }
-    };
-    if matches!(tls, ValidTls::Secret(_)) && spec.public_url.is_none() {
-        let message = "is missing with tls.mode Secret";
-        let remedy = "write the address that the certificate is for, such as https://chat.acme.example";
-        problems.push(Problem::new(Reason::InvalidSpec, "spec.relay.publicURL", message, remedy));
-        return None;
-    }
-    if let Some(url) = &spec.public_url {
-        let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
-        if rest.is_none_or(|rest| rest.is_empty() || rest.contains(['/', '?', '#', '@'])) {
-            problems.push(Problem::new(
-                Reason::InvalidSpec,
-                "spec.relay.publicURL",
-                format!("`{url}` is not http(s)://HOST[:PORT]"),
-                "write scheme, host and where needed port, and nothing else",
-            ));
-            return None;
-        }
-    }
-    Some(ValidRelay {
-        public_url: spec.public_url.clone(),
-        port: port("spec.relay.port", spec.port, problems)?,
-        tls,
-        storage: spec.storage.clone(),
-        resources: spec.resources.clone(),
+    });
+    let peers = peers.collect();
+    let gateway = &spec.gateway;
+    let pod = super::pod::pod("spec.federation.gateway.pod", &gateway.pod, scraped, problems);
+    super::pod::annotations("spec.federation.gateway.service", &gateway.service.annotations, problems)?;
+    Some(ValidFederation {
+        peers,
+        replicas: gateway.replicas.and_then(|replicas| u16::try_from(replicas).ok()),
+        port: port("spec.federation.gateway.port", gateway.port, problems)?,
+        resources: gateway.resources.clone(),
+        pod: pod?,
+        service: gateway.service.clone(),
     })
 }
 

@@ -111,12 +111,25 @@ fn valid_policy(
             return Err(Problem::new(Reason::InvalidSpec, "spec.destination", message, "give one of the two"));
         }
     };
+    let scraped = network.prometheus;
+    let Some(pod) = super::pod::pod("spec.pod", &spec.pod, scraped, problems) else {
+        // Each problem is noted; one of them is the answer.
+        return Err(problems.pop().unwrap_or_else(|| {
+            Problem::new(
+                Reason::InvalidSpec,
+                "spec.pod",
+                "cannot be read",
+                "see `kubectl explain retentionpolicy.spec.pod`",
+            )
+        }));
+    };
     Ok(ValidPolicy {
         address: address(&policy.name_any(), &network.domain)?,
         enabled: spec.enabled,
         scope,
         destination,
         resources: spec.resources.clone(),
+        pod,
         deletion: spec.deletion_policy,
     })
 }

@@ -1,3 +1,0 @@
-mod elector;
-mod fence;
-mod simulation;
