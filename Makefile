@@ -81,6 +81,10 @@ e2e-cluster: ## End to end on a real Kubernetes, started for it and ended after 
 bench: ## Measures: sealing, opening, attachments beside the bare operations; table, and target/bench/*.json
 	cargo bench --locked -p sotto-crypto --bench sealing
 
+bench-operator: tools ## The operator with thousands of objects on a real API server: table, and target/bench/operator.json (SOTTO_BENCH_NETWORKS=50 for a small one)
+	cargo build --release --locked --workspace --bins
+	cargo bench --locked -p sotto-e2e --bench operator
+
 fuzz: cargo-fuzz ## libFuzzer over every decoder, a minute each (SOTTO_FUZZ_SECONDS); needs the nightly toolchain
 	@fuzz/run.sh
 
@@ -118,4 +122,4 @@ cargo-fuzz: ## Installs cargo-fuzz into the tool cache (once)
 	  CARGO_TARGET_DIR="$(SOTTO_CACHE)/target-tools" cargo install --locked --quiet --root "$(SOTTO_CACHE)/cargo" --version $(CARGO_FUZZ_VERSION) cargo-fuzz; \
 	  rm -rf "$(SOTTO_CACHE)/target-tools"; }
 
-.PHONY: help test screens fmt lint deny generate check-generated unit interop build e2e-local chart api image e2e-cluster cluster-up cluster-down clean-state debian tools bench fuzz cargo-deny cargo-fuzz
+.PHONY: help test screens fmt lint deny generate check-generated unit interop build e2e-local chart api image e2e-cluster cluster-up cluster-down clean-state debian tools bench bench-operator fuzz cargo-deny cargo-fuzz

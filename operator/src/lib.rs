@@ -5,6 +5,7 @@ pub mod cluster;
 pub mod documents;
 pub mod invites;
 pub mod keys;
+pub mod lease;
 pub mod local;
 pub mod pki;
 pub mod plan;

@@ -25,9 +25,11 @@ pub enum HealthError {
 /// Whether the process can do its work now, and if not, why. Clones share one state.
 #[derive(Clone, Debug)]
 pub struct Readiness {
-    /// `None` is ready.
-    state: watch::Sender<Option<String>>,
+    state: watch::Sender<Known>,
 }
+
+/// Ready, and as what; or why not.
+type Known = Result<&'static str, String>;
 
 impl Default for Readiness {
     fn default() -> Self {
@@ -38,36 +40,41 @@ impl Default for Readiness {
 impl Readiness {
     /// Not ready: "starting".
     pub fn new() -> Self {
-        Self { state: watch::Sender::new(Some("starting".to_owned())) }
+        Self { state: watch::Sender::new(Err("starting".to_owned())) }
     }
 
     /// Ready from now on.
     pub fn ready(&self) {
-        self.set(None);
+        self.ready_as("ok");
+    }
+
+    /// Ready from now on, in this role: `/readyz` says it.
+    pub fn ready_as(&self, role: &'static str) {
+        self.set(Ok(role));
     }
 
     /// Not ready from now on. The reason is shown to whoever asks, so it holds no secret and no user.
     pub fn not_ready(&self, reason: impl Into<String>) {
-        self.set(Some(reason.into()));
+        self.set(Err(reason.into()));
     }
 
-    fn set(&self, reason: Option<String>) {
+    fn set(&self, new: Known) {
         self.state.send_if_modified(|state| {
-            let changed = *state != reason;
-            *state = reason;
+            let changed = *state != new;
+            *state = new;
             changed
         });
     }
 
     /// Why it is not ready; `None` when it is.
     pub fn reason(&self) -> Option<String> {
-        self.state.borrow().clone()
+        self.state.borrow().clone().err()
     }
 
     /// Returns once it is ready.
     pub async fn wait(&self) {
         // The sender lives as long as `self`, so the only end is readiness.
-        let _ = self.state.subscribe().wait_for(Option::is_none).await;
+        let _ = self.state.subscribe().wait_for(Result::is_ok).await;
     }
 }
 
@@ -80,9 +87,10 @@ pub fn health_router(telemetry: Telemetry, readiness: Readiness) -> Router {
 }
 
 async fn readyz(State(readiness): State<Readiness>) -> Response {
-    match readiness.reason() {
-        None => "ok\n".into_response(),
-        Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {reason}\n")).into_response(),
+    let state = readiness.state.borrow().clone();
+    match state {
+        Ok(role) => format!("{role}\n").into_response(),
+        Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {reason}\n")).into_response(),
     }
 }
 

@@ -104,6 +104,9 @@ metrics_table! {
     RECONCILE_ERROR = "sotto_reconcile_error_total", "ReconcileError", Counter, Count, "Reconciliations that failed; label kind.";
     RECONCILE_LATENCY = "sotto_reconcile_latency_seconds", "ReconcileLatency", Histogram, Milliseconds, "Time that a reconciliation took; label kind.";
     OBJECTS_MANAGED = "sotto_objects_managed", "ObjectsManaged", Gauge, Count, "Custom resources under management; label kind.";
+    LEADER = "sotto_leader", "Leader", Gauge, Count, "Whether this operator process leads: 1 or 0. Over all processes the sum is 1, and for a moment 0 when leadership changes.";
+    LEADER_CHANGES = "sotto_leader_changes_total", "LeaderChanges", Counter, Count, "Times that this operator process became the leader.";
+    LEASE_ERRORS = "sotto_lease_errors_total", "LeaseErrors", Counter, Count, "Times that the lease of the leader election could not be read or written.";
     // About the metrics themselves
     METRIC_DATUMS_DROPPED = "sotto_metric_datums_dropped_total", "MetricDatumsDropped", Counter, Count, "Metric values that were given up because CloudWatch could not be reached for long or refused them.";
 }

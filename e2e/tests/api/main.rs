@@ -6,5 +6,7 @@ mod access;
 mod admission;
 mod chart;
 mod harness;
+mod lease;
 mod relays;
+mod scale;
 mod settings;

@@ -21,7 +21,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kube::Client;
+use kube::{Client, Config};
 use sotto_telemetry::{Readiness, Telemetry, labels as metric_labels, names as metric_names, serve_health};
 use tokio::net::TcpListener;
 use tokio::task::{Id, JoinSet};
@@ -30,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 use self::context::Context;
 pub use self::options::{Options, OptionsError};
 use self::reconcile::reconcile;
+use crate::lease::{BootClock, Election, Fence, LeaseError, LeaseOptions};
 
 /// How many namespaces are looked at at a time.
 const WORKERS: usize = 8;
@@ -57,6 +58,9 @@ pub enum OperatorError {
     /// Metrics.
     #[error(transparent)]
     Telemetry(#[from] sotto_telemetry::TelemetryError),
+    /// Another process leads from now on, or will.
+    #[error(transparent)]
+    Lease(#[from] LeaseError),
     /// A part that must run has ended.
     #[error("{0} has ended unexpectedly")]
     Ended(&'static str),
@@ -65,13 +69,34 @@ pub enum OperatorError {
 /// Runs the operator until `shutdown`.
 pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), OperatorError> {
     let telemetry = Telemetry::install()?;
-    let client = Client::try_default().await.map_err(|error| OperatorError::Config(error.to_string()))?;
+    let unknown = |error: &dyn std::fmt::Display| OperatorError::Config(error.to_string());
+    let config = Config::infer().await.map_err(|error| unknown(&error))?;
     let listener = TcpListener::bind(options.listen)
         .await
         .map_err(|error| OperatorError::Listen { address: options.listen, error })?;
     let readiness = Readiness::new();
     let health = tokio::spawn(serve_health(listener, telemetry, readiness.clone(), shutdown.child_token()));
-    let result = operate(client, options, &readiness, &shutdown).await;
+    let clock = Arc::new(BootClock);
+    let fence = Fence::closed(clock.clone(), options.lease.as_ref().map(LeaseOptions::margin).unwrap_or_default());
+    let client = fence.client(config.clone()).map_err(|error| unknown(&error))?;
+    let mut election = if let Some(lease) = &options.lease {
+        let pod = options.pod_name.as_deref();
+        Election::start(lease, pod, config, clock, fence).map_err(|error| unknown(&error))?
+    } else {
+        tracing::info!(
+            "no leader election: SOTTO_LEASE_NAME is empty, or there is neither SOTTO_LEASE_NAMESPACE nor POD_NAMESPACE"
+        );
+        Election::none(fence)
+    };
+    let leads = election.acquired();
+    // A process that leads no more ends at once: what it has under way could write nothing.
+    let result = tokio::select! {
+        lost = election.lost() => Err(lost.into()),
+        result = operate(client, options, &readiness, &shutdown, leads) => {
+            election.release().await;
+            result
+        }
+    };
     readiness.not_ready("shutting down");
     shutdown.cancel();
     if let Ok(Err(error)) = health.await {
@@ -80,12 +105,13 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), Op
     result
 }
 
-/// Watches and works; what a leader will do when there are standbys.
+/// Watches, and works once this process leads: a standby knows all objects already when it takes over.
 async fn operate(
     client: Client,
     options: Options,
     readiness: &Readiness,
     shutdown: &CancellationToken,
+    leads: impl Future<Output = ()>,
 ) -> Result<(), OperatorError> {
     let context = Arc::new(Context::new(client, options));
     let mut watches = watch::start(&context, shutdown);
@@ -94,7 +120,13 @@ async fn operate(
         () = watches.complete() => {}
     }
     tracing::info!("all objects are known");
-    readiness.ready();
+    readiness.ready_as("standby");
+    tokio::select! {
+        () = shutdown.cancelled() => return Ok(()),
+        () = watches.ended() => return Err(OperatorError::Ended("a watch")),
+        () = leads => {}
+    }
+    readiness.ready_as("leader");
     let ended = tokio::select! {
         () = work(&context, shutdown) => None,
         () = watches.ended() => Some(OperatorError::Ended("a watch")),

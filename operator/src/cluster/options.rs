@@ -2,6 +2,8 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
+use crate::lease::{LeaseOptions, LeaseOptionsError};
+
 /// Options of the operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
@@ -15,6 +17,8 @@ pub struct Options {
     pub listen: SocketAddr,
     /// The name of the operator's own pod, for events (`POD_NAME`).
     pub pod_name: Option<String>,
+    /// The leader election; `None`: this process is the only one.
+    pub lease: Option<LeaseOptions>,
     /// Its namespace (`POD_NAMESPACE`).
     pub namespace: Option<String>,
     /// Where every relay's admin interface is reached, under its own TLS name (`SOTTO_ADMIN_RESOLVE`): for tests and benches.
@@ -28,6 +32,12 @@ pub struct OptionsError {
     name: &'static str,
     value: String,
     remedy: &'static str,
+}
+
+impl From<LeaseOptionsError> for OptionsError {
+    fn from(error: LeaseOptionsError) -> Self {
+        Self { name: error.name, value: error.value, remedy: error.remedy }
+    }
 }
 
 impl Options {
@@ -59,6 +69,7 @@ impl Options {
             namespaces: namespaces.split(',').map(str::trim).filter(|n| !n.is_empty()).map(str::to_owned).collect(),
             listen,
             pod_name: set("POD_NAME"),
+            lease: LeaseOptions::from_variables(&variable)?,
             namespace: set("POD_NAMESPACE"),
             admin_resolve: match set("SOTTO_ADMIN_RESOLVE") {
                 None => None,

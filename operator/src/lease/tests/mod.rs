@@ -1,0 +1,3 @@
+mod elector;
+mod fence;
+mod simulation;
