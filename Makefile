@@ -36,12 +36,13 @@ lint: ## Clippy, warnings denied
 deny: cargo-deny ## Licences, sources, banned crates; advisories where the database can be had
 	@e2e/tools/deny.sh
 
-generate: ## Writes the files that are made: crds/*.yaml, the chart's copies and values.schema.json, the Kustomize base
+generate: ## Writes the files that are made: crds/*.yaml, the chart's copies and values.schema.json, the Kustomize base, examples/cdk's types, Argo CD's health checks
 	cargo run --release --locked --quiet -p sotto-crds --example generate
 	mkdir -p $(CHART_CRDS)
 	rm -f $(CHART_CRDS)/*.yaml
 	cp crds/*.yaml $(CHART_CRDS)/
 	cargo run --release --locked --quiet -p sotto-e2e --example generate
+	e2e/tools/argocd-cm.sh > integrations/argocd/argocd-cm.yaml
 
 check-generated: ## Fails when a generated file is not what the code makes
 	@e2e/tools/check-generated.sh
@@ -69,6 +70,9 @@ chart: tools ## Helm lint, and what the chart renders under many values
 
 api: tools build ## The operator against a real API server without nodes: leader election, faults, access, admission
 	cargo test --release --locked --workspace --test api -- --ignored --nocapture --test-threads=2
+
+gitops: tools build ## What Argo CD, Flux, kustomize and the AWS CDK make of our objects and examples; needs Node 20
+	@e2e/gitops/run.sh
 
 image: build ## The container image as an oci-archive, without a registry
 	@e2e/tools/image.sh
@@ -122,4 +126,4 @@ cargo-fuzz: ## Installs cargo-fuzz into the tool cache (once)
 	  CARGO_TARGET_DIR="$(SOTTO_CACHE)/target-tools" cargo install --locked --quiet --root "$(SOTTO_CACHE)/cargo" --version $(CARGO_FUZZ_VERSION) cargo-fuzz; \
 	  rm -rf "$(SOTTO_CACHE)/target-tools"; }
 
-.PHONY: help test screens fmt lint deny generate check-generated unit interop build e2e-local chart api image e2e-cluster cluster-up cluster-down clean-state debian tools bench bench-operator fuzz cargo-deny cargo-fuzz
+.PHONY: help test screens fmt lint deny generate check-generated unit interop build e2e-local chart gitops api image e2e-cluster cluster-up cluster-down clean-state debian tools bench bench-operator fuzz cargo-deny cargo-fuzz

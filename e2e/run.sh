@@ -79,15 +79,20 @@ stage e2e-local "end to end on the embedded default"
 if [ "${SOTTO_E2E_EXISTING_CLUSTER:-}" = 1 ]; then
   [ -n "${KUBECONFIG:-}" ] || { echo "SOTTO_E2E_EXISTING_CLUSTER=1 needs KUBECONFIG: the cluster to install into" >&2; finish 1; }
   stage e2e-cluster "end to end on the existing cluster of KUBECONFIG"
-  left_out "on Kubernetes: operator against a real API server, chart checks, messages through the Service, records on the volume, metrics in CloudWatch, lost relay pod" \
+  left_out "on Kubernetes: operator against a real API server, GitOps, chart checks, messages through the Service, records on the volume, metrics in CloudWatch, lost relay pod" \
     "on an existing cluster the tests do not enter its network and its volumes; they install, apply, wait for Ready, suspend, delete"
 elif [ -z "$why" ]; then
   stage tools "Kubernetes, etcd, CoreDNS, Helm from source"
   stage api "operator against a real API server"
   stage chart "Helm chart"
+  if node -e 'process.exit(process.versions.node.split(".")[0] < 20)' 2>/dev/null && command -v npm >/dev/null; then
+    stage gitops "GitOps: Argo CD, Flux, kustomize, AWS CDK"
+  else
+    left_out "GitOps: Argo CD, Flux, kustomize, AWS CDK" "there is no Node 20 or later with npm"
+  fi
   stage e2e-cluster "end to end on a real Kubernetes"
 else
-  left_out "end to end on a real Kubernetes, operator against a real API server, chart checks" \
+  left_out "end to end on a real Kubernetes, operator against a real API server, GitOps, chart checks" \
     "$why. Set KUBECONFIG and SOTTO_E2E_EXISTING_CLUSTER=1 to use an existing cluster."
 fi
 finish 0

@@ -55,6 +55,8 @@ pub enum Reason {
     WorkloadFailing,
     /// The object is being deleted.
     Deleting,
+    /// Somebody has paused the object.
+    Paused,
 }
 
 impl Reason {
@@ -87,6 +89,7 @@ impl Reason {
             Self::ApplyFailed => "ApplyFailed",
             Self::WorkloadFailing => "WorkloadFailing",
             Self::Deleting => "Deleting",
+            Self::Paused => "Paused",
         }
     }
 }

@@ -5,6 +5,7 @@
 mod access;
 mod admission;
 mod chart;
+mod gitops;
 mod harness;
 mod lease;
 mod relays;

@@ -18,8 +18,8 @@ use tokio::time::timeout;
 use super::context::{API_TIMEOUT, Context, is_gone, words};
 use super::labels::MANAGER;
 use crate::plan::{
-    DEGRADED, Facts, Health, Kind, ObjectId, PROGRESSING, READY, group_status, network_status, policy_status,
-    update_conditions, user_status,
+    DEGRADED, Facts, Health, Kind, ObjectId, PAUSED, PROGRESSING, READY, STALLED, group_status, network_status,
+    policy_status, update_conditions, user_status,
 };
 use crate::reasons::Reason;
 
@@ -184,7 +184,7 @@ impl Context {
 /// Conditions of others are theirs: we apply our own.
 fn body<K: Resource<DynamicType = ()>>(id: &ObjectId, mut status: Value) -> Value {
     if let Some(conditions) = status["conditions"].as_array_mut() {
-        conditions.retain(|c| [READY, PROGRESSING, DEGRADED].iter().any(|ours| c["type"] == *ours));
+        conditions.retain(|c| [READY, PROGRESSING, DEGRADED, STALLED, PAUSED].iter().any(|ours| c["type"] == *ours));
     }
     json!({
         "apiVersion": K::api_version(&()),

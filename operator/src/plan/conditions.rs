@@ -1,9 +1,10 @@
-//! Conditions as the tools of Kubernetes read them: `Ready`, `Progressing`, `Degraded`.
+//! Conditions as the tools of Kubernetes read them: `Ready`, `Progressing`, `Degraded`; and `Stalled` for kstatus.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::health::Health;
+use crate::reasons::Reason;
 
 /// The object is as its spec wants it.
 pub const READY: &str = "Ready";
@@ -11,8 +12,18 @@ pub const READY: &str = "Ready";
 pub const PROGRESSING: &str = "Progressing";
 /// Something is wrong with it.
 pub const DEGRADED: &str = "Degraded";
+/// Something has been wrong with it for so long that waiting will not help: what kstatus, and with it Flux, calls failed. The
+/// condition is there only while it holds, as kstatus wants it.
+pub const STALLED: &str = "Stalled";
 
-/// The conditions that follow from `health`, after those that were there before. Transition times change with the status only;
+/// Somebody has paused it; there only while that is so.
+pub const PAUSED: &str = "Paused";
+
+/// How long an object is Degraded before it is Stalled too: Flux gives up at the first object that is, and objects that are applied
+/// together, or a pod that is replaced, need a moment.
+pub const STALLED_AFTER: SignedDuration = SignedDuration::from_secs(30);
+
+/// The conditions that follow from `health`, after those that were there before, for an object that is not paused. Transition times change with the status only;
 /// conditions of other types stay.
 pub fn update_conditions(
     before: &[Condition],
@@ -20,7 +31,8 @@ pub fn update_conditions(
     generation: Option<i64>,
     now: Timestamp,
 ) -> Vec<Condition> {
-    let mut conditions = before.to_vec();
+    let (stalled, mut conditions): (Vec<_>, Vec<_>) =
+        before.iter().filter(|c| c.type_ != PAUSED).cloned().partition(|c| c.type_ == STALLED);
     for (kind, holds) in
         [(READY, health.is_ready()), (PROGRESSING, health.is_progressing()), (DEGRADED, health.is_degraded())]
     {
@@ -40,13 +52,49 @@ pub fn update_conditions(
             None => conditions.push(condition),
         }
     }
+    let degraded = conditions.iter().find(|c| c.type_ == DEGRADED && c.status == "True");
+    if let Some(degraded) = degraded
+        && now.duration_since(degraded.last_transition_time.0) >= STALLED_AFTER
+    {
+        let since = stalled.first().map_or(Time(now), |c| c.last_transition_time.clone());
+        conditions.push(Condition { type_: STALLED.to_owned(), last_transition_time: since, ..degraded.clone() });
+    }
     conditions
+}
+
+/// The conditions of an object that is paused: what was so is still said, with the generation that it was said of, and Paused. The
+/// status' own `observedGeneration` has to stay as well: nobody has acted on what the spec says now.
+pub fn paused_conditions(
+    before: &[Condition],
+    message: &str,
+    generation: Option<i64>,
+    now: Timestamp,
+) -> Vec<Condition> {
+    let mut conditions: Vec<_> = before.iter().filter(|c| c.type_ != PAUSED).cloned().collect();
+    let old = before.iter().find(|c| c.type_ == PAUSED);
+    conditions.push(Condition {
+        type_: PAUSED.to_owned(),
+        status: "True".to_owned(),
+        reason: Reason::Paused.as_str().to_owned(),
+        message: message.to_owned(),
+        observed_generation: generation,
+        last_transition_time: old.map_or(Time(now), |c| c.last_transition_time.clone()),
+    });
+    conditions
+}
+
+/// When an object with these conditions becomes Stalled if nothing else happens; `None` where it is already, or is not Degraded.
+pub fn stalls_at(conditions: &[Condition]) -> Option<Timestamp> {
+    if conditions.iter().any(|c| c.type_ == STALLED) {
+        return None;
+    }
+    let degraded = conditions.iter().find(|c| c.type_ == DEGRADED && c.status == "True")?;
+    degraded.last_transition_time.0.checked_add(STALLED_AFTER).ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reasons::Reason;
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_second(seconds).unwrap()
@@ -70,6 +118,38 @@ mod tests {
         assert_eq!(status(&third, READY).last_transition_time.0, at(30));
         assert_eq!(status(&third, PROGRESSING).last_transition_time.0, at(20));
         assert_eq!(update_conditions(&third, &Health::ready("all runs"), Some(2), at(40)), third);
+    }
+
+    #[test]
+    fn what_is_wrong_for_long_is_stalled() {
+        let broken = Health::degraded(Reason::NetworkNotFound, "no such network");
+        let first = update_conditions(&[], &broken, Some(1), at(100));
+        assert!(first.iter().all(|c| c.type_ != STALLED));
+        assert_eq!(stalls_at(&first), Some(at(130)));
+        let second = update_conditions(&first, &broken, Some(1), at(129));
+        assert_eq!(second, first, "nothing to write before");
+        let third = update_conditions(&second, &broken, Some(1), at(131));
+        let stalled = status(&third, STALLED);
+        assert_eq!((stalled.status.as_str(), stalled.reason.as_str()), ("True", "NetworkNotFound"));
+        assert_eq!((stalled.message.as_str(), stalled.last_transition_time.0), ("no such network", at(131)));
+        assert_eq!(stalls_at(&third), None);
+        assert_eq!(update_conditions(&third, &broken, Some(1), at(900)), third, "nothing to write later");
+        let right = update_conditions(&third, &Health::ready("good"), Some(2), at(901));
+        assert!(right.iter().all(|c| c.type_ != STALLED));
+        assert_eq!(stalls_at(&right), None);
+    }
+
+    #[test]
+    fn a_pause_is_added_and_taken_away() {
+        let ready = update_conditions(&[], &Health::ready("good"), Some(1), at(10));
+        let paused = paused_conditions(&ready, "by annotation", Some(2), at(20));
+        assert_eq!(status(&paused, PAUSED).status, "True");
+        assert_eq!(status(&paused, PAUSED).observed_generation, Some(2));
+        assert_eq!(status(&paused, READY).observed_generation, Some(1));
+        assert_eq!(paused_conditions(&paused, "by annotation", Some(2), at(30)), paused, "nothing to write");
+        let on = update_conditions(&paused, &Health::ready("good"), Some(2), at(40));
+        assert!(on.iter().all(|c| c.type_ != PAUSED));
+        assert_eq!(status(&on, READY).last_transition_time.0, at(10));
     }
 
     #[test]

@@ -26,7 +26,9 @@ mod wanted;
 pub(crate) mod tests;
 
 pub use build::{GatewayPlan, NetworkPlan, PeerFacts, build, introduce, relay_url};
-pub use conditions::{DEGRADED, PROGRESSING, READY, update_conditions};
+pub use conditions::{
+    DEGRADED, PAUSED, PROGRESSING, READY, STALLED, STALLED_AFTER, paused_conditions, stalls_at, update_conditions,
+};
 pub use health::{Finding, Health, Observed, Part, assess};
 pub use objects::{Kind, ObjectId, Objects};
 pub use places::{GatewayPlace, Places, RelayPlace, RetentionPlace};

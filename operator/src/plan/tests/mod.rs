@@ -30,15 +30,22 @@ pub(crate) fn objects(yaml: &str) -> Objects {
             Some("SecurityGroup") => objects.groups.push(admitted(&value)),
             Some("User") => objects.users.push(admitted(&value)),
             Some("RetentionPolicy") => objects.policies.push(admitted(&value)),
+            // What comes with them in a folder.
+            Some("Namespace" | "Kustomization") => {}
             other => panic!("{other:?}"),
         }
     }
     objects
 }
 
-/// The manifests in `examples/`.
+/// The manifests in `examples/manifests`.
 pub(crate) fn examples() -> Objects {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/manifests");
+    folder_of_examples("manifests")
+}
+
+/// The manifests in a folder of `examples/`.
+pub(crate) fn folder_of_examples(name: &str) -> Objects {
+    let folder = format!("{}/../examples/{name}", env!("CARGO_MANIFEST_DIR"));
     let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
     files.sort();
     let texts: Vec<String> = files.iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();

@@ -44,6 +44,20 @@ fn policy(name: &str, rest: &str) -> String {
     )
 }
 
+/// Across objects, which is what the definitions cannot check.
+#[test]
+fn every_folder_of_examples_is_good() {
+    let count = |folder| {
+        let objects = folder_of_examples(folder);
+        let validation = super::super::validate(&objects);
+        assert_eq!(validation.problems, BTreeMap::new(), "{folder}");
+        (validation.networks.len(), validation.networks.values().map(|n| n.users.len()).sum::<usize>())
+    };
+    assert_eq!(count("single-network"), (1, 3));
+    assert_eq!(count("federation"), (2, 2));
+    assert_eq!(count("retention-s3"), (1, 2));
+}
+
 #[test]
 fn the_examples_are_good() {
     let validation = super::super::validate(&examples());
