@@ -51,7 +51,7 @@ export interface NetworkSpec {
   readonly domain: string;
   /** Messages with other networks. Both sides must allow it. Default: Disabled. */
   readonly federation?: NetworkFederation;
-  /** The container image of relay, gateway and retention processes. Default: the operator's own image. */
+  /** The container image of relay, gateway and retention processes. Default: see upgradePolicy. */
   readonly image?: string;
   /** Where metrics go. Default: nowhere. */
   readonly metrics?: NetworkMetrics;
@@ -64,6 +64,13 @@ export interface NetworkSpec {
   readonly relay?: NetworkRelay;
   /** Standard: messages may live up to 90 days. Premium: up to 365 days, and guests. Default: Standard. */
   readonly tier?: 'Standard' | 'Premium';
+  /**
+   * Which image runs where spec.image names none. Manual: the one that the network was rolled out with
+   * (status.image), whatever version the operator becomes; status.availableImage says that the operator comes with
+   * another one. Automatic: the operator's own; an upgrade of the operator then restarts relay, gateway and
+   * retention processes. Default: Manual.
+   */
+  readonly upgradePolicy?: 'Manual' | 'Automatic';
 }
 
 /**
