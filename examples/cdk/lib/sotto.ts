@@ -56,6 +56,11 @@ export interface NetworkSpec {
   /** Where metrics go. Default: nowhere. */
   readonly metrics?: NetworkMetrics;
   /**
+   * Enabled: NetworkPolicies let relay, gateway and retention processes talk to whom they have to, and to nobody
+   * else. Disabled: the operator makes none. Default: Enabled.
+   */
+  readonly networkPolicy?: 'Enabled' | 'Disabled';
+  /**
    * Disabled: nobody sends read receipts. Enabled: users choose. ForceEnabled: everybody sends them. Default:
    * Enabled.
    */
@@ -101,12 +106,57 @@ export interface NetworkFederation {
 
 /** The gateway, which carries sealed messages between networks and keeps no state. */
 export interface NetworkFederationGateway {
+  /** Where the gateways' pods run, and what else stands in them. */
+  readonly pod?: NetworkFederationGatewayPod;
   /** The port of the gateway's Service, 1 to 65535. Default: 8448. */
   readonly port?: number;
-  /** How many gateways run, 1 to 10. Default: 1. */
+  /**
+   * How many gateways run, 1 to 10. Leave it out for an autoscaler: the operator then leaves the number alone.
+   * Default: 1 at first.
+   */
   readonly replicas?: number;
   /** Processor and memory of a gateway. Default: requests of 50m and 64Mi, a memory limit of 256Mi. */
   readonly resources?: NetworkFederationGatewayResources;
+  /** How the Service for peers is reached. */
+  readonly service?: NetworkFederationGatewayService;
+}
+
+/** Where the gateways' pods run, and what else stands in them. */
+export interface NetworkFederationGatewayPod {
+  /** Rules for the choice of a node; see `kubectl explain pod.spec.affinity`. */
+  readonly affinity?: { readonly [key: string]: unknown };
+  /** Annotations of the pods, beside the operator's own. sotto.dev/… is taken. */
+  readonly annotations?: { readonly [key: string]: string };
+  /** Secrets of type kubernetes.io/dockerconfigjson with which the image is pulled, up to 16. */
+  readonly imagePullSecrets?: readonly NetworkFederationGatewayPodImagePullSecrets[];
+  /**
+   * Labels of the pods, beside the operator's own. sotto.dev/… and app.kubernetes.io/name, component and
+   * managed-by are taken.
+   */
+  readonly labels?: { readonly [key: string]: string };
+  /** The labels that a node must have. */
+  readonly nodeSelector?: { readonly [key: string]: string };
+  /** The PriorityClass of the pods. Default: the cluster's default. */
+  readonly priorityClassName?: string;
+  /**
+   * Annotations of the pods' ServiceAccount, such as eks.amazonaws.com/role-arn for an IAM role (IRSA). A change
+   * restarts the pods. sotto.dev/… is taken.
+   */
+  readonly serviceAccountAnnotations?: { readonly [key: string]: string };
+  /** Taints that the pods tolerate, up to 16; see `kubectl explain pod.spec.tolerations`. */
+  readonly tolerations?: readonly ({ readonly [key: string]: unknown })[];
+  /**
+   * How the pods are spread, up to 16; see `kubectl explain pod.spec.topologySpreadConstraints`. Without a
+   * labelSelector the pods of this part are meant. Default: gateways are spread over nodes where possible when
+   * there are several.
+   */
+  readonly topologySpreadConstraints?: readonly ({ readonly [key: string]: unknown })[];
+}
+
+/** Names an object of one kind in the same namespace. */
+export interface NetworkFederationGatewayPodImagePullSecrets {
+  /** `metadata.name` of the object. */
+  readonly name: string;
 }
 
 /** Processor and memory of a gateway. Default: requests of 50m and 64Mi, a memory limit of 256Mi. */
@@ -115,6 +165,28 @@ export interface NetworkFederationGatewayResources {
   readonly limits?: { readonly [key: string]: number | string };
   /** What the container is scheduled with, by resource name: `cpu`, `memory`. Replaces our defaults as a whole. */
   readonly requests?: { readonly [key: string]: number | string };
+}
+
+/** How the Service for peers is reached. */
+export interface NetworkFederationGatewayService {
+  /**
+   * Annotations of the Service, such as service.beta.kubernetes.io/aws-load-balancer-type. sotto.dev/… is taken.
+   */
+  readonly annotations?: { readonly [key: string]: string };
+  /** To which pods a Service leads from outside. */
+  readonly externalTrafficPolicy?: 'Cluster' | 'Local';
+  /**
+   * With type LoadBalancer: which controller makes the load balancer, such as service.k8s.aws/nlb. Default: the
+   * cluster's own.
+   */
+  readonly loadBalancerClass?: string;
+  /** With type LoadBalancer: the addresses that may connect, such as 203.0.113.0/24, up to 64. Default: all. */
+  readonly loadBalancerSourceRanges?: readonly string[];
+  /**
+   * ClusterIP: inside the cluster only. NodePort: on each node. LoadBalancer: by a load balancer of the cloud.
+   * Default: ClusterIP.
+   */
+  readonly type?: 'ClusterIP' | 'NodePort' | 'LoadBalancer';
 }
 
 /** Another network. */
@@ -167,6 +239,10 @@ export interface NetworkMetricsPrometheus {
 
 /** The relay: it stores and forwards sealed messages. */
 export interface NetworkRelay {
+  /** An Ingress that leads the host of publicURL to the relay. Default: none. */
+  readonly ingress?: NetworkRelayIngress;
+  /** Where the relay's pod runs, and what else stands in it. */
+  readonly pod?: NetworkRelayPod;
   /** The port of the relay's Service, 1 to 65535. Default: 443. */
   readonly port?: number;
   /**
@@ -176,10 +252,67 @@ export interface NetworkRelay {
   readonly publicURL?: string;
   /** Processor and memory of the relay. Default: requests of 100m and 128Mi, a memory limit of 1Gi. */
   readonly resources?: NetworkRelayResources;
+  /** A route of the Gateway API (1.5 or later) that leads the host of publicURL to the relay. Default: none. */
+  readonly route?: NetworkRelayRoute;
+  /** How the relay's Service is reached. */
+  readonly service?: NetworkRelayService;
   /** The volume of the relay's store. */
   readonly storage?: NetworkRelayStorage;
   /** Transport encryption to clients. Messages are sealed end to end whatever stands here. */
   readonly tls?: NetworkRelayTls;
+}
+
+/** An Ingress that leads the host of publicURL to the relay. Default: none. */
+export interface NetworkRelayIngress {
+  /**
+   * Annotations of the Ingress. Clients keep a WebSocket open: set a read timeout of an hour there where the
+   * controller has one. sotto.dev/… is taken.
+   */
+  readonly annotations?: { readonly [key: string]: string };
+  /** The IngressClass. Default: the cluster's default class. */
+  readonly className?: string;
+  /**
+   * The Secret of type kubernetes.io/tls that the Ingress ends TLS with. Default: the controller's own certificate.
+   */
+  readonly tlsSecretName?: string;
+}
+
+/** Where the relay's pod runs, and what else stands in it. */
+export interface NetworkRelayPod {
+  /** Rules for the choice of a node; see `kubectl explain pod.spec.affinity`. */
+  readonly affinity?: { readonly [key: string]: unknown };
+  /** Annotations of the pods, beside the operator's own. sotto.dev/… is taken. */
+  readonly annotations?: { readonly [key: string]: string };
+  /** Secrets of type kubernetes.io/dockerconfigjson with which the image is pulled, up to 16. */
+  readonly imagePullSecrets?: readonly NetworkRelayPodImagePullSecrets[];
+  /**
+   * Labels of the pods, beside the operator's own. sotto.dev/… and app.kubernetes.io/name, component and
+   * managed-by are taken.
+   */
+  readonly labels?: { readonly [key: string]: string };
+  /** The labels that a node must have. */
+  readonly nodeSelector?: { readonly [key: string]: string };
+  /** The PriorityClass of the pods. Default: the cluster's default. */
+  readonly priorityClassName?: string;
+  /**
+   * Annotations of the pods' ServiceAccount, such as eks.amazonaws.com/role-arn for an IAM role (IRSA). A change
+   * restarts the pods. sotto.dev/… is taken.
+   */
+  readonly serviceAccountAnnotations?: { readonly [key: string]: string };
+  /** Taints that the pods tolerate, up to 16; see `kubectl explain pod.spec.tolerations`. */
+  readonly tolerations?: readonly ({ readonly [key: string]: unknown })[];
+  /**
+   * How the pods are spread, up to 16; see `kubectl explain pod.spec.topologySpreadConstraints`. Without a
+   * labelSelector the pods of this part are meant. Default: gateways are spread over nodes where possible when
+   * there are several.
+   */
+  readonly topologySpreadConstraints?: readonly ({ readonly [key: string]: unknown })[];
+}
+
+/** Names an object of one kind in the same namespace. */
+export interface NetworkRelayPodImagePullSecrets {
+  /** `metadata.name` of the object. */
+  readonly name: string;
 }
 
 /** Processor and memory of the relay. Default: requests of 100m and 128Mi, a memory limit of 1Gi. */
@@ -188,6 +321,51 @@ export interface NetworkRelayResources {
   readonly limits?: { readonly [key: string]: number | string };
   /** What the container is scheduled with, by resource name: `cpu`, `memory`. Replaces our defaults as a whole. */
   readonly requests?: { readonly [key: string]: number | string };
+}
+
+/** A route of the Gateway API (1.5 or later) that leads the host of publicURL to the relay. Default: none. */
+export interface NetworkRelayRoute {
+  /** Annotations of the route. sotto.dev/… is taken. */
+  readonly annotations?: { readonly [key: string]: string };
+  /**
+   * TLSRoute: TLS goes through to the relay. HTTPRoute: the Gateway ends TLS; needs tls.mode Disabled. Default:
+   * TLSRoute.
+   */
+  readonly kind?: 'TLSRoute' | 'HTTPRoute';
+  /** The Gateways that the route is attached to, 1 to 8. */
+  readonly parentRefs: readonly NetworkRelayRouteParentRefs[];
+}
+
+/** A Gateway. */
+export interface NetworkRelayRouteParentRefs {
+  /** The Gateway's name. */
+  readonly name: string;
+  /** Its namespace. Default: that of the Network. */
+  readonly namespace?: string;
+  /** The listener. Default: every listener that fits. */
+  readonly sectionName?: string;
+}
+
+/** How the relay's Service is reached. */
+export interface NetworkRelayService {
+  /**
+   * Annotations of the Service, such as service.beta.kubernetes.io/aws-load-balancer-type. sotto.dev/… is taken.
+   */
+  readonly annotations?: { readonly [key: string]: string };
+  /** To which pods a Service leads from outside. */
+  readonly externalTrafficPolicy?: 'Cluster' | 'Local';
+  /**
+   * With type LoadBalancer: which controller makes the load balancer, such as service.k8s.aws/nlb. Default: the
+   * cluster's own.
+   */
+  readonly loadBalancerClass?: string;
+  /** With type LoadBalancer: the addresses that may connect, such as 203.0.113.0/24, up to 64. Default: all. */
+  readonly loadBalancerSourceRanges?: readonly string[];
+  /**
+   * ClusterIP: inside the cluster only. NodePort: on each node. LoadBalancer: by a load balancer of the cloud.
+   * Default: ClusterIP.
+   */
+  readonly type?: 'ClusterIP' | 'NodePort' | 'LoadBalancer';
 }
 
 /** The volume of the relay's store. */
@@ -203,14 +381,26 @@ export interface NetworkRelayStorage {
 
 /** Transport encryption to clients. Messages are sealed end to end whatever stands here. */
 export interface NetworkRelayTls {
+  /** With mode CertManager: the issuer of the certificate. */
+  readonly issuerRef?: NetworkRelayTlsIssuerRef;
   /**
    * NetworkAuthority: a certificate from the network's own authority, which clients know from their invite. Secret:
-   * the certificate in secretName. Disabled: plain HTTP, for a relay behind something that ends TLS. Default:
-   * NetworkAuthority.
+   * the certificate in secretName. CertManager: a certificate that cert-manager gets from issuerRef for the host of
+   * publicURL. Disabled: plain HTTP, for a relay behind something that ends TLS. Default: NetworkAuthority.
    */
-  readonly mode?: 'Disabled' | 'NetworkAuthority' | 'Secret';
+  readonly mode?: 'Disabled' | 'NetworkAuthority' | 'Secret' | 'CertManager';
   /** With mode Secret: the Secret of type kubernetes.io/tls with the keys tls.crt and tls.key. */
   readonly secretName?: string;
+}
+
+/** With mode CertManager: the issuer of the certificate. */
+export interface NetworkRelayTlsIssuerRef {
+  /** The API group of the issuer. Default: cert-manager.io. */
+  readonly group?: string;
+  /** Issuer, ClusterIssuer, or the kind of an external issuer. Default: Issuer. */
+  readonly kind?: string;
+  /** The issuer's name. */
+  readonly name: string;
 }
 
 /**
@@ -511,6 +701,8 @@ export interface RetentionPolicySpec {
   readonly enabled?: boolean;
   /** The Network, in the same namespace, that the policy is for. It cannot be changed. */
   readonly networkRef: RetentionPolicyNetworkRef;
+  /** Where the pod of the retention process runs, and what else stands in it. */
+  readonly pod?: RetentionPolicyPod;
   /** Processor and memory of the retention process. Default: requests of 50m and 64Mi, a memory limit of 512Mi. */
   readonly resources?: RetentionPolicyResources;
   /**
@@ -567,6 +759,44 @@ export interface RetentionPolicyDestinationVolumeStorage {
 
 /** The Network, in the same namespace, that the policy is for. It cannot be changed. */
 export interface RetentionPolicyNetworkRef {
+  /** `metadata.name` of the object. */
+  readonly name: string;
+}
+
+/** Where the pod of the retention process runs, and what else stands in it. */
+export interface RetentionPolicyPod {
+  /** Rules for the choice of a node; see `kubectl explain pod.spec.affinity`. */
+  readonly affinity?: { readonly [key: string]: unknown };
+  /** Annotations of the pods, beside the operator's own. sotto.dev/… is taken. */
+  readonly annotations?: { readonly [key: string]: string };
+  /** Secrets of type kubernetes.io/dockerconfigjson with which the image is pulled, up to 16. */
+  readonly imagePullSecrets?: readonly RetentionPolicyPodImagePullSecrets[];
+  /**
+   * Labels of the pods, beside the operator's own. sotto.dev/… and app.kubernetes.io/name, component and
+   * managed-by are taken.
+   */
+  readonly labels?: { readonly [key: string]: string };
+  /** The labels that a node must have. */
+  readonly nodeSelector?: { readonly [key: string]: string };
+  /** The PriorityClass of the pods. Default: the cluster's default. */
+  readonly priorityClassName?: string;
+  /**
+   * Annotations of the pods' ServiceAccount, such as eks.amazonaws.com/role-arn for an IAM role (IRSA). A change
+   * restarts the pods. sotto.dev/… is taken.
+   */
+  readonly serviceAccountAnnotations?: { readonly [key: string]: string };
+  /** Taints that the pods tolerate, up to 16; see `kubectl explain pod.spec.tolerations`. */
+  readonly tolerations?: readonly ({ readonly [key: string]: unknown })[];
+  /**
+   * How the pods are spread, up to 16; see `kubectl explain pod.spec.topologySpreadConstraints`. Without a
+   * labelSelector the pods of this part are meant. Default: gateways are spread over nodes where possible when
+   * there are several.
+   */
+  readonly topologySpreadConstraints?: readonly ({ readonly [key: string]: unknown })[];
+}
+
+/** Names an object of one kind in the same namespace. */
+export interface RetentionPolicyPodImagePullSecrets {
   /** `metadata.name` of the object. */
   readonly name: string;
 }
