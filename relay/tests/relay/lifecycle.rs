@@ -44,7 +44,8 @@ async fn the_public_listener_speaks_tls() {
     world.put_network(world.network()).await;
     let https = Http::tls(world.public_address(), &world.authority);
     let _: NetworkInfo = https.get("/v1/network").await.ok();
-    assert!(world.public().request(reqwest::Method::GET, "/v1/network").send().await.is_err(), "no plain HTTP");
+    let plain = Http::plain(world.public_address());
+    assert!(plain.request(reqwest::Method::GET, "/v1/network").send().await.is_err(), "no plain HTTP");
     // Somebody who opens a connection and says nothing holds nobody up.
     let silent = tokio::net::TcpStream::connect(world.public_address()).await.unwrap();
     let _: NetworkInfo = https.get("/v1/network").await.ok();

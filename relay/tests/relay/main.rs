@@ -13,6 +13,7 @@ mod membership;
 mod messages;
 mod prekeys;
 mod resets;
+mod rotation;
 mod signals;
 mod suspension;
 mod vaults;

@@ -13,6 +13,8 @@ pub(crate) struct Http {
     pub(crate) base: String,
     client: Client,
     token: Option<String>,
+    /// What a socket needs beside.
+    pub(crate) tls: Option<rustls::ClientConfig>,
 }
 
 /// An answer.
@@ -37,8 +39,9 @@ impl Http {
     }
 
     fn new(base: String, config: rustls::ClientConfig) -> Self {
+        let tls = base.starts_with("https:").then(|| config.clone());
         let client = Client::builder().tls_backend_preconfigured(config).no_proxy().build().unwrap();
-        Self { base, client, token: None }
+        Self { base, client, token: None, tls }
     }
 
     pub(crate) fn with_token(mut self, token: &str) -> Self {

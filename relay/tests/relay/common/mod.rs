@@ -180,7 +180,11 @@ impl World {
     }
 
     pub(crate) fn public(&self) -> Http {
-        Http::plain(self.public_address())
+        if self.public_tls {
+            Http::tls(self.public_address(), &self.authority)
+        } else {
+            Http::plain(self.public_address())
+        }
     }
 
     pub(crate) fn admin(&self) -> Http {

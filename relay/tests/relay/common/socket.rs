@@ -1,12 +1,15 @@
 //! A device's socket.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{SinkExt as _, StreamExt as _};
 use sotto_crypto::{decode_strict, encode};
 use sotto_wire::api::{ClientFrame, Delivery, Notice, ServerFrame, Signal};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::{self, Message};
@@ -16,7 +19,12 @@ use super::http::Http;
 /// Longer than anything here takes; a test that waits so long has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-pub(crate) struct Socket(WebSocketStream<TcpStream>);
+/// Plain, or in TLS.
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
+pub(crate) struct Socket(WebSocketStream<Box<dyn Stream>>);
 
 impl Socket {
     /// The status when it is refused.
@@ -26,6 +34,13 @@ impl Socket {
             request.headers_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
         }
         let stream = TcpStream::connect(address).await.unwrap();
+        let stream: Box<dyn Stream> = match &http.tls {
+            None => Box::new(stream),
+            Some(config) => {
+                let connector = TlsConnector::from(Arc::new(config.clone()));
+                Box::new(connector.connect("localhost".try_into().unwrap(), stream).await.unwrap())
+            }
+        };
         match tokio_tungstenite::client_async(request, stream).await {
             Ok((socket, _)) => Ok(Self(socket)),
             Err(tungstenite::Error::Http(answer)) => Err(answer.status().as_u16()),
