@@ -9,5 +9,6 @@ mod gitops;
 mod harness;
 mod lease;
 mod relays;
+mod rollouts;
 mod scale;
 mod settings;
