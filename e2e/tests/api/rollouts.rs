@@ -181,3 +181,45 @@ fn what_is_an_autoscalers_is_left_alone_and_what_is_the_operators_is_put_right()
         ensure(left.is_empty(), || format!("{left:?}"))
     })
 }
+
+#[test]
+#[ignore = "needs Kubernetes' programs: `make api`"]
+fn what_a_deleted_policy_leaves_is_taken_up_again_by_one_of_its_name() -> Outcome {
+    let scene = Scene::new()?;
+    scene.api.controllers()?;
+    let _operator = scene.operator("registry.example/sotto:1")?;
+    scene.api.apply(&object("Network", "acme", &json!({"domain": "chat.acme.example"})))?;
+    let policy = |deletion: &str| {
+        let destination = json!({"volume": {}});
+        let spec = json!({"networkRef": {"name": "acme"}, "destination": destination, "deletionPolicy": deletion});
+        object("RetentionPolicy", "keep", &spec)
+    };
+    // Retain is the default.
+    let keep = json!({"networkRef": {"name": "acme"}, "destination": {"volume": {}}});
+    scene.api.apply(&object("RetentionPolicy", "keep", &keep))?;
+    let parts = ["pvc/keep-retention-records", "pvc/keep-retention-state", "secret/keep-retention"];
+    let left = || {
+        let uid = |name: &&str| Ok(scene.get(name)?["metadata"]["uid"].clone());
+        parts.iter().map(uid).collect::<Outcome<Vec<_>>>()
+    };
+    let made = || wait_until("the workload is made", PATIENCE, || scene.get("statefulset/keep-retention"));
+    let gone = |what: &str| scene.api.wait(PATIENCE, &["--for=delete", "--namespace", "chat", what]).map(drop);
+    made()?;
+    let before = (left()?, scene.get("secret/keep-retention")?["data"].clone());
+    scene.kubectl(&["delete", "retentionpolicy", "keep", "--wait=false"])?;
+    gone("retentionpolicy/keep")?;
+    gone("statefulset/keep-retention")?;
+    ensure((left()?, scene.get("secret/keep-retention")?["data"].clone()) == before, || "something was lost".into())?;
+
+    // Taken up, with the same identity and account.
+    scene.api.apply(&policy("Delete"))?;
+    made()?;
+    ensure((left()?, scene.get("secret/keep-retention")?["data"].clone()) == before, || "it was made anew".into())?;
+    // And it goes with its new owner, who says so.
+    wait_until("the claims have an owner", PATIENCE, || {
+        let claim = scene.get("pvc/keep-retention-records")?;
+        ensure(claim["metadata"]["ownerReferences"].is_array(), || claim["metadata"].to_string())
+    })?;
+    scene.kubectl(&["delete", "retentionpolicy", "keep", "--wait=false"])?;
+    parts.iter().try_for_each(|part| gone(part))
+}
