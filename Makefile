@@ -89,6 +89,9 @@ bench-operator: tools ## The operator with thousands of objects on a real API se
 	cargo build --release --locked --workspace --bins
 	cargo bench --locked -p sotto-e2e --bench operator
 
+faults: tools build ## What goes wrong around an operator, in full: the leader dies at every place several times, two minutes without an API server
+	SOTTO_LONG_FAULTS=1 cargo test --release --locked --workspace --test api -- --ignored --nocapture --test-threads=2 faults crashes secrets lease
+
 fuzz: cargo-fuzz ## libFuzzer over every decoder, a minute each (SOTTO_FUZZ_SECONDS); needs the nightly toolchain
 	@fuzz/run.sh
 
@@ -126,4 +129,4 @@ cargo-fuzz: ## Installs cargo-fuzz into the tool cache (once)
 	  CARGO_TARGET_DIR="$(SOTTO_CACHE)/target-tools" cargo install --locked --quiet --root "$(SOTTO_CACHE)/cargo" --version $(CARGO_FUZZ_VERSION) cargo-fuzz; \
 	  rm -rf "$(SOTTO_CACHE)/target-tools"; }
 
-.PHONY: help test screens fmt lint deny generate check-generated unit interop build e2e-local chart gitops api image e2e-cluster cluster-up cluster-down clean-state debian tools bench bench-operator fuzz cargo-deny cargo-fuzz
+.PHONY: help test screens fmt lint deny generate check-generated unit interop build e2e-local chart gitops api image e2e-cluster cluster-up cluster-down clean-state debian tools bench bench-operator faults fuzz cargo-deny cargo-fuzz

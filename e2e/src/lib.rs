@@ -15,6 +15,7 @@ mod operator;
 mod pki;
 mod ports;
 pub mod relays;
+pub mod right;
 pub mod scale;
 mod terminal;
 mod values_schema;

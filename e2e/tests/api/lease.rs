@@ -13,7 +13,7 @@ const DURATION: Duration = Duration::from_secs(6);
 
 fn candidate(api: &ApiServer, name: &str) -> Outcome<Operator> {
     let mut variables = TIMES.to_vec();
-    variables.extend([("POD_NAME", name), ("POD_NAMESPACE", "sotto-system"), ("RUST_LOG", "info")]);
+    variables.extend([("POD_NAME", name), ("POD_NAMESPACE", "sotto-system")]);
     Operator::start(api, &variables)
 }
 

@@ -5,6 +5,7 @@
 mod access;
 mod admission;
 mod chart;
+mod faults;
 mod gitops;
 mod harness;
 mod lease;
@@ -12,3 +13,4 @@ mod relays;
 mod rollouts;
 mod scale;
 mod settings;
+mod site;

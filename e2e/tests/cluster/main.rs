@@ -6,6 +6,7 @@
 mod apply;
 mod failures;
 mod install;
+mod losses;
 mod messages;
 mod teardown;
 
@@ -102,5 +103,11 @@ fn talk(steps: &mut Steps, scene: &mut Scene) -> Outcome {
         "people of two networks talk where federation allows it; each network keeps its record, one in a bucket",
         || messages::federation(scene, &people),
     )?;
-    steps.step("a user suspended by kubectl apply is out within seconds", || failures::suspend(scene, &people))
+    steps.step("a user suspended by kubectl apply is out within seconds", || failures::suspend(scene, &people))?;
+    steps.step("the node is drained and used again: nothing accepted is lost", || {
+        losses::node_drained(scene, &people)
+    })?;
+    steps.step("a relay's volume is lost: it begins anew, its users are invited again", || {
+        losses::volume_lost(scene, &people)
+    })
 }
