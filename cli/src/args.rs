@@ -116,9 +116,9 @@ pub(crate) enum Command {
     /// Run the Kubernetes operator (server)
     #[command(after_help = OPERATOR_VARIABLES)]
     Operator,
-    /// Print the custom resource definitions as YAML
-    #[command(after_help = "Example:\n  sotto crds | kubectl apply --server-side -f -")]
-    Crds,
+    /// Print the custom resource definitions as YAML, or migrate what is stored to them
+    #[command(after_help = crate::commands::crds::EXAMPLES)]
+    Crds(crate::commands::crds::CrdsArgs),
     /// Print a script by which a shell completes this program's words
     #[command(after_help = COMPLETION_EXAMPLES)]
     Completion(crate::commands::manual::CompletionArgs),

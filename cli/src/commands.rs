@@ -2,6 +2,7 @@
 
 pub(crate) mod change;
 pub(crate) mod conversations;
+pub(crate) mod crds;
 pub(crate) mod devices;
 pub(crate) mod down;
 pub(crate) mod history;

@@ -67,7 +67,7 @@ async fn dispatch(command: &Command, ui: Ui) -> Result<(), CliError> {
         Command::Gateway(args) => commands::servers::gateway(args).await,
         Command::Retention(args) => commands::servers::retention(args).await,
         Command::Operator => commands::servers::operator().await,
-        Command::Crds => commands::servers::crds(ui),
+        Command::Crds(args) => commands::crds::run(args, ui).await,
         Command::Conversations(args) => commands::conversations::run(args, ui).await,
         Command::Read(args) => commands::conversations::read(args, ui).await,
         Command::Edit(args) => commands::change::edit(args, ui).await,

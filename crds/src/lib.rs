@@ -7,6 +7,7 @@ pub mod admission;
 #[expect(unreachable_pub, reason = "KubeSchema repeats the struct inside a function")]
 mod common;
 mod duration;
+pub mod evolve;
 #[expect(unreachable_pub, reason = "KubeSchema repeats the struct inside a function")]
 #[allow(clippy::duplicated_attributes, reason = "columns have the same attributes")]
 mod network;

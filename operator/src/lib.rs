@@ -7,6 +7,7 @@ pub mod invites;
 pub mod keys;
 pub mod lease;
 pub mod local;
+pub mod migrate;
 pub mod pki;
 pub mod plan;
 pub mod reasons;

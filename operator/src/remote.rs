@@ -93,7 +93,7 @@ pub async fn invite(scope: &Scope, user: &str, network: Option<&str>) -> Result<
     .map_err(|_| RemoteError::Timeout)?
 }
 
-async fn connect() -> Result<(Client, String), RemoteError> {
+pub(crate) async fn connect() -> Result<(Client, String), RemoteError> {
     let config = kube::Config::infer().await.map_err(|e| RemoteError::Config(e.to_string()))?;
     let namespace = config.default_namespace.clone();
     Ok((Client::try_from(config)?, namespace))

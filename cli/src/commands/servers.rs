@@ -35,15 +35,6 @@ pub(crate) async fn operator() -> Result<(), CliError> {
     serve("operator", |shutdown| sotto_operator::cluster::run(options, shutdown)).await
 }
 
-/// `sotto crds`.
-pub(crate) fn crds(ui: Ui) -> Result<(), CliError> {
-    for (_, document) in sotto_crds::yaml() {
-        let document = document.trim_end();
-        ui.result(&if document.starts_with("---") { document.to_owned() } else { format!("---\n{document}") })?;
-    }
-    Ok(())
-}
-
 /// Reads a configuration file; the error names file, place and field.
 fn read<T: DeserializeOwned>(path: &Path) -> Result<T, CliError> {
     let text = std::fs::read_to_string(path)

@@ -5,6 +5,7 @@
 mod access;
 mod admission;
 mod chart;
+mod evolution;
 mod faults;
 mod gitops;
 mod harness;
