@@ -9,7 +9,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::args::ServerArgs;
 use crate::error::CliError;
-use crate::ui::Ui;
 
 /// `sotto relay`.
 pub(crate) async fn relay(args: &ServerArgs) -> Result<(), CliError> {
