@@ -9,6 +9,7 @@ mod install;
 mod losses;
 mod messages;
 mod teardown;
+mod upgrade;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -78,6 +79,9 @@ fn run(steps: &mut Steps, scene: &mut Scene) -> Outcome {
     }
     steps.step("a Service that somebody deleted comes back", || failures::drift(scene))?;
     steps.step("a deleted operator pod is replaced and goes on", || failures::operator_restart(scene))?;
+    steps.step("helm upgrade to a next version and helm rollback: nothing of the networks restarts", || {
+        upgrade::there_and_back(scene)
+    })?;
     steps.step("delete everything: only keys and data stay, as deletionPolicy: Retain says", || {
         teardown::retain(scene)
     })?;
