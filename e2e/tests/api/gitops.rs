@@ -3,6 +3,8 @@
 use serde_json::{Value, json};
 use sotto_e2e::{ApiServer, Outcome, ensure, objects, repository};
 
+use crate::chart::{CHAT, install, object, until_refused};
+
 /// The folders of `examples/` that kustomize builds.
 const FOLDERS: [&str; 3] = ["federation", "retention-s3", "single-network"];
 
@@ -60,6 +62,35 @@ fn the_examples_apply_and_apply_again_without_a_change() -> Outcome {
         let said = apply().output()?;
         ensure(said.lines().count() == wanted - 1 && said.lines().all(|l| l.ends_with(" unchanged")), || said.clone())?;
         api.kubectl().args(["delete", "--wait=false", "--filename", "-"]).input(list.clone()).output()?;
+    }
+    Ok(())
+}
+
+/// What the chart installs refuses contradictions between objects: the examples hold none, in whatever order they come.
+#[test]
+#[ignore = "needs Kubernetes' programs: `make api`"]
+fn the_charts_policies_let_the_examples_through() -> Outcome {
+    let api = ApiServer::start()?;
+    install(&api, &json!({}))?;
+    // They are in force: a second default group is refused.
+    api.namespace(CHAT)?;
+    let group = |name: &str| object("SecurityGroup", name, &json!({"networkRef": {"name": "acme"}, "default": true}));
+    api.apply(&group("one"))?;
+    let second = api.kubectl().args(["apply", "--filename", "-"]).input(group("two").to_string());
+    until_refused("a second default group", "default group", &second, || {
+        api.kubectl().args(["delete", "securitygroup", "two", "--namespace", CHAT]).output().map(drop)
+    })?;
+    for folder in FOLDERS {
+        let path = repository().join("examples").join(folder);
+        let apply =
+            |more: &[&str]| api.kubectl().args(["apply", "--server-side"]).args(more).arg("--kustomize").arg(&path);
+        // The namespace is asked for first, as with every tool: a dry run needs it.
+        let namespace = repository().join("examples").join(folder).join("namespace.yaml");
+        api.kubectl().args(["apply", "--server-side", "--filename"]).arg(&namespace).output()?;
+        apply(&["--dry-run=server"]).output()?;
+        apply(&[]).output()?;
+        apply(&["--dry-run=server"]).output()?;
+        apply(&[]).output()?;
     }
     Ok(())
 }
