@@ -1,6 +1,7 @@
 //! The plan on YAML: validate → secrets → build → wanted, as a deployment runs it.
 
 mod build;
+mod docs;
 mod health;
 mod validate;
 
