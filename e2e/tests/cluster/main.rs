@@ -8,6 +8,7 @@ mod failures;
 mod install;
 mod losses;
 mod messages;
+mod rotation;
 mod teardown;
 mod upgrade;
 
@@ -97,6 +98,9 @@ fn talk(steps: &mut Steps, scene: &mut Scene) -> Outcome {
     steps.step("the record is on the retention volume", || messages::record(scene, &people, messages::FIRST_TEXT))?;
     steps.step("metrics have arrived in CloudWatch, and name nobody", || messages::metrics(scene, &people))?;
     steps.step("memory of the idle programs", || messages::memory(scene))?;
+    steps.step("certificates change while they talk: nothing is refused, closed or restarted", || {
+        rotation::rotate(scene, &people)
+    })?;
     steps.step("the relay's pod is deleted: no accepted message is lost", || {
         failures::relay_restart(scene, &people, "gently", &[])
     })?;
