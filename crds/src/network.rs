@@ -29,6 +29,8 @@ use crate::pod::{IngressOptions, IssuerRef, PodOptions, RouteOptions, ServiceOpt
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
     printcolumn(name = "Users", type_ = "integer", json_path = ".status.users"),
     printcolumn(name = "URL", type_ = "string", json_path = ".status.url", priority = "1"),
+    printcolumn(name = "Image", type_ = "string", json_path = ".status.image", priority = "1"),
+    printcolumn(name = "Available", type_ = "string", json_path = ".status.availableImage", priority = "1"),
     printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].message", priority = "1"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
