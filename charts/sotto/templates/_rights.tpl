@@ -8,14 +8,18 @@ them: into namespaces that have a Network.
 {{- if and .Values.rbac.create .Values.rbac.bindsItself (not .Values.operator.watchNamespaces) }}true{{ end }}
 {{- end }}
 
-{{/* Its own objects and events. It never creates or deletes one of its own; "patch" on the object is for finalizers. */}}
+{{/* Its own objects and events. It never creates or deletes one of its own. */}}
 {{- define "sotto.rules.objects" -}}
 - apiGroups: [sotto.dev]
   resources: [networks, securitygroups, users, retentionpolicies]
-  verbs: [get, list, watch, patch]
+  verbs: [list, watch]
+# Finalizers.
+- apiGroups: [sotto.dev]
+  resources: [users, retentionpolicies]
+  verbs: [patch]
 - apiGroups: [sotto.dev]
   resources: [networks/status, securitygroups/status, users/status, retentionpolicies/status]
-  verbs: [get, patch]
+  verbs: [patch]
 # An owner reference that blocks deletion needs this right on its owner.
 - apiGroups: [sotto.dev]
   resources: [networks/finalizers, securitygroups/finalizers, users/finalizers, retentionpolicies/finalizers]

@@ -11,6 +11,7 @@ mod gitops;
 mod harness;
 mod lease;
 mod relays;
+mod rights;
 mod rollouts;
 mod scale;
 mod settings;
