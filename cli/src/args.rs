@@ -1,6 +1,7 @@
 //! The command line: every command, option and help text. The forms are a promise to scripts: add, do not change.
 
 mod devices;
+mod kube;
 mod talk;
 
 use std::path::PathBuf;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use devices::*;
+pub(crate) use kube::*;
 pub(crate) use talk::*;
 
 /// Shown below every help text.
@@ -119,6 +121,11 @@ pub(crate) enum Command {
     /// Print the custom resource definitions as YAML, or migrate what is stored to them
     #[command(after_help = crate::commands::crds::EXAMPLES)]
     Crds(crate::commands::crds::CrdsArgs),
+    /// What administrators do with a cluster: the same as `kubectl sotto`
+    #[command(after_help = kube::KUBE_EXAMPLES, after_long_help = kube::KUBE_EXAMPLES)]
+    Kube(Box<KubeArgs>),
+    /// Bring users in by the thousand
+    Users(Box<UsersTopArgs>),
     /// Print a script by which a shell completes this program's words
     #[command(after_help = COMPLETION_EXAMPLES)]
     Completion(crate::commands::manual::CompletionArgs),
@@ -539,6 +546,18 @@ mod tests {
             "sotto operator",
             "sotto crds",
             "sotto chat --profile p --mouse",
+            "sotto kube -n chat status acme -o json",
+            "sotto kube invite alice",
+            "sotto kube reset lockout alice --wait --timeout 10s",
+            "sotto kube policy diff manifests",
+            "sotto kube must-gather",
+            "sotto kube pause acme",
+            "sotto kube resume acme",
+            "sotto kube rotate acme",
+            "sotto users import people.csv --network acme",
+            "sotto users import - --network acme --output-dir d --prune --prune-limit 5 --report r -o json",
+            "sotto users import f.csv --apply --dry-run --prune=delete --rate 50 --concurrency 4 --force-conflicts -n chat",
+            "sotto users import f.csv --separator tab --skip-columns a,b --strict --group staff --set hr",
             "sotto completion bash",
             "sotto man pages",
         ] {

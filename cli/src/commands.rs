@@ -8,6 +8,7 @@ pub(crate) mod down;
 pub(crate) mod history;
 pub(crate) mod invite;
 pub(crate) mod join;
+pub(crate) mod kube;
 pub(crate) mod look;
 pub(crate) mod manual;
 pub(crate) mod outbox;
@@ -21,6 +22,7 @@ pub(crate) mod servers;
 pub(crate) mod status;
 pub(crate) mod talk;
 pub(crate) mod up;
+pub(crate) mod users;
 pub(crate) mod verify;
 pub(crate) mod whoami;
 

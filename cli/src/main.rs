@@ -15,24 +15,32 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use crate::args::{Cli, Command};
+use crate::args::{Cli, Command, Plugin};
 use crate::error::CliError;
 use crate::ui::Ui;
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        // Help and version are results; everything else is wrong usage (exit code 2).
-        Err(error) => error.exit(),
+    // Help and version are results; everything else is wrong usage (exit code 2).
+    let command = if is_plugin() {
+        Plugin::try_parse().map(|plugin| Command::Kube(Box::new(plugin.kube)))
+    } else {
+        Cli::try_parse().map(|cli| cli.command)
     };
+    let command = command.unwrap_or_else(|error| error.exit());
     let ui = Ui;
-    match run(&cli.command, ui) {
+    match run(&command, ui) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             ui.note(&error.render());
             error.kind.exit_code()
         }
     }
+}
+
+/// Whether kubectl has started it: `kubectl sotto` looks for a program of this name.
+fn is_plugin() -> bool {
+    let name = std::env::args_os().next().map(std::path::PathBuf::from);
+    name.as_deref().and_then(std::path::Path::file_stem).is_some_and(|name| name == "kubectl-sotto")
 }
 
 fn run(command: &Command, ui: Ui) -> Result<(), CliError> {
@@ -78,6 +86,8 @@ async fn dispatch(command: &Command, ui: Ui) -> Result<(), CliError> {
         Command::Outbox(args) => commands::outbox::run(args, ui).await,
         Command::Settings(args) => commands::conversations::settings(args, ui).await,
         Command::Chat(args) => chat::run(args, ui).await,
+        Command::Kube(args) => commands::kube::run(args, ui).await,
+        Command::Users(args) => commands::users::run(&args.access, &args.users, ui).await,
         Command::Completion(args) => commands::manual::completion(args, ui),
         Command::Man(args) => commands::manual::man(args, ui),
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, CommandFactory as _};
 use clap_complete::Shell;
 
-use crate::args::Cli;
+use crate::args::{Cli, Plugin};
 use crate::error::CliError;
 use crate::ui::Ui;
 
@@ -26,8 +26,17 @@ pub(crate) struct ManArgs {
 
 /// Prints a shell's script.
 pub(crate) fn completion(args: &CompletionArgs, ui: Ui) -> Result<(), CliError> {
+    script(args.shell, &mut Cli::command(), "sotto", ui)
+}
+
+/// The same for the plugin under its own name.
+pub(crate) fn plugin_completion(args: &CompletionArgs, ui: Ui) -> Result<(), CliError> {
+    script(args.shell, &mut Plugin::command(), "kubectl-sotto", ui)
+}
+
+fn script(shell: Shell, command: &mut clap::Command, name: &str, ui: Ui) -> Result<(), CliError> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "sotto", &mut script);
+    clap_complete::generate(shell, command, name, &mut script);
     ui.result(String::from_utf8_lossy(&script).trim_end())
 }
 
@@ -46,7 +55,8 @@ pub(crate) fn man(args: &ManArgs, ui: Ui) -> Result<(), CliError> {
 }
 
 fn write_pages(dir: &Path) -> std::io::Result<()> {
-    clap_mangen::generate_to(Cli::command(), dir)
+    clap_mangen::generate_to(Cli::command(), dir)?;
+    clap_mangen::generate_to(Plugin::command(), dir)
 }
 
 #[cfg(test)]
@@ -62,6 +72,8 @@ mod tests {
             let page = std::fs::read_to_string(dir.join(format!("sotto-{}.1", command.get_name()))).unwrap();
             assert!(page.contains(".SH SYNOPSIS"), "{page}");
         }
+        let plugin = std::fs::read_to_string(dir.join("kubectl-sotto-must-gather.1")).unwrap();
+        assert!(plugin.contains("without secrets"), "{plugin}");
         std::fs::remove_dir_all(&dir).unwrap();
     }
 }
