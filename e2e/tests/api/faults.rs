@@ -172,6 +172,7 @@ fn a_relay_that_is_down_slow_or_talks_nonsense() -> Outcome {
         (Mode::Slow(Duration::from_secs(40)), "RelayUnreachable"),
     ];
     for (mode, reason) in rounds {
+        let begin = Instant::now();
         site.relays.set("chat", "acme", mode);
         // A change makes it look; by itself it looks after a while.
         patch(&site, "network/acme", &json!({"spec": {"displayName": format!("{mode:?}")}}))?;
@@ -179,14 +180,20 @@ fn a_relay_that_is_down_slow_or_talks_nonsense() -> Outcome {
         // The neighbour does not notice, not even when something is to be done for it.
         patch(&site, "network/beta", &json!({"spec": {"displayName": format!("{mode:?}")}}))?;
         wait_reason(&site, "network/beta", "True", "Reconciled").map_err(|e| with_log(&e, &mut operator))?;
+        let told = begin.elapsed();
         site.relays.set("chat", "acme", Mode::Good);
         let after =
             site.right("chat").wait(PATIENCE, || operator.still_runs()).map_err(|e| with_log(&e, &mut operator))?;
         right::same(&right::names(&before), &right::names(&after))?;
+        eprintln!(
+            "{mode:?}: told after {:.1} s, right after {:.1} s",
+            told.as_secs_f64(),
+            begin.elapsed().as_secs_f64()
+        );
     }
 
     // Slow, but within bounds, is only slow.
-    site.relays.set_all(Mode::Slow(Duration::from_secs(1)));
+    site.relays.set_all(Mode::Slow(Duration::from_millis(400)));
     patch(&site, "user/alice", &json!({"spec": {"lastName": "Slow"}}))?;
     site.right("chat").wait(PATIENCE, || operator.still_runs()).map_err(|e| with_log(&e, &mut operator))?;
 

@@ -11,7 +11,7 @@ use sotto_e2e::{ApiServer, Failure, Operator, Outcome, Relays, Run, ensure, repo
 pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
 /// Times of the election: shorter than in life, so that the tests are short.
 const TIMES: [(&str, &str); 3] =
-    [("SOTTO_LEASE_DURATION", "6s"), ("SOTTO_LEASE_RENEW_DEADLINE", "4s"), ("SOTTO_LEASE_RETRY", "500ms")];
+    [("SOTTO_LEASE_DURATION", "5s"), ("SOTTO_LEASE_RENEW_DEADLINE", "4s"), ("SOTTO_LEASE_RETRY", "500ms")];
 
 /// What a fault happens to.
 pub(crate) struct Site {

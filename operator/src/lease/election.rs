@@ -74,6 +74,7 @@ impl Election {
             fence: fence.clone(),
             leads,
             holder: None,
+            error: None,
         };
         let task = tokio::spawn(candidate.run(released));
         Ok(Self { fence, leads: receiver, task: Some((release, task)) })
@@ -123,6 +124,8 @@ struct Candidate {
     leads: watch::Sender<bool>,
     /// Of whom the log told last that he leads.
     holder: Option<String>,
+    /// What the log told last of the lease.
+    error: Option<String>,
 }
 
 impl Candidate {
@@ -165,10 +168,16 @@ impl Candidate {
             Ok(told) => told,
             Err(_) => (Answer::Failed, Some("no answer in time".to_owned())),
         };
-        if let Some(error) = error {
-            tracing::warn!(%error, "the lease cannot be {}", if *request == Request::Read { "read" } else { "written" });
+        if let Some(error) = &error {
             metrics::counter!(metric_names::LEASE_ERRORS).increment(1);
+            // It is tried again every second or two: told once.
+            if self.error.as_ref() != Some(error) {
+                tracing::warn!(%error, "the lease cannot be {}", if *request == Request::Read { "read" } else { "written" });
+            }
+        } else if self.error.is_some() {
+            tracing::info!("the lease can be read and written again");
         }
+        self.error = error;
         self.elector.answered(request, answer.clone(), sent, self.clock.now(), fraction());
         answer
     }

@@ -72,6 +72,16 @@ impl Fence {
         self.left().map(drop)
     }
 
+    /// Lets something that writes go on only while this fence is open: it is asked before each of its steps.
+    pub(crate) async fn hold<F: Future>(&self, writes: F) -> Result<F::Output, Fenced> {
+        let mut writes = std::pin::pin!(writes);
+        std::future::poll_fn(|context| match self.check() {
+            Ok(()) => writes.as_mut().poll(context).map(Ok),
+            Err(fenced) => Poll::Ready(Err(fenced)),
+        })
+        .await
+    }
+
     /// A client that reads always, and writes only while this fence is open.
     pub(crate) fn client(&self, config: Config) -> Result<Client, kube::Error> {
         Ok(ClientBuilder::try_from(config)?.with_layer(self).build())
@@ -118,13 +128,9 @@ where
         {
             *request.uri_mut() = uri;
         }
-        let fence = self.fence.clone();
-        let mut inner = Box::pin(self.inner.call(request));
         // Whatever the stack below does, it does while it is polled: a repetition after the end of our time is not sent.
-        Box::pin(std::future::poll_fn(move |context| match fence.check() {
-            Ok(()) => inner.as_mut().poll(context),
-            Err(fenced) => Poll::Ready(Err(fenced.into())),
-        }))
+        let (fence, inner) = (self.fence.clone(), self.inner.call(request));
+        Box::pin(async move { fence.hold(inner).await? })
     }
 }
 
