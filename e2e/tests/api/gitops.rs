@@ -1,9 +1,13 @@
 //! The examples on a real API server, applied the way people and tools do.
 
-use serde_json::{Value, json};
-use sotto_e2e::{ApiServer, Outcome, ensure, objects, repository};
+use std::time::Duration;
 
-use crate::chart::{CHAT, install, object, until_refused};
+use serde_json::{Value, json};
+use sotto_e2e::{ApiServer, Operator, Outcome, Relays, ensure, objects, repository, wait_until, workloads};
+
+use crate::chart::{CHAT, install, object, object_in, until_refused};
+
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// The folders of `examples/` that kustomize builds.
 const FOLDERS: [&str; 3] = ["federation", "retention-s3", "single-network"];
@@ -137,4 +141,80 @@ fn a_new_object_is_in_progress_until_an_operator_has_seen_it() -> Outcome {
         api.kubectl().args(["wait", "--for=condition=Ready", "network/acme", "--namespace", "acme", "--timeout=1s"]);
     let said = waited.refused()?;
     ensure(said.contains("timed out"), || said.clone())
+}
+
+/// The condition of this type, where it is there.
+fn condition(object: &Value, kind: &str) -> Option<Value> {
+    object["status"]["conditions"].as_array().into_iter().flatten().find(|c| c["type"] == kind).cloned()
+}
+
+#[test]
+#[ignore = "needs Kubernetes' programs: `make api`"]
+fn examples_become_ready_and_what_is_wrong_is_said_stalls_and_goes_on() -> Outcome {
+    let api = ApiServer::start()?;
+    api.install_crds()?;
+    let workloads = workloads::simulate(&api)?;
+    let relays = Relays::start(&api)?;
+    let mut operator = Operator::start(&api, &[("SOTTO_ADMIN_RESOLVE", &relays.address().to_string())])?;
+    operator.wait_ready()?;
+
+    for (folder, namespace) in [("single-network", "acme"), ("federation", "partners")] {
+        let path = repository().join("examples").join(folder);
+        api.kubectl().args(["apply", "--server-side", "--kustomize"]).arg(&path).output()?;
+        let all = ["networks,securitygroups,users", "--all", "--namespace", namespace];
+        api.wait(PATIENCE, &[&["--for=condition=Ready"], &all[..]].concat())?;
+        // The operator has changed nothing that the manifests say.
+        let diff = api.kubectl().args(["diff", "--server-side", "--kustomize"]).arg(&path).output()?;
+        ensure(diff.is_empty(), || format!("{folder}: {diff}"))?;
+    }
+
+    // Argo CD's old way to know its own: what carries the label and is not in git is deleted.
+    let label = "app.kubernetes.io/instance";
+    let mark = format!("{label}=argo");
+    api.kubectl().args(["label", "networks,securitygroups,users", "--all", "--namespace", "acme", &mark]).output()?;
+    api.kubectl()
+        .args(["patch", "network", "acme", "--namespace", "acme", "--type=merge"])
+        .args(["--patch", r#"{"spec":{"relay":{"port":8443}}}"#])
+        .output()?;
+    wait_until("the service follows the spec", PATIENCE, || {
+        let service = api.get(&["service", "acme-relay", "--namespace", "acme"])?;
+        ensure(service["spec"]["ports"].to_string().contains("8443"), || service["spec"]["ports"].to_string())
+    })?;
+    let kinds = "statefulsets,deployments,services,secrets,configmaps,serviceaccounts,persistentvolumeclaims";
+    let made =
+        api.list(&[kinds, "--namespace", "acme", "--selector", "app.kubernetes.io/managed-by=sotto-operator"])?;
+    ensure(made.len() > 8, || format!("only {} objects", made.len()))?;
+    for object in &made {
+        ensure(object["metadata"]["labels"][label] != "argo", || format!("copied: {}", object["metadata"]))?;
+    }
+
+    // A mistake that no schema sees: said with field and remedy, and after a while as one that does not go away by itself.
+    api.apply(&object_in("acme", "User", "eve", &json!({"networkRef": {"name": "acmee"}})))?;
+    let eve = || api.get(&["user", "eve", "--namespace", "acme"]);
+    let degraded = wait_until("eve is degraded", PATIENCE, || {
+        let eve = eve()?;
+        ensure(eve["status"]["observedGeneration"] == 1, || eve["status"].to_string())?;
+        match condition(&eve, "Degraded") {
+            Some(degraded) if degraded["status"] == "True" => {
+                ensure(condition(&eve, "Stalled").is_none(), || format!("stalled at once: {eve}"))?;
+                Ok(degraded)
+            }
+            _ => sotto_e2e::fail(eve["status"].to_string()),
+        }
+    })?;
+    let message = degraded["message"].as_str().unwrap_or_default();
+    ensure(message.contains("spec.networkRef.name") && message.contains("apply the Network"), || message.to_owned())?;
+    let stalled = wait_until("eve is stalled", PATIENCE, || {
+        let eve = eve()?;
+        condition(&eve, "Stalled").map_or_else(|| sotto_e2e::fail(eve["status"].to_string()), Ok)
+    })?;
+    ensure(stalled["status"] == "True" && stalled["message"] == degraded["message"], || stalled.to_string())?;
+
+    // The other object comes, later.
+    api.apply(&object_in("acme", "Network", "acmee", &json!({"domain": "chat.acmee.example"})))?;
+    api.wait(PATIENCE, &["--for=condition=Ready", "user/eve", "--namespace", "acme"])?;
+    let eve = eve()?;
+    ensure(condition(&eve, "Stalled").is_none(), || eve["status"].to_string())?;
+    drop(workloads);
+    operator.still_runs()
 }
