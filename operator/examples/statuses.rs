@@ -106,7 +106,8 @@ impl Story {
 /// How a User is that names a Network which is not there, as the operator finds it.
 fn lost() -> Health {
     let manifest = json!({"metadata": {"name": "alice"}, "spec": {"networkRef": {"name": "acmee"}}});
-    let objects = Objects { users: vec![admit::<User>(&manifest, None).unwrap()], ..Objects::default() };
+    let objects =
+        Objects { users: vec![std::sync::Arc::new(admit::<User>(&manifest, None).unwrap())], ..Objects::default() };
     assess(&objects, &validate(&objects), &BTreeMap::new()).remove(&ObjectId::new(Kind::User, "alice")).unwrap()
 }
 

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use reqwest::header::{ETAG, IF_NONE_MATCH};
 use reqwest::{Method, Response, StatusCode};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -86,6 +87,18 @@ impl AdminError {
     }
 }
 
+/// What asking for the state is called in errors.
+const TELL: &str = "tell its state";
+
+/// A relay's answer to the question what it holds.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer {
+    /// What it held when it was asked last.
+    Same,
+    /// This, and a mark to ask for changes with.
+    State(AdminState, Option<String>),
+}
+
 /// One relay's admin interface.
 #[derive(Clone)]
 pub struct AdminClient {
@@ -129,10 +142,27 @@ impl AdminClient {
 
     /// All that the relay holds.
     pub async fn state(&self) -> Result<AdminState, AdminError> {
-        let action = "tell its state";
-        let response = self.call(Method::GET, "state", None::<&()>, action).await?;
-        let bytes = self.body(response, action).await?;
-        serde_json::from_slice(&bytes).map_err(|e| self.answer(action, e.to_string()))
+        match self.state_since(None).await? {
+            Answer::State(state, _) => Ok(state),
+            Answer::Same => Err(self.answer(TELL, "304 without a question for changes".to_owned())),
+        }
+    }
+
+    /// All that the relay holds, unless it still has the mark that it gave last time.
+    pub async fn state_since(&self, mark: Option<&str>) -> Result<Answer, AdminError> {
+        let mut request = self.http.request(Method::GET, format!("{}/admin/v1/state", self.url));
+        if let Some(mark) = mark {
+            request = request.header(IF_NONE_MATCH, mark);
+        }
+        let response = request.send().await.map_err(|e| self.unreachable(&e))?;
+        if response.status() == StatusCode::NOT_MODIFIED {
+            return Ok(Answer::Same);
+        }
+        let response = self.checked(response, TELL).await?;
+        let mark = response.headers().get(ETAG).and_then(|mark| mark.to_str().ok()).map(str::to_owned);
+        let bytes = self.body(response, TELL).await?;
+        let state = serde_json::from_slice(&bytes).map_err(|e| self.answer(TELL, e.to_string()))?;
+        Ok(Answer::State(state, mark))
     }
 
     /// Puts the network's document.
@@ -192,6 +222,10 @@ impl AdminClient {
             request = request.json(body);
         }
         let response = request.send().await.map_err(|e| self.unreachable(&e))?;
+        self.checked(response, action).await
+    }
+
+    async fn checked(&self, response: Response, action: &str) -> Result<Response, AdminError> {
         let status = response.status();
         if status.is_success() {
             return Ok(response);

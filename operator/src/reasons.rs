@@ -45,6 +45,8 @@ pub enum Reason {
     SecretReserved,
     /// A Secret that the operator keeps holds something else than it should.
     SecretUnusable,
+    /// A key that the network had is not there any more.
+    KeysLost,
     /// The relay cannot be reached.
     RelayUnreachable,
     /// The relay refused what it was asked.
@@ -84,12 +86,13 @@ impl Reason {
             Self::SecretNotFound => "SecretNotFound",
             Self::SecretReserved => "SecretReserved",
             Self::SecretUnusable => "SecretUnusable",
+            Self::KeysLost => "KeysLost",
+            Self::Paused => "Paused",
             Self::RelayUnreachable => "RelayUnreachable",
             Self::RelayRefused => "RelayRefused",
             Self::ApplyFailed => "ApplyFailed",
             Self::WorkloadFailing => "WorkloadFailing",
             Self::Deleting => "Deleting",
-            Self::Paused => "Paused",
         }
     }
 }

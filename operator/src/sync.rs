@@ -124,6 +124,7 @@ pub async fn execute(client: &AdminClient, calls: Vec<Call>) -> Vec<Outcome> {
             Call::DeleteUser(local) => client.delete_user(local).await,
             Call::DeleteGroup(name) => client.delete_group(name).await,
         };
+        crate::failpoint::hit("relay-call");
         let out_of_reach = matches!(result, Err(AdminError::Unreachable { .. }));
         outcomes.push(Outcome { call, result });
         if out_of_reach {

@@ -3,7 +3,7 @@
 //!
 //! | method and path | body → answer |
 //! |---|---|
-//! | `GET /admin/v1/state` | → [`AdminState`]: all that the relay holds, to compare with what is wanted |
+//! | `GET /admin/v1/state` | → [`AdminState`]: all that the relay holds, to compare with what is wanted; with an `ETag`, and 304 for `If-None-Match` |
 //! | `PUT /admin/v1/network` | [`PutNetwork`] |
 //! | `PUT /admin/v1/groups/{name}` | [`PutGroup`] |
 //! | `DELETE /admin/v1/groups/{name}` | refused while users are in it (`invalid`) |

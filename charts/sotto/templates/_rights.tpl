@@ -56,7 +56,7 @@ them: into namespaces that have a Network.
 # Keys, certificates, invites and passwords of the networks, and the Secrets that their objects name.
 - apiGroups: [""]
   resources: [secrets]
-  verbs: [get, list, watch, create, patch, delete]
+  verbs: [list, watch, create, patch, delete]
 {{- range include "sotto.kinds" . | fromYamlArray }}
 - apiGroups: [{{ first . | quote }}]
   resources: {{ last . | toJson }}

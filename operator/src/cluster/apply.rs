@@ -1,16 +1,18 @@
 //! Server-side apply of what was rendered, where the cluster differs; removal of what is no longer wanted.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, ValidationDirective};
-use kube::{Api, ResourceExt as _};
+use kube::api::{DeleteParams, Patch, PatchParams, ValidationDirective};
 use serde_json::Value;
 use tokio::time::timeout;
 
 use super::context::{API_TIMEOUT, Context, is_gone, words};
 use super::diff::{holds, with_digest};
-use super::index::Entry;
+use super::index::{Compact, Kept as _};
 use super::labels;
+use super::queue::Unit;
+use crate::failpoint;
 
 /// Why an object is not as it should be.
 #[derive(Debug, thiserror::Error)]
@@ -43,20 +45,24 @@ impl Context {
             let why = "the operator does not watch this kind".to_owned();
             return Err(ApplyError::Refused { kind, name, why });
         };
-        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, resource);
+        let api = self.api_of(namespace, resource);
         let live = match index.get(namespace, &name) {
             Some(live) => Some(live),
             // Not ours, or so new that the watch has not told yet.
-            None => api.get_opt(&name).await.map_err(|e| refused(&e))?.map(std::sync::Arc::new),
+            None => api.get_opt(&name).await.map_err(|e| refused(&e))?.map(|live| Arc::new(Compact::new(live))),
         };
         if let Some(live) = &live {
-            if live.labels().get(labels::MANAGED_BY).map(String::as_str) != Some(labels::MANAGER) {
+            if !live.is_ours() {
                 return Err(ApplyError::Foreign { kind, name });
             }
-            if live.metadata.deletion_timestamp.is_some() {
+            if live.is_deleting() {
                 return Err(ApplyError::Ending { kind, name });
             }
-            let live = value(live);
+            let mut live = live.value();
+            // The items of a listing do not say what they are.
+            for key in ["apiVersion", "kind"] {
+                live[key] = wanted[key].clone();
+            }
             if holds(&live, &wanted) {
                 return Ok(live);
             }
@@ -67,15 +73,17 @@ impl Context {
         };
         tracing::info!(%namespace, %kind, %name, "apply");
         let applied = api.patch(&name, &params, &Patch::Apply(&wanted)).await.map_err(|e| refused(&e))?;
-        Ok(value(&applied))
+        let applied = Arc::new(Compact::new(applied));
+        index.put(applied.clone());
+        failpoint::hit("object");
+        Ok(applied.value())
     }
 
     /// Deletes what the network has of the kinds that hold no data and that is not in `wanted` (kind and name). Parts of the
     /// policies in `kept` stay.
     pub(super) async fn prune(
         &self,
-        namespace: &str,
-        network: &str,
+        unit: &Unit,
         wanted: &BTreeSet<(String, String)>,
         kept: &BTreeSet<String>,
     ) -> Result<(), ApplyError> {
@@ -84,19 +92,18 @@ impl Context {
             if kind == "PersistentVolumeClaim" {
                 continue;
             }
-            let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, resource);
-            for entry in index.list(namespace) {
-                let Entry::Good(object) = entry else { continue };
-                let label = |name: &str| object.labels().get(name).map(String::as_str);
-                let name = object.name_any();
-                let ours = label(labels::NETWORK) == Some(network)
-                    && object.metadata.deletion_timestamp.is_none()
-                    && !label(labels::POLICY).is_some_and(|policy| kept.contains(policy))
-                    && !wanted.contains(&(kind.clone(), name.clone()));
-                if !ours {
+            let api = self.api_of(&unit.namespace, resource);
+            for object in index.of(unit) {
+                let name = object.name().to_owned();
+                if object.is_deleting() || !object.is_ours() || wanted.contains(&(kind.clone(), name.clone())) {
                     continue;
                 }
-                tracing::info!(%namespace, %kind, %name, "delete: no longer wanted");
+                let object = object.value();
+                let label = |name: &str| object["metadata"]["labels"][name].as_str();
+                if label(labels::POLICY).is_some_and(|policy| kept.contains(policy)) {
+                    continue;
+                }
+                tracing::info!(%unit, %kind, %name, "delete: no longer wanted");
                 match timeout(API_TIMEOUT, api.delete(&name, &DeleteParams::default())).await {
                     Err(_) => return Err(ApplyError::Timeout),
                     Ok(Err(error)) if !is_gone(&error) => {
@@ -106,10 +113,7 @@ impl Context {
                 }
             }
         }
+        failpoint::hit("pruned");
         Ok(())
     }
-}
-
-fn value(object: &DynamicObject) -> Value {
-    serde_json::to_value(object).unwrap_or_default()
 }

@@ -1,47 +1,65 @@
 //! What every reconciliation works with.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures::future::BoxFuture;
+use futures::{StreamExt as _, stream};
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
-use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Secret, Service, ServiceAccount};
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::{ApiResource, DynamicObject};
 use kube::runtime::events::{Recorder, Reporter};
 use kube::{Api, Client};
 use sotto_crds::{Network, RetentionPolicy, SecurityGroup, User};
+use tokio_util::sync::CancellationToken;
 
 use super::Options;
-use super::index::Index;
+use super::index::{Compact, Entry, Index, Mark};
 use super::labels::MANAGER;
-use super::queue::Queue;
+use super::memo::Memos;
+use super::queue::{Queue, Unit};
+use super::watch::SecretWatches;
 use crate::admin::{AdminClient, AdminError};
+use crate::documents::Verified;
 use crate::secret::SecretData;
 
 /// How long one call to the API server may take, with the client's own repetitions.
 pub(super) const API_TIMEOUT: Duration = Duration::from_secs(30);
+/// How many calls of one pass are under way at a time: enough to hide the way to the API server, too few to crowd out others.
+const CALLS: usize = 8;
+
+/// What the operator makes, of one kind.
+type Made = Arc<Index<Arc<Compact>>>;
 
 pub(super) struct Context {
     pub(super) client: Client,
     pub(super) options: Options,
     pub(super) queue: Queue,
     pub(super) recorder: Recorder,
-    pub(super) networks: Index<Network>,
-    pub(super) groups: Index<SecurityGroup>,
-    pub(super) users: Index<User>,
-    pub(super) policies: Index<RetentionPolicy>,
-    pub(super) secrets: Index<Secret>,
+    pub(super) networks: Arc<Index<Entry<Network>>>,
+    pub(super) groups: Arc<Index<Entry<SecurityGroup>>>,
+    pub(super) users: Arc<Index<Entry<User>>>,
+    pub(super) policies: Arc<Index<Entry<RetentionPolicy>>>,
+    /// The operator's own Secrets.
+    pub(super) secrets: Made,
+    /// That other Secrets are there.
+    pub(super) others: Arc<Index<Mark>>,
     /// By kind, what the operator makes beside Secrets.
-    pub(super) owned: BTreeMap<String, (ApiResource, Index<DynamicObject>)>,
-    relays: Mutex<HashMap<String, (SecretData, AdminClient)>>,
+    pub(super) owned: BTreeMap<String, (ApiResource, Made)>,
+    pub(super) secret_watches: SecretWatches,
+    pub(super) memos: Memos,
+    pub(super) verified: Verified,
+    pub(super) shutdown: CancellationToken,
+    relays: Mutex<HashMap<Unit, (SecretData, AdminClient)>>,
     /// Unreadable objects of which the status has been written, with their generation.
     pub(super) unreadable: Mutex<HashMap<String, i64>>,
 }
 
 impl Context {
-    pub(super) fn new(client: Client, options: Options) -> Self {
+    pub(super) fn new(client: Client, options: Options, shutdown: CancellationToken) -> Self {
         let reporter = Reporter { controller: MANAGER.into(), instance: options.pod_name.clone() };
         let kinds = [
             ApiResource::erase::<ServiceAccount>(&()),
@@ -59,12 +77,17 @@ impl Context {
             client,
             options,
             queue: Queue::default(),
-            networks: Index::new(false),
-            groups: Index::new(false),
-            users: Index::new(false),
-            policies: Index::new(false),
-            secrets: Index::new(true),
-            owned: kinds.into_iter().map(|kind| (kind.kind.clone(), (kind, Index::new(true)))).collect(),
+            networks: Arc::default(),
+            groups: Arc::default(),
+            users: Arc::default(),
+            policies: Arc::default(),
+            secrets: Arc::default(),
+            others: Arc::default(),
+            owned: kinds.into_iter().map(|kind| (kind.kind.clone(), (kind, Arc::default()))).collect(),
+            secret_watches: SecretWatches::default(),
+            memos: Memos::default(),
+            verified: Verified::default(),
+            shutdown,
             relays: Mutex::default(),
             unreadable: Mutex::default(),
         }
@@ -78,28 +101,36 @@ impl Context {
         Api::namespaced(self.client.clone(), namespace)
     }
 
+    /// The calls of one of the kinds that are made.
+    pub(super) fn api_of(&self, namespace: &str, resource: &ApiResource) -> Api<DynamicObject> {
+        Api::namespaced_with(self.client.clone(), namespace, resource)
+    }
+
     /// A client of a relay's admin interface; kept as long as the operator's certificate for it stays.
-    pub(super) fn relay(
-        &self,
-        namespace: &str,
-        network: &str,
-        url: &str,
-        identity: &SecretData,
-    ) -> Result<AdminClient, AdminError> {
-        let key = format!("{namespace}/{network}");
+    pub(super) fn relay(&self, unit: &Unit, url: &str, identity: &SecretData) -> Result<AdminClient, AdminError> {
         let mut relays = self.relays.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((known, client)) = relays.get(&key)
+        if let Some((known, client)) = relays.get(unit)
             && known == identity
         {
             return Ok(client.clone());
         }
         let client = match self.options.admin_resolve {
-            Some(address) => AdminClient::resolved(network, url, identity, address)?,
-            None => AdminClient::new(network, url, identity)?,
+            Some(address) => AdminClient::resolved(&unit.network, url, identity, address)?,
+            None => AdminClient::new(&unit.network, url, identity)?,
         };
-        relays.insert(key, (identity.clone(), client.clone()));
+        relays.insert(unit.clone(), (identity.clone(), client.clone()));
         Ok(client)
     }
+
+    /// Lets the connection to a relay go: a thousand of them that say nothing would be most of this process's memory.
+    pub(super) fn hang_up(&self, unit: &Unit) {
+        self.relays.lock().unwrap_or_else(PoisonError::into_inner).remove(unit);
+    }
+}
+
+/// Does what can be done at the same time, some of it at a time.
+pub(super) async fn together<T>(work: Vec<BoxFuture<'_, T>>) -> Vec<T> {
+    stream::iter(work).buffer_unordered(CALLS).collect().await
 }
 
 /// An error of the API server in words that can stand in a status: its message, and nothing of what was sent.

@@ -2,13 +2,16 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use kube::Api;
 use kube::api::{ApiResource, DynamicObject, Patch, PatchParams};
-use kube::{Api, Resource};
+use kube::core::DeserializeGuard;
 use serde_json::json;
 use tokio::time::timeout;
 
 use super::context::{API_TIMEOUT, Context, is_gone, words};
-use super::labels::FINALIZER;
+use super::index::{Belongs, Entry, Index};
+use super::labels::{FINALIZER, ORPHAN};
+use crate::failpoint;
 
 /// How long a deletion waits for a relay that does not answer. What the relay then still has is removed when it answers again.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(30);
@@ -24,6 +27,11 @@ pub(super) enum Account {
     Unknown,
 }
 
+/// Whether somebody wants the object gone whatever the relay has of it.
+pub(super) fn is_orphaned(meta: &ObjectMeta) -> bool {
+    meta.annotations.as_ref().and_then(|all| all.get(ORPHAN)).is_some_and(|value| value == "true")
+}
+
 /// Whether the object may go now.
 pub(super) fn may_go(account: Account, deleted_at: Timestamp, now: Timestamp) -> bool {
     match account {
@@ -34,11 +42,15 @@ pub(super) fn may_go(account: Account, deleted_at: Timestamp, now: Timestamp) ->
 
 impl Context {
     /// Sees to it that the object has our finalizer, or has it no more. It need not be readable as its kind.
-    pub(super) async fn finalizer<K: Resource<DynamicType = ()>>(
+    pub(super) async fn finalizer<K>(
         &self,
+        index: &Index<Entry<K>>,
         meta: &ObjectMeta,
         wanted: bool,
-    ) -> Result<(), String> {
+    ) -> Result<(), String>
+    where
+        K: Belongs + serde::de::DeserializeOwned,
+    {
         let mut finalizers = meta.finalizers.clone().unwrap_or_default();
         if finalizers.iter().any(|f| f == FINALIZER) == wanted {
             return Ok(());
@@ -55,7 +67,13 @@ impl Context {
         let api: Api<DynamicObject> =
             Api::namespaced_with(self.client.clone(), namespace, &ApiResource::erase::<K>(&()));
         match timeout(API_TIMEOUT, api.patch(name, &PatchParams::default(), &Patch::Merge(&patch))).await {
-            Ok(Ok(_)) => Ok(()),
+            Ok(Ok(object)) => {
+                if let Ok(object) = object.try_parse::<K>() {
+                    index.put(Entry::from(DeserializeGuard(Ok(object))));
+                }
+                failpoint::hit(if wanted { "finalizer" } else { "let-go" });
+                Ok(())
+            }
             Ok(Err(error)) if is_gone(&error) => Ok(()),
             Ok(Err(error)) => Err(words(&error)),
             Err(_) => Err("the API server has not answered in time".to_owned()),

@@ -1,14 +1,34 @@
-//! What the operator has seen of the cluster: objects by namespace and name, kept current by watches. Reading it costs no call.
+//! What the operator has seen of the cluster: objects by namespace, name and network, kept current by watches. Reading it costs
+//! no call. What nothing is decided by is not kept: at ten thousand users every field counts.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::DeserializeGuard;
 use kube::runtime::watcher::Event;
 use kube::{Resource, ResourceExt as _};
+use serde::Serialize;
+use serde_json::Value;
+use sotto_crds::{Network, RetentionPolicy, SecurityGroup, User};
+use zeroize::Zeroizing;
 
-/// An object, or what can be said of one that cannot be read.
+use super::labels;
+use super::queue::Unit;
+
+/// What an index holds.
+pub(super) trait Kept: Clone {
+    fn namespace(&self) -> &str;
+    fn name(&self) -> &str;
+    /// The Network that it belongs to; empty where nobody knows.
+    fn network(&self) -> &str;
+    /// Grows with every change of the object (KEP-5504: versions of one kind can be compared).
+    fn version(&self) -> u64;
+    /// Whether nothing differs that anything is decided by.
+    fn same(&self, other: &Self) -> bool;
+}
+
+/// A custom resource, or what can be said of one that cannot be read.
 #[derive(Debug)]
 pub(super) enum Entry<K> {
     Good(Arc<K>),
@@ -34,185 +54,472 @@ impl<K: Resource> Entry<K> {
     }
 }
 
-type ByName<K> = BTreeMap<String, Entry<K>>;
+impl<K: Resource> From<DeserializeGuard<K>> for Entry<K> {
+    fn from(object: DeserializeGuard<K>) -> Self {
+        match object.0 {
+            Ok(mut object) => {
+                trim(object.meta_mut());
+                Self::Good(Arc::new(object))
+            }
+            Err(mut invalid) => {
+                trim(&mut invalid.metadata);
+                Self::Bad(Arc::new(invalid.metadata))
+            }
+        }
+    }
+}
+
+/// Removes what nothing is decided by.
+pub(super) fn trim(meta: &mut ObjectMeta) {
+    meta.managed_fields = None;
+    meta.labels = None;
+    meta.owner_references = None;
+    meta.self_link = None;
+    meta.generate_name = None;
+    if let Some(annotations) = &mut meta.annotations {
+        annotations.retain(|name, _| name.starts_with("sotto.dev/"));
+    }
+    if meta.annotations.as_ref().is_some_and(BTreeMap::is_empty) {
+        meta.annotations = None;
+    }
+}
+
+/// Names its Network.
+pub(super) trait Belongs: Resource<DynamicType = ()> + Send + Sync {
+    fn network(&self) -> &str;
+}
+impl Belongs for Network {
+    fn network(&self) -> &str {
+        self.metadata.name.as_deref().unwrap_or_default()
+    }
+}
+impl Belongs for SecurityGroup {
+    fn network(&self) -> &str {
+        &self.spec.network_ref.name
+    }
+}
+impl Belongs for User {
+    fn network(&self) -> &str {
+        &self.spec.network_ref.name
+    }
+}
+impl Belongs for RetentionPolicy {
+    fn network(&self) -> &str {
+        &self.spec.network_ref.name
+    }
+}
+
+impl<K: Belongs> Kept for Entry<K> {
+    fn namespace(&self) -> &str {
+        self.meta().namespace.as_deref().unwrap_or_default()
+    }
+    fn name(&self) -> &str {
+        self.meta().name.as_deref().unwrap_or_default()
+    }
+    fn network(&self) -> &str {
+        match self {
+            Self::Good(object) => Belongs::network(&**object),
+            Self::Bad(_) => "",
+        }
+    }
+    fn version(&self) -> u64 {
+        version(self.meta())
+    }
+    /// A status of our own writing is no change.
+    fn same(&self, other: &Self) -> bool {
+        fn parts(m: &ObjectMeta) -> impl PartialEq + '_ {
+            (&m.uid, m.generation, &m.deletion_timestamp, &m.finalizers, &m.annotations)
+        }
+        parts(self.meta()) == parts(other.meta()) && self.network() == other.network()
+    }
+}
+
+fn version(meta: &ObjectMeta) -> u64 {
+    meta.resource_version.as_deref().and_then(|version| version.parse().ok()).unwrap_or(0)
+}
+
+/// An object that the operator has made, or a Secret of it, as the API server's JSON without `managedFields`. A tree of it would
+/// take ten times the memory.
+pub(super) struct Compact {
+    namespace: Box<str>,
+    name: Box<str>,
+    network: Box<str>,
+    version: u64,
+    ours: bool,
+    deleting: bool,
+    json: Zeroizing<Box<[u8]>>,
+}
+
+impl Compact {
+    pub(super) fn new<K: Resource + Serialize>(mut object: K) -> Self {
+        object.meta_mut().managed_fields = None;
+        let label = |name: &str| object.labels().get(name).map(String::as_str).unwrap_or_default();
+        Self {
+            namespace: object.namespace().unwrap_or_default().into(),
+            name: object.name_any().into(),
+            network: label(labels::NETWORK).into(),
+            version: version(object.meta()),
+            ours: label(labels::MANAGED_BY) == labels::MANAGER,
+            deleting: object.meta().deletion_timestamp.is_some(),
+            // What came as JSON goes back into it.
+            json: Zeroizing::new(serde_json::to_vec(&object).unwrap_or_default().into()),
+        }
+    }
+
+    pub(super) fn is_ours(&self) -> bool {
+        self.ours
+    }
+
+    pub(super) fn is_deleting(&self) -> bool {
+        self.deleting
+    }
+
+    /// The whole object.
+    pub(super) fn value(&self) -> Value {
+        serde_json::from_slice(&self.json).unwrap_or_default()
+    }
+
+    /// The whole object as what it is.
+    pub(super) fn typed<K: serde::de::DeserializeOwned>(&self) -> Option<K> {
+        serde_json::from_slice(&self.json).ok()
+    }
+}
+
+impl Kept for Arc<Compact> {
+    fn namespace(&self) -> &str {
+        &self.namespace
+    }
+    fn name(&self) -> &str {
+        &self.name
+    }
+    fn network(&self) -> &str {
+        &self.network
+    }
+    fn version(&self) -> u64 {
+        self.version
+    }
+    fn same(&self, other: &Self) -> bool {
+        self.version == other.version
+    }
+}
+
+/// That an object is there, and in which version: of Secrets that are not ours nothing else is kept.
+#[derive(Clone)]
+pub(super) struct Mark {
+    namespace: Box<str>,
+    name: Box<str>,
+    pub(super) version: u64,
+}
+
+impl Mark {
+    pub(super) fn new(meta: &ObjectMeta) -> Self {
+        Self {
+            namespace: meta.namespace.as_deref().unwrap_or_default().into(),
+            name: meta.name.as_deref().unwrap_or_default().into(),
+            version: version(meta),
+        }
+    }
+}
+
+impl Kept for Mark {
+    fn namespace(&self) -> &str {
+        &self.namespace
+    }
+    fn name(&self) -> &str {
+        &self.name
+    }
+    fn network(&self) -> &'static str {
+        ""
+    }
+    fn version(&self) -> u64 {
+        self.version
+    }
+    fn same(&self, other: &Self) -> bool {
+        self.version == other.version
+    }
+}
+
+/// The objects of one namespace.
+struct Space<T> {
+    by_name: BTreeMap<Box<str>, T>,
+    by_network: BTreeMap<Box<str>, BTreeSet<Box<str>>>,
+}
+
+impl<T> Default for Space<T> {
+    fn default() -> Self {
+        Self { by_name: BTreeMap::new(), by_network: BTreeMap::new() }
+    }
+}
+
+impl<T: Kept> Space<T> {
+    fn insert(&mut self, item: T) -> Option<T> {
+        let name: Box<str> = item.name().into();
+        let before = self.remove(&name);
+        self.by_network.entry(item.network().into()).or_default().insert(name.clone());
+        self.by_name.insert(name, item);
+        before
+    }
+
+    fn remove(&mut self, name: &str) -> Option<T> {
+        let before = self.by_name.remove(name)?;
+        if let Some(names) = self.by_network.get_mut(before.network()) {
+            names.remove(name);
+            if names.is_empty() {
+                self.by_network.remove(before.network());
+            }
+        }
+        Some(before)
+    }
+}
+
+type Spaces<T> = BTreeMap<Box<str>, Space<T>>;
 
 /// The objects of one kind.
-pub(super) struct Index<K> {
-    namespaces: RwLock<BTreeMap<String, ByName<K>>>,
-    /// Whether a change of status alone counts as one.
-    status_counts: bool,
+pub(super) struct Index<T>(RwLock<Spaces<T>>);
+
+impl<T> Default for Index<T> {
+    fn default() -> Self {
+        Self(RwLock::default())
+    }
 }
 
 /// One watch that feeds an index: of one namespace, or of all.
-pub(super) struct Feed<K> {
+pub(super) struct Feed<T> {
     scope: Option<String>,
     /// Collects a listing until it is complete.
-    listing: Option<BTreeMap<String, ByName<K>>>,
+    listing: Option<Vec<T>>,
 }
 
-impl<K> Feed<K> {
+impl<T> Feed<T> {
     pub(super) fn new(scope: Option<String>) -> Self {
         Self { scope, listing: None }
     }
 }
 
-impl<K: Resource> Index<K> {
-    pub(super) fn new(status_counts: bool) -> Self {
-        Self { namespaces: RwLock::default(), status_counts }
-    }
+/// What an event has changed.
+pub(super) struct Changed<T> {
+    /// The objects that have changed in what counts, as they are now or were last.
+    pub(super) objects: Vec<T>,
+    /// Whether a listing is complete.
+    pub(super) complete: bool,
+}
 
-    /// Takes an event of a watch; answers the namespaces in which something has changed that counts, and whether a listing is
-    /// complete.
-    pub(super) fn take(&self, feed: &mut Feed<K>, event: Event<DeserializeGuard<K>>) -> (BTreeSet<String>, bool) {
-        let mut changed = BTreeSet::new();
+impl<T: Kept> Index<T> {
+    /// Takes an event of a watch.
+    pub(super) fn take(&self, feed: &mut Feed<T>, event: Event<T>) -> Changed<T> {
+        let mut objects = Vec::new();
+        let mut complete = false;
         match event {
-            Event::Init => feed.listing = Some(BTreeMap::new()),
-            Event::InitApply(object) => {
-                let (namespace, name, entry) = entry(object);
-                feed.listing.get_or_insert_default().entry(namespace).or_default().insert(name, entry);
-            }
+            Event::Init => feed.listing = Some(Vec::new()),
+            Event::InitApply(item) => feed.listing.get_or_insert_default().push(item),
             Event::InitDone => {
-                changed = self.replace(feed.scope.as_deref(), feed.listing.take().unwrap_or_default());
-                return (changed, true);
+                objects = self.replace(feed.scope.as_deref(), feed.listing.take().unwrap_or_default());
+                complete = true;
             }
-            Event::Apply(object) => {
-                let (namespace, name, entry) = entry(object);
-                let mut namespaces = self.namespaces.write().unwrap_or_else(PoisonError::into_inner);
-                let before = namespaces.entry(namespace.clone()).or_default().insert(name, entry.clone());
-                if before.is_none_or(|before| self.differs(before.meta(), entry.meta())) {
-                    changed.insert(namespace);
-                }
-            }
-            Event::Delete(object) => {
-                let (namespace, name, _) = entry(object);
-                let mut namespaces = self.namespaces.write().unwrap_or_else(PoisonError::into_inner);
-                if let Some(objects) = namespaces.get_mut(&namespace) {
-                    objects.remove(&name);
-                    if objects.is_empty() {
-                        namespaces.remove(&namespace);
+            Event::Apply(item) => self.apply(item, false, &mut objects),
+            Event::Delete(item) => {
+                let mut spaces = self.write();
+                if let Some(space) = spaces.get_mut(item.namespace()) {
+                    space.remove(item.name());
+                    if space.by_name.is_empty() {
+                        spaces.remove(item.namespace());
                     }
                 }
-                changed.insert(namespace);
+                drop(spaces);
+                objects.push(item);
             }
         }
-        (changed, false)
+        Changed { objects, complete }
     }
 
-    fn replace(&self, scope: Option<&str>, listing: BTreeMap<String, ByName<K>>) -> BTreeSet<String> {
-        let mut namespaces = self.namespaces.write().unwrap_or_else(PoisonError::into_inner);
-        let mut touched: BTreeSet<String> = listing.keys().cloned().collect();
-        match scope {
-            None => touched.extend(std::mem::replace(&mut *namespaces, listing).into_keys()),
-            Some(scope) => {
-                namespaces.remove(scope);
-                namespaces.extend(listing);
-                touched.insert(scope.to_owned());
+    /// Takes over what the API server answered to our own write: the watch will tell the same later.
+    pub(super) fn put(&self, item: T) {
+        self.apply(item, false, &mut Vec::new());
+    }
+
+    fn apply(&self, item: T, listed: bool, changed: &mut Vec<T>) {
+        let mut spaces = self.write();
+        let space = spaces.entry(item.namespace().into()).or_default();
+        // A watch may be behind our own writes.
+        if !listed && space.by_name.get(item.name()).is_some_and(|known| known.version() > item.version()) {
+            return;
+        }
+        let before = space.insert(item.clone());
+        match before {
+            Some(before) if before.same(&item) => {}
+            Some(before) => {
+                if before.network() != item.network() {
+                    changed.push(before);
+                }
+                changed.push(item);
             }
+            None => changed.push(item),
         }
-        touched
     }
 
-    fn differs(&self, before: &ObjectMeta, now: &ObjectMeta) -> bool {
-        if self.status_counts {
-            return before.resource_version != now.resource_version;
+    fn replace(&self, scope: Option<&str>, listing: Vec<T>) -> Vec<T> {
+        let mut changed = Vec::new();
+        let mut there: BTreeMap<Box<str>, BTreeSet<Box<str>>> = BTreeMap::new();
+        for item in listing {
+            there.entry(item.namespace().into()).or_default().insert(item.name().into());
+            // Also when it is older: a cluster may have been restored from a backup.
+            self.apply(item, true, &mut changed);
         }
-        let parts = |m: &ObjectMeta| {
-            (
-                m.uid.clone(),
-                m.generation,
-                m.deletion_timestamp.clone(),
-                m.finalizers.clone(),
-                m.labels.clone(),
-                m.annotations.clone(),
-            )
+        let mut spaces = self.write();
+        let names: Vec<Box<str>> = match scope {
+            None => spaces.keys().cloned().collect(),
+            Some(scope) => vec![scope.into()],
         };
-        parts(before) != parts(now)
+        for namespace in names {
+            let Some(space) = spaces.get_mut(&namespace) else { continue };
+            let stays = there.get(&namespace);
+            let gone: Vec<Box<str>> = space
+                .by_name
+                .keys()
+                .filter(|name| !stays.is_some_and(|names| names.contains(*name)))
+                .cloned()
+                .collect();
+            changed.extend(gone.iter().filter_map(|name| space.remove(name)));
+            if space.by_name.is_empty() {
+                spaces.remove(&namespace);
+            }
+        }
+        changed
+    }
+
+    /// Forgets a namespace: nobody watches it any more.
+    pub(super) fn forget(&self, namespace: &str) {
+        self.write().remove(namespace);
+    }
+
+    /// The objects of a Network, by name.
+    pub(super) fn of(&self, unit: &Unit) -> Vec<T> {
+        self.read(&unit.namespace, |space| {
+            let names = space.by_network.get(&*unit.network);
+            names.into_iter().flatten().filter_map(|name| space.by_name.get(name)).cloned().collect()
+        })
     }
 
     /// The objects of a namespace, by name.
-    pub(super) fn list(&self, namespace: &str) -> Vec<Entry<K>> {
-        let namespaces = self.namespaces.read().unwrap_or_else(PoisonError::into_inner);
-        namespaces.get(namespace).map(|objects| objects.values().cloned().collect()).unwrap_or_default()
+    pub(super) fn list(&self, namespace: &str) -> Vec<T> {
+        self.read(namespace, |space| space.by_name.values().cloned().collect())
+    }
+
+    /// The names of the Networks that something in the namespace belongs to.
+    pub(super) fn networks(&self, namespace: &str) -> Vec<Box<str>> {
+        self.read(namespace, |space| space.by_network.keys().cloned().collect())
     }
 
     /// One object.
-    pub(super) fn get(&self, namespace: &str, name: &str) -> Option<Arc<K>> {
-        let namespaces = self.namespaces.read().unwrap_or_else(PoisonError::into_inner);
-        match namespaces.get(namespace)?.get(name)? {
-            Entry::Good(object) => Some(object.clone()),
-            Entry::Bad(_) => None,
-        }
+    pub(super) fn get(&self, namespace: &str, name: &str) -> Option<T> {
+        self.read(namespace, |space| space.by_name.get(name).cloned())
     }
-}
 
-fn entry<K: Resource>(object: DeserializeGuard<K>) -> (String, String, Entry<K>) {
-    let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
-    let entry = match object.0 {
-        Ok(object) => Entry::Good(Arc::new(object)),
-        Err(invalid) => Entry::Bad(Arc::new(invalid.metadata)),
-    };
-    (namespace, name, entry)
+    fn read<A: Default>(&self, namespace: &str, work: impl FnOnce(&Space<T>) -> A) -> A {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(namespace).map(work).unwrap_or_default()
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Spaces<T>> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sotto_crds::User;
 
-    fn user(namespace: &str, name: &str, generation: i64, version: &str) -> DeserializeGuard<User> {
+    fn user(namespace: &str, name: &str, generation: i64, version: &str) -> Entry<User> {
         let object = serde_json::json!({
             "apiVersion": "sotto.dev/v1alpha1",
             "kind": "User",
-            "metadata": {"namespace": namespace, "name": name, "generation": generation, "resourceVersion": version},
+            "metadata": {
+                "namespace": namespace, "name": name, "generation": generation, "resourceVersion": version,
+                "labels": {"a": "b"}, "annotations": {"kubectl.kubernetes.io/last-applied-configuration": "{}"},
+            },
             "spec": {"networkRef": {"name": "acme"}},
         });
-        serde_json::from_value(object).unwrap()
+        serde_json::from_value::<DeserializeGuard<User>>(object).unwrap().into()
     }
-    fn names(index: &Index<User>, namespace: &str) -> Vec<String> {
-        index.list(namespace).iter().map(|e| e.meta().name.clone().unwrap()).collect()
+    fn names<T: Kept>(items: &[T]) -> Vec<String> {
+        items.iter().map(|e| format!("{}/{}", e.namespace(), e.name())).collect()
     }
 
     #[test]
-    fn a_listing_replaces_what_was_there() {
-        let (index, mut feed) = (Index::<User>::new(false), Feed::new(None));
+    fn a_listing_replaces_what_was_there_and_tells_what_changed() {
+        let (index, mut feed) = (Index::<Entry<User>>::default(), Feed::new(None));
         for event in
             [Event::Init, Event::InitApply(user("a", "alice", 1, "1")), Event::InitApply(user("b", "bob", 1, "2"))]
         {
-            assert_eq!(index.take(&mut feed, event), (BTreeSet::new(), false));
+            let changed = index.take(&mut feed, event);
+            assert!(changed.objects.is_empty() && !changed.complete);
         }
-        assert_eq!(names(&index, "a"), Vec::<String>::new(), "not before it is complete");
-        let (changed, complete) = index.take(&mut feed, Event::InitDone);
-        assert!(complete && changed == ["a".to_owned(), "b".to_owned()].into());
+        assert!(index.list("a").is_empty(), "not before it is complete");
+        let changed = index.take(&mut feed, Event::InitDone);
+        assert!(changed.complete);
+        assert_eq!(names(&changed.objects), ["a/alice", "b/bob"]);
         index.take(&mut feed, Event::Init);
         index.take(&mut feed, Event::InitApply(user("b", "bob", 1, "2")));
-        let (changed, _) = index.take(&mut feed, Event::InitDone);
-        assert!(changed.contains("a"), "what disappeared while the watch was away counts");
-        assert_eq!((names(&index, "a"), names(&index, "b")), (vec![], vec!["bob".to_owned()]));
+        let changed = index.take(&mut feed, Event::InitDone);
+        assert_eq!(names(&changed.objects), ["a/alice"], "what disappeared while the watch was away, and nothing else");
+        assert_eq!((names(&index.list("a")), names(&index.list("b"))), (vec![], vec!["b/bob".to_owned()]));
     }
 
     #[test]
     fn watches_of_single_namespaces_do_not_disturb_each_other() {
-        let index = Index::<User>::new(false);
+        let index = Index::<Entry<User>>::default();
         let (mut a, mut b) = (Feed::new(Some("a".to_owned())), Feed::new(Some("b".to_owned())));
         index.take(&mut a, Event::InitApply(user("a", "alice", 1, "1")));
         index.take(&mut a, Event::InitDone);
         index.take(&mut b, Event::Init);
         index.take(&mut b, Event::InitDone);
-        assert_eq!(names(&index, "a"), ["alice"]);
+        assert_eq!(names(&index.list("a")), ["a/alice"]);
+        assert_eq!(index.networks("a"), [Box::<str>::from("acme")]);
+        index.forget("a");
+        assert!(index.list("a").is_empty());
     }
 
     #[test]
     fn a_status_of_our_own_writing_is_no_change() {
-        let (index, mut feed) = (Index::<User>::new(false), Feed::new(None));
-        let first = index.take(&mut feed, Event::Apply(user("a", "alice", 1, "1")));
-        assert_eq!(first.0.len(), 1);
-        assert!(index.take(&mut feed, Event::Apply(user("a", "alice", 1, "2"))).0.is_empty());
-        assert_eq!(index.take(&mut feed, Event::Apply(user("a", "alice", 2, "3"))).0.len(), 1);
-        assert_eq!(index.take(&mut feed, Event::Delete(user("a", "alice", 2, "3"))).0.len(), 1);
-        assert!(index.list("a").is_empty());
-        let (workloads, mut feed) = (Index::<User>::new(true), Feed::new(None));
-        workloads.take(&mut feed, Event::Apply(user("a", "alice", 1, "1")));
-        assert_eq!(workloads.take(&mut feed, Event::Apply(user("a", "alice", 1, "2"))).0.len(), 1);
+        let (index, mut feed) = (Index::<Entry<User>>::default(), Feed::new(None));
+        let take = |feed: &mut _, event| index.take(feed, event).objects.len();
+        assert_eq!(take(&mut feed, Event::Apply(user("a", "alice", 1, "1"))), 1);
+        assert_eq!(take(&mut feed, Event::Apply(user("a", "alice", 1, "2"))), 0);
+        assert_eq!(take(&mut feed, Event::Apply(user("a", "alice", 2, "3"))), 1);
+        assert_eq!(take(&mut feed, Event::Delete(user("a", "alice", 2, "3"))), 1);
+        assert!(index.list("a").is_empty() && index.networks("a").is_empty());
+    }
+
+    #[test]
+    fn a_watch_that_is_behind_takes_nothing_back() {
+        let (index, mut feed) = (Index::<Entry<User>>::default(), Feed::new(None));
+        index.put(user("a", "alice", 2, "10"));
+        assert!(index.take(&mut feed, Event::Apply(user("a", "alice", 1, "9"))).objects.is_empty());
+        assert_eq!(index.get("a", "alice").unwrap().version(), 10);
+    }
+
+    #[test]
+    fn objects_are_found_by_their_network() {
+        let index = Index::<Entry<User>>::default();
+        index.put(user("a", "alice", 1, "1"));
+        assert_eq!(names(&index.of(&Unit::new("a", "acme"))), ["a/alice"]);
+        assert!(index.of(&Unit::new("a", "beta")).is_empty());
+    }
+
+    #[test]
+    fn what_nothing_is_decided_by_is_not_kept() {
+        let Entry::Good(alice) = user("a", "alice", 1, "1") else { panic!() };
+        assert!(alice.metadata.labels.is_none() && alice.metadata.annotations.is_none());
+        let map: k8s_openapi::api::core::v1::ConfigMap = serde_json::from_value(serde_json::json!({
+            "metadata": {
+                "name": "x", "namespace": "a", "resourceVersion": "7",
+                "labels": {"app.kubernetes.io/managed-by": "sotto-operator", "sotto.dev/network": "acme"},
+            },
+            "data": {"k": "v"},
+        }))
+        .unwrap();
+        let kept = Arc::new(Compact::new(map));
+        assert!(kept.is_ours() && !kept.is_deleting() && kept.network() == "acme" && kept.version() == 7);
+        assert_eq!(kept.value()["data"]["k"], "v");
     }
 
     #[test]
@@ -221,9 +528,9 @@ mod tests {
             "apiVersion": "sotto.dev/v1alpha1", "kind": "User",
             "metadata": {"namespace": "a", "name": "odd"}, "spec": {"networkRef": 7},
         });
-        let (index, mut feed) = (Index::<User>::new(false), Feed::new(None));
-        index.take(&mut feed, Event::Apply(serde_json::from_value(object).unwrap()));
-        assert!(matches!(index.list("a").as_slice(), [Entry::Bad(_)]));
-        assert!(index.get("a", "odd").is_none());
+        let (index, mut feed) = (Index::<Entry<User>>::default(), Feed::new(None));
+        let object: DeserializeGuard<User> = serde_json::from_value(object).unwrap();
+        index.take(&mut feed, Event::Apply(object.into()));
+        assert!(matches!(index.of(&Unit::new("a", "")).as_slice(), [Entry::Bad(_)]));
     }
 }

@@ -1,11 +1,14 @@
-//! The operator in a cluster: watches, a queue of namespaces, and workers that bring each to what its objects say.
+//! The operator in a cluster: watches, a queue of networks, and workers that bring each to what its objects say.
 
+mod access;
 mod apply;
 mod context;
 mod diff;
 mod finalize;
 mod index;
 mod labels;
+mod members;
+mod memo;
 mod network;
 mod options;
 mod places;
@@ -29,11 +32,12 @@ use tokio_util::sync::CancellationToken;
 
 use self::context::Context;
 pub use self::options::{Options, OptionsError};
+use self::queue::{Cause, Unit};
 use self::reconcile::reconcile;
 use crate::lease::{BootClock, Election, Fence, LeaseError, LeaseOptions};
 
-/// How many namespaces are looked at at a time.
-const WORKERS: usize = 8;
+/// How many networks are looked at at a time.
+const WORKERS: usize = 16;
 /// Changes that come together are looked at together.
 const DEBOUNCE: Duration = Duration::from_millis(50);
 /// The first and the longest delay after a failure.
@@ -113,7 +117,7 @@ async fn operate(
     shutdown: &CancellationToken,
     leads: impl Future<Output = ()>,
 ) -> Result<(), OperatorError> {
-    let context = Arc::new(Context::new(client, options));
+    let context = Arc::new(Context::new(client, options, shutdown.child_token()));
     let mut watches = watch::start(&context, shutdown);
     tokio::select! {
         () = shutdown.cancelled() => return Ok(()),
@@ -137,48 +141,48 @@ async fn operate(
     }
 }
 
-/// Looks at namespaces as they come up, some at a time.
+/// Looks at networks as they come up, some at a time.
 async fn work(context: &Arc<Context>, shutdown: &CancellationToken) {
     let mut workers: JoinSet<Result<Option<Duration>, reconcile::ReconcileError>> = JoinSet::new();
-    let mut running: HashMap<Id, String> = HashMap::new();
-    let mut failures: HashMap<String, u32> = HashMap::new();
+    let mut running: HashMap<Id, Unit> = HashMap::new();
+    let mut failures: HashMap<Unit, u32> = HashMap::new();
     loop {
         tokio::select! {
             () = shutdown.cancelled() => break,
-            namespace = context.queue.next(), if workers.len() < WORKERS => {
-                let (worker, name) = (context.clone(), namespace.clone());
+            (unit, cause) = context.queue.next(), if workers.len() < WORKERS => {
+                let (worker, name) = (context.clone(), unit.clone());
                 let task = workers.spawn(async move {
                     let begin = Instant::now();
-                    let result = reconcile(&worker, &name).await;
+                    let result = reconcile(&worker, &name, cause).await;
                     measure(begin.elapsed(), result.is_ok());
                     result
                 });
-                running.insert(task.id(), namespace);
+                running.insert(task.id(), unit);
             }
             Some(joined) = workers.join_next_with_id() => {
                 let (id, result) = match joined {
                     Ok((id, result)) => (id, result.map_err(|error| error.to_string())),
-                    // A fault of ours must not take the other namespaces with it.
+                    // A fault of ours must not take the other networks with it.
                     Err(error) => (error.id(), Err("the reconciliation has panicked; please report it".to_owned())),
                 };
-                let Some(namespace) = running.remove(&id) else { continue };
+                let Some(unit) = running.remove(&id) else { continue };
                 let again = match result {
                     Ok(again) => {
-                        failures.remove(&namespace);
+                        failures.remove(&unit);
                         again
                     }
                     Err(error) => {
-                        let count = failures.entry(namespace.clone()).or_default();
+                        let count = failures.entry(unit.clone()).or_default();
                         *count += 1;
                         let delay = backoff(*count);
-                        tracing::warn!(%namespace, %error, ?delay, "look again");
+                        tracing::warn!(%unit, %error, ?delay, "look again");
                         Some(delay)
                     }
                 };
                 if let Some(delay) = again {
-                    context.queue.add(&namespace, delay);
+                    context.queue.add(&unit, delay, Cause::Timer);
                 }
-                context.queue.done(&namespace);
+                context.queue.done(&unit);
             }
         }
     }
@@ -195,8 +199,8 @@ fn backoff(failures: u32) -> Duration {
 
 fn measure(time: Duration, good: bool) {
     let name = if good { metric_names::RECONCILE_SUCCESS } else { metric_names::RECONCILE_ERROR };
-    metrics::counter!(name, metric_labels::KIND => "Namespace").increment(1);
-    metrics::histogram!(metric_names::RECONCILE_LATENCY, metric_labels::KIND => "Namespace").record(time.as_secs_f64());
+    metrics::counter!(name, metric_labels::KIND => "Network").increment(1);
+    metrics::histogram!(metric_names::RECONCILE_LATENCY, metric_labels::KIND => "Network").record(time.as_secs_f64());
 }
 
 #[cfg(test)]

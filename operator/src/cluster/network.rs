@@ -2,18 +2,28 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use futures::FutureExt as _;
+use sotto_crds::Network;
+use sotto_wire::admin::AdminState;
+
 use super::apply::ApplyError;
 use super::context::Context;
+use super::context::together;
 use super::labels;
-use super::reconcile::{Live, note};
-use super::render::{Owner, Scene, render};
+use super::members::Members;
+use super::queue::Unit;
+use super::reconcile::{Live, accepts_new_keys, note};
+use super::render::{Owner, Rendered, Scene, render};
 use super::secrets;
 use super::workload::part;
+use crate::admin::{AdminClient, AdminError, Answer};
+use crate::failpoint;
 use crate::plan::{
     Kind, NetworkPlan, ObjectId, Observed, PeerFacts, Places, SecretId, Secrets, ValidNetwork, build, ensure_secrets,
     secret_ids, wanted,
 };
 use crate::reasons::Reason;
+use crate::secret::SecretData;
 use crate::sync::{self, Call};
 
 /// The owners in a namespace, by name.
@@ -33,6 +43,8 @@ pub(super) struct Brought {
     pub(super) relay_is_made: bool,
     pub(super) plan: Option<NetworkPlan>,
     pub(super) observed: Observed,
+    /// The relay's mark of the state that was seen.
+    pub(super) etag: Option<String>,
 }
 
 fn object_of(id: &SecretId, network: &str) -> ObjectId {
@@ -47,27 +59,37 @@ impl Context {
     /// Asks the relay what it holds, and brings the network's Secrets about.
     pub(super) async fn secrets_of(
         &self,
-        namespace: &str,
+        unit: &Unit,
+        seen: &Members,
         network: &ValidNetwork,
         places: Places,
         owners: &Owners,
         now_ms: u64,
     ) -> Brought {
-        let mut observed = Observed::default();
+        let namespace = &*unit.namespace;
+        let (mut observed, mut etag) = (Observed::default(), None);
         let existing = self.existing_secrets(namespace, &network.name, secret_ids(network));
         let relay = self.owned.get("StatefulSet").and_then(|(_, i)| i.get(namespace, &labels::relay(&network.name)));
-        let running = relay.as_ref().is_some_and(|set| set.data["status"]["replicas"].as_i64().unwrap_or(0) > 0);
+        let running = relay.as_ref().is_some_and(|set| set.value()["status"]["replicas"].as_i64().unwrap_or(0) > 0);
         if running && let Some(identity) = existing.get(&SecretId::OperatorTls) {
-            let state = match self.relay(namespace, &network.name, &places.relay.admin_url, identity) {
-                Ok(client) => client.state().await,
+            let state = match self.relay(unit, &places.relay.admin_url, identity) {
+                Ok(client) => ask(&client).await,
                 Err(error) => Err(error),
             };
             match state {
-                Ok(state) => observed.state = Some(state),
+                Ok((state, mark)) => (observed.state, etag) = (Some(state), mark),
                 Err(error) => observed.unreachable = Some(error.to_string()),
             }
         }
-        let (secrets, failures) = ensure_secrets(network, &places, &existing, observed.state.as_ref(), now_ms);
+        let lost = seen.network.as_ref().and_then(|network| lost_keys(network, &existing));
+        if let Some(lost) = lost {
+            note(&mut observed, ObjectId::new(Kind::Network, network.name.as_str()), Reason::KeysLost, lost);
+            let secrets = Secrets::kept(existing);
+            // Nothing that is built on other keys: what runs goes on with those that it has.
+            let relay_is_made = relay.is_some();
+            return Brought { places, secrets, keys_are_kept: false, relay_is_made, plan: None, observed, etag };
+        }
+        let (mut secrets, failures) = ensure_secrets(network, &places, &existing, observed.state.as_ref(), now_ms);
         let mut keys_are_kept = true;
         for failure in failures {
             note(&mut observed, object_of(&failure.id, &network.name), Reason::SecretUnusable, failure.message);
@@ -83,14 +105,16 @@ impl Context {
         } else {
             keys_are_kept = false;
         }
-        Brought { places, secrets, keys_are_kept, relay_is_made: relay.is_some(), plan: None, observed }
+        failpoint::hit("secrets");
+        secrets.referenced = seen.secret_versions(self, namespace);
+        Brought { places, secrets, keys_are_kept, relay_is_made: relay.is_some(), plan: None, observed, etag }
     }
 
     /// Builds and applies the network's objects, and tells the relay what it should hold.
     #[expect(clippy::too_many_arguments, reason = "one call, from one place")]
     pub(super) async fn run_network(
         &self,
-        namespace: &str,
+        unit: &Unit,
         network: &ValidNetwork,
         brought: &mut Brought,
         peers: &BTreeMap<String, PeerFacts>,
@@ -107,20 +131,21 @@ impl Context {
         for (id, problem) in &plan.problems {
             note(&mut brought.observed, id.clone(), problem.reason, problem.to_string());
         }
-        let live = self.apply_all(namespace, network, &plan, brought, owners).await;
+        let live = self.apply_all(unit, network, &plan, brought, owners).await;
         observe(network, &live, &mut brought.observed, slow);
-        self.tell_relay(namespace, network, &plan, brought, now_ms).await;
+        self.tell_relay(unit, network, &plan, brought, now_ms).await;
         brought.plan = Some(plan);
     }
 
     async fn apply_all(
         &self,
-        namespace: &str,
+        unit: &Unit,
         network: &ValidNetwork,
         plan: &NetworkPlan,
         brought: &mut Brought,
         owners: &Owners,
     ) -> Live {
+        let namespace = &*unit.namespace;
         let mut live = Live::new();
         let this = ObjectId::new(Kind::Network, network.name.as_str());
         let Some(owner) = owners.networks.get(&network.name) else { return live };
@@ -143,26 +168,42 @@ impl Context {
             }
         };
         let (mut wanted, mut complete) = (BTreeSet::new(), true);
-        for item in rendered {
-            let text = |pointer: &str| {
-                item.object.pointer(pointer).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned()
-            };
-            let key = (text("/kind"), text("/metadata/name"));
-            wanted.insert(key.clone());
-            match self.apply(namespace, item.object).await {
-                Ok(object) => {
-                    live.insert(key, object);
+        // What workloads need comes before them.
+        let is_workload =
+            |item: &Rendered| ["StatefulSet", "Deployment"].iter().any(|kind| item.object["kind"] == *kind);
+        let (workloads, rest): (Vec<_>, Vec<_>) = rendered.into_iter().partition(is_workload);
+        for items in [rest, workloads] {
+            let work = items.into_iter().map(|item| {
+                async move {
+                    let text = |pointer: &str| {
+                        item.object.pointer(pointer).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned()
+                    };
+                    let key = (text("/kind"), text("/metadata/name"));
+                    (key, item.policy, self.apply(namespace, item.object).await)
                 }
-                Err(error) => {
+                .boxed()
+            });
+            let results = together(work.collect()).await;
+            for (key, policy, result) in results {
+                wanted.insert(key.clone());
+                let error = match result {
+                    Ok(object) => {
+                        live.insert(key, object);
+                        continue;
+                    }
+                    Err(error) => error,
+                };
+                {
                     complete = false;
-                    let id = item.policy.map_or_else(|| this.clone(), |p| ObjectId::new(Kind::RetentionPolicy, p));
+                    let id = policy.map_or_else(|| this.clone(), |p| ObjectId::new(Kind::RetentionPolicy, p));
                     let waits = matches!(error, ApplyError::Ending { .. });
                     let reason = if waits { Reason::RollingOut } else { Reason::ApplyFailed };
                     note(&mut brought.observed, id, reason, error.to_string());
                 }
             }
         }
-        if complete && let Err(error) = self.prune(namespace, &network.name, &wanted, &plan.kept_policies).await {
+        failpoint::hit("objects");
+        if complete && let Err(error) = self.prune(unit, &wanted, &plan.kept_policies).await {
             note(&mut brought.observed, this, Reason::ApplyFailed, error.to_string());
         }
         live
@@ -170,7 +211,7 @@ impl Context {
 
     async fn tell_relay(
         &self,
-        namespace: &str,
+        unit: &Unit,
         network: &ValidNetwork,
         plan: &NetworkPlan,
         brought: &mut Brought,
@@ -180,12 +221,12 @@ impl Context {
         let Some(key) = brought.secrets.policy_key() else { return };
         let Some(identity) = brought.secrets.get(&SecretId::OperatorTls) else { return };
         let url = &brought.places.relay.admin_url;
-        let Ok(client) = self.relay(namespace, &network.name, url, identity) else { return };
-        let calls = sync::diff(&wanted(plan, &have, &key, now_ms), &have);
+        let Ok(client) = self.relay(unit, url, identity) else { return };
+        let calls = sync::diff(&wanted(plan, &have, &key, now_ms, &self.verified), &have);
         if calls.is_empty() {
             return;
         }
-        tracing::info!(%namespace, network = %network.name, calls = calls.len(), "tell the relay");
+        tracing::info!(%unit, calls = calls.len(), "tell the relay");
         for outcome in sync::execute(&client, calls).await {
             if let Err(error) = outcome.result {
                 let id = subject(&outcome.call, network);
@@ -193,14 +234,42 @@ impl Context {
                 note(&mut brought.observed, id, reason, error.to_string());
             }
         }
-        match client.state().await {
-            Ok(state) => brought.observed.state = Some(state),
+        failpoint::hit("relay");
+        match ask(&client).await {
+            Ok((state, mark)) => (brought.observed.state, brought.etag) = (Some(state), mark),
             Err(error) => {
                 brought.observed.state = None;
                 brought.observed.unreachable = Some(error.to_string());
             }
         }
     }
+}
+
+/// What the relay holds, and its mark.
+async fn ask(client: &AdminClient) -> Result<(AdminState, Option<String>), AdminError> {
+    match client.state_since(None).await? {
+        Answer::State(state, mark) => Ok((state, mark)),
+        // Nobody asked for changes only.
+        Answer::Same => client.state().await.map(|state| (state, None)),
+    }
+}
+
+/// Keys that the network had, and that are not there any more. Making others silently would cut off every client, so a person
+/// has to decide.
+fn lost_keys(network: &Network, existing: &BTreeMap<SecretId, SecretData>) -> Option<String> {
+    let status = network.status.as_ref().filter(|_| !accepts_new_keys(network))?;
+    let name = network.metadata.name.as_deref().unwrap_or_default();
+    let had = [
+        (SecretId::Authority, status.ca_certificate.is_some(), "the certificate authority"),
+        (SecretId::PolicyKey, status.policy_key_fingerprint.is_some(), "the policy key"),
+    ];
+    let (id, _, what) = had.into_iter().find(|(id, had, _)| *had && !existing.contains_key(id))?;
+    Some(format!(
+        "Secret {} with {what} of the network is gone; restore it from a backup and everything goes on, or annotate the Network with {}=true \
+         to have a new one made: then every client needs a new invite",
+        id.object_name(name),
+        labels::NEW_KEYS,
+    ))
 }
 
 /// The object of ours that a call is about.
@@ -247,15 +316,15 @@ mod tests {
     #[test]
     fn a_call_is_about_an_object() {
         let objects = crate::plan::Objects {
-            networks: vec![sotto_crds::Network::new(
+            networks: vec![std::sync::Arc::new(sotto_crds::Network::new(
                 "acme",
                 serde_json::from_value(serde_json::json!({"domain": "chat.acme.example"})).unwrap(),
-            )],
-            users: vec![sotto_crds::User::new(
+            ))],
+            users: vec![std::sync::Arc::new(sotto_crds::User::new(
                 "alice-object",
                 serde_json::from_value(serde_json::json!({"networkRef": {"name": "acme"}, "username": "alice"}))
                     .unwrap(),
-            )],
+            ))],
             ..crate::plan::Objects::default()
         };
         let network = &crate::plan::validate(&objects).networks["acme"];

@@ -21,7 +21,12 @@ pub struct Options {
     pub lease: Option<LeaseOptions>,
     /// Its namespace (`POD_NAMESPACE`).
     pub namespace: Option<String>,
-    /// Where every relay's admin interface is reached, under its own TLS name (`SOTTO_ADMIN_RESOLVE`): for tests and benches.
+    /// The name of its service account (`SOTTO_SERVICE_ACCOUNT`), for `secrets_role`.
+    pub service_account: Option<String>,
+    /// A ClusterRole with the rights over Secrets, that the operator binds to its service account in each namespace that has a
+    /// Network (`SOTTO_SECRETS_ROLE`). Without it the operator has these rights already.
+    pub secrets_role: Option<String>,
+    /// Where every relay's admin interface is reached instead of at its Service (`SOTTO_ADMIN_RESOLVE`): for tests and benches.
     pub admin_resolve: Option<SocketAddr>,
 }
 
@@ -61,6 +66,18 @@ impl Options {
                 remedy: "write an address and a port, such as 0.0.0.0:8080",
             })?,
         };
+        let admin_resolve = set("SOTTO_ADMIN_RESOLVE").map(|value| {
+            let remedy = "write an address and a port, such as 127.0.0.1:9443";
+            value.parse().map_err(|_| OptionsError { name: "SOTTO_ADMIN_RESOLVE", value, remedy })
+        });
+        let secrets_role = set("SOTTO_SECRETS_ROLE");
+        let (namespace, service_account) = (set("POD_NAMESPACE"), set("SOTTO_SERVICE_ACCOUNT"));
+        if let Some(role) = &secrets_role
+            && (namespace.is_none() || service_account.is_none())
+        {
+            let remedy = "set POD_NAMESPACE and SOTTO_SERVICE_ACCOUNT too: the role is bound to that account";
+            return Err(OptionsError { name: "SOTTO_SECRETS_ROLE", value: role.clone(), remedy });
+        }
         let namespaces = set("SOTTO_WATCH_NAMESPACES").unwrap_or_default();
         Ok(Self {
             image: set("SOTTO_IMAGE")
@@ -70,16 +87,18 @@ impl Options {
             listen,
             pod_name: set("POD_NAME"),
             lease: LeaseOptions::from_variables(&variable)?,
-            namespace: set("POD_NAMESPACE"),
-            admin_resolve: match set("SOTTO_ADMIN_RESOLVE") {
-                None => None,
-                Some(value) => Some(value.parse().map_err(|_| OptionsError {
-                    name: "SOTTO_ADMIN_RESOLVE",
-                    value,
-                    remedy: "write an address and a port, such as 127.0.0.1:9443",
-                })?),
-            },
+            namespace,
+            service_account,
+            secrets_role,
+            admin_resolve: admin_resolve.transpose()?,
         })
+    }
+}
+
+impl Options {
+    /// Whether Secrets are watched in the namespaces that have a Network alone.
+    pub(super) fn secrets_by_namespace(&self) -> bool {
+        self.secrets_role.is_some()
     }
 }
 
@@ -109,5 +128,9 @@ mod tests {
         let said = read(&[("SOTTO_LISTEN", "8080")]).unwrap_err().to_string();
         assert!(said.contains("SOTTO_LISTEN") && said.contains("0.0.0.0:8080"), "{said}");
         assert!(read(&[("SOTTO_IMAGE_PULL_POLICY", "Sometimes")]).is_err());
+        let said = read(&[("SOTTO_SECRETS_ROLE", "sotto-secrets")]).unwrap_err().to_string();
+        assert!(said.contains("POD_NAMESPACE") && said.contains("SOTTO_SERVICE_ACCOUNT"), "{said}");
+        let account = [("POD_NAMESPACE", "a"), ("SOTTO_SERVICE_ACCOUNT", "b"), ("SOTTO_SECRETS_ROLE", "c")];
+        assert!(read(&account).unwrap().secrets_by_namespace());
     }
 }

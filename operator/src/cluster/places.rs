@@ -36,6 +36,11 @@ fn service_names(service: &str, namespace: &str) -> Vec<String> {
     ]
 }
 
+/// Where the operator reaches a relay.
+pub(super) fn admin_url(network: &str, namespace: &str) -> String {
+    format!("https://{}.{namespace}.svc:{INTERNAL_PORT}", labels::relay_admin(network))
+}
+
 pub(super) fn places(network: &ValidNetwork, namespace: &str) -> Places {
     let host = |service: String| format!("{service}.{namespace}.svc");
     let (scheme, usual) = if network.relay.tls == ValidTls::Disabled { ("http", 80) } else { ("https", 443) };
@@ -53,7 +58,7 @@ pub(super) fn places(network: &ValidNetwork, namespace: &str) -> Places {
             telemetry_listen: any(TELEMETRY_PORT),
             url: format!("{scheme}://{}{port}", host(relay.clone())),
             use_public_url: true,
-            admin_url: format!("https://{}:{INTERNAL_PORT}", host(admin.clone())),
+            admin_url: admin_url(&network.name, namespace),
             names: [service_names(&relay, namespace), service_names(&admin, namespace)].concat(),
             tls: TLS_DIR.into(),
             own_tls: OWN_TLS_DIR.into(),

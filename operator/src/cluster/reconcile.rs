@@ -1,209 +1,194 @@
-//! One namespace: dereference → validate → Secrets → build → apply → relay → finalizers → status. Its objects are looked at together,
+//! One network: dereference → validate → Secrets → build → apply → relay → finalizers → status. Its objects are looked at together,
 //! because they refer to each other; each gets its own status, and one that is broken stops no other.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::Secret;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
-use kube::{Resource, ResourceExt as _};
+use kube::ResourceExt as _;
 use serde_json::Value;
-use sotto_crds::{Network, RetentionPolicy, SecurityGroup, User};
+use sotto_crds::{RetentionPolicy, User};
+use tokio::time::Instant;
 
-use super::context::Context;
-use super::finalize::{Account, may_go};
-use super::index::{Entry, Index};
+use super::context::{Context, together};
+use super::finalize::{Account, is_orphaned, may_go};
+use super::index::{Belongs, Entry, Index};
+use super::labels::{self, FINALIZER};
+use super::members::{Members, Unreadable, owners};
+use super::memo::{Memo, Seen};
 use super::network::{Brought, Owners};
 use super::places::places;
-use super::render::Owner;
+use super::queue::{Cause, Unit};
 use super::report::Report;
+use crate::admin::Answer;
 use crate::plan::{
-    Facts, Finding, Health, Kind, ObjectId, Objects, Observed, PeerFacts, READY, ValidNetwork, Validation, assess,
-    introduce, validate,
+    Facts, Finding, Health, Kind, ObjectId, Observed, PeerFacts, READY, SecretId, Secrets, ValidNetwork, Validation,
+    assess, introduce, validate,
 };
 use crate::reasons::Reason;
 
-/// When to look again while something is on its way, and when nothing is (the relay knows better who has registered).
-const SOON: Duration = Duration::from_secs(2);
-const LATER: Duration = Duration::from_secs(10);
+/// When to look again while the Secrets of a namespace are being listed (their arrival calls too).
+const LISTING: Duration = Duration::from_secs(5);
 
-/// What went wrong so that the namespace has to be looked at again with a growing delay.
+/// What went wrong so that the network has to be looked at again with a growing delay.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct ReconcileError(String);
 
-/// The objects of one kind: wanted, being deleted, unreadable.
-struct Sorted<K> {
-    wanted: Vec<K>,
-    ending: Vec<K>,
-    bad: Vec<ObjectMeta>,
-}
-
-fn sort<K: Resource + Clone>(index: &Index<K>, namespace: &str) -> Sorted<K> {
-    let mut sorted = Sorted { wanted: Vec::new(), ending: Vec::new(), bad: Vec::new() };
-    for entry in index.list(namespace) {
-        match entry {
-            Entry::Good(object) if object.meta().deletion_timestamp.is_none() => sorted.wanted.push((*object).clone()),
-            Entry::Good(object) => sorted.ending.push((*object).clone()),
-            Entry::Bad(meta) => sorted.bad.push((*meta).clone()),
-        }
+/// Looks at one unit; answers when to look again without being called.
+pub(super) async fn reconcile(
+    context: &Arc<Context>,
+    unit: &Unit,
+    cause: Cause,
+) -> Result<Option<Duration>, ReconcileError> {
+    let unreadable = Unreadable::read(context, &unit.namespace);
+    if unit.network.is_empty() {
+        return nowhere(context, unit, &unreadable).await;
     }
-    sorted
-}
-
-struct Namespace {
-    networks: Sorted<Network>,
-    groups: Sorted<SecurityGroup>,
-    users: Sorted<User>,
-    policies: Sorted<RetentionPolicy>,
-}
-
-impl Namespace {
-    fn read(context: &Context, namespace: &str) -> Self {
-        Self {
-            networks: sort(&context.networks, namespace),
-            groups: sort(&context.groups, namespace),
-            users: sort(&context.users, namespace),
-            policies: sort(&context.policies, namespace),
-        }
-    }
-
-    fn objects(&self, secret_names: BTreeSet<String>, own_secrets: BTreeSet<String>) -> Objects {
-        let names = |kind, bad: &[ObjectMeta]| {
-            bad.iter().filter_map(move |m| Some(ObjectId::new(kind, m.name.clone()?))).collect::<Vec<_>>()
-        };
-        let unreadable = [
-            names(Kind::Network, &self.networks.bad),
-            names(Kind::SecurityGroup, &self.groups.bad),
-            names(Kind::User, &self.users.bad),
-            names(Kind::RetentionPolicy, &self.policies.bad),
-        ];
-        Objects {
-            networks: self.networks.wanted.clone(),
-            groups: self.groups.wanted.clone(),
-            users: self.users.wanted.clone(),
-            policies: self.policies.wanted.clone(),
-            unreadable: unreadable.concat().into_iter().collect(),
-            secret_names: Some(secret_names),
-            own_secrets,
-        }
-    }
-
-    /// Secrets that objects name.
-    fn referenced_secrets(&self) -> BTreeSet<&str> {
-        let mut names = BTreeSet::new();
-        for network in &self.networks.wanted {
-            names.extend(network.spec.relay.tls.secret_name.as_deref());
-            names.extend(network.spec.metrics.cloud_watch.credentials_secret_name.as_deref());
-        }
-        for policy in &self.policies.wanted {
-            let bucket = policy.spec.destination.s3.as_ref();
-            names.extend(bucket.and_then(|s3| s3.credentials_secret_name.as_deref()));
-        }
-        names
-    }
-
-    fn is_empty(&self) -> bool {
-        let none = |n: usize| n == 0;
-        none(
-            self.networks.wanted.len()
-                + self.groups.wanted.len()
-                + self.users.wanted.len()
-                + self.policies.wanted.len(),
-        ) && none(self.users.ending.len() + self.policies.ending.len())
-            && none(self.networks.bad.len() + self.groups.bad.len() + self.users.bad.len() + self.policies.bad.len())
-    }
-}
-
-fn owners<K: Resource<DynamicType = ()>>(kind: &'static str, objects: &[K]) -> BTreeMap<String, Owner> {
-    let owner = |object: &K| {
-        let (name, uid) = (object.name_any(), object.uid().unwrap_or_default());
-        (name.clone(), Owner { kind, name, uid })
-    };
-    objects.iter().map(owner).collect()
-}
-
-/// Looks at one namespace; answers when to look again without being called.
-pub(super) async fn reconcile(context: &Context, namespace: &str) -> Result<Option<Duration>, ReconcileError> {
-    let seen = Namespace::read(context, namespace);
+    let seen = Members::read(context, unit);
     if seen.is_empty() {
+        forget(context, unit).await;
         return Ok(None);
     }
+    if seen.network.is_some() && !context.secrets_are_known(&unit.namespace).await.map_err(ReconcileError)? {
+        return Ok(Some(LISTING));
+    }
+    let memo = context.memos.get(unit);
+    let begin = Instant::now();
+    if seen.is_paused() {
+        return paused(context, unit, &seen).await;
+    }
+    if cause == Cause::Timer
+        && let Some(memo) = &memo
+        && memo.is_quiet(begin)
+        && relay_is_the_same(context, unit, memo).await
+    {
+        if memo.hangs_up(begin) {
+            context.hang_up(unit);
+        }
+        return Ok(Some(memo.again(begin)));
+    }
+
+    let (mut brought, waiting, trouble) = whole(context, unit, &seen, &unreadable).await;
+    if !trouble.is_empty() {
+        context.memos.forget(unit);
+        return Err(ReconcileError(trouble.join(" · ")));
+    }
+    let etag = brought.as_mut().and_then(|brought| brought.etag.take());
+    let changed = cause == Cause::Change || memo.as_ref().is_none_or(|memo| memo.etag != etag);
+    let now = Instant::now();
+    let memo = Memo::after(memo.as_ref(), Seen { waiting, changed, etag }, now);
+    let again = memo.again(now);
+    if memo.hangs_up(now) {
+        context.hang_up(unit);
+    }
+    context.memos.set(unit, memo);
+    Ok(Some(again))
+}
+
+/// Nothing refers to this network any more, and it is not there.
+async fn forget(context: &Context, unit: &Unit) {
+    context.memos.forget(unit);
+    context.hang_up(unit);
+    if context.networks.list(&unit.namespace).is_empty() {
+        context.leave(&unit.namespace).await;
+    }
+}
+
+async fn relay_is_the_same(context: &Context, unit: &Unit, memo: &Memo) -> bool {
+    let existing = context.existing_secrets(&unit.namespace, &unit.network, vec![SecretId::OperatorTls]);
+    let Some(identity) = existing.get(&SecretId::OperatorTls) else { return false };
+    let Ok(client) = context.relay(unit, &super::places::admin_url(&unit.network, &unit.namespace), identity) else {
+        return false;
+    };
+    matches!(client.state_since(memo.etag.as_deref()).await, Ok(Answer::Same))
+}
+
+/// Looks at everything of the network. Answers how far it was brought, whether something is on its way, and what went wrong.
+async fn whole(
+    context: &Context,
+    unit: &Unit,
+    seen: &Members,
+    unreadable: &Unreadable,
+) -> (Option<Brought>, bool, Vec<String>) {
     let now = Timestamp::now();
     let now_ms = u64::try_from(now.as_millisecond()).unwrap_or(0);
-    let mut trouble = Vec::new();
-
     // The relay must not learn of an account before the object has a finalizer for it.
-    for user in &seen.users.wanted {
-        trouble.extend(context.finalizer::<User>(&user.metadata, true).await.err());
-    }
-    for policy in &seen.policies.wanted {
-        trouble.extend(context.finalizer::<RetentionPolicy>(&policy.metadata, true).await.err());
-    }
+    let mut trouble = add_finalizers(context, &context.users, &seen.users.wanted).await;
+    trouble.extend(add_finalizers(context, &context.policies, &seen.policies.wanted).await);
 
-    let referenced = context.referenced(namespace, seen.referenced_secrets()).await;
-    let own = context.secrets.list(namespace).iter().filter_map(|entry| entry.meta().name.clone()).collect();
-    let objects = seen.objects(referenced, own);
+    let objects = seen.objects(context, unit, unreadable);
     let validation = validate(&objects);
+    let brought = match validation.networks.get(&*unit.network) {
+        Some(network) => Some(bring(context, unit, seen, network, &validation, now, now_ms).await),
+        None => None,
+    };
+    trouble.extend(let_go(context, unit, seen, &validation, brought.as_ref(), now).await);
+
+    let observed: BTreeMap<String, Observed> =
+        brought.iter().map(|brought| (unit.network.to_string(), brought.observed.clone())).collect();
+    let health = assess(&objects, &validation, &observed);
+    trouble.extend(report(context, unit, seen, &validation, brought.as_ref(), &health, now).await);
+
+    let ours = |id: &ObjectId| id.kind != Kind::Network || id.name == *unit.network;
+    let waiting = health.iter().any(|(id, health)| ours(id) && (health.is_progressing() || health.is_degraded()))
+        || !seen.users.ending.is_empty()
+        || !seen.policies.ending.is_empty();
+    (brought, waiting, trouble)
+}
+
+async fn add_finalizers<K>(context: &Context, index: &Index<Entry<K>>, objects: &[Arc<K>]) -> Vec<String>
+where
+    K: Belongs + serde::de::DeserializeOwned,
+{
+    let lacks = |object: &&Arc<K>| !object.finalizers().iter().any(|f| f == FINALIZER);
+    let work = objects.iter().filter(lacks).map(|object| context.finalizer(index, object.meta(), true).boxed());
+    together(work.collect()).await.into_iter().filter_map(Result::err).collect()
+}
+
+/// Brings the network about.
+async fn bring(
+    context: &Context,
+    unit: &Unit,
+    seen: &Members,
+    network: &ValidNetwork,
+    validation: &Validation,
+    now: Timestamp,
+    now_ms: u64,
+) -> Brought {
     let owners = Owners {
-        networks: owners("Network", &seen.networks.wanted),
+        networks: owners("Network", &seen.network),
         policies: owners("RetentionPolicy", &seen.policies.wanted),
         users: owners("User", &seen.users.wanted),
     };
-    let brought = bring(context, namespace, &seen, &validation, &owners, now, now_ms).await;
-
-    trouble.extend(let_go(context, &seen, &validation, &brought, now).await);
-    let observed: BTreeMap<String, Observed> =
-        brought.iter().map(|(name, brought)| (name.clone(), brought.observed.clone())).collect();
-    let health = assess(&objects, &validation, &observed);
-    trouble.extend(report(context, namespace, &seen, &validation, &brought, &health, now).await);
-
-    if !trouble.is_empty() {
-        return Err(ReconcileError(trouble.join(" · ")));
-    }
-    let waiting = health.values().any(Health::is_progressing)
-        || !seen.users.ending.is_empty()
-        || !seen.policies.ending.is_empty();
-    Ok(Some(if waiting { SOON } else { LATER }))
-}
-
-/// Brings every good network about.
-async fn bring(
-    context: &Context,
-    namespace: &str,
-    seen: &Namespace,
-    validation: &Validation,
-    owners: &Owners,
-    now: Timestamp,
-    now_ms: u64,
-) -> BTreeMap<String, Brought> {
-    let slow = slow(seen, now);
-    let mut brought = BTreeMap::new();
-    // Keys first, of all networks: peers in the namespace need each other's.
-    for (name, network) in &validation.networks {
-        let places = places(network, namespace);
-        brought.insert(name.clone(), context.secrets_of(namespace, network, places, owners, now_ms).await);
-    }
-    let facts: BTreeMap<String, PeerFacts> = brought
+    let places = places(network, &unit.namespace);
+    let mut brought = context.secrets_of(unit, seen, network, places, &owners, now_ms).await;
+    let facts: BTreeMap<String, PeerFacts> = validation
+        .networks
         .iter()
-        .filter(|(_, brought)| brought.keys_are_kept)
-        .filter_map(|(name, brought)| Some((name.clone(), introduce(&brought.places, &brought.secrets)?)))
+        .filter(|(name, _)| **name != *unit.network)
+        .filter_map(|(name, peer)| Some((name.clone(), peer_facts(context, unit, name, peer)?)))
         .collect();
-    for (name, network) in &validation.networks {
-        let Some(brought) = brought.get_mut(name) else { continue };
-        context.run_network(namespace, network, brought, &facts, owners, &slow, now_ms).await;
-    }
+    let slow = slow(seen, now);
+    context.run_network(unit, network, &mut brought, &facts, &owners, &slow, now_ms).await;
     brought
 }
 
+/// What a peer in the same namespace is known by, where its keys are made.
+fn peer_facts(context: &Context, unit: &Unit, name: &str, peer: &ValidNetwork) -> Option<PeerFacts> {
+    let ids = vec![SecretId::Authority, SecretId::PolicyKey];
+    let secrets = Secrets::kept(context.existing_secrets(&unit.namespace, name, ids));
+    introduce(&places(peer, &unit.namespace), &secrets)
+}
+
 /// The objects whose workloads have been starting for so long that something must be wrong.
-fn slow(seen: &Namespace, now: Timestamp) -> BTreeSet<ObjectId> {
-    let networks = seen
-        .networks
-        .wanted
-        .iter()
-        .map(|o| (Kind::Network, &o.metadata, o.status.as_ref().map(|s| s.conditions.as_slice())));
+fn slow(seen: &Members, now: Timestamp) -> BTreeSet<ObjectId> {
+    let networks =
+        seen.network.iter().map(|o| (Kind::Network, &o.metadata, o.status.as_ref().map(|s| s.conditions.as_slice())));
     let policies = seen
         .policies
         .wanted
@@ -228,44 +213,38 @@ fn is_slow(meta: &ObjectMeta, conditions: &[Condition], now: Timestamp) -> bool 
 /// Takes our finalizer from the objects that are being deleted, where the relay has no account of them any more.
 async fn let_go(
     context: &Context,
-    seen: &Namespace,
+    unit: &Unit,
+    seen: &Members,
     validation: &Validation,
-    brought: &BTreeMap<String, Brought>,
+    brought: Option<&Brought>,
     now: Timestamp,
 ) -> Vec<String> {
-    let account = |network: &str, local: &dyn Fn(&ValidNetwork) -> String| {
-        let (Some(valid), Some(brought)) = (validation.networks.get(network), brought.get(network)) else {
+    let account = |local: &str| {
+        let (true, Some(brought)) = (validation.networks.contains_key(&*unit.network), brought) else {
             return Account::NoRelay;
         };
         match &brought.observed.state {
-            Some(state) if !state.users.contains_key(&local(valid)) => Account::Removed,
+            Some(state) if !state.users.contains_key(local) => Account::Removed,
             Some(_) => Account::Unknown,
             None if brought.relay_is_made => Account::Unknown,
             None => Account::NoRelay,
         }
     };
+    let goes = |meta: &ObjectMeta, local: &str| {
+        let at = meta.deletion_timestamp.as_ref().map_or(now, |t| t.0);
+        is_orphaned(meta) || may_go(account(local), at, now)
+    };
     let mut trouble = Vec::new();
-    // Whose account an unreadable object is nobody knows: what the relay has is removed when the object is gone.
-    let overdue =
-        |meta: &&ObjectMeta| meta.deletion_timestamp.as_ref().is_some_and(|at| may_go(Account::Unknown, at.0, now));
-    for meta in seen.users.bad.iter().filter(overdue) {
-        trouble.extend(context.finalizer::<User>(meta, false).await.err());
-    }
-    for meta in seen.policies.bad.iter().filter(overdue) {
-        trouble.extend(context.finalizer::<RetentionPolicy>(meta, false).await.err());
-    }
     for user in &seen.users.ending {
-        let local = |_: &ValidNetwork| user.spec.username.clone().unwrap_or_else(|| user.name_any());
-        let at = user.metadata.deletion_timestamp.as_ref().map_or(now, |t| t.0);
-        if may_go(account(&user.spec.network_ref.name, &local), at, now) {
-            trouble.extend(context.finalizer::<User>(&user.metadata, false).await.err());
+        let local = user.spec.username.clone().unwrap_or_else(|| user.name_any());
+        if goes(&user.metadata, &local) {
+            trouble.extend(context.finalizer::<User>(&context.users, &user.metadata, false).await.err());
         }
     }
     for policy in &seen.policies.ending {
-        let local = |_: &ValidNetwork| crate::plan::retention_local(&policy.name_any());
-        let at = policy.metadata.deletion_timestamp.as_ref().map_or(now, |t| t.0);
-        if may_go(account(&policy.spec.network_ref.name, &local), at, now) {
-            trouble.extend(context.finalizer::<RetentionPolicy>(&policy.metadata, false).await.err());
+        if goes(&policy.metadata, &crate::plan::retention_local(&policy.name_any())) {
+            trouble
+                .extend(context.finalizer::<RetentionPolicy>(&context.policies, &policy.metadata, false).await.err());
         }
     }
     trouble
@@ -273,81 +252,82 @@ async fn let_go(
 
 async fn report(
     context: &Context,
-    namespace: &str,
-    seen: &Namespace,
+    unit: &Unit,
+    seen: &Members,
     validation: &Validation,
-    brought: &BTreeMap<String, Brought>,
+    brought: Option<&Brought>,
     health: &BTreeMap<ObjectId, Health>,
     now: Timestamp,
 ) -> Vec<String> {
-    let facts: BTreeMap<String, Facts<'_>> = brought
-        .iter()
-        .map(|(name, brought)| {
-            let facts = Facts {
-                network: validation.networks.get(name),
-                places: Some(&brought.places),
-                // Keys that could not be kept are nobody's.
-                secrets: brought.keys_are_kept.then_some(&brought.secrets),
-                plan: brought.plan.as_ref(),
-                observed: Some(&brought.observed),
-                image: Some(&context.options.image),
-            };
-            (name.clone(), facts)
-        })
-        .collect();
-    let report = Report { namespace, health, facts: &facts, now };
-    let mut trouble = Vec::new();
-    for object in &seen.networks.wanted {
-        trouble.extend(context.report_network(&report, object).await.err());
+    let facts = brought.map_or_else(Facts::default, |brought| Facts {
+        network: validation.networks.get(&*unit.network),
+        places: Some(&brought.places),
+        // Keys that could not be kept are nobody's.
+        secrets: brought.keys_are_kept.then_some(&brought.secrets),
+        plan: brought.plan.as_ref(),
+        observed: Some(&brought.observed),
+        image: Some(&context.options.image),
+    });
+    let report = Report { namespace: &unit.namespace, health, facts, now };
+    let mut results = Vec::new();
+    if let Some(object) = &seen.network {
+        results.push(context.report_network(&report, object).await);
     }
-    for object in &seen.groups.wanted {
-        trouble.extend(context.report_group(&report, object).await.err());
-    }
-    for object in &seen.users.wanted {
-        trouble.extend(context.report_user(&report, object).await.err());
-    }
-    for object in &seen.policies.wanted {
-        trouble.extend(context.report_policy(&report, object).await.err());
-    }
-    for (id, problems) in &validation.problems {
-        let words: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        let bad = Health::degraded(Reason::Unreadable, words.join(" · "));
-        let find = |metas: &[ObjectMeta]| metas.iter().find(|m| m.name.as_deref() == Some(&id.name)).cloned();
-        let result = match id.kind {
-            Kind::Network => match find(&seen.networks.bad) {
-                Some(meta) => context.report_unreadable::<Network>(&report, id, &meta, &bad).await,
-                None => Ok(()),
-            },
-            Kind::SecurityGroup => match find(&seen.groups.bad) {
-                Some(meta) => context.report_unreadable::<SecurityGroup>(&report, id, &meta, &bad).await,
-                None => Ok(()),
-            },
-            Kind::User => match find(&seen.users.bad) {
-                Some(meta) => context.report_unreadable::<User>(&report, id, &meta, &bad).await,
-                None => Ok(()),
-            },
-            Kind::RetentionPolicy => match find(&seen.policies.bad) {
-                Some(meta) => context.report_unreadable::<RetentionPolicy>(&report, id, &meta, &bad).await,
-                None => Ok(()),
-            },
-        };
-        trouble.extend(result.err());
-    }
-    trouble.into_iter().map(|error| error.to_string()).collect()
+    let report = &report;
+    let mut work: Vec<BoxFuture<'_, _>> = Vec::new();
+    work.extend(seen.groups.wanted.iter().map(|object| context.report_group(report, object).boxed()));
+    work.extend(seen.users.wanted.iter().map(|object| context.report_user(report, object).boxed()));
+    work.extend(seen.policies.wanted.iter().map(|object| context.report_policy(report, object).boxed()));
+    results.extend(together(work).await);
+    results.into_iter().filter_map(Result::err).map(|error| error.to_string()).collect()
 }
 
-impl Context {
-    /// Which of the named Secrets are there. One that cannot be looked for is taken to be there: the kubelet will tell.
-    async fn referenced(&self, namespace: &str, names: BTreeSet<&str>) -> BTreeSet<String> {
-        let mut there = BTreeSet::new();
-        for name in names {
-            let found = self.api::<Secret>(namespace).get_metadata_opt(name).await;
-            if !matches!(found, Ok(None)) {
-                there.insert(name.to_owned());
-            }
-        }
-        there
+/// A network that is to be left as it is says so; what is being deleted goes all the same.
+async fn paused(context: &Context, unit: &Unit, seen: &Members) -> Result<Option<Duration>, ReconcileError> {
+    context.memos.forget(unit);
+    context.hang_up(unit);
+    let now = Timestamp::now();
+    let mut trouble = Vec::new();
+    if let Some(network) = &seen.network {
+        trouble.extend(context.report_paused(&unit.namespace, network, now).await.err().map(|e| e.to_string()));
     }
+    let gone = |meta: &ObjectMeta| {
+        let at = meta.deletion_timestamp.as_ref().map_or(now, |t| t.0);
+        is_orphaned(meta) || may_go(Account::Unknown, at, now)
+    };
+    for user in seen.users.ending.iter().filter(|user| gone(&user.metadata)) {
+        trouble.extend(context.finalizer::<User>(&context.users, &user.metadata, false).await.err());
+    }
+    for policy in seen.policies.ending.iter().filter(|policy| gone(&policy.metadata)) {
+        trouble.extend(context.finalizer::<RetentionPolicy>(&context.policies, &policy.metadata, false).await.err());
+    }
+    if !trouble.is_empty() {
+        return Err(ReconcileError(trouble.join(" · ")));
+    }
+    let ending = !seen.users.ending.is_empty() || !seen.policies.ending.is_empty();
+    Ok(ending.then_some(LISTING))
+}
+
+/// The objects of a namespace that cannot be read.
+async fn nowhere(context: &Context, unit: &Unit, unreadable: &Unreadable) -> Result<Option<Duration>, ReconcileError> {
+    let now = Timestamp::now();
+    let mut trouble = context.report_unreadable(&unit.namespace, unreadable, now).await;
+    // Whose account an unreadable object is nobody knows: what the relay has is removed when the object is gone.
+    let ending = |meta: &&Arc<ObjectMeta>| meta.deletion_timestamp.is_some();
+    let overdue = |meta: &&Arc<ObjectMeta>| {
+        is_orphaned(meta) || meta.deletion_timestamp.as_ref().is_some_and(|at| may_go(Account::Unknown, at.0, now))
+    };
+    for meta in unreadable.users.iter().filter(ending).filter(overdue) {
+        trouble.extend(context.finalizer::<User>(&context.users, meta, false).await.err());
+    }
+    for meta in unreadable.policies.iter().filter(ending).filter(overdue) {
+        trouble.extend(context.finalizer::<RetentionPolicy>(&context.policies, meta, false).await.err());
+    }
+    if !trouble.is_empty() {
+        return Err(ReconcileError(trouble.join(" · ")));
+    }
+    let waits = unreadable.users.iter().chain(&unreadable.policies).any(|meta| ending(&meta));
+    Ok(waits.then_some(LISTING))
 }
 
 /// Notes what went wrong with an object.
@@ -357,3 +337,8 @@ pub(super) fn note(observed: &mut Observed, id: ObjectId, reason: Reason, messag
 
 /// What is to be told of a workload, and of the relay's state; see `network.rs`.
 pub(super) type Live = BTreeMap<(String, String), Value>;
+
+/// Whether the annotation asks for it.
+pub(super) fn accepts_new_keys(network: &sotto_crds::Network) -> bool {
+    network.annotations().get(labels::NEW_KEYS).is_some_and(|value| value == "true")
+}

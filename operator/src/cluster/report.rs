@@ -5,9 +5,10 @@ use std::fmt::Debug;
 use std::sync::PoisonError;
 
 use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
-use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta, Time};
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::api::{Patch, PatchParams};
+use kube::core::DeserializeGuard;
 use kube::runtime::events::{Event, EventType};
 use kube::{Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
@@ -16,10 +17,13 @@ use sotto_crds::{Network, RetentionPolicy, SecurityGroup, User};
 use tokio::time::timeout;
 
 use super::context::{API_TIMEOUT, Context, is_gone, words};
-use super::labels::MANAGER;
+use super::index::{Belongs, Entry, Index};
+use super::labels::{MANAGER, PAUSED as PAUSED_ANNOTATION};
+use super::members::Unreadable;
+use crate::failpoint;
 use crate::plan::{
-    DEGRADED, Facts, Health, Kind, ObjectId, PAUSED, PROGRESSING, READY, STALLED, group_status, network_status,
-    policy_status, update_conditions, user_status,
+    DEGRADED, Facts, Health, Kind, ObjectId, PAUSED, PROGRESSING, READY, STALLED, STALLED_AFTER, group_status,
+    network_status, paused_conditions, policy_status, unreadable_problem, update_conditions, user_status,
 };
 use crate::reasons::Reason;
 
@@ -34,13 +38,19 @@ pub(super) struct ReportError {
     why: String,
 }
 
-/// The objects of a namespace with what their statuses are made from.
+/// The objects of a network with what their statuses are made from.
 pub(super) struct Report<'a> {
     pub(super) namespace: &'a str,
     pub(super) health: &'a BTreeMap<ObjectId, Health>,
-    /// By name of the Network.
-    pub(super) facts: &'a BTreeMap<String, Facts<'a>>,
+    pub(super) facts: Facts<'a>,
     pub(super) now: Timestamp,
+}
+
+/// An object's status before and after.
+struct Change<'a> {
+    before: &'a [Condition],
+    same: bool,
+    status: Value,
 }
 
 impl Report<'_> {
@@ -49,117 +59,178 @@ impl Report<'_> {
         let health = self.health.get(&id)?;
         Some((id, health))
     }
+}
 
-    fn facts(&self, network: &str) -> Facts<'_> {
-        self.facts.get(network).copied().unwrap_or_default()
-    }
+fn change<'a, S: PartialEq + serde::Serialize>(before: Option<&S>, now: &S, conditions: &'a [Condition]) -> Change<'a> {
+    let same = before == Some(now);
+    Change { before: conditions, same, status: if same { Value::Null } else { json!(now) } }
+}
+
+fn conditions<S>(status: Option<&S>, of: impl Fn(&S) -> &[Condition]) -> &[Condition] {
+    status.map(of).unwrap_or_default()
 }
 
 impl Context {
     pub(super) async fn report_network(&self, report: &Report<'_>, object: &Network) -> Result<(), ReportError> {
         let Some((id, health)) = report.of(Kind::Network, object) else { return Ok(()) };
-        let facts = report.facts(&id.name);
-        let status = network_status(object.status.as_ref(), health, object.metadata.generation, facts, report.now);
         let before = object.status.as_ref();
-        let same = before == Some(&status);
-        self.report(report, &id, object, health, before.map(|s| s.conditions.as_slice()), same, json!(status)).await
+        let status = network_status(before, health, object.metadata.generation, report.facts, report.now);
+        let change = change(before, &status, conditions(before, |s| &s.conditions));
+        self.report(report, &self.networks, &id, object, health, change).await
     }
 
     pub(super) async fn report_group(&self, report: &Report<'_>, object: &SecurityGroup) -> Result<(), ReportError> {
         let Some((id, health)) = report.of(Kind::SecurityGroup, object) else { return Ok(()) };
-        let facts = report.facts(&object.spec.network_ref.name);
-        let generation = object.metadata.generation;
-        let status = group_status(object.status.as_ref(), &id.name, health, generation, facts, report.now);
         let before = object.status.as_ref();
-        let same = before == Some(&status);
-        self.report(report, &id, object, health, before.map(|s| s.conditions.as_slice()), same, json!(status)).await
+        let status = group_status(before, &id.name, health, object.metadata.generation, report.facts, report.now);
+        let change = change(before, &status, conditions(before, |s| &s.conditions));
+        self.report(report, &self.groups, &id, object, health, change).await
     }
 
     pub(super) async fn report_user(&self, report: &Report<'_>, object: &User) -> Result<(), ReportError> {
         let Some((id, health)) = report.of(Kind::User, object) else { return Ok(()) };
-        let facts = report.facts(&object.spec.network_ref.name);
-        let generation = object.metadata.generation;
-        let status = user_status(object.status.as_ref(), &id.name, health, generation, facts, report.now);
         let before = object.status.as_ref();
-        let same = before == Some(&status);
-        self.report(report, &id, object, health, before.map(|s| s.conditions.as_slice()), same, json!(status)).await
+        let status = user_status(before, &id.name, health, object.metadata.generation, report.facts, report.now);
+        let change = change(before, &status, conditions(before, |s| &s.conditions));
+        self.report(report, &self.users, &id, object, health, change).await
     }
 
     pub(super) async fn report_policy(&self, report: &Report<'_>, object: &RetentionPolicy) -> Result<(), ReportError> {
         let Some((id, health)) = report.of(Kind::RetentionPolicy, object) else { return Ok(()) };
-        let facts = report.facts(&object.spec.network_ref.name);
-        let generation = object.metadata.generation;
-        let status = policy_status(object.status.as_ref(), &id.name, health, generation, facts, report.now);
         let before = object.status.as_ref();
-        let same = before == Some(&status);
-        self.report(report, &id, object, health, before.map(|s| s.conditions.as_slice()), same, json!(status)).await
+        let status = policy_status(before, &id.name, health, object.metadata.generation, report.facts, report.now);
+        let change = change(before, &status, conditions(before, |s| &s.conditions));
+        self.report(report, &self.policies, &id, object, health, change).await
     }
 
-    #[expect(clippy::too_many_arguments, reason = "what the four kinds differ in, once")]
     async fn report<K>(
         &self,
         report: &Report<'_>,
+        index: &Index<Entry<K>>,
         id: &ObjectId,
         object: &K,
         health: &Health,
-        before: Option<&[Condition]>,
-        same: bool,
-        status: Value,
+        change: Change<'_>,
     ) -> Result<(), ReportError>
     where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
+        K: Belongs + Resource<Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
     {
-        if same || stays(id.kind, object.meta().generation, before.unwrap_or_default(), health) {
+        let meta = object.meta();
+        if change.same
+            || stays(id.kind, meta.generation, change.before, health)
+            || settles(id.kind, meta, change.before, health, report.now)
+        {
             return Ok(());
         }
-        self.write_status::<K>(report.namespace, id, status).await?;
-        if turned(before.unwrap_or_default(), health) {
+        self.write_status(report.namespace, index, id, change.status).await?;
+        if turned(change.before, health) && is_news(id.kind, change.before, health) {
             self.tell(object, health).await;
         }
         Ok(())
     }
 
-    /// An object that cannot be read still gets its status, once for each generation.
-    pub(super) async fn report_unreadable<K>(
+    /// A network that is left as it is says so; what was true of it before stays there, also which generation it was true of.
+    pub(super) async fn report_paused(
         &self,
-        report: &Report<'_>,
-        id: &ObjectId,
+        namespace: &str,
+        object: &Network,
+        now: Timestamp,
+    ) -> Result<(), ReportError> {
+        let id = ObjectId::new(Kind::Network, object.name_any());
+        let message = format!(
+            "nothing of this network is changed while its annotation {PAUSED_ANNOTATION} is \"true\"; remove the annotation to go on"
+        );
+        let mut status = object.status.clone().unwrap_or_default();
+        let conditions = paused_conditions(&status.conditions, &message, object.metadata.generation, now);
+        if conditions == status.conditions {
+            return Ok(());
+        }
+        status.conditions = conditions;
+        self.write_status(namespace, &self.networks, &id, json!(status)).await?;
+        self.tell(object, &Health::progressing(Reason::Paused, message)).await;
+        Ok(())
+    }
+
+    /// An object that cannot be read still gets its status, once for each generation.
+    pub(super) async fn report_unreadable(
+        &self,
+        namespace: &str,
+        unreadable: &Unreadable,
+        now: Timestamp,
+    ) -> Vec<String> {
+        let mut trouble = Vec::new();
+        for meta in &unreadable.networks {
+            trouble.extend(self.report_bad::<Network>(namespace, Kind::Network, meta, now).await.err());
+        }
+        for meta in &unreadable.groups {
+            trouble.extend(self.report_bad::<SecurityGroup>(namespace, Kind::SecurityGroup, meta, now).await.err());
+        }
+        for meta in &unreadable.users {
+            trouble.extend(self.report_bad::<User>(namespace, Kind::User, meta, now).await.err());
+        }
+        for meta in &unreadable.policies {
+            trouble.extend(self.report_bad::<RetentionPolicy>(namespace, Kind::RetentionPolicy, meta, now).await.err());
+        }
+        trouble.into_iter().map(|error| error.to_string()).collect()
+    }
+
+    async fn report_bad<K>(
+        &self,
+        namespace: &str,
+        kind: Kind,
         meta: &ObjectMeta,
-        health: &Health,
+        now: Timestamp,
     ) -> Result<(), ReportError>
     where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
     {
+        let id = ObjectId::new(kind, meta.name.clone().unwrap_or_default());
         let uid = meta.uid.clone().unwrap_or_default();
         let generation = meta.generation.unwrap_or_default();
         let known = |map: &std::collections::HashMap<String, i64>| map.get(&uid) == Some(&generation);
         if known(&self.unreadable.lock().unwrap_or_else(PoisonError::into_inner)) {
             return Ok(());
         }
-        let conditions = update_conditions(&[], health, meta.generation, report.now);
+        let health = Health::degraded(Reason::Unreadable, unreadable_problem().to_string());
+        // Waiting will not help: it is Stalled at once.
+        let first = update_conditions(&[], &health, meta.generation, now);
+        let later = now.checked_add(STALLED_AFTER).unwrap_or(now);
+        let mut conditions = update_conditions(&first, &health, meta.generation, later);
+        for condition in &mut conditions {
+            condition.last_transition_time = Time(now);
+        }
         let status = json!({"observedGeneration": meta.generation, "conditions": conditions});
         // Without reading the answer as what it cannot be read as.
-        let api: kube::Api<kube::api::DynamicObject> =
-            kube::Api::namespaced_with(self.client.clone(), report.namespace, &kube::api::ApiResource::erase::<K>(&()));
-        let body = body::<K>(id, status);
+        let api = self.api_of(namespace, &kube::api::ApiResource::erase::<K>(&()));
+        let body = body::<K>(&id, status);
         let params = PatchParams::apply(MANAGER).force();
         let patch = Patch::Apply(&body);
         let work = api.patch_status(&id.name, &params, &patch);
-        written(id, timeout(API_TIMEOUT, work).await)?;
+        written(&id, timeout(API_TIMEOUT, work).await)?;
         self.unreadable.lock().unwrap_or_else(PoisonError::into_inner).insert(uid, generation);
         Ok(())
     }
 
-    async fn write_status<K>(&self, namespace: &str, id: &ObjectId, status: Value) -> Result<(), ReportError>
+    async fn write_status<K>(
+        &self,
+        namespace: &str,
+        index: &Index<Entry<K>>,
+        id: &ObjectId,
+        status: Value,
+    ) -> Result<(), ReportError>
     where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
+        K: Belongs + Resource<Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
     {
         let body = body::<K>(id, status);
         let params = PatchParams::apply(MANAGER).force();
         let api = self.api::<K>(namespace);
         let patch = Patch::Apply(&body);
         let work = api.patch_status(&id.name, &params, &patch);
-        written(id, timeout(API_TIMEOUT, work).await)
+        if let Some(object) = written(id, timeout(API_TIMEOUT, work).await)? {
+            index.put(Entry::from(DeserializeGuard(Ok(object))));
+        }
+        failpoint::hit("status");
+        Ok(())
     }
 
     async fn tell<K: Resource<DynamicType = ()>>(&self, object: &K, health: &Health) {
@@ -194,11 +265,11 @@ fn body<K: Resource<DynamicType = ()>>(id: &ObjectId, mut status: Value) -> Valu
     })
 }
 
-fn written<T, E>(id: &ObjectId, result: Result<Result<T, kube::Error>, E>) -> Result<(), ReportError> {
+fn written<T, E>(id: &ObjectId, result: Result<Result<T, kube::Error>, E>) -> Result<Option<T>, ReportError> {
     match result {
-        Ok(Ok(_)) => Ok(()),
+        Ok(Ok(object)) => Ok(Some(object)),
         // Deleted meanwhile: nobody reads it any more.
-        Ok(Err(error)) if is_gone(&error) => Ok(()),
+        Ok(Err(error)) if is_gone(&error) => Ok(None),
         Ok(Err(error)) => Err(ReportError { id: id.clone(), why: words(&error) }),
         Err(_) => Err(ReportError { id: id.clone(), why: "the API server has not answered in time".into() }),
     }
@@ -217,6 +288,20 @@ fn stays(kind: Kind, generation: Option<i64>, before: &[Condition], health: &Hea
     let ready = before.iter().find(|c| c.type_ == READY);
     let was = ready.is_some_and(|c| c.status == "True" && c.observed_generation == generation);
     kind != Kind::Network && away && was
+}
+
+/// A new user or group is Progressing without a word (`observedGeneration: -1`), and Ready a moment later: to write the first as well
+/// would double what ten thousand users cost. What takes longer is said.
+fn settles(kind: Kind, meta: &ObjectMeta, before: &[Condition], health: &Health, now: Timestamp) -> bool {
+    const MOMENT: SignedDuration = SignedDuration::from_secs(10);
+    let young = meta.creation_timestamp.as_ref().is_some_and(|born| now.duration_since(born.0) < MOMENT);
+    matches!(kind, Kind::User | Kind::SecurityGroup) && before.is_empty() && health.is_progressing() && young
+}
+
+/// Whether it is worth an event: of users and groups, of which there are thousands, only what is wrong, and that it no longer is.
+fn is_news(kind: Kind, before: &[Condition], health: &Health) -> bool {
+    let was_wrong = before.iter().any(|c| c.type_ == DEGRADED && c.status == "True");
+    matches!(kind, Kind::Network | Kind::RetentionPolicy) || health.is_degraded() || was_wrong
 }
 
 fn cut(text: &str) -> &str {
@@ -251,6 +336,29 @@ mod tests {
         assert!(!stays(Kind::Network, Some(1), &before, &away));
         assert!(!stays(Kind::User, Some(2), &before, &away), "the new spec has not reached the relay");
         assert!(!stays(Kind::User, Some(1), &before, &Health::degraded(Reason::RelayRefused, "x")));
+    }
+
+    #[test]
+    fn a_new_user_is_not_said_to_be_on_the_way_until_it_takes_long() {
+        let at = |s| Timestamp::from_second(s).unwrap();
+        let meta = ObjectMeta { creation_timestamp: Some(Time(at(100))), ..ObjectMeta::default() };
+        let way = Health::progressing(Reason::WaitingForRelay, "the relay is starting");
+        assert!(settles(Kind::User, &meta, &[], &way, at(105)));
+        assert!(!settles(Kind::User, &meta, &[], &way, at(111)));
+        assert!(!settles(Kind::Network, &meta, &[], &way, at(105)));
+        assert!(!settles(Kind::User, &meta, &[], &Health::degraded(Reason::DuplicateAddress, "x"), at(105)));
+        let before = update_conditions(&[], &Health::ready("good"), Some(1), at(101));
+        assert!(!settles(Kind::User, &meta, &before, &way, at(105)));
+    }
+
+    #[test]
+    fn of_thousands_of_users_only_what_is_wrong_is_an_event() {
+        let now = Timestamp::from_second(1).unwrap();
+        let wrong = Health::degraded(Reason::DuplicateAddress, "x");
+        let before = update_conditions(&[], &wrong, Some(1), now);
+        assert!(is_news(Kind::User, &[], &wrong) && is_news(Kind::User, &before, &Health::ready("good")));
+        assert!(!is_news(Kind::User, &[], &Health::ready("good")));
+        assert!(is_news(Kind::Network, &[], &Health::ready("good")));
     }
 
     #[test]

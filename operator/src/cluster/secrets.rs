@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use futures::FutureExt as _;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt as _;
@@ -11,10 +12,12 @@ use serde_json::{Value, json};
 use sotto_crds::DeletionPolicy;
 use tokio::time::timeout;
 
-use super::context::{API_TIMEOUT, Context, is_gone};
-use super::index::Entry;
+use super::context::{API_TIMEOUT, Context, is_gone, together};
+use super::index::{Compact, Kept as _};
 use super::labels::{self, Component};
+use super::queue::Unit;
 use super::render::{Owner, labels_of};
+use crate::failpoint;
 use crate::plan::{SecretId, Secrets, ValidNetwork};
 use crate::secret::{Ensured, SecretData};
 
@@ -54,7 +57,7 @@ impl Context {
         ids: Vec<SecretId>,
     ) -> BTreeMap<SecretId, SecretData> {
         let read = |id: SecretId| {
-            let secret = self.secrets.get(namespace, &id.object_name(network))?;
+            let secret = self.secrets.get(namespace, &id.object_name(network))?.typed::<Secret>()?;
             Some((id, contents(&secret)))
         };
         ids.into_iter().filter_map(read).collect()
@@ -69,13 +72,15 @@ impl Context {
         owners: &Owners<'_>,
         relay_is_known: bool,
     ) -> Vec<(SecretId, SecretError)> {
-        let mut errors = Vec::new();
-        for (id, ensured) in secrets.iter() {
-            let work = self.write_secret(namespace, network, id, ensured, owners);
-            if let Err(error) = timeout(API_TIMEOUT, work).await.unwrap_or(Err(SecretError::Timeout)) {
-                errors.push((id.clone(), error));
+        let work = secrets.iter().map(|(id, ensured)| {
+            async move {
+                let work = self.write_secret(namespace, network, id, ensured, owners);
+                let error = timeout(API_TIMEOUT, work).await.unwrap_or(Err(SecretError::Timeout)).err()?;
+                Some((id.clone(), error))
             }
-        }
+            .boxed()
+        });
+        let mut errors: Vec<_> = together(work.collect()).await.into_iter().flatten().collect();
         if relay_is_known {
             errors.extend(self.remove_used_invites(namespace, network, secrets).await);
         }
@@ -112,10 +117,13 @@ impl Context {
         let live = self.secrets.get(namespace, &name);
         match live {
             None => self.create_secret(namespace, &name, &labels, &references, &ensured.data).await,
-            Some(live) if ensured.changed() || !described(&live, &labels, &references) => {
+            Some(live) => {
+                let Some(live) = live.typed::<Secret>() else { return Err(SecretError::Changed(name)) };
+                if !ensured.changed() && described(&live, &labels, &references) {
+                    return Ok(());
+                }
                 self.change_secret(namespace, &live, &labels, &references, &ensured.data).await
             }
-            Some(_) => Ok(()),
         }
     }
 
@@ -135,21 +143,29 @@ impl Context {
         tracing::info!(%namespace, %name, "create Secret");
         let api = self.api::<Secret>(namespace);
         match api.create(&params, &secret).await {
-            Ok(_) => Ok(()),
+            Ok(made) => {
+                self.keep(made);
+                Ok(())
+            }
             Err(kube::Error::Api(status)) if status.is_already_exists() => {
-                // Made by ourselves a moment ago, or by somebody else.
-                let there = api.get_metadata(name).await.map_err(|error| refused(name, &error))?;
-                let ours = there.labels().get(labels::MANAGED_BY).map(String::as_str) == Some(labels::MANAGER);
-                Err(if ours { SecretError::Changed(name.to_owned()) } else { SecretError::Foreign(name.to_owned()) })
+                // Somebody else's, or made by ourselves a moment ago.
+                let foreign = self.others.get(namespace, name).is_some();
+                Err(if foreign { SecretError::Foreign(name.to_owned()) } else { SecretError::Changed(name.to_owned()) })
             }
             Err(error) => Err(refused(name, &error)),
         }
     }
 
+    /// Knows a Secret as it was just written; the watch will tell the same.
+    fn keep(&self, secret: Secret) {
+        self.secrets.put(Arc::new(Compact::new(secret)));
+        failpoint::hit("secret");
+    }
+
     async fn change_secret(
         &self,
         namespace: &str,
-        live: &Arc<Secret>,
+        live: &Secret,
         labels: &Value,
         references: &Value,
         data: &SecretData,
@@ -171,7 +187,10 @@ impl Context {
         tracing::info!(%namespace, %name, "change Secret");
         let params = PatchParams { field_manager: Some(labels::MANAGER.into()), ..PatchParams::default() };
         match self.api::<Secret>(namespace).patch(&name, &params, &Patch::Merge(&patch)).await {
-            Ok(_) => Ok(()),
+            Ok(changed) => {
+                self.keep(changed);
+                Ok(())
+            }
             Err(kube::Error::Api(status)) if status.is_conflict() || status.is_not_found() => {
                 Err(SecretError::Changed(name))
             }
@@ -186,19 +205,17 @@ impl Context {
         secrets: &Secrets,
     ) -> Vec<(SecretId, SecretError)> {
         let mut errors = Vec::new();
-        for entry in self.secrets.list(namespace) {
-            let Entry::Good(secret) = entry else { continue };
-            let label = |key: &str| secret.labels().get(key).map(String::as_str);
-            if label(labels::NETWORK) != Some(network.name.as_str())
-                || label(labels::COMPONENT) != Some(Component::Invite.as_str())
-            {
-                continue;
-            }
-            let name = secret.name_any();
+        for secret in self.secrets.of(&Unit::new(namespace, &network.name)) {
+            let name = secret.name().to_owned();
             let Some(user) = name.strip_suffix("-invite") else { continue };
             let id = SecretId::Invite(user.to_owned());
             // Of users who are not good just now nothing is known.
-            if !network.users.contains_key(user) || secrets.get(&id).is_some() {
+            if !network.users.contains_key(user) || secrets.get(&id).is_some() || secret.is_deleting() {
+                continue;
+            }
+            let component =
+                secret.value()["metadata"]["labels"][labels::COMPONENT].as_str() == Some(Component::Invite.as_str());
+            if !component {
                 continue;
             }
             tracing::info!(%namespace, %name, "delete Secret: the invite is not needed any more");

@@ -26,6 +26,7 @@ use super::snapshot::{INFO, RunnerInfo, Snapshot};
 use super::status::{item, not_running, statuses};
 use super::watch::DirWatch;
 use crate::admin::{AdminClient, AdminError};
+use crate::documents::Verified;
 use crate::plan::{
     self, Facts, Finding, Health, Kind, NetworkPlan, ObjectId, Observed, Part, PeerFacts, Places, SecretId, Secrets,
     ValidNetwork, ValidTls, Validation, assess, build, ensure_secrets, introduce, validate,
@@ -57,6 +58,7 @@ pub(super) async fn run(
         dir: dir.to_owned(),
         ports: folder.read_json("ports.json")?.unwrap_or_default(),
         objects: folder.read_json("objects.json")?.unwrap_or_default(),
+        verified: Verified::default(),
         processes: Processes::new(program, changed.clone())?,
         clients: BTreeMap::new(),
         snapshot: Snapshot { items: Snapshot::read(folder)?.items, info },
@@ -101,6 +103,7 @@ struct Runner {
     objects: Objects,
     processes: Processes,
     clients: BTreeMap<(String, String), (SecretData, String, AdminClient)>,
+    verified: Verified,
     snapshot: Snapshot,
     /// Of the manifests when they were read last.
     seen: Fingerprint,
@@ -245,7 +248,7 @@ impl Runner {
             else {
                 continue;
             };
-            let calls = diff(&plan::wanted(plan, state, &key, now_ms), state);
+            let calls = diff(&plan::wanted(plan, state, &key, now_ms, &self.verified), state);
             if calls.is_empty() {
                 continue;
             }
@@ -393,8 +396,8 @@ fn subject(call: &Call, network: &ValidNetwork) -> ObjectId {
 
 fn of_namespace(all: &Objects, namespace: &str) -> plan::Objects {
     use kube::ResourceExt;
-    fn of<K: ResourceExt>(objects: Vec<K>, namespace: &str) -> Vec<K> {
-        objects.into_iter().filter(|o| o.namespace().as_deref() == Some(namespace)).collect()
+    fn of<K: ResourceExt>(objects: Vec<K>, namespace: &str) -> Vec<Arc<K>> {
+        objects.into_iter().filter(|o| o.namespace().as_deref() == Some(namespace)).map(Arc::new).collect()
     }
     plan::Objects {
         networks: of(all.typed(), namespace),

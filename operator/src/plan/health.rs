@@ -98,6 +98,7 @@ pub struct Observed {
 }
 
 /// How every object is doing. `observed` by name of the Network; those that were not brought to a relay yet are missing there.
+/// Of [`Objects::only`] the networks alone.
 pub fn assess(
     objects: &Objects,
     validation: &Validation,
@@ -105,7 +106,9 @@ pub fn assess(
 ) -> BTreeMap<ObjectId, Health> {
     use kube::ResourceExt as _;
     let mut ids: Vec<ObjectId> = Vec::new();
-    ids.extend(objects.networks.iter().map(|o| ObjectId::new(Kind::Network, o.name_any())));
+    let asked = |name: &String| objects.only.as_ref().is_none_or(|names| names.contains(name));
+    let networks = objects.networks.iter().map(|o| o.name_any()).filter(asked);
+    ids.extend(networks.map(|name| ObjectId::new(Kind::Network, name)));
     ids.extend(objects.groups.iter().map(|o| ObjectId::new(Kind::SecurityGroup, o.name_any())));
     ids.extend(objects.users.iter().map(|o| ObjectId::new(Kind::User, o.name_any())));
     ids.extend(objects.policies.iter().map(|o| ObjectId::new(Kind::RetentionPolicy, o.name_any())));

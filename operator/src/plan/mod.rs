@@ -39,5 +39,5 @@ pub use valid::{
     PeerSource, RETENTION_GROUP, STANDARD_GROUP, ValidCloudWatch, ValidDestination, ValidFederation, ValidGroup,
     ValidNetwork, ValidPeer, ValidPod, ValidPolicy, ValidRelay, ValidScope, ValidTls, ValidUser, ValidWays,
 };
-pub use validate::{Validation, retention_local, validate};
+pub use validate::{Validation, retention_local, unreadable_problem, validate};
 pub use wanted::wanted;

@@ -1,6 +1,7 @@
 //! The objects of one namespace, as they were read.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use sotto_crds::{Network, RetentionPolicy, SecurityGroup, User};
 
@@ -60,14 +61,16 @@ impl std::fmt::Display for ObjectId {
 /// The objects of one namespace that are wanted: those that are being deleted are not among them.
 #[derive(Clone, Debug, Default)]
 pub struct Objects {
-    /// Networks.
-    pub networks: Vec<Network>,
+    /// All Networks of the namespace: they must not have the same domain, and may be each other's peers.
+    pub networks: Vec<Arc<Network>>,
     /// Security groups.
-    pub groups: Vec<SecurityGroup>,
+    pub groups: Vec<Arc<SecurityGroup>>,
     /// Users.
-    pub users: Vec<User>,
+    pub users: Vec<Arc<User>>,
     /// Retention policies.
-    pub policies: Vec<RetentionPolicy>,
+    pub policies: Vec<Arc<RetentionPolicy>>,
+    /// The networks that are asked for, by name; `None`: all. Groups, users and policies of others need not be here.
+    pub only: Option<BTreeSet<String>>,
     /// Objects that are there but cannot be read. What the relay holds of them stays as it is.
     pub unreadable: BTreeSet<ObjectId>,
     /// Names of the Secrets in the namespace that objects may refer to, as far as they were looked for; `None` where nobody

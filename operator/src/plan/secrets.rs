@@ -11,7 +11,7 @@ use super::valid::{ValidNetwork, ValidTls, ValidUser};
 use crate::invites::{self, InviteRequest};
 use crate::keys;
 use crate::pki::{self, LeafRequest, Validity};
-use crate::secret::{Ensured, SecretData};
+use crate::secret::{Change, Ensured, SecretData};
 
 /// One Secret of a network.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -67,11 +67,18 @@ pub struct SecretFailure {
 #[derive(Clone, Default)]
 pub struct Secrets {
     ensured: BTreeMap<SecretId, Ensured>,
-    /// The `resourceVersion` of Secrets that objects name, by name, as far as it is known. Their contents are not read.
+    /// The Secrets of others that objects name, as far as they are there: name → version. What runs with one as its environment
+    /// has to be started anew when it changes.
     pub referenced: BTreeMap<String, String>,
 }
 
 impl Secrets {
+    /// Secrets as they are, without asking whether they are as they have to be.
+    pub fn kept(existing: BTreeMap<SecretId, SecretData>) -> Self {
+        let ensured = existing.into_iter().map(|(id, data)| (id, Ensured { data, change: Change::Kept }));
+        Self { ensured: ensured.collect(), ..Self::default() }
+    }
+
     /// The contents of one, where it could be had.
     pub fn get(&self, id: &SecretId) -> Option<&SecretData> {
         self.ensured.get(id).map(|ensured| &ensured.data)

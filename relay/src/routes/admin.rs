@@ -1,7 +1,11 @@
 //! The administrator's interface: upserts and removals that may be repeated.
 
 use axum::extract::State;
+use axum::http::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse as _, Response};
 use data_encoding::HEXLOWER;
+use sha2::{Digest as _, Sha256};
 use sotto_crypto::Address;
 use sotto_wire::admin::{AdminState, InviteGrant, PutGroup, PutNetwork, PutUser, Resets, UserState};
 
@@ -17,7 +21,23 @@ use crate::store::{DeleteGroup, PutDocument, PutOutcome};
 /// Bytes of a word that asks for a reset.
 const MAX_WORD: usize = 64;
 
-pub(crate) async fn state(State(app): State<Shared>) -> Reply<Json<AdminState>> {
+/// All that the relay holds, with a strong mark of it ([RFC 9110 section 8.8.3](https://www.rfc-editor.org/rfc/rfc9110#section-8.8.3)):
+/// an operator of a thousand relays asks for changes only.
+pub(crate) async fn state(State(app): State<Shared>, headers: HeaderMap) -> Reply<Response> {
+    let body = serde_json::to_vec(&held(&app).await?).map_err(|error| Failure::internal("JSON answer", &error))?;
+    let mark = format!("\"{}\"", HEXLOWER.encode(&Sha256::digest(&body)[..16]));
+    let known = headers.get_all(IF_NONE_MATCH).iter().any(|value| value.to_str().is_ok_and(|text| text == mark));
+    let mark = HeaderValue::from_str(&mark).map_err(|error| Failure::internal("mark of the state", &error))?;
+    let mut response = if known {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        ([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response()
+    };
+    response.headers_mut().insert(ETAG, mark);
+    Ok(response)
+}
+
+async fn held(app: &App) -> Reply<AdminState> {
     let stored = app.store.policy().await?;
     let waiting = app.store.queue_stats().await?;
     let policy = app.policy();
@@ -35,13 +55,13 @@ pub(crate) async fn state(State(app): State<Shared>) -> Reply<Json<AdminState>> 
         };
         (user.local, known)
     });
-    Ok(Json(AdminState {
+    Ok(AdminState {
         network: stored.network.map(|document| PutNetwork { document }),
         users: users.collect(),
         groups: stored.groups.into_iter().map(|(name, document)| (name, PutGroup { document })).collect(),
         queued_messages: waiting.by_device.values().sum(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-    }))
+    })
 }
 
 pub(crate) async fn put_network(State(app): State<Shared>, Json(put): Json<PutNetwork>) -> Empty {

@@ -6,6 +6,7 @@ use sotto_wire::config::DestinationConfig;
 use sotto_wire::policy::{GroupFederation, MembershipDocument, NetworkDocument, Scope};
 
 use super::*;
+use crate::documents::Verified;
 use crate::secret::Change;
 
 fn acme() -> ValidNetwork {
@@ -85,7 +86,7 @@ fn a_new_invite_is_made_once_for_each_word() {
         existing = contents(&secrets);
         let plan = build(network, &places(network), &secrets, &BTreeMap::new()).unwrap();
         let key = secrets.policy_key().unwrap();
-        let calls = crate::sync::diff(&wanted(&plan, relay, &key, now), relay);
+        let calls = crate::sync::diff(&wanted(&plan, relay, &key, now, &Verified::default()), relay);
         let put = calls.into_iter().find_map(|call| match call {
             crate::sync::Call::PutUser(local, put) if local == "alice" => Some(put),
             _ => None,
@@ -294,9 +295,9 @@ fn documents_are_signed_where_they_changed_and_rules_of_bad_policies_stay() {
     let secrets = secrets(&network, Some(&empty_relay()));
     let key = secrets.policy_key().unwrap();
     let plan = build(&network, &places(&network), &secrets, &BTreeMap::new()).unwrap();
-    let first = wanted(&plan, &empty_relay(), &key, NOW);
+    let first = wanted(&plan, &empty_relay(), &key, NOW, &Verified::default());
     let have = AdminState { network: first.network.clone(), groups: first.groups.clone(), ..empty_relay() };
-    let second = wanted(&plan, &have, &key, NOW + 5);
+    let second = wanted(&plan, &have, &key, NOW + 5, &Verified::default());
     assert!(second.network == first.network && second.groups == first.groups);
 
     // Everybody has a membership, the retention process too, and it is signed anew for another group only.
@@ -312,11 +313,11 @@ fn documents_are_signed_where_they_changed_and_rules_of_bad_policies_stay() {
     assert!(first.users.values().any(|put| put.group == RETENTION_GROUP));
     let mut have = have;
     have.users = first.users.iter().map(|(local, put)| (local.clone(), registered(put))).collect();
-    assert!(wanted(&plan, &have, &key, NOW + 5).users == first.users);
+    assert!(wanted(&plan, &have, &key, NOW + 5, &Verified::default()).users == first.users);
     assert_eq!(crate::sync::diff(&first, &have), []);
     let mut moved = plan.clone();
     moved.users.get_mut("alice").unwrap().group = "elsewhere".into();
-    let users = wanted(&moved, &have, &key, NOW + 5).users;
+    let users = wanted(&moved, &have, &key, NOW + 5, &Verified::default()).users;
     let document = read(&users["alice"]);
     assert_eq!((document.serial, document.group.as_str()), (NOW + 5, "elsewhere"));
     assert!(users.iter().all(|(local, put)| local == "alice" || *put == first.users[local]));
@@ -327,14 +328,14 @@ fn documents_are_signed_where_they_changed_and_rules_of_bad_policies_stay() {
     bad.kept_policies.insert(name.clone());
     bad.display_name = "Acme Inc".into();
     let plan = build(&bad, &places(&bad), &secrets, &BTreeMap::new()).unwrap();
-    let third = wanted(&plan, &have, &key, NOW + 10).network.unwrap().document;
+    let third = wanted(&plan, &have, &key, NOW + 10, &Verified::default()).network.unwrap().document;
     let third = Signed::<NetworkDocument>::from_bytes(&third).unwrap().verify(&key.verifying_key()).unwrap();
     assert_eq!((third.retention[0].policy.as_str(), third.display_name.as_str()), (name.as_str(), "Acme Inc"));
 
     // Deleted it is gone.
     bad.kept_policies.clear();
     let plan = build(&bad, &places(&bad), &secrets, &BTreeMap::new()).unwrap();
-    let fourth = wanted(&plan, &have, &key, NOW + 20).network.unwrap().document;
+    let fourth = wanted(&plan, &have, &key, NOW + 20, &Verified::default()).network.unwrap().document;
     let fourth = Signed::<NetworkDocument>::from_bytes(&fourth).unwrap().unverified().unwrap();
     assert_eq!(fourth.retention, []);
 }

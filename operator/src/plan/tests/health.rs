@@ -210,7 +210,7 @@ spec: {domain: chat.acme.example}
     let turn = |objects: &mut Objects, own: &str, ready: bool| {
         let (runs, status) = step(objects, own, ready);
         let told = (status.image.clone(), status.available_image.clone());
-        objects.networks[0].status = Some(status);
+        std::sync::Arc::make_mut(&mut objects.networks[0]).status = Some(status);
         (runs, told.0, told.1)
     };
     let some = |text: &str| Some(text.to_owned());
@@ -220,16 +220,16 @@ spec: {domain: chat.acme.example}
     // Another operator: what runs stays, and it is told.
     assert_eq!(turn(&mut objects, "s:2", true), ("s:1".into(), some("s:1"), some("s:2")));
     // By name; one that does not work is undone by taking it back.
-    objects.networks[0].spec.image = some("s:typo");
+    std::sync::Arc::make_mut(&mut objects.networks[0]).spec.image = some("s:typo");
     assert_eq!(turn(&mut objects, "s:2", false), ("s:typo".into(), some("s:1"), None));
-    objects.networks[0].spec.image = None;
+    std::sync::Arc::make_mut(&mut objects.networks[0]).spec.image = None;
     assert_eq!(turn(&mut objects, "s:2", true), ("s:1".into(), some("s:1"), some("s:2")));
-    objects.networks[0].spec.image = some("s:2");
+    std::sync::Arc::make_mut(&mut objects.networks[0]).spec.image = some("s:2");
     assert_eq!(turn(&mut objects, "s:2", true), ("s:2".into(), some("s:2"), None));
-    objects.networks[0].spec.image = None;
+    std::sync::Arc::make_mut(&mut objects.networks[0]).spec.image = None;
     assert_eq!(turn(&mut objects, "s:3", true), ("s:2".into(), some("s:2"), some("s:3")));
     // With the operator.
-    objects.networks[0].spec.upgrade_policy = sotto_crds::UpgradePolicy::Automatic;
+    std::sync::Arc::make_mut(&mut objects.networks[0]).spec.upgrade_policy = sotto_crds::UpgradePolicy::Automatic;
     assert_eq!(turn(&mut objects, "s:3", true), ("s:3".into(), some("s:3"), None));
 }
 
@@ -240,7 +240,7 @@ fn certificates_are_made_anew_once_for_each_word() {
     let mut turn = |word: Option<&str>| {
         let notes = word.map(|word| [("sotto.dev/rotate".to_owned(), word.to_owned())].into());
         let acme = objects.networks.iter_mut().find(|n| n.metadata.name.as_deref() == Some("acme")).unwrap();
-        acme.metadata.annotations = notes;
+        std::sync::Arc::make_mut(acme).metadata.annotations = notes;
         let validation = super::super::validate(&objects);
         let network = &validation.networks["acme"];
         let (secrets, failures) =

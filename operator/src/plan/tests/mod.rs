@@ -27,10 +27,10 @@ pub(crate) fn objects(yaml: &str) -> Objects {
     for document in serde_yaml::Deserializer::from_str(yaml) {
         let value = Value::deserialize(document).unwrap();
         match value["kind"].as_str() {
-            Some("Network") => objects.networks.push(admitted(&value)),
-            Some("SecurityGroup") => objects.groups.push(admitted(&value)),
-            Some("User") => objects.users.push(admitted(&value)),
-            Some("RetentionPolicy") => objects.policies.push(admitted(&value)),
+            Some("Network") => objects.networks.push(std::sync::Arc::new(admitted(&value))),
+            Some("SecurityGroup") => objects.groups.push(std::sync::Arc::new(admitted(&value))),
+            Some("User") => objects.users.push(std::sync::Arc::new(admitted(&value))),
+            Some("RetentionPolicy") => objects.policies.push(std::sync::Arc::new(admitted(&value))),
             // What comes with them in a folder.
             Some("Namespace" | "Kustomization") => {}
             other => panic!("{other:?}"),

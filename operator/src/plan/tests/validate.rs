@@ -128,7 +128,8 @@ fn the_older_of_two_default_groups_counts() {
         with(&[&group("b-old", ", default: true"), &group("a-new", ", default: true"), &user("alice", "")]);
     for (i, group) in objects.groups.iter_mut().enumerate() {
         let created = k8s_openapi::jiff::Timestamp::from_second(i64::try_from(i).unwrap()).unwrap();
-        group.metadata.creation_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(created));
+        std::sync::Arc::make_mut(group).metadata.creation_timestamp =
+            Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(created));
     }
     says(&problem(&objects, Kind::SecurityGroup, "a-new"), Reason::DefaultConflict, &["b-old", "one group only"]);
     let validation = super::super::validate(&objects);
@@ -275,16 +276,16 @@ fn a_bucket_is_not_written_with_the_operators_own_secrets() {
 fn types_hold_where_the_schema_did_not() {
     // Stored before a rule was there: never a crash.
     let mut objects = with(&[&group("staff", ""), &user("alice", ""), &policy("records", "")]);
-    objects.networks[0].spec.relay.port = 99_999;
+    std::sync::Arc::make_mut(&mut objects.networks[0]).spec.relay.port = 99_999;
     says(&problem(&objects, Kind::Network, "acme"), Reason::InvalidSpec, &["spec.relay.port", "65535"]);
 }
 
 #[test]
 fn damaged_fields_are_named() {
     let mut objects = with(&[&group("staff", ""), &user("alice", ""), &policy("records", "")]);
-    objects.groups[0].spec.messaging.max_ttl = "soon".into();
-    objects.users[0].spec.invite.ttl = "never".into();
-    objects.policies[0].spec.destination.volume = None;
+    std::sync::Arc::make_mut(&mut objects.groups[0]).spec.messaging.max_ttl = "soon".into();
+    std::sync::Arc::make_mut(&mut objects.users[0]).spec.invite.ttl = "never".into();
+    std::sync::Arc::make_mut(&mut objects.policies[0]).spec.destination.volume = None;
     let validation = super::super::validate(&objects);
     for (kind, name, word) in [
         (Kind::SecurityGroup, "staff", "spec.messaging.maxTtl: `soon`"),

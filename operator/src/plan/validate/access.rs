@@ -22,7 +22,7 @@ const STANDARD_EXPIRY: Duration = Duration::from_hours(90 * 24);
 
 /// Puts each good group into its network.
 pub(super) fn groups(objects: &Objects, validation: &mut Validation) {
-    let mut sorted: Vec<&SecurityGroup> = objects.groups.iter().collect();
+    let mut sorted: Vec<&SecurityGroup> = objects.groups.iter().map(AsRef::as_ref).collect();
     sorted.sort_by_key(|g| (g.creation_timestamp().map(|t| t.0), g.name_any()));
     let mut defaults: BTreeMap<String, String> = BTreeMap::new();
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
@@ -151,7 +151,7 @@ fn valid_group(group: &SecurityGroup, tier: Tier) -> Result<ValidGroup, Problem>
 
 /// Puts each good user into its network.
 pub(super) fn users(objects: &Objects, validation: &mut Validation) {
-    let mut sorted: Vec<&User> = objects.users.iter().collect();
+    let mut sorted: Vec<&User> = objects.users.iter().map(AsRef::as_ref).collect();
     sorted.sort_by_key(|u| (u.creation_timestamp().map(|t| t.0), u.name_any()));
     let mut addresses: BTreeMap<Address, String> = BTreeMap::new();
     for user in sorted {

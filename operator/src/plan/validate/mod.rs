@@ -41,16 +41,11 @@ impl Validation {
 pub fn validate(objects: &Objects) -> Validation {
     let mut validation = Validation::default();
     for id in &objects.unreadable {
-        let problem = Problem::new(
-            Reason::Unreadable,
-            "",
-            "the object cannot be read as this version's schema wants it",
-            "apply it again as `kubectl explain` says",
-        );
-        validation.problem(id.kind, &id.name, problem);
+        validation.problem(id.kind, &id.name, unreadable_problem());
     }
     let domains = networks(objects, &mut validation);
-    for network in domains.values() {
+    let asked = |name: &str| objects.only.as_ref().is_none_or(|names| names.contains(name));
+    for network in domains.values().filter(|network| asked(network.metadata.name.as_deref().unwrap_or_default())) {
         if let Some(valid) = network::validate(network, objects, &domains, &mut validation) {
             validation.networks.insert(valid.name.clone(), valid);
         }
@@ -63,9 +58,19 @@ pub fn validate(objects: &Objects) -> Validation {
     validation
 }
 
+/// What is said of an object that cannot be read.
+pub fn unreadable_problem() -> Problem {
+    Problem::new(
+        Reason::Unreadable,
+        "",
+        "the object cannot be read as this version's schema wants it",
+        "apply it again as `kubectl explain` says",
+    )
+}
+
 /// Networks by domain; of two with the same domain the older one has it.
 fn networks<'a>(objects: &'a Objects, validation: &mut Validation) -> BTreeMap<Domain, &'a Network> {
-    let mut sorted: Vec<&Network> = objects.networks.iter().collect();
+    let mut sorted: Vec<&Network> = objects.networks.iter().map(AsRef::as_ref).collect();
     sorted.sort_by_key(|n| (n.creation_timestamp().map(|t| t.0), n.name_any()));
     let mut domains: BTreeMap<Domain, &Network> = BTreeMap::new();
     for network in sorted {
@@ -149,13 +154,13 @@ fn secret_is_free(objects: &Objects, field: &str, name: &str) -> Result<(), Prob
     let mut own = objects.own_secrets.clone();
     let of = |ids: &[SecretId], network: &str| ids.iter().map(|id| id.object_name(network)).collect::<Vec<_>>();
     let unreadable = |kind| names(objects, kind).into_iter();
-    for network in objects.networks.iter().map(ResourceExt::name_any).chain(unreadable(Kind::Network)) {
+    for network in objects.networks.iter().map(|n| n.name_any()).chain(unreadable(Kind::Network)) {
         own.extend(of(&SecretId::OF_NETWORK, &network));
     }
-    for policy in objects.policies.iter().map(ResourceExt::name_any).chain(unreadable(Kind::RetentionPolicy)) {
+    for policy in objects.policies.iter().map(|p| p.name_any()).chain(unreadable(Kind::RetentionPolicy)) {
         own.extend(of(&[SecretId::Retention(policy)], ""));
     }
-    for user in objects.users.iter().map(ResourceExt::name_any).chain(unreadable(Kind::User)) {
+    for user in objects.users.iter().map(|u| u.name_any()).chain(unreadable(Kind::User)) {
         own.extend(of(&[SecretId::Invite(user)], ""));
     }
     if !own.contains(name) {
