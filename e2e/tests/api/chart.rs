@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use sotto_e2e::{ApiServer, Outcome, Run, ensure, repository, wait_until};
 
-pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
 /// The release's namespace.
 pub(crate) const SYSTEM: &str = "sotto-system";
 /// A namespace with networks.
@@ -106,7 +106,17 @@ fn the_api_server_takes_the_chart_with_every_file_of_values() -> Outcome {
         })?;
         tried += 1;
     }
-    ensure(tried >= 5, || format!("only {tried} files of values"))
+    ensure(tried >= 5, || format!("only {tried} files of values"))?;
+    for (folder, namespace) in [("base", SYSTEM), ("another-namespace", "messages")] {
+        if namespace != SYSTEM {
+            api.namespace(namespace)?;
+        }
+        let path = repository().join("deploy/kustomize").join(folder);
+        let run =
+            api.kubectl().args(["apply", "--dry-run=server", "--server-side", "--force-conflicts", "--kustomize"]);
+        run.arg(path).output()?;
+    }
+    Ok(())
 }
 
 #[test]
