@@ -13,6 +13,7 @@ use serde::Serialize;
 use sotto_wire::admin::{AdminState, PutGroup, PutNetwork, PutUser};
 use sotto_wire::{ApiError, ErrorCode};
 
+use crate::lease::Fence;
 use crate::pki;
 use crate::secret::SecretData;
 
@@ -105,6 +106,8 @@ pub struct AdminClient {
     relay: String,
     url: String,
     http: reqwest::Client,
+    /// Writes only while this is open.
+    fence: Option<Fence>,
 }
 
 impl AdminClient {
@@ -114,7 +117,7 @@ impl AdminClient {
         let bad = |why: String| AdminError::Identity { relay: relay.to_owned(), why };
         let tls = tls(identity).map_err(bad)?;
         let http = Self::builder(tls).build().map_err(|e| bad(e.to_string()))?;
-        Ok(Self { relay: relay.to_owned(), url: url.trim_end_matches('/').to_owned(), http })
+        Ok(Self { relay: relay.to_owned(), url: url.trim_end_matches('/').to_owned(), http, fence: None })
     }
 
     /// The same, with every connection going to `address`; name and certificate are checked as ever.
@@ -126,7 +129,7 @@ impl AdminClient {
         let _ = url.set_port(Some(address.port()));
         let tls = tls(identity).map_err(bad)?;
         let http = Self::builder(tls).resolve(&host, address).build().map_err(|e| bad(e.to_string()))?;
-        Ok(Self { relay: relay.to_owned(), url: url.as_str().trim_end_matches('/').to_owned(), http })
+        Ok(Self { relay: relay.to_owned(), url: url.as_str().trim_end_matches('/').to_owned(), http, fence: None })
     }
 
     fn builder(tls: rustls::ClientConfig) -> reqwest::ClientBuilder {
@@ -138,6 +141,11 @@ impl AdminClient {
             .connect_timeout(CONNECT)
             .timeout(CALL)
             .pool_idle_timeout(Duration::from_secs(30))
+    }
+
+    /// The same, that changes nothing once the fence is closed: another operator leads then.
+    pub(crate) fn held_to(self, fence: &Fence) -> Self {
+        Self { fence: Some(fence.clone()), ..self }
     }
 
     /// All that the relay holds.
@@ -217,12 +225,19 @@ impl AdminClient {
         body: Option<&B>,
         action: &str,
     ) -> Result<Response, AdminError> {
-        let mut request = self.http.request(method, format!("{}/admin/v1/{path}", self.url));
+        let mut request = self.http.request(method.clone(), format!("{}/admin/v1/{path}", self.url));
         if let Some(body) = body {
             request = request.json(body);
         }
-        let response = request.send().await.map_err(|e| self.unreachable(&e))?;
-        self.checked(response, action).await
+        let response = match self.fence.as_ref().filter(|_| method != Method::GET) {
+            None => request.send().await,
+            Some(fence) => fence.hold(request.send()).await.map_err(|fenced| AdminError::Unreachable {
+                relay: self.relay.clone(),
+                url: self.url.clone(),
+                why: fenced.to_string(),
+            })?,
+        };
+        self.checked(response.map_err(|e| self.unreachable(&e))?, action).await
     }
 
     async fn checked(&self, response: Response, action: &str) -> Result<Response, AdminError> {
@@ -325,6 +340,20 @@ mod tests {
         let said = error.to_string();
         assert!(said.contains("relay acme") && said.contains(&url) && said.contains("refused"), "{said}");
         assert!(error.is_retryable());
+    }
+
+    #[tokio::test]
+    async fn who_does_not_lead_changes_nothing_at_a_relay() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("https://{}", listener.local_addr().unwrap());
+        let fence = Fence::closed(std::sync::Arc::new(crate::lease::BootClock), Duration::ZERO);
+        let client = AdminClient::new("acme", &url, &identity()).unwrap().held_to(&fence);
+        let said = client.delete_user("alice").await.unwrap_err().to_string();
+        assert!(said.contains("not the leader"), "{said}");
+        // Asking is allowed: that one comes to the relay, which is not there.
+        let (asked, came) = tokio::join!(client.state(), async { drop(listener.accept().await.unwrap()) });
+        assert!(!asked.unwrap_err().to_string().contains("not the leader"));
+        let () = came;
     }
 
     #[test]

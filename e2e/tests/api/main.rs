@@ -5,6 +5,7 @@
 mod access;
 mod admission;
 mod chart;
+mod crashes;
 mod evolution;
 mod faults;
 mod gitops;
@@ -16,5 +17,6 @@ mod relays;
 mod rights;
 mod rollouts;
 mod scale;
+mod secrets;
 mod settings;
 mod site;

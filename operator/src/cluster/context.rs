@@ -24,6 +24,7 @@ use super::queue::{Queue, Unit};
 use super::watch::SecretWatches;
 use crate::admin::{AdminClient, AdminError};
 use crate::documents::Verified;
+use crate::lease::Fence;
 use crate::secret::SecretData;
 
 /// How long one call to the API server may take, with the client's own repetitions.
@@ -36,6 +37,7 @@ type Made = Arc<Index<Arc<Compact>>>;
 
 pub(super) struct Context {
     pub(super) client: Client,
+    fence: Fence,
     pub(super) options: Options,
     pub(super) queue: Queue,
     pub(super) recorder: Recorder,
@@ -59,7 +61,7 @@ pub(super) struct Context {
 }
 
 impl Context {
-    pub(super) fn new(client: Client, options: Options, shutdown: CancellationToken) -> Self {
+    pub(super) fn new(client: Client, fence: Fence, options: Options, shutdown: CancellationToken) -> Self {
         let reporter = Reporter { controller: MANAGER.into(), instance: options.pod_name.clone() };
         let kinds = [
             ApiResource::erase::<ServiceAccount>(&()),
@@ -75,6 +77,7 @@ impl Context {
         Self {
             recorder: Recorder::new(client.clone(), reporter),
             client,
+            fence,
             options,
             queue: Queue::default(),
             networks: Arc::default(),
@@ -118,6 +121,7 @@ impl Context {
             Some(address) => AdminClient::resolved(&unit.network, url, identity, address)?,
             None => AdminClient::new(&unit.network, url, identity)?,
         };
+        let client = client.held_to(&self.fence);
         relays.insert(unit.clone(), (identity.clone(), client.clone()));
         Ok(client)
     }

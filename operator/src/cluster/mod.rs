@@ -85,18 +85,18 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), Op
     let client = fence.client(config.clone()).map_err(|error| unknown(&error))?;
     let mut election = if let Some(lease) = &options.lease {
         let pod = options.pod_name.as_deref();
-        Election::start(lease, pod, config, clock, fence).map_err(|error| unknown(&error))?
+        Election::start(lease, pod, config, clock, fence.clone()).map_err(|error| unknown(&error))?
     } else {
         tracing::info!(
             "no leader election: SOTTO_LEASE_NAME is empty, or there is neither SOTTO_LEASE_NAMESPACE nor POD_NAMESPACE"
         );
-        Election::none(fence)
+        Election::none(fence.clone())
     };
     let leads = election.acquired();
     // A process that leads no more ends at once: what it has under way could write nothing.
     let result = tokio::select! {
         lost = election.lost() => Err(lost.into()),
-        result = operate(client, options, &readiness, &shutdown, leads) => {
+        result = operate(client, fence, options, &readiness, &shutdown, leads) => {
             election.release().await;
             result
         }
@@ -112,12 +112,13 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), Op
 /// Watches, and works once this process leads: a standby knows all objects already when it takes over.
 async fn operate(
     client: Client,
+    fence: Fence,
     options: Options,
     readiness: &Readiness,
     shutdown: &CancellationToken,
     leads: impl Future<Output = ()>,
 ) -> Result<(), OperatorError> {
-    let context = Arc::new(Context::new(client, options, shutdown.child_token()));
+    let context = Arc::new(Context::new(client, fence, options, shutdown.child_token()));
     let mut watches = watch::start(&context, shutdown);
     tokio::select! {
         () = shutdown.cancelled() => return Ok(()),
