@@ -313,6 +313,12 @@ impl ApiServer {
         answer("/v3/kv/compaction", &json!({"revision": revision, "physical": true})).map(drop)
     }
 
+    /// The process numbers of what serves the API: kube-apiserver and etcd.
+    pub fn ids(&self) -> Vec<u32> {
+        let server = lock(&self.apiserver).as_ref().map(Background::id);
+        server.into_iter().chain([lock(&self.etcd).id()]).collect()
+    }
+
     /// What the API server has printed, for an error.
     pub fn log(&self) -> Outcome<String> {
         lock(&self.apiserver).as_mut().map_or_else(|| Ok(String::new()), Background::log)

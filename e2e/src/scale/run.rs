@@ -131,12 +131,18 @@ fn count(number: usize) -> f64 {
 
 fn grow(scene: &Scene, size: &Size, subject: &mut Subject, seen: &Seen, figures: &mut Figures) -> Outcome {
     let (mark, meter) = (scene.audit.mark()?, Meter::start(subject.id())?);
+    let servers: Vec<Meter> = scene.api.ids().into_iter().map(Meter::start).collect::<Outcome<_>>()?;
     scene.create(size.all())?;
     eprintln!("            all are created after {:.1} s", meter.read()?.0.as_secs_f64());
     let waited = scene.runtime.block_on(seen.wait_ready(size.objects(), GROWTH));
     subject.still_runs()?;
     waited?;
     (figures.wall, figures.cpu) = meter.read()?;
+    let mut server = 0.0;
+    for meter in servers {
+        server += meter.read()?.1;
+    }
+    eprintln!("            API server and etcd: {server:.1} s of processor time");
     let requests = scene.audit.since(mark)?;
     let writes: Vec<Request> = requests.iter().filter(|request| request.is_write()).cloned().collect();
     eprintln!(
