@@ -125,7 +125,8 @@ pub(super) fn summary<'a>(requests: impl IntoIterator<Item = &'a Request>) -> BT
     for request in requests {
         let about = request.object_ref.clone().unwrap_or_default();
         let slash = if about.subresource.is_empty() { "" } else { "/" };
-        let refused = if request.response_status.code >= 400 { " (refused)" } else { "" };
+        let code = request.response_status.code;
+        let refused = if code >= 400 { format!(" ({code})") } else { String::new() };
         let name = format!("{} {}{slash}{}{refused}", request.verb, about.resource, about.subresource);
         *counts.entry(name).or_default() += 1;
     }

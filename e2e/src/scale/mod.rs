@@ -36,11 +36,13 @@ pub struct Plan {
     pub changes: usize,
     /// Whether the peer runs.
     pub peer: bool,
+    /// Nothing but our own growth: for whoever looks for what costs so much.
+    pub growth_only: bool,
 }
 
 impl Plan {
     /// As the environment says: `SOTTO_BENCH_NETWORKS`, `_NAMESPACES`, `_GROUPS` and `_USERS` (of each network), `_CHANGES`,
-    /// `_QUIET_SECONDS`, `_PEER` and `_ONE_NAMESPACE` (0: not).
+    /// `_QUIET_SECONDS`, `_PEER` and `_ONE_NAMESPACE` (0: not), `_GROWTH_ONLY` (1: yes).
     pub fn from_env() -> Outcome<Self> {
         let networks = number("NETWORKS", 1000)?;
         Ok(Self {
@@ -54,6 +56,7 @@ impl Plan {
             quiet: Duration::from_secs(number("QUIET_SECONDS", 600)? as u64),
             changes: number("CHANGES", 240)?,
             peer: number("PEER", 1)? > 0,
+            growth_only: number("GROWTH_ONLY", 0)? > 0,
         })
     }
 }
@@ -70,6 +73,9 @@ fn number(name: &str, usual: usize) -> Outcome<usize> {
 
 /// Measures everything; a row for each figure.
 pub fn measure(plan: &Plan) -> Outcome<Vec<Row>> {
+    if plan.growth_only {
+        return Ok(growth(&plan.size, &run(Which::Ours, plan, &plan.size, Depth::Growth)?, None, None));
+    }
     if plan.peer {
         build_peer()?;
     }

@@ -15,6 +15,7 @@ fn the_bench_measures_every_figure_and_nothing_is_written_or_read_without_need()
         changes: 12,
         // It is built with Go: `make bench-operator` does.
         peer: false,
+        growth_only: false,
     };
     let rows = measure(&plan)?;
     println!("{}", table(&rows));
