@@ -9,7 +9,7 @@ use std::time::Duration;
 use k8s_openapi::ByteString;
 use serde_json::{Value, json};
 use sotto_e2e::{
-    ApiServer, Operator, Outcome, Relays, Run, Signal, ensure, fail, sotto_program, wait_until, workloads,
+    ApiServer, Kubelet, Operator, Outcome, Relays, Run, Signal, ensure, fail, sotto_program, wait_until, workloads,
 };
 
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -237,11 +237,13 @@ fn policy_is_compared_and_an_object_is_paused() -> Outcome {
         let network = scene.api.get(&["network", "acme", "-n", "chat"])?;
         Ok::<_, sotto_e2e::Failure>(network["metadata"]["annotations"]["sotto.dev/paused"].clone())
     };
-    let done = scene.kube(&["pause", "acme", "-o", "json"])?.json()?;
+    let done = scene.kube(&["pause", "acme", "--wait", "-o", "json"])?.json()?;
     ensure(done["changed"] == true && annotation()? == "true", || done.to_string())?;
+    let text = scene.kube(&["status"])?.output()?;
+    ensure(text.contains("Network/acme  Paused"), || text)?;
     let done = scene.kube(&["pause", "network/acme", "-o", "json"])?.json()?;
     ensure(done["changed"] == false, || done.to_string())?;
-    scene.kube(&["resume", "acme"])?.output()?;
+    scene.kube(&["resume", "acme", "--wait"])?.output()?;
     ensure(annotation()?.is_null(), || "still paused".into())?;
     scene.kube(&["rotate", "acme", "--word", "w1", "--wait"])?.output()?;
     let rotated = scene.api.get(&["network", "acme", "-n", "chat"])?["status"]["rotated"].take();
@@ -300,6 +302,8 @@ fn a_bundle_has_what_helps_and_no_secret() -> Outcome {
     let invite = scene.kube(&["invite", "alice"])?.output()?.trim().to_owned();
     // What a careless cluster may hold beside Secrets: a sidecar with a key in its environment, an event with an invite.
     let labels = json!({"app.kubernetes.io/managed-by": "sotto-operator", "sotto.dev/network": "acme", "sotto.dev/component": "relay"});
+    let log = format!("the relay listens\ncareless: {invite}\nsecret_access_key=the-secret-key-of-the-test\n");
+    let _kubelet = Kubelet::start(api, "node-1", &log, "the relay before its restart\n")?;
     let containers = json!([
         {"name": "relay", "image": "x", "args": ["relay"], "env": [{"name": "SOTTO_LOG_FORMAT", "value": "json"}]},
         {"name": "sidecar", "image": "y", "args": ["--key=the-secret-key-of-the-test"],
@@ -309,7 +313,21 @@ fn a_bundle_has_what_helps_and_no_secret() -> Outcome {
     let metadata = json!({"name": "acme-relay-0", "namespace": "chat", "labels": labels, "annotations": annotations});
     api.controllers()?;
     wait_until("the account of pods", PATIENCE, || api.get(&["serviceaccount", "default", "-n", "chat"]).map(drop))?;
-    api.apply(&json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": containers, "automountServiceAccountToken": false}}))?;
+    api.apply(&json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"nodeName": "node-1", "containers": containers, "automountServiceAccountToken": false}}))?;
+    let restarted = json!({"status": {"containerStatuses": [{"name": "relay", "restartCount": 1, "ready": false, "image": "x", "imageID": "", "state": {}, "lastState": {}}]}});
+    api.kubectl()
+        .args([
+            "patch",
+            "pod",
+            "acme-relay-0",
+            "-n",
+            "chat",
+            "--subresource=status",
+            "--type=merge",
+            "-p",
+            &restarted.to_string(),
+        ])
+        .output()?;
     let about = json!({"kind": "Pod", "name": "acme-relay-0", "namespace": "chat"});
     let event = json!({"apiVersion": "v1", "kind": "Event", "metadata": {"name": "e1", "namespace": "chat"}, "type": "Warning",
         "reason": "Careless", "message": format!("an invite: {invite}"), "involvedObject": about});
@@ -342,6 +360,8 @@ fn a_bundle_has_what_helps_and_no_secret() -> Outcome {
         "SecurityGroupNotFound",
         "alice-invite",
         "Careless",
+        "the relay listens",
+        "the relay before its restart",
         "sidecar",
         "acme-policy-key",
         "gitVersion",
