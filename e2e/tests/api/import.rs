@@ -181,7 +181,7 @@ fn an_import_that_was_cut_off_goes_on_and_rights_are_asked_first() -> Outcome {
     let api = server()?;
     let table = people(300, "no");
     // At a slow pace, so that it is cut off in the middle.
-    let mut slow = import(&api, &table, &["--apply", "--rate", "40"])?.start()?;
+    let mut slow = import(&api, &table, &["--apply", "--rate", "10"])?.start()?;
     wait_until("the first users", PATIENCE, || {
         slow.still_runs()?;
         let count = versions(&api)?.len();
