@@ -12,7 +12,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 
 use crate::{Failure, Outcome, ensure, fail};
 
@@ -287,11 +287,12 @@ impl Background {
         }
     }
 
-    /// Asks it to end (SIGTERM to its process group), and ends it by force after five seconds.
+    /// Asks it to end (SIGTERM to its process group), and ends it by force after five seconds. Waits for the whole group: what leads
+    /// into a cluster's namespaces ends sooner than what it has started there.
     pub fn stop(&mut self) -> Outcome {
         self.signal(Signal::TERM);
         let begin = Instant::now();
-        while self.ended()?.is_none() {
+        while self.ended()?.is_none() || self.has_group() {
             if begin.elapsed() > Duration::from_secs(5) {
                 self.kill();
                 break;
@@ -299,6 +300,12 @@ impl Background {
             sleep(Duration::from_millis(10));
         }
         Ok(())
+    }
+
+    /// Whether a process of its group is still there.
+    fn has_group(&self) -> bool {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        pid.is_some_and(|pid| test_kill_process_group(pid).is_ok())
     }
 
     /// Sends a signal to its process group.

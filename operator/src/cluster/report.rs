@@ -22,7 +22,7 @@ use super::labels::{MANAGER, PAUSED as PAUSED_ANNOTATION};
 use super::members::Unreadable;
 use crate::failpoint;
 use crate::plan::{
-    DEGRADED, Facts, Health, Kind, ObjectId, PAUSED, PROGRESSING, READY, STALLED, STALLED_AFTER, group_status,
+    DEGRADED, Facts, Health, Kind, OURS, ObjectId, READY, STALLED_AFTER, group_status,
     network_status, paused_conditions, policy_status, unreadable_problem, update_conditions, user_status,
 };
 use crate::reasons::Reason;
@@ -255,7 +255,7 @@ impl Context {
 /// Conditions of others are theirs: we apply our own.
 fn body<K: Resource<DynamicType = ()>>(id: &ObjectId, mut status: Value) -> Value {
     if let Some(conditions) = status["conditions"].as_array_mut() {
-        conditions.retain(|c| [READY, PROGRESSING, DEGRADED, STALLED, PAUSED].iter().any(|ours| c["type"] == *ours));
+        conditions.retain(|c| OURS.iter().any(|ours| c["type"] == *ours));
     }
     json!({
         "apiVersion": K::api_version(&()),

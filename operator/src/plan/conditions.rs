@@ -19,6 +19,16 @@ pub const STALLED: &str = "Stalled";
 /// Somebody has paused it; there only while that is so.
 pub const PAUSED: &str = "Paused";
 
+/// Of a Network: its relay serves the present configuration.
+pub const RELAY_READY: &str = "RelayReady";
+/// Of a Network with federation: its gateway serves the present configuration.
+pub const GATEWAY_READY: &str = "GatewayReady";
+/// Of a RetentionPolicy: its process has an account and a device at the relay, and is a recipient.
+pub const REGISTERED: &str = "Registered";
+
+/// Every type of condition that the operator writes; others are somebody else's.
+pub const OURS: [&str; 8] = [READY, PROGRESSING, DEGRADED, STALLED, PAUSED, RELAY_READY, GATEWAY_READY, REGISTERED];
+
 /// How long an object is Degraded before it is Stalled too: Flux gives up at the first object that is, and objects that are applied
 /// together, or a pod that is replaced, need a moment.
 pub const STALLED_AFTER: SignedDuration = SignedDuration::from_secs(30);
@@ -81,6 +91,35 @@ pub fn paused_conditions(
         last_transition_time: old.map_or(Time(now), |c| c.last_transition_time.clone()),
     });
     conditions
+}
+
+/// Sets a condition of one kind of object, or takes it away where `holds` does not say.
+pub(super) fn set_condition(
+    conditions: &mut Vec<Condition>,
+    kind: &str,
+    holds: Option<(bool, Reason, &str)>,
+    generation: Option<i64>,
+    now: Timestamp,
+) {
+    let old = conditions.iter().position(|c| c.type_ == kind);
+    let Some((holds, reason, message)) = holds else {
+        conditions.retain(|c| c.type_ != kind);
+        return;
+    };
+    let status = if holds { "True" } else { "False" };
+    let since = old.map(|i| &conditions[i]).filter(|c| c.status == status).map(|c| c.last_transition_time.clone());
+    let condition = Condition {
+        type_: kind.to_owned(),
+        status: status.to_owned(),
+        reason: reason.as_str().to_owned(),
+        message: message.to_owned(),
+        observed_generation: generation,
+        last_transition_time: since.unwrap_or(Time(now)),
+    };
+    match old {
+        Some(i) => conditions[i] = condition,
+        None => conditions.push(condition),
+    }
 }
 
 /// When an object with these conditions becomes Stalled if nothing else happens; `None` where it is already, or is not Degraded.
@@ -150,6 +189,19 @@ mod tests {
         let on = update_conditions(&paused, &Health::ready("good"), Some(2), at(40));
         assert!(on.iter().all(|c| c.type_ != PAUSED));
         assert_eq!(status(&on, READY).last_transition_time.0, at(10));
+    }
+
+    #[test]
+    fn a_condition_of_one_kind_comes_and_goes() {
+        let mut conditions = update_conditions(&[], &Health::ready("good"), Some(1), at(10));
+        set_condition(&mut conditions, RELAY_READY, Some((false, Reason::RollingOut, "0 of 1")), Some(1), at(10));
+        set_condition(&mut conditions, RELAY_READY, Some((true, Reason::Reconciled, "1 of 1")), Some(1), at(20));
+        set_condition(&mut conditions, RELAY_READY, Some((true, Reason::Reconciled, "1 of 1")), Some(2), at(30));
+        let relay = status(&conditions, RELAY_READY);
+        assert_eq!((relay.status.as_str(), relay.last_transition_time.0), ("True", at(20)));
+        assert_eq!(relay.observed_generation, Some(2));
+        set_condition(&mut conditions, RELAY_READY, None, Some(2), at(40));
+        assert_eq!(conditions.len(), 3);
     }
 
     #[test]

@@ -6,11 +6,12 @@ use sotto_crds::{NetworkStatus, Reset, RetentionPolicyStatus, SecurityGroupStatu
 use sotto_wire::admin::Resets;
 
 use super::build::NetworkPlan;
-use super::conditions::update_conditions;
-use super::health::{Health, Observed};
+use super::conditions::{GATEWAY_READY, REGISTERED, RELAY_READY, set_condition, update_conditions};
+use super::health::{Health, Observed, Part};
 use super::places::Places;
 use super::secrets::{SecretId, Secrets};
 use super::valid::{ValidDestination, ValidNetwork};
+use crate::reasons::Reason;
 use crate::{invites, keys};
 
 /// What a network's statuses are made from. All but the network itself may be missing when a step failed; what was known before
@@ -51,6 +52,12 @@ pub fn network_status(
     let mut status = before.cloned().unwrap_or_default();
     status.observed_generation = generation;
     status.conditions = update_conditions(&status.conditions, health, generation, now);
+    if let (Some(network), Some(observed)) = (facts.network, facts.observed) {
+        let gateway = observed.gateway.as_ref().filter(|_| network.federation.is_some());
+        for (kind, holds) in [(RELAY_READY, Some(serves(&observed.relay))), (GATEWAY_READY, gateway.map(serves))] {
+            set_condition(&mut status.conditions, kind, holds, generation, now);
+        }
+    }
     if let Some(network) = facts.network {
         status.users = Some(count(network.users.len()));
         status.security_groups = Some(count(network.groups.keys().filter(|name| !name.starts_with('_')).count()));
@@ -72,6 +79,16 @@ pub fn network_status(
         status.version = Some(state.version.clone());
     }
     status
+}
+
+/// Whether a part of the network serves, for a condition.
+fn serves(part: &Part) -> (bool, Reason, &str) {
+    let reason = match part {
+        Part { ready: true, .. } => Reason::Reconciled,
+        Part { failing: true, .. } => Reason::WorkloadFailing,
+        Part { .. } => Reason::RollingOut,
+    };
+    (part.ready, reason, &part.message)
 }
 
 /// An image is what the network runs when its relay has become ready with it: one that never works pins nothing.
@@ -135,6 +152,11 @@ pub fn user_status(
     status
 }
 
+/// Whether a count of waiting messages is worth writing: while people talk it is another one at every look.
+fn is_another(before: i64, now: i64) -> bool {
+    (before == 0) != (now == 0) || before.abs_diff(now) > before.unsigned_abs() / 2
+}
+
 /// Of the RetentionPolicy called `name`.
 pub fn policy_status(
     before: Option<&RetentionPolicyStatus>,
@@ -167,8 +189,18 @@ pub fn policy_status(
     status.certificate_expires_at = certificate.and_then(|c| time(c.expires_at_ms));
     if let Some(state) = facts.observed.and_then(|o| o.state.as_ref()) {
         let account = state.users.get(policy.address.local());
+        let registered = account.is_some_and(|a| a.registered && a.devices > 0);
+        let holds = if registered {
+            (true, Reason::Reconciled, "the retention process is a recipient of the relay")
+        } else {
+            (false, Reason::WaitingForRegistration, "the retention process has not registered yet")
+        };
+        set_condition(&mut status.conditions, REGISTERED, Some(holds), generation, now);
         status.registered = Some(account.is_some_and(|a| a.registered));
-        status.pending = Some(account.map_or(0, |a| i64::try_from(a.queued_messages).unwrap_or(i64::MAX)));
+        let waiting = account.map_or(0, |a| i64::try_from(a.queued_messages).unwrap_or(i64::MAX));
+        if status.pending.is_none_or(|before| is_another(before, waiting)) {
+            status.pending = Some(waiting);
+        }
     }
     status
 }
