@@ -188,6 +188,40 @@ fn examples_become_ready_and_what_is_wrong_is_said_stalls_and_goes_on() -> Outco
         ensure(object["metadata"]["labels"][label] != "argo", || format!("copied: {}", object["metadata"]))?;
     }
 
+    // A pause: what is asked for meanwhile waits, and no tool takes it for done.
+    let acme = || api.get(&["network", "acme", "--namespace", "acme"]);
+    let annotate = |word: &str| {
+        api.kubectl().args(["annotate", "network", "acme", "--namespace", "acme", "--overwrite", word]).output()
+    };
+    let port = |number: &str| {
+        let patch = format!(r#"{{"spec":{{"relay":{{"port":{number}}}}}}}"#);
+        api.kubectl()
+            .args(["patch", "network", "acme", "--namespace", "acme", "--type=merge", "--patch", &patch])
+            .output()
+    };
+    let served = || {
+        Ok::<_, sotto_e2e::Failure>(
+            api.get(&["service", "acme-relay", "--namespace", "acme"])?["spec"]["ports"].to_string(),
+        )
+    };
+    api.wait(PATIENCE, &["--for=condition=Ready", "network/acme", "--namespace", "acme"])?;
+    annotate("sotto.dev/paused=true")?;
+    api.wait(PATIENCE, &["--for=condition=Paused", "network/acme", "--namespace", "acme"])?;
+    port("9443")?;
+    wait_until("the pause speaks of the change", PATIENCE, || {
+        let (acme, seen) = (acme()?, "observedGeneration");
+        let paused = condition(&acme, "Paused").unwrap_or_default();
+        ensure(paused[seen] == acme["metadata"]["generation"], || acme["status"].to_string())?;
+        ensure(acme["status"][seen] != acme["metadata"]["generation"], || acme["status"].to_string())
+    })?;
+    ensure(!served()?.contains("9443"), || "changed in a pause".into())?;
+    annotate("sotto.dev/paused-")?;
+    wait_until("it goes on", PATIENCE, || {
+        let (acme, served) = (acme()?, served()?);
+        let done = acme["status"]["observedGeneration"] == acme["metadata"]["generation"];
+        ensure(done && condition(&acme, "Paused").is_none() && served.contains("9443"), || acme["status"].to_string())
+    })?;
+
     // A mistake that no schema sees: said with field and remedy, and after a while as one that does not go away by itself.
     api.apply(&object_in("acme", "User", "eve", &json!({"networkRef": {"name": "acmee"}})))?;
     let eve = || api.get(&["user", "eve", "--namespace", "acme"]);
