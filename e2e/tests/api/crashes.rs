@@ -53,10 +53,12 @@ fn die_at(site: &Site, place: &str, reference: &Picture, kept: &Picture) -> Outc
     let begin = Instant::now();
     let namespace = format!("at-{}", place.replace('@', "-"));
     let mut pair = Pair::start(site, &namespace, place)?;
+    let started = begin.elapsed();
     let right = site.right(&namespace);
     site.apply(&namespace)?;
     let picture = right.wait(PATIENCE, || pair.look()).map_err(|error| with_log(&error, &mut pair.standby))?;
     right::same(&right::names(reference), &right::names(&picture))?;
+    let right_after = begin.elapsed();
     site.delete(&namespace)?;
     let left = right.wait_gone(PATIENCE, || pair.look()).map_err(|error| with_log(&error, &mut pair.standby))?;
     right::same(&right::names(kept), &right::names(&left))?;
@@ -67,7 +69,12 @@ fn die_at(site: &Site, place: &str, reference: &Picture, kept: &Picture) -> Outc
     ensure(pair.has_died()?, || format!("the leader never came to {place}"))?;
     pair.standby.signal(Signal::TERM);
     pair.standby.wait_end(PATIENCE)?;
-    eprintln!("died at {place}: right after {:.1} s", begin.elapsed().as_secs_f64());
+    eprintln!(
+        "{place}: a leader after {:.1} s, all right after {:.1} s, all gone after {:.1} s",
+        started.as_secs_f64(),
+        right_after.as_secs_f64(),
+        begin.elapsed().as_secs_f64()
+    );
     Ok(())
 }
 
