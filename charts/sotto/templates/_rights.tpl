@@ -5,7 +5,7 @@ them: into namespaces that have a Network.
 
 {{/* Whether the operator binds its rights over a namespace by itself, once there is a Network in it. */}}
 {{- define "sotto.bindsItself" -}}
-{{- if and .Values.rbac.create .Values.rbac.bindsItself (not .Values.operator.watchNamespaces) }}true{{ end }}
+{{- if and .Values.rbac.create (not .Values.operator.watchNamespaces) }}true{{ end }}
 {{- end }}
 
 {{/* Its own objects and events. It never creates or deletes one of its own. */}}

@@ -166,7 +166,7 @@ fn binding(namespace: &str, name: &str, role: &Value, subject: &Value) -> Value 
 #[ignore = "needs Kubernetes' programs: `make api`"]
 fn the_operator_has_secrets_only_where_networks_are() -> Outcome {
     let api = ApiServer::start()?;
-    install(&api, &json!({"rbac": {"bindsItself": true}}))?;
+    install(&api, &json!({}))?;
     for namespace in [CHAT, "bank"] {
         api.namespace(namespace)?;
         api.apply(&secret(namespace, false))?;

@@ -244,7 +244,7 @@ fn what_is_in_use_is_not_deleted_by_mistake_and_every_deletion_can_end() -> Outc
 #[test]
 #[ignore = "needs Kubernetes' programs: `make api`"]
 fn every_expression_is_good_in_the_eyes_of_kubernetes() -> Outcome {
-    let api = begin(&json!({"rbac": {"bindsItself": true}}))?;
+    let api = begin(&json!({}))?;
     api.controllers()?;
     sotto_e2e::wait_until("all policies are checked", PATIENCE, || {
         let policies = api.list(&["validatingadmissionpolicies"])?;

@@ -218,12 +218,27 @@ fn in_the_listed_namespaces_it_is_refused_nothing_and_uses_what_it_has() -> Outc
 
 #[test]
 #[ignore = "needs Kubernetes' programs: `make api`"]
-fn in_all_namespaces_it_is_refused_nothing() -> Outcome {
+fn in_all_namespaces_it_has_rights_where_networks_are_and_gives_them_back() -> Outcome {
     let place = Place::start(&json!({}))?;
     let mut operator = place.operator()?;
     operator.wait_ready()?;
     let lived = place.life(&mut operator);
-    let (_, forbidden) = place.requests()?;
+    let (used, forbidden) = place.requests()?;
+    lived.map_err(|Failure(why)| {
+        let log = operator.log().unwrap_or_default();
+        Failure(format!("{why}\nforbidden: {forbidden:?}\n{}", &log[log.len().saturating_sub(4000)..]))
+    })?;
+    // A moment passes from the binding to its effect; nothing else is refused, and nothing anywhere else.
+    let early = |refusal: &&String| {
+        !["rbac.authorization.k8s.io/rolebindings chat", "/secrets chat"].iter().any(|what| refusal.ends_with(what))
+    };
+    let forbidden: Vec<&String> = forbidden.iter().filter(early).collect();
     ensure(forbidden.is_empty(), || format!("forbidden: {forbidden:?}"))?;
-    lived.map_err(|Failure(why)| Failure(format!("{why}\n{}", operator.log().unwrap_or_default())))
+    let bound = used.get("rbac.authorization.k8s.io/rolebindings").cloned().unwrap_or_default();
+    let wanted = BTreeSet::from(["create".to_owned(), "delete".to_owned()]);
+    ensure(bound == wanted, || format!("of RoleBindings it used {bound:?}"))?;
+    wait_until("the end of its rights, with the last Network", PATIENCE, || {
+        let left = place.api.list(&["rolebindings", "--namespace", CHAT])?;
+        ensure(left.is_empty(), || format!("{} bindings are left", left.len()))
+    })
 }
