@@ -22,8 +22,8 @@ use super::labels::{MANAGER, PAUSED as PAUSED_ANNOTATION};
 use super::members::Unreadable;
 use crate::failpoint;
 use crate::plan::{
-    DEGRADED, Facts, Health, Kind, OURS, ObjectId, READY, STALLED_AFTER, group_status,
-    network_status, paused_conditions, policy_status, unreadable_problem, update_conditions, user_status,
+    DEGRADED, Facts, Health, Kind, OURS, ObjectId, READY, STALLED_AFTER, group_status, network_status,
+    paused_conditions, policy_status, unreadable_problem, update_conditions, user_status,
 };
 use crate::reasons::Reason;
 
