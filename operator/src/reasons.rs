@@ -15,6 +15,8 @@ pub enum Reason {
     WaitingForSecurityGroup,
     /// The retention process has not registered yet.
     WaitingForRegistration,
+    /// cert-manager has not made the relay's certificate yet.
+    WaitingForCertificate,
     /// The object is switched off (`enabled: false`).
     SwitchedOff,
     /// A field of the object is wrong by itself.
@@ -53,6 +55,8 @@ pub enum Reason {
     RelayRefused,
     /// The API server refused an object that the operator made.
     ApplyFailed,
+    /// The cluster does not know a kind that is asked for (Gateway API, cert-manager).
+    KindMissing,
     /// A workload does not get ready.
     WorkloadFailing,
     /// The object is being deleted.
@@ -71,6 +75,7 @@ impl Reason {
             Self::WaitingForNetwork => "WaitingForNetwork",
             Self::WaitingForSecurityGroup => "WaitingForSecurityGroup",
             Self::WaitingForRegistration => "WaitingForRegistration",
+            Self::WaitingForCertificate => "WaitingForCertificate",
             Self::SwitchedOff => "SwitchedOff",
             Self::InvalidSpec => "InvalidSpec",
             Self::Unreadable => "Unreadable",
@@ -91,6 +96,7 @@ impl Reason {
             Self::RelayUnreachable => "RelayUnreachable",
             Self::RelayRefused => "RelayRefused",
             Self::ApplyFailed => "ApplyFailed",
+            Self::KindMissing => "KindMissing",
             Self::WorkloadFailing => "WorkloadFailing",
             Self::Deleting => "Deleting",
         }

@@ -12,6 +12,7 @@ mod gitops;
 mod harness;
 mod import;
 mod lease;
+mod optional;
 mod plugin;
 mod relays;
 mod rights;

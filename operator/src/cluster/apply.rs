@@ -11,6 +11,7 @@ use super::context::{API_TIMEOUT, Context, is_gone, words};
 use super::diff::{holds, with_digest};
 use super::index::{Compact, Kept as _};
 use super::labels;
+use super::optional;
 use super::queue::Unit;
 use crate::failpoint;
 
@@ -25,6 +26,8 @@ pub(super) enum ApplyError {
     Foreign { kind: String, name: String },
     #[error("{kind} {name} is being deleted; it is made anew when it is gone")]
     Ending { kind: String, name: String },
+    #[error("the cluster does not know the kind {kind}: {remedy}")]
+    Unknown { kind: String, remedy: &'static str },
     #[error("the API server has not answered in time")]
     Timeout,
 }
@@ -45,11 +48,20 @@ impl Context {
             let why = "the operator does not watch this kind".to_owned();
             return Err(ApplyError::Refused { kind, name, why });
         };
+        let unknown = |remedy| ApplyError::Unknown { kind: kind.clone(), remedy };
+        let optional = optional::remedy(&kind);
+        if let Some(remedy) = optional.filter(|_| self.absent.has(&kind)) {
+            return Err(unknown(remedy));
+        }
+        // The kind is gone, and the watch has not noticed yet.
+        let failed = |error: kube::Error| {
+            optional.filter(|_| optional::is_unknown(&error)).map_or_else(|| refused(&error), unknown)
+        };
         let api = self.api_of(namespace, resource);
         let live = match index.get(namespace, &name) {
             Some(live) => Some(live),
             // Not ours, or so new that the watch has not told yet.
-            None => api.get_opt(&name).await.map_err(|e| refused(&e))?.map(|live| Arc::new(Compact::new(live))),
+            None => api.get_opt(&name).await.map_err(&failed)?.map(|live| Arc::new(Compact::new(live))),
         };
         if let Some(live) = &live {
             if !live.is_ours() {
@@ -72,7 +84,8 @@ impl Context {
             ..PatchParams::apply(labels::MANAGER).force()
         };
         tracing::info!(%namespace, %kind, %name, "apply");
-        let applied = api.patch(&name, &params, &Patch::Apply(&wanted)).await.map_err(|e| refused(&e))?;
+        let applied = api.patch(&name, &params, &Patch::Apply(&wanted)).await;
+        let applied = applied.map_err(failed)?;
         let applied = Arc::new(Compact::new(applied));
         index.put(applied.clone());
         failpoint::hit("object");
@@ -89,7 +102,7 @@ impl Context {
     ) -> Result<(), ApplyError> {
         for (kind, (resource, index)) in &self.owned {
             // Data goes with its owner or by hand, never by a change of spec.
-            if kind == "PersistentVolumeClaim" {
+            if kind == "PersistentVolumeClaim" || self.absent.has(kind) {
                 continue;
             }
             let api = self.api_of(&unit.namespace, resource);

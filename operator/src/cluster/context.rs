@@ -20,6 +20,7 @@ use super::Options;
 use super::index::{Compact, Entry, Index, Mark};
 use super::labels::MANAGER;
 use super::memo::Memos;
+use super::optional::{self, Absent};
 use super::queue::{Queue, Unit};
 use super::watch::SecretWatches;
 use crate::admin::{AdminClient, AdminError};
@@ -51,6 +52,8 @@ pub(super) struct Context {
     pub(super) others: Arc<Index<Mark>>,
     /// By kind, what the operator makes beside Secrets.
     pub(super) owned: BTreeMap<String, (ApiResource, Made)>,
+    /// Which of them the cluster does not know.
+    pub(super) absent: Absent,
     pub(super) secret_watches: SecretWatches,
     pub(super) memos: Memos,
     pub(super) verified: Verified,
@@ -86,7 +89,12 @@ impl Context {
             policies: Arc::default(),
             secrets: Arc::default(),
             others: Arc::default(),
-            owned: kinds.into_iter().map(|kind| (kind.kind.clone(), (kind, Arc::default()))).collect(),
+            owned: kinds
+                .into_iter()
+                .chain(optional::resources())
+                .map(|kind| (kind.kind.clone(), (kind, Arc::default())))
+                .collect(),
+            absent: Absent::default(),
             secret_watches: SecretWatches::default(),
             memos: Memos::default(),
             verified: Verified::default(),

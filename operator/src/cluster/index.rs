@@ -405,6 +405,12 @@ impl<T: Kept> Index<T> {
         self.read(namespace, |space| space.by_name.values().cloned().collect())
     }
 
+    /// The objects of all namespaces.
+    pub(super) fn all(&self) -> Vec<T> {
+        let spaces = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        spaces.values().flat_map(|space| space.by_name.values().cloned()).collect()
+    }
+
     /// The names of the Networks that something in the namespace belongs to.
     pub(super) fn networks(&self, namespace: &str) -> Vec<Box<str>> {
         self.read(namespace, |space| space.by_network.keys().cloned().collect())

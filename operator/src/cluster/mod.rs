@@ -10,6 +10,7 @@ mod labels;
 mod members;
 mod memo;
 mod network;
+mod optional;
 mod options;
 mod places;
 mod queue;

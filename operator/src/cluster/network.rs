@@ -133,6 +133,7 @@ impl Context {
         }
         let live = self.apply_all(unit, network, &plan, brought, owners).await;
         observe(network, &live, &mut brought.observed, slow);
+        certificate(network, &live, &mut brought.observed, slow);
         self.tell_relay(unit, network, &plan, brought, now_ms).await;
         brought.plan = Some(plan);
     }
@@ -194,10 +195,16 @@ impl Context {
                     Err(error) => error,
                 };
                 {
-                    complete = false;
+                    // What the cluster does not know has left nothing behind either.
+                    let unknown = matches!(error, ApplyError::Unknown { .. });
+                    complete &= unknown;
                     let id = policy.map_or_else(|| this.clone(), |p| ObjectId::new(Kind::RetentionPolicy, p));
                     let waits = matches!(error, ApplyError::Ending { .. });
-                    let reason = if waits { Reason::RollingOut } else { Reason::ApplyFailed };
+                    let reason = match () {
+                        () if waits => Reason::RollingOut,
+                        () if unknown => Reason::KindMissing,
+                        () => Reason::ApplyFailed,
+                    };
                     note(&mut brought.observed, id, reason, error.to_string());
                 }
             }
@@ -288,6 +295,23 @@ fn subject(call: &Call, network: &ValidNetwork) -> ObjectId {
         }
         _ => ObjectId::new(Kind::Network, network.name.as_str()),
     }
+}
+
+/// Whether cert-manager has made the relay's certificate, without which its pod does not start.
+fn certificate(network: &ValidNetwork, live: &Live, observed: &mut Observed, slow: &BTreeSet<ObjectId>) {
+    let name = labels::relay(&network.name);
+    let Some(certificate) = live.get(&("Certificate".to_owned(), name.clone())) else { return };
+    let conditions = certificate["status"]["conditions"].as_array();
+    let ready = conditions.into_iter().flatten().find(|condition| condition["type"] == "Ready");
+    if ready.is_some_and(|ready| ready["status"] == "True") {
+        return;
+    }
+    let this = ObjectId::new(Kind::Network, network.name.as_str());
+    let said = ready.and_then(|ready| ready["message"].as_str()).unwrap_or("it has not been looked at");
+    let reason = if slow.contains(&this) { Reason::WorkloadFailing } else { Reason::WaitingForCertificate };
+    let message =
+        format!("cert-manager has not made the certificate yet: {said}; see `kubectl describe certificate {name}`");
+    note(observed, this, reason, message);
 }
 
 /// Whether the workloads serve what was applied.

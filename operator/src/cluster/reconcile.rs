@@ -205,7 +205,9 @@ fn is_slow(meta: &ObjectMeta, conditions: &[Condition], now: Timestamp) -> bool 
     ready.is_some_and(|c| {
         c.status == "False"
             && c.observed_generation == meta.generation
-            && [Reason::RollingOut.as_str(), Reason::WorkloadFailing.as_str()].contains(&c.reason.as_str())
+            && [Reason::RollingOut, Reason::WaitingForCertificate, Reason::WorkloadFailing]
+                .map(Reason::as_str)
+                .contains(&c.reason.as_str())
             && now.duration_since(c.last_transition_time.0) > LIMIT
     })
 }

@@ -20,6 +20,7 @@ use super::DEBOUNCE;
 use super::context::Context;
 use super::index::{Belongs, Compact, Entry, Feed, Index, Kept, Mark};
 use super::labels::{MANAGED_BY, MANAGER};
+use super::optional::{self, is_absent};
 use super::queue::{Cause, Unit};
 
 /// Objects that one answer of a listing holds: what is being decoded counts for the memory of this process.
@@ -149,7 +150,8 @@ impl Starter<'_> {
             None => Api::all_with(client, resource),
         };
         let index = index.clone();
-        self.follow(watcher(api, managed()), compact, index, |_, object| vec![unit(object)]);
+        let optional = optional::remedy(kind).map(|_| kind.to_owned());
+        self.follow_kind(watcher(api, managed()), compact, index, |_, object| vec![unit(object)], optional);
     }
 
     /// The operator's own Secrets whole, of the others only that they are there.
@@ -178,6 +180,21 @@ impl Starter<'_> {
         K: Send + 'static,
         T: Kept + Send + Sync + 'static,
     {
+        self.follow_kind(stream, convert, index, units, None);
+    }
+
+    /// `optional`: the kind, where the cluster may not know it.
+    fn follow_kind<K, T>(
+        &mut self,
+        stream: impl Stream<Item = Result<watcher::Event<K>, watcher::Error>> + Send + 'static,
+        convert: impl Fn(K) -> T + Send + 'static,
+        index: Arc<Index<T>>,
+        units: impl Fn(&Context, &T) -> Vec<Unit> + Send + 'static,
+        optional: Option<String>,
+    ) where
+        K: Send + 'static,
+        T: Kept + Send + Sync + 'static,
+    {
         let (context, shutdown, scope) = (self.context.clone(), self.shutdown.clone(), self.scope.clone());
         let listings = self.listings.clone();
         listings.begin();
@@ -193,7 +210,18 @@ impl Starter<'_> {
                 match event {
                     None => return,
                     // The stream itself waits longer and longer, and starts again.
-                    Some(Err(error)) => tracing::warn!(%error, "watch interrupted"),
+                    Some(Err(error)) => match &optional {
+                        Some(kind) if is_absent(&error) => {
+                            if context.absent.gone(kind) {
+                                tracing::info!(%kind, "the cluster does not know this kind; it is asked again now and then");
+                            }
+                            // Nobody waits for what may never come.
+                            if !std::mem::replace(&mut listed, true) {
+                                listings.end();
+                            }
+                        }
+                        _ => tracing::warn!(%error, "watch interrupted"),
+                    },
                     Some(Ok(event)) => {
                         let changed = index.take(&mut feed, converted(event, &convert));
                         let due: BTreeSet<Unit> =
@@ -204,6 +232,15 @@ impl Starter<'_> {
                         if changed.complete && !listed {
                             listed = true;
                             listings.end();
+                        }
+                        if changed.complete
+                            && let Some(kind) = &optional
+                            && context.absent.came(kind)
+                        {
+                            tracing::info!(%kind, "the cluster knows this kind now");
+                            for unit in context.askers() {
+                                context.queue.add(&unit, DEBOUNCE, Cause::Change);
+                            }
                         }
                     }
                 }
@@ -269,6 +306,18 @@ impl Context {
             .iter()
             .filter(|entry| entry.name() != network)
             .filter(|entry| matches!(entry, Entry::Good(other) if concerned(other)))
+            .map(unit)
+            .collect()
+    }
+
+    /// The networks that ask for a kind that a cluster may not know.
+    fn askers(&self) -> Vec<Unit> {
+        let asks =
+            |network: &Network| network.spec.relay.route.is_some() || network.spec.relay.tls.issuer_ref.is_some();
+        self.networks
+            .all()
+            .iter()
+            .filter(|entry| matches!(entry, Entry::Good(network) if asks(network)))
             .map(unit)
             .collect()
     }

@@ -166,6 +166,7 @@ fn waits(reason: Reason) -> bool {
             | R::WaitingForNetwork
             | R::WaitingForSecurityGroup
             | R::WaitingForRegistration
+            | R::WaitingForCertificate
     )
 }
 
