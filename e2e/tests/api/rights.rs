@@ -222,7 +222,13 @@ fn in_all_namespaces_it_has_rights_where_networks_are_and_gives_them_back() -> O
     let place = Place::start(&json!({}))?;
     let mut operator = place.operator()?;
     operator.wait_ready()?;
-    let lived = place.life(&mut operator);
+    // What it gives back last belongs to what is counted.
+    let lived = place.life(&mut operator).and_then(|()| {
+        wait_until("the end of its rights, with the last Network", PATIENCE, || {
+            let left = place.api.list(&["rolebindings", "--namespace", CHAT])?;
+            ensure(left.is_empty(), || format!("{} bindings are left", left.len()))
+        })
+    });
     let (used, forbidden) = place.requests()?;
     lived.map_err(|Failure(why)| {
         let log = operator.log().unwrap_or_default();
@@ -236,9 +242,5 @@ fn in_all_namespaces_it_has_rights_where_networks_are_and_gives_them_back() -> O
     ensure(forbidden.is_empty(), || format!("forbidden: {forbidden:?}"))?;
     let bound = used.get("rbac.authorization.k8s.io/rolebindings").cloned().unwrap_or_default();
     let wanted = BTreeSet::from(["create".to_owned(), "delete".to_owned()]);
-    ensure(bound == wanted, || format!("of RoleBindings it used {bound:?}"))?;
-    wait_until("the end of its rights, with the last Network", PATIENCE, || {
-        let left = place.api.list(&["rolebindings", "--namespace", CHAT])?;
-        ensure(left.is_empty(), || format!("{} bindings are left", left.len()))
-    })
+    ensure(bound == wanted, || format!("of RoleBindings it used {bound:?}"))
 }

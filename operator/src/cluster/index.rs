@@ -2,7 +2,7 @@
 //! no call. What nothing is decided by is not kept: at ten thousand users every field counts.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::DeserializeGuard;
@@ -274,13 +274,23 @@ impl<T: Kept> Space<T> {
 
 type Spaces<T> = BTreeMap<Box<str>, Space<T>>;
 
-/// The objects of one kind.
-pub(super) struct Index<T>(RwLock<Spaces<T>>);
+/// The objects of one kind, and the versions in which objects were deleted: the answer to a write of ours that was under way
+/// meanwhile must not bring one back.
+pub(super) struct Index<T>(RwLock<Spaces<T>>, Mutex<Graves>);
+
+type Graves = BTreeMap<(Box<str>, Box<str>), u64>;
+
+/// How many deletions are remembered; an answer that is late is late by seconds.
+const GRAVES: usize = 20_000;
 
 impl<T> Default for Index<T> {
     fn default() -> Self {
-        Self(RwLock::default())
+        Self(RwLock::default(), Mutex::default())
     }
+}
+
+fn place<T: Kept>(item: &T) -> (Box<str>, Box<str>) {
+    (item.namespace().into(), item.name().into())
 }
 
 /// One watch that feeds an index: of one namespace, or of all.
@@ -316,8 +326,12 @@ impl<T: Kept> Index<T> {
                 objects = self.replace(feed.scope.as_deref(), feed.listing.take().unwrap_or_default());
                 complete = true;
             }
-            Event::Apply(item) => self.apply(item, false, &mut objects),
+            Event::Apply(item) => {
+                self.graves().remove(&place(&item));
+                self.apply(item, false, &mut objects);
+            }
             Event::Delete(item) => {
+                self.bury(&item, item.version());
                 let mut spaces = self.write();
                 if let Some(space) = spaces.get_mut(item.namespace()) {
                     space.remove(item.name());
@@ -334,7 +348,22 @@ impl<T: Kept> Index<T> {
 
     /// Takes over what the API server answered to our own write: the watch will tell the same later.
     pub(super) fn put(&self, item: T) {
-        self.apply(item, false, &mut Vec::new());
+        let deleted = self.graves().get(&place(&item)).copied();
+        if deleted.is_none_or(|version| version < item.version()) {
+            self.apply(item, false, &mut Vec::new());
+        }
+    }
+
+    fn graves(&self) -> MutexGuard<'_, Graves> {
+        self.1.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn bury(&self, item: &T, version: u64) {
+        let mut graves = self.graves();
+        if graves.len() >= GRAVES {
+            graves.clear();
+        }
+        graves.insert(place(item), version);
     }
 
     fn apply(&self, item: T, listed: bool, changed: &mut Vec<T>) {
@@ -362,6 +391,7 @@ impl<T: Kept> Index<T> {
         let mut there: BTreeMap<Box<str>, BTreeSet<Box<str>>> = BTreeMap::new();
         for item in listing {
             there.entry(item.namespace().into()).or_default().insert(item.name().into());
+            self.graves().remove(&place(&item));
             // Also when it is older: a cluster may have been restored from a backup.
             self.apply(item, true, &mut changed);
         }
@@ -379,7 +409,11 @@ impl<T: Kept> Index<T> {
                 .filter(|name| !stays.is_some_and(|names| names.contains(*name)))
                 .cloned()
                 .collect();
-            changed.extend(gone.iter().filter_map(|name| space.remove(name)));
+            for item in gone.iter().filter_map(|name| space.remove(name)) {
+                // In which version is not known; only the watch can tell that there is another one.
+                self.bury(&item, u64::MAX);
+                changed.push(item);
+            }
             if space.by_name.is_empty() {
                 spaces.remove(&namespace);
             }
@@ -501,6 +535,23 @@ mod tests {
         index.put(user("a", "alice", 2, "10"));
         assert!(index.take(&mut feed, Event::Apply(user("a", "alice", 1, "9"))).objects.is_empty());
         assert_eq!(index.get("a", "alice").unwrap().version(), 10);
+    }
+
+    #[test]
+    fn an_answer_that_is_late_brings_nothing_back() {
+        let (index, mut feed) = (Index::<Entry<User>>::default(), Feed::new(None));
+        index.take(&mut feed, Event::Apply(user("a", "alice", 1, "5")));
+        index.take(&mut feed, Event::Delete(user("a", "alice", 1, "9")));
+        index.put(user("a", "alice", 1, "8"));
+        assert!(index.list("a").is_empty(), "the status was written before the end");
+        index.put(user("a", "alice", 1, "12"));
+        assert_eq!(index.list("a").len(), 1, "another one of the same name");
+        index.take(&mut feed, Event::Init);
+        index.take(&mut feed, Event::InitDone);
+        index.put(user("a", "alice", 1, "13"));
+        assert!(index.list("a").is_empty());
+        index.take(&mut feed, Event::Apply(user("a", "alice", 1, "20")));
+        assert_eq!(index.list("a").len(), 1);
     }
 
     #[test]
