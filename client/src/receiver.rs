@@ -481,11 +481,12 @@ impl Pump {
     async fn was_settled(&self, message: &ReceivedMessage) -> Result<bool, Error> {
         let Some(key) = message.receipt.key.clone() else { return Ok(false) };
         let name = key.clone();
-        let settled = self.inner.store.run(move |tx| tx.has_seen(&name)).await?;
-        if settled {
+        let settled = self.inner.store.run(move |tx| tx.has_seen(&name)).await;
+        // Where the store does not say, it is not given out, and has to come again.
+        if !matches!(settled, Ok(false)) {
             self.shared.in_flight.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
         }
-        Ok(settled)
+        Ok(settled?)
     }
 
     /// Whether this message is to be given out: not when it was before and waits for its acknowledgement.
@@ -495,19 +496,21 @@ impl Pump {
         in_flight.insert(key, message.receipt.seq).is_none()
     }
 
-    /// Gives an event to the receiver. While there is no room, acknowledgements still go out.
+    /// Gives an event to the receiver. While there is no room, acknowledgements still go out. A line that breaks
+    /// meanwhile is told of only when the event is given: a message that counts as given out does not come again.
     async fn emit(&mut self, socket: &mut Socket, event: Event) -> Result<(), Error> {
+        let mut line = Ok(());
         loop {
             let seq = tokio::select! {
                 permit = self.events.reserve() => {
                     permit.map_err(|_| Error::Internal(GONE))?.send(Ok(event));
-                    return Ok(());
+                    return line;
                 }
-                Some(seq) = self.acks.recv() => seq,
+                Some(seq) = self.acks.recv(), if line.is_ok() => seq,
             };
             let mut positions = vec![seq];
             positions.extend(self.drain());
-            socket.ack(positions).await?;
+            line = socket.ack(positions).await;
         }
     }
 

@@ -10,8 +10,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use common::proxy::Proxy;
-use common::{Network, address, text};
+use common::proxy::{Line, Proxy};
+use common::{Network, address, message, text};
 use sotto_client::{Client, DeliveryState, Draft, Event, Target, Unlock};
 use sotto_wire::content::{Body, Conversation};
 
@@ -124,6 +124,47 @@ async fn over_a_bad_network_each_message_comes_once_and_in_order() {
     let seen = &proxy.happened;
     let [refused, cut, twice] = [&seen.refused, &seen.cut, &seen.twice].map(|n| n.load(Ordering::Relaxed));
     assert!(refused > 0 && cut > 0 && twice > 0, "the network was not bad: {seen:?}");
+}
+
+/// A receiver has room for 64 events, and not all of them are messages: one may wait for room when the line breaks.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_room_when_the_line_breaks_comes_all_the_same() {
+    const REST: usize = 100;
+    let pause = || tokio::time::sleep(Duration::from_millis(500));
+    let network = Network::start(false).await;
+    let line = Line::start(network.relay()).await;
+    let alice = network.member("alice").await;
+    let bob = network.member_by("bob", line.address).await;
+    let say = async |from: usize, to_: usize| {
+        for n in from..to_ {
+            alice.post(to("bob"), Draft::text(n.to_string())).await.unwrap();
+        }
+        assert_eq!(alice.flush(PATIENCE).await.unwrap().left, 0);
+    };
+    say(0, 2).await;
+    let mut receiver = bob.receive(true).unwrap();
+    let first = [message(&mut receiver).await, message(&mut receiver).await];
+    // Each of them is an event of another kind, which takes room.
+    for n in 0..10 {
+        bob.post(to("alice"), Draft::text(n.to_string())).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    say(2, REST).await;
+    pause().await;
+    line.cut();
+    pause().await;
+    // The line is found to be broken by these, while a message waits for room: the first may still seem to get through.
+    for message in &first {
+        receiver.ack(message.receipt()).await.unwrap();
+        pause().await;
+    }
+    let mut came: Vec<_> = first.iter().map(|m| text(m).to_owned()).collect();
+    while came.len() < REST {
+        let message = message(&mut receiver).await;
+        receiver.ack(message.receipt()).await.unwrap();
+        came.push(text(&message).to_owned());
+    }
+    assert_eq!(came, numbered(REST));
 }
 
 /// What the child processes below do: this test binary runs itself with these variables set.

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio::task::{JoinHandle, JoinSet};
 
 /// What has happened to connections.
@@ -47,6 +48,50 @@ impl Proxy {
 }
 
 impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// A good line to the relay, until it is cut.
+pub(crate) struct Line {
+    pub(crate) address: SocketAddr,
+    cut: Arc<Notify>,
+    task: JoinHandle<()>,
+}
+
+impl Line {
+    pub(crate) async fn start(relay: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let cut = Arc::new(Notify::new());
+        let cuts = cut.clone();
+        let task = tokio::spawn(async move {
+            let mut connections = JoinSet::new();
+            loop {
+                let (mut client, _) = listener.accept().await.unwrap();
+                let cuts = cuts.clone();
+                connections.spawn(async move {
+                    let cut = cuts.notified();
+                    let mut server = TcpStream::connect(relay).await.unwrap();
+                    tokio::select! {
+                        _ = copy_bidirectional(&mut client, &mut server) => {}
+                        () = cut => {}
+                    }
+                });
+                while connections.try_join_next().is_some() {}
+            }
+        });
+        Self { address, cut, task }
+    }
+
+    /// Cuts all connections. New ones are made.
+    pub(crate) fn cut(&self) {
+        self.cut.notify_waiters();
+    }
+}
+
+impl Drop for Line {
     fn drop(&mut self) {
         self.task.abort();
     }
