@@ -145,10 +145,12 @@ pub(crate) fn annotate(tx: &Tx<'_>, me: &Address, annotation: &Annotation, now_m
     }
 }
 
-/// Deletes what a message said, and what was said about it.
+/// Deletes what a message said, and what was said about it in its conversation. Where the message has not come yet, the deletion
+/// may name another conversation than the message's, and must not touch what was said there.
 fn erase(tx: &Tx<'_>, by: &Annotation, target: Option<Placed>, now_ms: u64) -> Result<(), StoreError> {
     for annotation in tx.annotations(&by.target)? {
-        if matches!(annotation.mark, Mark::Edit(_) | Mark::React(..) | Mark::Pin(_)) {
+        let said = matches!(annotation.mark, Mark::Edit(_) | Mark::React(..) | Mark::Pin(_));
+        if said && annotation.conversation == by.conversation {
             tx.unannotate(&annotation)?;
         }
     }

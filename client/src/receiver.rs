@@ -486,7 +486,7 @@ impl Pump {
         if !matches!(settled, Ok(false)) {
             self.shared.in_flight.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
         }
-        Ok(settled?)
+        settled
     }
 
     /// Whether this message is to be given out: not when it was before and waits for its acknowledgement.

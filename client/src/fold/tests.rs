@@ -157,6 +157,15 @@ fn through_the_store(marks: &[Annotation], before: usize, me: u8) -> MessageView
         .unwrap()
 }
 
+#[test]
+fn a_deletion_elsewhere_takes_nothing_from_a_message_that_is_still_to_come() {
+    let reaction = mark(0, 2, 0, Mark::React("z".into(), true));
+    let elsewhere = Annotation { conversation: "another".into(), ..mark(0, 3, 0, Mark::Delete) };
+    let first = through_the_store(&[reaction.clone(), elsewhere.clone()], 2, 1);
+    assert_eq!(first.reactions, [("z".to_owned(), vec![who(0)])]);
+    assert!(first == through_the_store(&[elsewhere, reaction], 2, 1));
+}
+
 proptest! {
     #[test]
     fn the_order_of_annotations_means_nothing(
