@@ -153,8 +153,13 @@ impl AdminClient {
 
     /// All that the relay holds.
     pub async fn state(&self) -> Result<AdminState, AdminError> {
+        Ok(self.state_and_mark().await?.0)
+    }
+
+    /// All that the relay holds, and the mark to ask for changes with.
+    pub(crate) async fn state_and_mark(&self) -> Result<(AdminState, Option<String>), AdminError> {
         match self.state_since(None).await? {
-            Answer::State(state, _) => Ok(state),
+            Answer::State(state, mark) => Ok((state, mark)),
             Answer::Same => Err(self.answer(TELL, "304 without a question for changes".to_owned())),
         }
     }

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::context::{API_TIMEOUT, Context, is_gone, words};
 use super::diff::{holds, with_digest};
-use super::index::{Compact, Kept as _};
+use super::kept::{Compact, Kept as _};
 use super::labels;
 use super::optional;
 use super::queue::Unit;

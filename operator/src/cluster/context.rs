@@ -1,7 +1,7 @@
 //! What every reconciliation works with.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -17,7 +17,8 @@ use sotto_crds::{Network, RetentionPolicy, SecurityGroup, User};
 use tokio_util::sync::CancellationToken;
 
 use super::Options;
-use super::index::{Compact, Entry, Index, Mark};
+use super::index::Index;
+use super::kept::{Compact, Entry, Mark, Packed};
 use super::labels::MANAGER;
 use super::memo::Memos;
 use super::optional::{self, Absent};
@@ -43,8 +44,8 @@ pub(super) struct Context {
     pub(super) queue: Queue,
     pub(super) recorder: Recorder,
     pub(super) networks: Arc<Index<Entry<Network>>>,
-    pub(super) groups: Arc<Index<Entry<SecurityGroup>>>,
-    pub(super) users: Arc<Index<Entry<User>>>,
+    pub(super) groups: Arc<Index<Packed<SecurityGroup>>>,
+    pub(super) users: Arc<Index<Packed<User>>>,
     pub(super) policies: Arc<Index<Entry<RetentionPolicy>>>,
     /// The operator's own Secrets.
     pub(super) secrets: Made,
@@ -58,7 +59,6 @@ pub(super) struct Context {
     pub(super) memos: Memos,
     pub(super) verified: Verified,
     pub(super) shutdown: CancellationToken,
-    relays: Mutex<HashMap<Unit, (SecretData, AdminClient)>>,
     /// Unreadable objects of which the status has been written, with their generation.
     pub(super) unreadable: Mutex<HashMap<String, i64>>,
 }
@@ -99,7 +99,6 @@ impl Context {
             memos: Memos::default(),
             verified: Verified::default(),
             shutdown,
-            relays: Mutex::default(),
             unreadable: Mutex::default(),
         }
     }
@@ -117,26 +116,14 @@ impl Context {
         Api::namespaced_with(self.client.clone(), namespace, resource)
     }
 
-    /// A client of a relay's admin interface; kept as long as the operator's certificate for it stays.
+    /// A client of a relay's admin interface, for one look: a thousand of them that say nothing would be a good part of this
+    /// process's memory, and one is made in a tenth of a millisecond.
     pub(super) fn relay(&self, unit: &Unit, url: &str, identity: &SecretData) -> Result<AdminClient, AdminError> {
-        let mut relays = self.relays.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((known, client)) = relays.get(unit)
-            && known == identity
-        {
-            return Ok(client.clone());
-        }
         let client = match self.options.admin_resolve {
             Some(address) => AdminClient::resolved(&unit.network, url, identity, address)?,
             None => AdminClient::new(&unit.network, url, identity)?,
         };
-        let client = client.held_to(&self.fence);
-        relays.insert(unit.clone(), (identity.clone(), client.clone()));
-        Ok(client)
-    }
-
-    /// Lets the connection to a relay go: a thousand of them that say nothing would be most of this process's memory.
-    pub(super) fn hang_up(&self, unit: &Unit) {
-        self.relays.lock().unwrap_or_else(PoisonError::into_inner).remove(unit);
+        Ok(client.held_to(&self.fence))
     }
 }
 

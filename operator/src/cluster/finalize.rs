@@ -9,7 +9,8 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use super::context::{API_TIMEOUT, Context, is_gone, words};
-use super::index::{Belongs, Entry, Index};
+use super::index::Index;
+use super::kept::{Belongs, Holds};
 use super::labels::{FINALIZER, ORPHAN};
 use crate::failpoint;
 
@@ -42,14 +43,10 @@ pub(super) fn may_go(account: Account, deleted_at: Timestamp, now: Timestamp) ->
 
 impl Context {
     /// Sees to it that the object has our finalizer, or has it no more. It need not be readable as its kind.
-    pub(super) async fn finalizer<K>(
-        &self,
-        index: &Index<Entry<K>>,
-        meta: &ObjectMeta,
-        wanted: bool,
-    ) -> Result<(), String>
+    pub(super) async fn finalizer<K, T>(&self, index: &Index<T>, meta: &ObjectMeta, wanted: bool) -> Result<(), String>
     where
         K: Belongs + serde::de::DeserializeOwned,
+        T: Holds<K>,
     {
         let mut finalizers = meta.finalizers.clone().unwrap_or_default();
         if finalizers.iter().any(|f| f == FINALIZER) == wanted {
@@ -69,7 +66,7 @@ impl Context {
         match timeout(API_TIMEOUT, api.patch(name, &PatchParams::default(), &Patch::Merge(&patch))).await {
             Ok(Ok(object)) => {
                 if let Ok(object) = object.try_parse::<K>() {
-                    index.put(Entry::from(DeserializeGuard(Ok(object))));
+                    index.put(T::from(DeserializeGuard(Ok(object))));
                 }
                 failpoint::hit(if wanted { "finalizer" } else { "let-go" });
                 Ok(())

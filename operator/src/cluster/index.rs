@@ -1,243 +1,13 @@
 //! What the operator has seen of the cluster: objects by namespace, name and network, kept current by watches. Reading it costs
-//! no call. What nothing is decided by is not kept: at ten thousand users every field counts.
+//! no call.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::core::DeserializeGuard;
 use kube::runtime::watcher::Event;
-use kube::{Resource, ResourceExt as _};
-use serde::Serialize;
-use serde_json::Value;
-use sotto_crds::{Network, RetentionPolicy, SecurityGroup, User};
-use zeroize::Zeroizing;
 
-use super::labels;
+use super::kept::Kept;
 use super::queue::Unit;
-
-/// What an index holds.
-pub(super) trait Kept: Clone {
-    fn namespace(&self) -> &str;
-    fn name(&self) -> &str;
-    /// The Network that it belongs to; empty where nobody knows.
-    fn network(&self) -> &str;
-    /// Grows with every change of the object (KEP-5504: versions of one kind can be compared).
-    fn version(&self) -> u64;
-    /// Whether nothing differs that anything is decided by.
-    fn same(&self, other: &Self) -> bool;
-}
-
-/// A custom resource, or what can be said of one that cannot be read.
-#[derive(Debug)]
-pub(super) enum Entry<K> {
-    Good(Arc<K>),
-    Bad(Arc<ObjectMeta>),
-}
-
-// Derived it would ask for `K: Clone`.
-impl<K> Clone for Entry<K> {
-    fn clone(&self) -> Self {
-        match self {
-            Self::Good(object) => Self::Good(object.clone()),
-            Self::Bad(meta) => Self::Bad(meta.clone()),
-        }
-    }
-}
-
-impl<K: Resource> Entry<K> {
-    pub(super) fn meta(&self) -> &ObjectMeta {
-        match self {
-            Self::Good(object) => object.meta(),
-            Self::Bad(meta) => meta,
-        }
-    }
-}
-
-impl<K: Resource> From<DeserializeGuard<K>> for Entry<K> {
-    fn from(object: DeserializeGuard<K>) -> Self {
-        match object.0 {
-            Ok(mut object) => {
-                trim(object.meta_mut());
-                Self::Good(Arc::new(object))
-            }
-            Err(mut invalid) => {
-                trim(&mut invalid.metadata);
-                Self::Bad(Arc::new(invalid.metadata))
-            }
-        }
-    }
-}
-
-/// Removes what nothing is decided by.
-pub(super) fn trim(meta: &mut ObjectMeta) {
-    meta.managed_fields = None;
-    meta.labels = None;
-    meta.owner_references = None;
-    meta.self_link = None;
-    meta.generate_name = None;
-    if let Some(annotations) = &mut meta.annotations {
-        annotations.retain(|name, _| name.starts_with("sotto.dev/"));
-    }
-    if meta.annotations.as_ref().is_some_and(BTreeMap::is_empty) {
-        meta.annotations = None;
-    }
-}
-
-/// Names its Network.
-pub(super) trait Belongs: Resource<DynamicType = ()> + Send + Sync {
-    fn network(&self) -> &str;
-}
-impl Belongs for Network {
-    fn network(&self) -> &str {
-        self.metadata.name.as_deref().unwrap_or_default()
-    }
-}
-impl Belongs for SecurityGroup {
-    fn network(&self) -> &str {
-        &self.spec.network_ref.name
-    }
-}
-impl Belongs for User {
-    fn network(&self) -> &str {
-        &self.spec.network_ref.name
-    }
-}
-impl Belongs for RetentionPolicy {
-    fn network(&self) -> &str {
-        &self.spec.network_ref.name
-    }
-}
-
-impl<K: Belongs> Kept for Entry<K> {
-    fn namespace(&self) -> &str {
-        self.meta().namespace.as_deref().unwrap_or_default()
-    }
-    fn name(&self) -> &str {
-        self.meta().name.as_deref().unwrap_or_default()
-    }
-    fn network(&self) -> &str {
-        match self {
-            Self::Good(object) => Belongs::network(&**object),
-            Self::Bad(_) => "",
-        }
-    }
-    fn version(&self) -> u64 {
-        version(self.meta())
-    }
-    /// A status of our own writing is no change.
-    fn same(&self, other: &Self) -> bool {
-        fn parts(m: &ObjectMeta) -> impl PartialEq + '_ {
-            (&m.uid, m.generation, &m.deletion_timestamp, &m.finalizers, &m.annotations)
-        }
-        parts(self.meta()) == parts(other.meta()) && self.network() == other.network()
-    }
-}
-
-fn version(meta: &ObjectMeta) -> u64 {
-    meta.resource_version.as_deref().and_then(|version| version.parse().ok()).unwrap_or(0)
-}
-
-/// An object that the operator has made, or a Secret of it, as the API server's JSON without `managedFields`. A tree of it would
-/// take ten times the memory.
-pub(super) struct Compact {
-    namespace: Box<str>,
-    name: Box<str>,
-    network: Box<str>,
-    version: u64,
-    ours: bool,
-    deleting: bool,
-    json: Zeroizing<Box<[u8]>>,
-}
-
-impl Compact {
-    pub(super) fn new<K: Resource + Serialize>(mut object: K) -> Self {
-        object.meta_mut().managed_fields = None;
-        let label = |name: &str| object.labels().get(name).map(String::as_str).unwrap_or_default();
-        Self {
-            namespace: object.namespace().unwrap_or_default().into(),
-            name: object.name_any().into(),
-            network: label(labels::NETWORK).into(),
-            version: version(object.meta()),
-            ours: label(labels::MANAGED_BY) == labels::MANAGER,
-            deleting: object.meta().deletion_timestamp.is_some(),
-            // What came as JSON goes back into it.
-            json: Zeroizing::new(serde_json::to_vec(&object).unwrap_or_default().into()),
-        }
-    }
-
-    pub(super) fn is_ours(&self) -> bool {
-        self.ours
-    }
-
-    pub(super) fn is_deleting(&self) -> bool {
-        self.deleting
-    }
-
-    /// The whole object.
-    pub(super) fn value(&self) -> Value {
-        serde_json::from_slice(&self.json).unwrap_or_default()
-    }
-
-    /// The whole object as what it is.
-    pub(super) fn typed<K: serde::de::DeserializeOwned>(&self) -> Option<K> {
-        serde_json::from_slice(&self.json).ok()
-    }
-}
-
-impl Kept for Arc<Compact> {
-    fn namespace(&self) -> &str {
-        &self.namespace
-    }
-    fn name(&self) -> &str {
-        &self.name
-    }
-    fn network(&self) -> &str {
-        &self.network
-    }
-    fn version(&self) -> u64 {
-        self.version
-    }
-    fn same(&self, other: &Self) -> bool {
-        self.version == other.version
-    }
-}
-
-/// That an object is there, and in which version: of Secrets that are not ours nothing else is kept.
-#[derive(Clone)]
-pub(super) struct Mark {
-    namespace: Box<str>,
-    name: Box<str>,
-    pub(super) version: u64,
-}
-
-impl Mark {
-    pub(super) fn new(meta: &ObjectMeta) -> Self {
-        Self {
-            namespace: meta.namespace.as_deref().unwrap_or_default().into(),
-            name: meta.name.as_deref().unwrap_or_default().into(),
-            version: version(meta),
-        }
-    }
-}
-
-impl Kept for Mark {
-    fn namespace(&self) -> &str {
-        &self.namespace
-    }
-    fn name(&self) -> &str {
-        &self.name
-    }
-    fn network(&self) -> &'static str {
-        ""
-    }
-    fn version(&self) -> u64 {
-        self.version
-    }
-    fn same(&self, other: &Self) -> bool {
-        self.version == other.version
-    }
-}
 
 /// The objects of one namespace.
 struct Space<T> {
@@ -467,26 +237,20 @@ impl<T: Kept> Index<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::kept::tests::user;
+    use crate::cluster::kept::{Entry, Holds as _};
+    use kube::core::DeserializeGuard;
+    use sotto_crds::User;
 
-    fn user(namespace: &str, name: &str, generation: i64, version: &str) -> Entry<User> {
-        let object = serde_json::json!({
-            "apiVersion": "sotto.dev/v1alpha1",
-            "kind": "User",
-            "metadata": {
-                "namespace": namespace, "name": name, "generation": generation, "resourceVersion": version,
-                "labels": {"a": "b"}, "annotations": {"kubectl.kubernetes.io/last-applied-configuration": "{}"},
-            },
-            "spec": {"networkRef": {"name": "acme"}},
-        });
-        serde_json::from_value::<DeserializeGuard<User>>(object).unwrap().into()
-    }
+    type Packed = crate::cluster::kept::Packed<User>;
+
     fn names<T: Kept>(items: &[T]) -> Vec<String> {
         items.iter().map(|e| format!("{}/{}", e.namespace(), e.name())).collect()
     }
 
     #[test]
     fn a_listing_replaces_what_was_there_and_tells_what_changed() {
-        let (index, mut feed) = (Index::<Entry<User>>::default(), Feed::new(None));
+        let (index, mut feed) = (Index::<Packed>::default(), Feed::new(None));
         for event in
             [Event::Init, Event::InitApply(user("a", "alice", 1, "1")), Event::InitApply(user("b", "bob", 1, "2"))]
         {
@@ -506,7 +270,7 @@ mod tests {
 
     #[test]
     fn watches_of_single_namespaces_do_not_disturb_each_other() {
-        let index = Index::<Entry<User>>::default();
+        let index = Index::<Packed>::default();
         let (mut a, mut b) = (Feed::new(Some("a".to_owned())), Feed::new(Some("b".to_owned())));
         index.take(&mut a, Event::InitApply(user("a", "alice", 1, "1")));
         index.take(&mut a, Event::InitDone);
@@ -520,7 +284,7 @@ mod tests {
 
     #[test]
     fn a_status_of_our_own_writing_is_no_change() {
-        let (index, mut feed) = (Index::<Entry<User>>::default(), Feed::new(None));
+        let (index, mut feed) = (Index::<Packed>::default(), Feed::new(None));
         let take = |feed: &mut _, event| index.take(feed, event).objects.len();
         assert_eq!(take(&mut feed, Event::Apply(user("a", "alice", 1, "1"))), 1);
         assert_eq!(take(&mut feed, Event::Apply(user("a", "alice", 1, "2"))), 0);
@@ -531,7 +295,7 @@ mod tests {
 
     #[test]
     fn a_watch_that_is_behind_takes_nothing_back() {
-        let (index, mut feed) = (Index::<Entry<User>>::default(), Feed::new(None));
+        let (index, mut feed) = (Index::<Packed>::default(), Feed::new(None));
         index.put(user("a", "alice", 2, "10"));
         assert!(index.take(&mut feed, Event::Apply(user("a", "alice", 1, "9"))).objects.is_empty());
         assert_eq!(index.get("a", "alice").unwrap().version(), 10);
@@ -539,7 +303,7 @@ mod tests {
 
     #[test]
     fn an_answer_that_is_late_brings_nothing_back() {
-        let (index, mut feed) = (Index::<Entry<User>>::default(), Feed::new(None));
+        let (index, mut feed) = (Index::<Packed>::default(), Feed::new(None));
         index.take(&mut feed, Event::Apply(user("a", "alice", 1, "5")));
         index.take(&mut feed, Event::Delete(user("a", "alice", 1, "9")));
         index.put(user("a", "alice", 1, "8"));
@@ -556,27 +320,10 @@ mod tests {
 
     #[test]
     fn objects_are_found_by_their_network() {
-        let index = Index::<Entry<User>>::default();
+        let index = Index::<Packed>::default();
         index.put(user("a", "alice", 1, "1"));
         assert_eq!(names(&index.of(&Unit::new("a", "acme"))), ["a/alice"]);
         assert!(index.of(&Unit::new("a", "beta")).is_empty());
-    }
-
-    #[test]
-    fn what_nothing_is_decided_by_is_not_kept() {
-        let Entry::Good(alice) = user("a", "alice", 1, "1") else { panic!() };
-        assert!(alice.metadata.labels.is_none() && alice.metadata.annotations.is_none());
-        let map: k8s_openapi::api::core::v1::ConfigMap = serde_json::from_value(serde_json::json!({
-            "metadata": {
-                "name": "x", "namespace": "a", "resourceVersion": "7",
-                "labels": {"app.kubernetes.io/managed-by": "sotto-operator", "sotto.dev/network": "acme"},
-            },
-            "data": {"k": "v"},
-        }))
-        .unwrap();
-        let kept = Arc::new(Compact::new(map));
-        assert!(kept.is_ours() && !kept.is_deleting() && kept.network() == "acme" && kept.version() == 7);
-        assert_eq!(kept.value()["data"]["k"], "v");
     }
 
     #[test]
@@ -585,9 +332,11 @@ mod tests {
             "apiVersion": "sotto.dev/v1alpha1", "kind": "User",
             "metadata": {"namespace": "a", "name": "odd"}, "spec": {"networkRef": 7},
         });
-        let (index, mut feed) = (Index::<Entry<User>>::default(), Feed::new(None));
+        let (index, mut feed) = (Index::<Packed>::default(), Feed::new(None));
         let object: DeserializeGuard<User> = serde_json::from_value(object).unwrap();
         index.take(&mut feed, Event::Apply(object.into()));
-        assert!(matches!(index.of(&Unit::new("a", "")).as_slice(), [Entry::Bad(_)]));
+        let kept = index.of(&Unit::new("a", ""));
+        let [kept] = kept.as_slice() else { panic!() };
+        assert!(!kept.is_good() && matches!(kept.open(), Entry::Bad(meta) if meta.name.as_deref() == Some("odd")));
     }
 }

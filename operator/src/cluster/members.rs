@@ -8,7 +8,8 @@ use kube::{Resource, ResourceExt as _};
 use sotto_crds::{FederationMode, Network, RetentionPolicy, SecurityGroup, User};
 
 use super::context::Context;
-use super::index::{Belongs, Entry, Index, Kept as _};
+use super::index::Index;
+use super::kept::{Belongs, Entry, Holds, Kept as _};
 use super::labels::PAUSED;
 use super::queue::Unit;
 use super::render::Owner;
@@ -21,10 +22,10 @@ pub(super) struct Sorted<K> {
     pub(super) ending: Vec<Arc<K>>,
 }
 
-fn sort<K: Belongs>(entries: Vec<Entry<K>>) -> Sorted<K> {
+fn sort<K: Belongs>(entries: Vec<impl Holds<K>>) -> Sorted<K> {
     let mut sorted = Sorted { wanted: Vec::new(), ending: Vec::new() };
     for entry in entries {
-        match entry {
+        match entry.open() {
             Entry::Good(object) if object.meta().deletion_timestamp.is_none() => sorted.wanted.push(object),
             Entry::Good(object) => sorted.ending.push(object),
             Entry::Bad(_) => {}
@@ -41,8 +42,8 @@ pub(super) struct Unreadable {
     pub(super) policies: Vec<Arc<ObjectMeta>>,
 }
 
-fn bad<K: Belongs>(index: &Index<Entry<K>>, unit: &Unit) -> Vec<Arc<ObjectMeta>> {
-    let metas = index.of(unit).into_iter().filter_map(|entry| match entry {
+fn bad<K>(index: &Index<impl Holds<K>>, unit: &Unit) -> Vec<Arc<ObjectMeta>> {
+    let metas = index.of(unit).into_iter().filter_map(|entry| match entry.open() {
         Entry::Bad(meta) => Some(meta),
         Entry::Good(_) => None,
     });
@@ -135,9 +136,9 @@ impl Members {
         let mut groups = self.groups.wanted.clone();
         let named: BTreeSet<&str> =
             self.users.wanted.iter().filter_map(|u| Some(u.spec.security_group_ref.as_ref()?.name.as_str())).collect();
-        groups.extend(named.into_iter().filter_map(|name| match context.groups.get(namespace, name) {
+        groups.extend(named.into_iter().filter_map(|name| match context.groups.get(namespace, name)?.open() {
             // Groups of other networks: a user who names one is told so.
-            Some(Entry::Good(group)) if group.spec.network_ref.name != *unit.network => Some(group),
+            Entry::Good(group) if group.spec.network_ref.name != *unit.network => Some(group),
             _ => None,
         }));
         let referenced = self.referenced();

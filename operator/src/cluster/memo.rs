@@ -62,11 +62,6 @@ impl Memo {
     pub(super) fn is_quiet(&self, now: Instant) -> bool {
         self.waits == 0 && self.etag.is_some() && now.duration_since(self.whole) < WHOLE
     }
-
-    /// Whether the next question to the relay is so far away that no connection is held for it.
-    pub(super) fn hangs_up(&self, now: Instant) -> bool {
-        self.again(now) >= LATER.1
-    }
 }
 
 /// By network.
@@ -107,12 +102,11 @@ mod tests {
     }
 
     #[test]
-    fn a_relay_that_has_nothing_new_is_asked_less_often_and_not_held_on_to() {
+    fn a_relay_that_has_nothing_new_is_asked_less_often() {
         let now = Instant::now();
         let memo = Memo::after(None, seen(false, true), now);
-        assert!(memo.is_quiet(now) && !memo.hangs_up(now));
+        assert!(memo.is_quiet(now));
         let later = now + Duration::from_mins(3);
-        assert!(memo.hangs_up(later));
         assert_eq!(memo.again(later), Duration::from_mins(1));
         assert!(!memo.is_quiet(now + Duration::from_mins(11)), "time alone ends certificates");
         assert_eq!(Memo::after(Some(&memo), seen(false, true), later).again(later), Duration::from_secs(10));

@@ -6,6 +6,7 @@ mod context;
 mod diff;
 mod finalize;
 mod index;
+mod kept;
 mod labels;
 mod members;
 mod memo;

@@ -4,11 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures::FutureExt as _;
 use sotto_crds::Network;
-use sotto_wire::admin::AdminState;
 
 use super::apply::ApplyError;
-use super::context::Context;
-use super::context::together;
+use super::context::{Context, together};
 use super::labels;
 use super::members::Members;
 use super::queue::Unit;
@@ -16,7 +14,6 @@ use super::reconcile::{Live, accepts_new_keys, note};
 use super::render::{Owner, Rendered, Scene, render};
 use super::secrets;
 use super::workload::part;
-use crate::admin::{AdminClient, AdminError, Answer};
 use crate::failpoint;
 use crate::plan::{
     Kind, NetworkPlan, ObjectId, Observed, PeerFacts, Places, SecretId, Secrets, ValidNetwork, build, ensure_secrets,
@@ -73,7 +70,7 @@ impl Context {
         let running = relay.as_ref().is_some_and(|set| set.value()["status"]["replicas"].as_i64().unwrap_or(0) > 0);
         if running && let Some(identity) = existing.get(&SecretId::OperatorTls) {
             let state = match self.relay(unit, &places.relay.admin_url, identity) {
-                Ok(client) => ask(&client).await,
+                Ok(client) => client.state_and_mark().await,
                 Err(error) => Err(error),
             };
             match state {
@@ -187,25 +184,14 @@ impl Context {
             let results = together(work.collect()).await;
             for (key, policy, result) in results {
                 wanted.insert(key.clone());
-                let error = match result {
-                    Ok(object) => {
-                        live.insert(key, object);
-                        continue;
+                match result {
+                    Ok(object) => drop(live.insert(key, object)),
+                    Err(error) => {
+                        // What the cluster does not know has left nothing behind either.
+                        complete &= matches!(error, ApplyError::Unknown { .. });
+                        let id = policy.map_or_else(|| this.clone(), |p| ObjectId::new(Kind::RetentionPolicy, p));
+                        note(&mut brought.observed, id, reason_of(&error), error.to_string());
                     }
-                    Err(error) => error,
-                };
-                {
-                    // What the cluster does not know has left nothing behind either.
-                    let unknown = matches!(error, ApplyError::Unknown { .. });
-                    complete &= unknown;
-                    let id = policy.map_or_else(|| this.clone(), |p| ObjectId::new(Kind::RetentionPolicy, p));
-                    let waits = matches!(error, ApplyError::Ending { .. });
-                    let reason = match () {
-                        () if waits => Reason::RollingOut,
-                        () if unknown => Reason::KindMissing,
-                        () => Reason::ApplyFailed,
-                    };
-                    note(&mut brought.observed, id, reason, error.to_string());
                 }
             }
         }
@@ -242,7 +228,7 @@ impl Context {
             }
         }
         failpoint::hit("relay");
-        match ask(&client).await {
+        match client.state_and_mark().await {
             Ok((state, mark)) => (brought.observed.state, brought.etag) = (Some(state), mark),
             Err(error) => {
                 brought.observed.state = None;
@@ -252,12 +238,11 @@ impl Context {
     }
 }
 
-/// What the relay holds, and its mark.
-async fn ask(client: &AdminClient) -> Result<(AdminState, Option<String>), AdminError> {
-    match client.state_since(None).await? {
-        Answer::State(state, mark) => Ok((state, mark)),
-        // Nobody asked for changes only.
-        Answer::Same => client.state().await.map(|state| (state, None)),
+fn reason_of(error: &ApplyError) -> Reason {
+    match error {
+        ApplyError::Ending { .. } => Reason::RollingOut,
+        ApplyError::Unknown { .. } => Reason::KindMissing,
+        ApplyError::Refused { .. } | ApplyError::Foreign { .. } | ApplyError::Timeout => Reason::ApplyFailed,
     }
 }
 

@@ -16,7 +16,8 @@ use tokio::time::Instant;
 
 use super::context::{Context, together};
 use super::finalize::{Account, is_orphaned, may_go};
-use super::index::{Belongs, Entry, Index};
+use super::index::Index;
+use super::kept::{Belongs, Holds};
 use super::labels::{self, FINALIZER};
 use super::members::{Members, Unreadable, owners};
 use super::memo::{Memo, Seen};
@@ -67,9 +68,6 @@ pub(super) async fn reconcile(
         && memo.is_quiet(begin)
         && relay_is_the_same(context, unit, memo).await
     {
-        if memo.hangs_up(begin) {
-            context.hang_up(unit);
-        }
         return Ok(Some(memo.again(begin)));
     }
 
@@ -83,9 +81,6 @@ pub(super) async fn reconcile(
     let now = Instant::now();
     let memo = Memo::after(memo.as_ref(), Seen { waiting, changed, etag }, now);
     let again = memo.again(now);
-    if memo.hangs_up(now) {
-        context.hang_up(unit);
-    }
     context.memos.set(unit, memo);
     Ok(Some(again))
 }
@@ -93,7 +88,6 @@ pub(super) async fn reconcile(
 /// Nothing refers to this network any more, and it is not there.
 async fn forget(context: &Context, unit: &Unit) {
     context.memos.forget(unit);
-    context.hang_up(unit);
     if context.networks.list(&unit.namespace).is_empty() {
         context.leave(&unit.namespace).await;
     }
@@ -141,9 +135,10 @@ async fn whole(
     (brought, waiting, trouble)
 }
 
-async fn add_finalizers<K>(context: &Context, index: &Index<Entry<K>>, objects: &[Arc<K>]) -> Vec<String>
+async fn add_finalizers<K, T>(context: &Context, index: &Index<T>, objects: &[Arc<K>]) -> Vec<String>
 where
     K: Belongs + serde::de::DeserializeOwned,
+    T: Holds<K> + Send + Sync,
 {
     let lacks = |object: &&Arc<K>| !object.finalizers().iter().any(|f| f == FINALIZER);
     let work = objects.iter().filter(lacks).map(|object| context.finalizer(index, object.meta(), true).boxed());
@@ -240,13 +235,14 @@ async fn let_go(
     for user in &seen.users.ending {
         let local = user.spec.username.clone().unwrap_or_else(|| user.name_any());
         if goes(&user.metadata, &local) {
-            trouble.extend(context.finalizer::<User>(&context.users, &user.metadata, false).await.err());
+            trouble.extend(context.finalizer::<User, _>(&context.users, &user.metadata, false).await.err());
         }
     }
     for policy in &seen.policies.ending {
         if goes(&policy.metadata, &crate::plan::retention_local(&policy.name_any())) {
-            trouble
-                .extend(context.finalizer::<RetentionPolicy>(&context.policies, &policy.metadata, false).await.err());
+            trouble.extend(
+                context.finalizer::<RetentionPolicy, _>(&context.policies, &policy.metadata, false).await.err(),
+            );
         }
     }
     trouble
@@ -287,7 +283,6 @@ async fn report(
 /// A network that is to be left as it is says so; what is being deleted goes all the same.
 async fn paused(context: &Context, unit: &Unit, seen: &Members) -> Result<Option<Duration>, ReconcileError> {
     context.memos.forget(unit);
-    context.hang_up(unit);
     let now = Timestamp::now();
     let mut trouble = Vec::new();
     if let Some(network) = &seen.network {
@@ -298,10 +293,10 @@ async fn paused(context: &Context, unit: &Unit, seen: &Members) -> Result<Option
         is_orphaned(meta) || may_go(Account::Unknown, at, now)
     };
     for user in seen.users.ending.iter().filter(|user| gone(&user.metadata)) {
-        trouble.extend(context.finalizer::<User>(&context.users, &user.metadata, false).await.err());
+        trouble.extend(context.finalizer::<User, _>(&context.users, &user.metadata, false).await.err());
     }
     for policy in seen.policies.ending.iter().filter(|policy| gone(&policy.metadata)) {
-        trouble.extend(context.finalizer::<RetentionPolicy>(&context.policies, &policy.metadata, false).await.err());
+        trouble.extend(context.finalizer::<RetentionPolicy, _>(&context.policies, &policy.metadata, false).await.err());
     }
     if !trouble.is_empty() {
         return Err(ReconcileError(trouble.join(" · ")));
@@ -320,10 +315,10 @@ async fn nowhere(context: &Context, unit: &Unit, unreadable: &Unreadable) -> Res
         is_orphaned(meta) || meta.deletion_timestamp.as_ref().is_some_and(|at| may_go(Account::Unknown, at.0, now))
     };
     for meta in unreadable.users.iter().filter(ending).filter(overdue) {
-        trouble.extend(context.finalizer::<User>(&context.users, meta, false).await.err());
+        trouble.extend(context.finalizer::<User, _>(&context.users, meta, false).await.err());
     }
     for meta in unreadable.policies.iter().filter(ending).filter(overdue) {
-        trouble.extend(context.finalizer::<RetentionPolicy>(&context.policies, meta, false).await.err());
+        trouble.extend(context.finalizer::<RetentionPolicy, _>(&context.policies, meta, false).await.err());
     }
     if !trouble.is_empty() {
         return Err(ReconcileError(trouble.join(" · ")));

@@ -17,7 +17,8 @@ use sotto_crds::{Network, RetentionPolicy, SecurityGroup, User};
 use tokio::time::timeout;
 
 use super::context::{API_TIMEOUT, Context, is_gone, words};
-use super::index::{Belongs, Entry, Index};
+use super::index::Index;
+use super::kept::{Belongs, Holds};
 use super::labels::{MANAGER, PAUSED as PAUSED_ANNOTATION};
 use super::members::Unreadable;
 use crate::failpoint;
@@ -103,10 +104,10 @@ impl Context {
         self.report(report, &self.policies, &id, object, health, change).await
     }
 
-    async fn report<K>(
+    async fn report<K, T>(
         &self,
         report: &Report<'_>,
-        index: &Index<Entry<K>>,
+        index: &Index<T>,
         id: &ObjectId,
         object: &K,
         health: &Health,
@@ -114,6 +115,7 @@ impl Context {
     ) -> Result<(), ReportError>
     where
         K: Belongs + Resource<Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
+        T: Holds<K>,
     {
         let meta = object.meta();
         if change.same
@@ -211,15 +213,16 @@ impl Context {
         Ok(())
     }
 
-    async fn write_status<K>(
+    async fn write_status<K, T>(
         &self,
         namespace: &str,
-        index: &Index<Entry<K>>,
+        index: &Index<T>,
         id: &ObjectId,
         status: Value,
     ) -> Result<(), ReportError>
     where
         K: Belongs + Resource<Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
+        T: Holds<K>,
     {
         let body = body::<K>(id, status);
         let params = PatchParams::apply(MANAGER).force();
@@ -227,7 +230,7 @@ impl Context {
         let patch = Patch::Apply(&body);
         let work = api.patch_status(&id.name, &params, &patch);
         if let Some(object) = written(id, timeout(API_TIMEOUT, work).await)? {
-            index.put(Entry::from(DeserializeGuard(Ok(object))));
+            index.put(T::from(DeserializeGuard(Ok(object))));
         }
         failpoint::hit("status");
         Ok(())

@@ -13,7 +13,7 @@ use sotto_crds::DeletionPolicy;
 use tokio::time::timeout;
 
 use super::context::{API_TIMEOUT, Context, is_gone, together};
-use super::index::{Compact, Kept as _};
+use super::kept::{Compact, Kept as _};
 use super::labels::{self, Component};
 use super::queue::Unit;
 use super::render::{Owner, labels_of};

@@ -18,10 +18,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::DEBOUNCE;
 use super::context::Context;
-use super::index::{Belongs, Compact, Entry, Feed, Index, Kept, Mark};
+use super::index::{Feed, Index};
+use super::kept::{Belongs, Compact, Entry, Holds, Kept, Mark};
 use super::labels::{MANAGED_BY, MANAGER};
 use super::optional::{self, is_absent};
 use super::queue::{Cause, Unit};
+use crate::plan::SecretId;
 
 /// Objects that one answer of a listing holds: what is being decoded counts for the memory of this process.
 const PAGE: u32 = 100;
@@ -118,8 +120,9 @@ struct Starter<'a> {
 }
 
 impl Starter<'_> {
-    fn ours<K>(&mut self, index: Arc<Index<Entry<K>>>, more: impl Fn(&Context, &Entry<K>) -> Vec<Unit> + Send + 'static)
+    fn ours<K, T>(&mut self, index: Arc<Index<T>>, more: impl Fn(&Context, &T) -> Vec<Unit> + Send + 'static)
     where
+        T: Holds<K> + Send + Sync + 'static,
         K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
             + Belongs
             + Clone
@@ -131,12 +134,13 @@ impl Starter<'_> {
     {
         let api: Api<DeserializeGuard<K>> = api(self.context, self.scope.as_deref());
         let stream = watcher(api, watcher::Config::default().page_size(PAGE));
-        self.follow(stream, Entry::from, index, move |context, entry| {
+        self.follow(stream, T::from, index, move |context, entry| {
             let mut units = more(context, entry);
-            match entry {
-                Entry::Good(_) => units.push(unit(entry)),
+            if entry.is_good() {
+                units.push(unit(entry));
+            } else {
                 // Nobody knows where it belongs, and nothing is removed while that is so.
-                Entry::Bad(_) => units.extend(context.units(entry.namespace())),
+                units.extend(context.units(entry.namespace()));
             }
             units
         });
@@ -159,8 +163,11 @@ impl Starter<'_> {
         let api_own: Api<Secret> = api(self.context, self.scope.as_deref());
         self.follow(watcher(api_own, managed()), compact, self.context.secrets.clone(), |context, secret| {
             let mut units = vec![unit(secret)];
-            // Keys of a network are what its peers in the namespace know it by.
-            units.extend(context.peers_of(secret.namespace(), secret.network()));
+            // What its peers in the namespace know a network by.
+            let network = secret.network();
+            if [SecretId::Authority, SecretId::PolicyKey].iter().any(|id| id.object_name(network) == secret.name()) {
+                units.extend(context.peers_of(secret.namespace(), network));
+            }
             units
         });
         let api_others: Api<PartialObjectMeta<Secret>> = api(self.context, self.scope.as_deref());

@@ -46,21 +46,7 @@ pub fn update_conditions(
     for (kind, holds) in
         [(READY, health.is_ready()), (PROGRESSING, health.is_progressing()), (DEGRADED, health.is_degraded())]
     {
-        let status = if holds { "True" } else { "False" };
-        let old = conditions.iter().position(|c| c.type_ == kind);
-        let since = old.map(|i| &conditions[i]).filter(|c| c.status == status).map(|c| c.last_transition_time.clone());
-        let condition = Condition {
-            type_: kind.to_owned(),
-            status: status.to_owned(),
-            reason: health.reason().as_str().to_owned(),
-            message: health.message().to_owned(),
-            observed_generation: generation,
-            last_transition_time: since.unwrap_or(Time(now)),
-        };
-        match old {
-            Some(i) => conditions[i] = condition,
-            None => conditions.push(condition),
-        }
+        set_condition(&mut conditions, kind, Some((holds, health.reason(), health.message())), generation, now);
     }
     let degraded = conditions.iter().find(|c| c.type_ == DEGRADED && c.status == "True");
     if let Some(degraded) = degraded
@@ -80,16 +66,8 @@ pub fn paused_conditions(
     generation: Option<i64>,
     now: Timestamp,
 ) -> Vec<Condition> {
-    let mut conditions: Vec<_> = before.iter().filter(|c| c.type_ != PAUSED).cloned().collect();
-    let old = before.iter().find(|c| c.type_ == PAUSED);
-    conditions.push(Condition {
-        type_: PAUSED.to_owned(),
-        status: "True".to_owned(),
-        reason: Reason::Paused.as_str().to_owned(),
-        message: message.to_owned(),
-        observed_generation: generation,
-        last_transition_time: old.map_or(Time(now), |c| c.last_transition_time.clone()),
-    });
+    let mut conditions = before.to_vec();
+    set_condition(&mut conditions, PAUSED, Some((true, Reason::Paused, message)), generation, now);
     conditions
 }
 
@@ -120,15 +98,6 @@ pub(super) fn set_condition(
         Some(i) => conditions[i] = condition,
         None => conditions.push(condition),
     }
-}
-
-/// When an object with these conditions becomes Stalled if nothing else happens; `None` where it is already, or is not Degraded.
-pub fn stalls_at(conditions: &[Condition]) -> Option<Timestamp> {
-    if conditions.iter().any(|c| c.type_ == STALLED) {
-        return None;
-    }
-    let degraded = conditions.iter().find(|c| c.type_ == DEGRADED && c.status == "True")?;
-    degraded.last_transition_time.0.checked_add(STALLED_AFTER).ok()
 }
 
 #[cfg(test)]
@@ -164,18 +133,15 @@ mod tests {
         let broken = Health::degraded(Reason::NetworkNotFound, "no such network");
         let first = update_conditions(&[], &broken, Some(1), at(100));
         assert!(first.iter().all(|c| c.type_ != STALLED));
-        assert_eq!(stalls_at(&first), Some(at(130)));
         let second = update_conditions(&first, &broken, Some(1), at(129));
         assert_eq!(second, first, "nothing to write before");
         let third = update_conditions(&second, &broken, Some(1), at(131));
         let stalled = status(&third, STALLED);
         assert_eq!((stalled.status.as_str(), stalled.reason.as_str()), ("True", "NetworkNotFound"));
         assert_eq!((stalled.message.as_str(), stalled.last_transition_time.0), ("no such network", at(131)));
-        assert_eq!(stalls_at(&third), None);
         assert_eq!(update_conditions(&third, &broken, Some(1), at(900)), third, "nothing to write later");
         let right = update_conditions(&third, &Health::ready("good"), Some(2), at(901));
         assert!(right.iter().all(|c| c.type_ != STALLED));
-        assert_eq!(stalls_at(&right), None);
     }
 
     #[test]
