@@ -2,7 +2,7 @@
 //! no call.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
 
 use kube::runtime::watcher::Event;
 
@@ -11,8 +11,8 @@ use super::queue::Unit;
 
 /// The objects of one namespace.
 struct Space<T> {
-    by_name: BTreeMap<Box<str>, T>,
-    by_network: BTreeMap<Box<str>, BTreeSet<Box<str>>>,
+    by_name: BTreeMap<Arc<str>, T>,
+    by_network: BTreeMap<Box<str>, BTreeSet<Arc<str>>>,
 }
 
 impl<T> Default for Space<T> {
@@ -23,7 +23,7 @@ impl<T> Default for Space<T> {
 
 impl<T: Kept> Space<T> {
     fn insert(&mut self, item: T) -> Option<T> {
-        let name: Box<str> = item.name().into();
+        let name: Arc<str> = item.name().into();
         let before = self.remove(&name);
         self.by_network.entry(item.network().into()).or_default().insert(name.clone());
         self.by_name.insert(name, item);
@@ -173,10 +173,10 @@ impl<T: Kept> Index<T> {
         for namespace in names {
             let Some(space) = spaces.get_mut(&namespace) else { continue };
             let stays = there.get(&namespace);
-            let gone: Vec<Box<str>> = space
+            let gone: Vec<Arc<str>> = space
                 .by_name
                 .keys()
-                .filter(|name| !stays.is_some_and(|names| names.contains(*name)))
+                .filter(|name| !stays.is_some_and(|names| names.contains(&***name)))
                 .cloned()
                 .collect();
             for item in gone.iter().filter_map(|name| space.remove(name)) {

@@ -2,9 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::io::Read as _;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+use flate2::Compression;
+use flate2::read::DeflateDecoder;
+use flate2::write::DeflateEncoder;
+use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::DeserializeGuard;
 use kube::{Resource, ResourceExt as _};
@@ -147,7 +152,7 @@ impl<K: Belongs> Holds<K> for Entry<K> {
     }
 }
 
-/// A custom resource of which there are thousands, as JSON: half of what it takes when it is read.
+/// A custom resource of which there are thousands, deflated: a fifth of what it takes when it is read.
 pub(super) struct Packed<K>(Arc<Parts<K>>);
 
 // Derived it would ask for `K: Clone`.
@@ -169,7 +174,7 @@ struct Parts<K> {
 }
 
 enum Body {
-    Good(Box<[u8]>),
+    Good(Deflated),
     Bad(Arc<ObjectMeta>),
 }
 
@@ -178,7 +183,7 @@ impl<K: Belongs + Serialize> From<DeserializeGuard<K>> for Packed<K> {
         let entry = Entry::from(object);
         let body = match &entry {
             // What came as JSON goes back into it.
-            Entry::Good(object) => Body::Good(serde_json::to_vec(&**object).unwrap_or_default().into()),
+            Entry::Good(object) => Body::Good(Deflated::of(&**object)),
             Entry::Bad(meta) => Body::Bad(meta.clone()),
         };
         Self(Arc::new(Parts {
@@ -214,10 +219,10 @@ impl<K: Belongs> Kept for Packed<K> {
 impl<K: Belongs + Serialize + DeserializeOwned> Holds<K> for Packed<K> {
     fn open(&self) -> Entry<K> {
         match &self.0.body {
-            Body::Good(json) => match serde_json::from_slice(json) {
-                Ok(object) => Entry::Good(Arc::new(object)),
+            Body::Good(json) => match json.read() {
+                Some(object) => Entry::Good(Arc::new(object)),
                 // What was read once is read again; were it not, it is there all the same.
-                Err(_) => Entry::Bad(Arc::new(ObjectMeta {
+                None => Entry::Bad(Arc::new(ObjectMeta {
                     namespace: Some(self.0.namespace.to_string()),
                     name: Some(self.0.name.to_string()),
                     ..ObjectMeta::default()
@@ -243,6 +248,25 @@ fn version(meta: &ObjectMeta) -> u64 {
     meta.resource_version.as_deref().and_then(|version| version.parse().ok()).unwrap_or(0)
 }
 
+/// JSON of an object that is rarely read, deflated ([RFC 1951](https://www.rfc-editor.org/rfc/rfc1951)): it takes less than half of
+/// the room, and comes back in hundredths of a millisecond.
+struct Deflated(Box<[u8]>);
+
+impl Deflated {
+    fn of(object: &impl Serialize) -> Self {
+        let mut encoder = DeflateEncoder::new(Vec::new(), Compression::fast());
+        // Nothing can fail in memory; what is not whole is not read as an object later.
+        let written = serde_json::to_writer(&mut encoder, object).is_ok();
+        Self(encoder.finish().ok().filter(|_| written).unwrap_or_default().into())
+    }
+
+    fn read<T: DeserializeOwned>(&self) -> Option<T> {
+        let mut json = Vec::with_capacity(4 * self.0.len());
+        DeflateDecoder::new(&*self.0).read_to_end(&mut json).ok()?;
+        serde_json::from_slice(&json).ok()
+    }
+}
+
 /// An object that the operator has made, or a Secret of it, as the API server's JSON without `managedFields`. A tree of it would
 /// take ten times the memory.
 pub(super) struct Compact {
@@ -252,12 +276,34 @@ pub(super) struct Compact {
     version: u64,
     ours: bool,
     deleting: bool,
-    json: Zeroizing<Box<[u8]>>,
+    json: Json,
+}
+
+enum Json {
+    Deflated(Deflated),
+    /// Of a Secret: what deflates it would leave copies of it behind.
+    Plain(Zeroizing<Box<[u8]>>),
 }
 
 impl Compact {
     pub(super) fn new<K: Resource + Serialize>(mut object: K) -> Self {
         object.meta_mut().managed_fields = None;
+        let json = Json::Deflated(Deflated::of(&object));
+        Self::with(&object, json)
+    }
+
+    pub(super) fn secret(mut object: Secret) -> Self {
+        let meta = object.meta_mut();
+        meta.managed_fields = None;
+        meta.annotations = None;
+        meta.creation_timestamp = None;
+        meta.uid = None;
+        // What came as JSON goes back into it.
+        let json = Json::Plain(Zeroizing::new(serde_json::to_vec(&object).unwrap_or_default().into()));
+        Self::with(&object, json)
+    }
+
+    fn with(object: &impl Resource, json: Json) -> Self {
         let label = |name: &str| object.labels().get(name).map(String::as_str).unwrap_or_default();
         Self {
             namespace: object.namespace().unwrap_or_default().into(),
@@ -266,8 +312,7 @@ impl Compact {
             version: version(object.meta()),
             ours: label(labels::MANAGED_BY) == labels::MANAGER,
             deleting: object.meta().deletion_timestamp.is_some(),
-            // What came as JSON goes back into it.
-            json: Zeroizing::new(serde_json::to_vec(&object).unwrap_or_default().into()),
+            json,
         }
     }
 
@@ -281,12 +326,15 @@ impl Compact {
 
     /// The whole object.
     pub(super) fn value(&self) -> Value {
-        serde_json::from_slice(&self.json).unwrap_or_default()
+        self.typed().unwrap_or_default()
     }
 
     /// The whole object as what it is.
-    pub(super) fn typed<K: serde::de::DeserializeOwned>(&self) -> Option<K> {
-        serde_json::from_slice(&self.json).ok()
+    pub(super) fn typed<K: DeserializeOwned>(&self) -> Option<K> {
+        match &self.json {
+            Json::Deflated(json) => json.read(),
+            Json::Plain(json) => serde_json::from_slice(json).ok(),
+        }
     }
 }
 
@@ -377,5 +425,14 @@ pub(super) mod tests {
         let kept = Arc::new(Compact::new(map));
         assert!(kept.is_ours() && !kept.is_deleting() && kept.network() == "acme" && kept.version() == 7);
         assert_eq!(kept.value()["data"]["k"], "v");
+        let secret: Secret = serde_json::from_value(serde_json::json!({
+            "metadata": {"name": "x", "namespace": "a", "resourceVersion": "7", "uid": "u", "labels": {"a": "b"}},
+            "data": {"k": "dg=="},
+        }))
+        .unwrap();
+        let kept = Compact::secret(secret).typed::<Secret>().unwrap();
+        assert_eq!(kept.data.unwrap()["k"].0, b"v");
+        assert!(kept.metadata.uid.is_none() && kept.metadata.labels.is_some());
+        assert_eq!(kept.metadata.resource_version.as_deref(), Some("7"), "for a write that collides with another's");
     }
 }

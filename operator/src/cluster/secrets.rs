@@ -158,7 +158,7 @@ impl Context {
 
     /// Knows a Secret as it was just written; the watch will tell the same.
     fn keep(&self, secret: Secret) {
-        self.secrets.put(Arc::new(Compact::new(secret)));
+        self.secrets.put(Arc::new(Compact::secret(secret)));
         failpoint::hit("secret");
     }
 

@@ -161,7 +161,8 @@ impl Starter<'_> {
     /// The operator's own Secrets whole, of the others only that they are there.
     fn secrets(&mut self) {
         let api_own: Api<Secret> = api(self.context, self.scope.as_deref());
-        self.follow(watcher(api_own, managed()), compact, self.context.secrets.clone(), |context, secret| {
+        let keep = |secret| Arc::new(Compact::secret(secret));
+        self.follow(watcher(api_own, managed()), keep, self.context.secrets.clone(), |context, secret| {
             let mut units = vec![unit(secret)];
             // What its peers in the namespace know a network by.
             let network = secret.network();
