@@ -9,6 +9,7 @@ pub mod keys;
 pub mod lease;
 pub mod local;
 pub mod migrate;
+mod pace;
 pub mod pki;
 pub mod plan;
 pub mod reasons;

@@ -222,6 +222,30 @@ fn examples_become_ready_and_what_is_wrong_is_said_stalls_and_goes_on() -> Outco
         ensure(done && condition(&acme, "Paused").is_none() && served.contains("9443"), || acme["status"].to_string())
     })?;
 
+    // A pause of one object; the others go on.
+    let alice = || api.get(&["user", "alice", "--namespace", "acme"]);
+    let annotate = |word: &str| {
+        api.kubectl().args(["annotate", "user", "alice", "--namespace", "acme", "--overwrite", word]).output()
+    };
+    annotate("sotto.dev/paused=true")?;
+    api.wait(PATIENCE, &["--for=condition=Paused", "user/alice", "--namespace", "acme"])?;
+    for user in ["alice", "bob"] {
+        let patch = ["--type=merge", "--patch", r#"{"spec":{"suspended":true}}"#];
+        api.kubectl().args(["patch", "user", user, "--namespace", "acme"]).args(patch).output()?;
+    }
+    let suspended = ["--for=jsonpath={.status.state}=Suspended", "--namespace", "acme"];
+    api.wait(PATIENCE, &[&suspended[..], &["user/bob"]].concat())?;
+    wait_until("the pause of alice speaks of the change", PATIENCE, || {
+        let alice = alice()?;
+        let paused = condition(&alice, "Paused").unwrap_or_default();
+        let (generation, seen) = (&alice["metadata"]["generation"], &alice["status"]["observedGeneration"]);
+        ensure(paused["observedGeneration"] == *generation && seen != generation, || alice["status"].to_string())
+    })?;
+    ensure(alice()?["status"]["state"] != "Suspended", || "changed in a pause".into())?;
+    annotate("sotto.dev/paused-")?;
+    api.wait(PATIENCE, &[&suspended[..], &["user/alice"]].concat())?;
+    ensure(condition(&alice()?, "Paused").is_none(), || "still paused".into())?;
+
     // A mistake that no schema sees: said with field and remedy, and after a while as one that does not go away by itself.
     api.apply(&object_in("acme", "User", "eve", &json!({"networkRef": {"name": "acmee"}})))?;
     let eve = || api.get(&["user", "eve", "--namespace", "acme"]);

@@ -18,8 +18,6 @@ pub(super) const CONFIG: &str = "sotto.dev/config";
 /// Finalizer of users and retention policies: the relay has an account of them.
 pub(super) const FINALIZER: &str = "sotto.dev/relay-account";
 
-/// Annotation of a Network: "true" stops all changes of it.
-pub(super) const PAUSED: &str = "sotto.dev/paused";
 /// Annotation of a Network: "true" has a new authority or policy key made in the place of one that is lost.
 pub(super) const NEW_KEYS: &str = "sotto.dev/accept-new-keys";
 /// Annotation of a user or policy that is being deleted: "true" lets it go without the relay.

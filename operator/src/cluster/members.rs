@@ -10,11 +10,10 @@ use sotto_crds::{FederationMode, Network, RetentionPolicy, SecurityGroup, User};
 use super::context::Context;
 use super::index::Index;
 use super::kept::{Belongs, Entry, Holds, Kept as _};
-use super::labels::PAUSED;
 use super::queue::Unit;
 use super::render::Owner;
 use super::watch::{secrets_of_network, secrets_of_policy};
-use crate::plan::{Kind, ObjectId, Objects, SecretId};
+use crate::plan::{Kind, ObjectId, Objects, SecretId, is_paused};
 
 /// The objects of one kind: wanted, and being deleted.
 pub(super) struct Sorted<K> {
@@ -105,8 +104,7 @@ impl Members {
 
     /// Whether somebody wants this network left as it is.
     pub(super) fn is_paused(&self) -> bool {
-        let annotation = self.network.as_ref().and_then(|network| network.annotations().get(PAUSED));
-        annotation.is_some_and(|value| value == "true")
+        self.network.as_ref().is_some_and(|network| is_paused(&network.metadata))
     }
 
     /// Secrets that objects name.

@@ -286,7 +286,13 @@ async fn paused(context: &Context, unit: &Unit, seen: &Members) -> Result<Option
     let now = Timestamp::now();
     let mut trouble = Vec::new();
     if let Some(network) = &seen.network {
-        trouble.extend(context.report_paused(&unit.namespace, network, now).await.err().map(|e| e.to_string()));
+        trouble.extend(
+            context
+                .report_paused(&unit.namespace, &context.networks, Kind::Network, network.as_ref(), now)
+                .await
+                .err()
+                .map(|e| e.to_string()),
+        );
     }
     let gone = |meta: &ObjectMeta| {
         let at = meta.deletion_timestamp.as_ref().map_or(now, |t| t.0);

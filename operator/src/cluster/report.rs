@@ -9,22 +9,26 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta, Time
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::api::{Patch, PatchParams};
 use kube::core::DeserializeGuard;
+use kube::core::object::HasStatus;
 use kube::runtime::events::{Event, EventType};
 use kube::{Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use sotto_crds::{Network, RetentionPolicy, SecurityGroup, User};
+use sotto_crds::{
+    Network, NetworkStatus, RetentionPolicy, RetentionPolicyStatus, SecurityGroup, SecurityGroupStatus, User,
+    UserStatus,
+};
 use tokio::time::timeout;
 
 use super::context::{API_TIMEOUT, Context, is_gone, words};
 use super::index::Index;
 use super::kept::{Belongs, Holds};
-use super::labels::{MANAGER, PAUSED as PAUSED_ANNOTATION};
+use super::labels::MANAGER;
 use super::members::Unreadable;
 use crate::failpoint;
 use crate::plan::{
-    DEGRADED, Facts, Health, Kind, OURS, ObjectId, READY, STALLED_AFTER, group_status, network_status,
-    paused_conditions, policy_status, unreadable_problem, update_conditions, user_status,
+    DEGRADED, Facts, Health, Kind, OURS, ObjectId, PAUSED_ANNOTATION, READY, STALLED_AFTER, group_status, is_paused,
+    network_status, paused_conditions, policy_status, unreadable_problem, update_conditions, user_status,
 };
 use crate::reasons::Reason;
 
@@ -45,6 +49,32 @@ pub(super) struct Report<'a> {
     pub(super) health: &'a BTreeMap<ObjectId, Health>,
     pub(super) facts: Facts<'a>,
     pub(super) now: Timestamp,
+}
+
+/// A status with conditions.
+pub(super) trait Conditioned: Clone + Default + serde::Serialize {
+    fn conditions(&mut self) -> &mut Vec<Condition>;
+}
+
+impl Conditioned for NetworkStatus {
+    fn conditions(&mut self) -> &mut Vec<Condition> {
+        &mut self.conditions
+    }
+}
+impl Conditioned for SecurityGroupStatus {
+    fn conditions(&mut self) -> &mut Vec<Condition> {
+        &mut self.conditions
+    }
+}
+impl Conditioned for UserStatus {
+    fn conditions(&mut self) -> &mut Vec<Condition> {
+        &mut self.conditions
+    }
+}
+impl Conditioned for RetentionPolicyStatus {
+    fn conditions(&mut self) -> &mut Vec<Condition> {
+        &mut self.conditions
+    }
 }
 
 /// An object's status before and after.
@@ -81,6 +111,9 @@ impl Context {
     }
 
     pub(super) async fn report_group(&self, report: &Report<'_>, object: &SecurityGroup) -> Result<(), ReportError> {
+        if is_paused(&object.metadata) {
+            return self.report_paused(report.namespace, &self.groups, Kind::SecurityGroup, object, report.now).await;
+        }
         let Some((id, health)) = report.of(Kind::SecurityGroup, object) else { return Ok(()) };
         let before = object.status.as_ref();
         let status = group_status(before, &id.name, health, object.metadata.generation, report.facts, report.now);
@@ -89,6 +122,9 @@ impl Context {
     }
 
     pub(super) async fn report_user(&self, report: &Report<'_>, object: &User) -> Result<(), ReportError> {
+        if is_paused(&object.metadata) {
+            return self.report_paused(report.namespace, &self.users, Kind::User, object, report.now).await;
+        }
         let Some((id, health)) = report.of(Kind::User, object) else { return Ok(()) };
         let before = object.status.as_ref();
         let status = user_status(before, &id.name, health, object.metadata.generation, report.facts, report.now);
@@ -97,6 +133,11 @@ impl Context {
     }
 
     pub(super) async fn report_policy(&self, report: &Report<'_>, object: &RetentionPolicy) -> Result<(), ReportError> {
+        if is_paused(&object.metadata) {
+            return self
+                .report_paused(report.namespace, &self.policies, Kind::RetentionPolicy, object, report.now)
+                .await;
+        }
         let Some((id, health)) = report.of(Kind::RetentionPolicy, object) else { return Ok(()) };
         let before = object.status.as_ref();
         let status = policy_status(before, &id.name, health, object.metadata.generation, report.facts, report.now);
@@ -131,25 +172,35 @@ impl Context {
         Ok(())
     }
 
-    /// A network that is left as it is says so; what was true of it before stays there, also which generation it was true of.
-    pub(super) async fn report_paused(
+    /// An object that is left as it is says so; what was true of it before stays there, also which generation it was true of.
+    pub(super) async fn report_paused<K, T>(
         &self,
         namespace: &str,
-        object: &Network,
+        index: &Index<T>,
+        kind: Kind,
+        object: &K,
         now: Timestamp,
-    ) -> Result<(), ReportError> {
-        let id = ObjectId::new(Kind::Network, object.name_any());
+    ) -> Result<(), ReportError>
+    where
+        K: Belongs + Resource<Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
+        K: HasStatus<Status: Conditioned>,
+        T: Holds<K>,
+    {
+        let id = ObjectId::new(kind, object.name_any());
         let message = format!(
-            "nothing of this network is changed while its annotation {PAUSED_ANNOTATION} is \"true\"; remove the annotation to go on"
+            "nothing of this {kind} is changed while its annotation {PAUSED_ANNOTATION} is \"true\"; remove the annotation to go on"
         );
-        let mut status = object.status.clone().unwrap_or_default();
-        let conditions = paused_conditions(&status.conditions, &message, object.metadata.generation, now);
-        if conditions == status.conditions {
+        let mut status = object.status().cloned().unwrap_or_default();
+        let conditions = paused_conditions(status.conditions(), &message, object.meta().generation, now);
+        if conditions == *status.conditions() {
             return Ok(());
         }
-        status.conditions = conditions;
-        self.write_status(namespace, &self.networks, &id, json!(status)).await?;
-        self.tell(object, &Health::progressing(Reason::Paused, message)).await;
+        *status.conditions() = conditions;
+        self.write_status(namespace, index, &id, json!(status)).await?;
+        // Of users and groups there are thousands.
+        if matches!(kind, Kind::Network | Kind::RetentionPolicy) {
+            self.tell(object, &Health::progressing(Reason::Paused, message)).await;
+        }
         Ok(())
     }
 

@@ -3,17 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use futures::{Stream, StreamExt as _};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{DynamicObject, PartialObjectMeta};
 use kube::core::DeserializeGuard;
-use kube::runtime::{WatchStreamExt as _, watcher};
+use kube::runtime::watcher;
 use kube::{Api, Resource};
 use serde::de::DeserializeOwned;
 use sotto_crds::{FederationMode, Network};
 use tokio::sync::watch::{Receiver, Sender, channel};
 use tokio::task::JoinSet;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::DEBOUNCE;
@@ -23,6 +25,7 @@ use super::kept::{Belongs, Compact, Entry, Holds, Kept, Mark};
 use super::labels::{MANAGED_BY, MANAGER};
 use super::optional::{self, is_absent};
 use super::queue::{Cause, Unit};
+use crate::pace::fraction;
 use crate::plan::SecretId;
 
 /// Objects that one answer of a listing holds: what is being decoded counts for the memory of this process.
@@ -209,7 +212,8 @@ impl Starter<'_> {
         self.tasks.spawn(async move {
             let mut feed = Feed::new(scope);
             let mut listed = false;
-            let mut stream = std::pin::pin!(stream.default_backoff());
+            let mut stream = std::pin::pin!(stream);
+            let mut failures = 0;
             loop {
                 let event = tokio::select! {
                     () = shutdown.cancelled() => return,
@@ -217,20 +221,35 @@ impl Starter<'_> {
                 };
                 match event {
                     None => return,
-                    // The stream itself waits longer and longer, and starts again.
-                    Some(Err(error)) => match &optional {
-                        Some(kind) if is_absent(&error) => {
-                            if context.absent.gone(kind) {
-                                tracing::info!(%kind, "the cluster does not know this kind; it is asked again now and then");
+                    Some(Err(error)) => {
+                        let most = match &optional {
+                            Some(kind) if is_absent(&error) => {
+                                if context.absent.gone(kind) {
+                                    tracing::info!(%kind, "the cluster does not know this kind; it is asked again now and then");
+                                }
+                                // Nobody waits for what may never come.
+                                if !std::mem::replace(&mut listed, true) {
+                                    listings.end();
+                                }
+                                ABSENT
                             }
-                            // Nobody waits for what may never come.
-                            if !std::mem::replace(&mut listed, true) {
-                                listings.end();
+                            _ => {
+                                tracing::warn!(%error, "watch interrupted");
+                                INTERRUPTED
                             }
+                        };
+                        let wait = before_again(failures, most, fraction());
+                        failures += 1;
+                        tokio::select! {
+                            () = shutdown.cancelled() => return,
+                            () = sleep(wait) => {}
                         }
-                        _ => tracing::warn!(%error, "watch interrupted"),
-                    },
+                    }
                     Some(Ok(event)) => {
+                        // The beginning of a listing says nothing yet.
+                        if !matches!(event, watcher::Event::Init) {
+                            failures = 0;
+                        }
                         let changed = index.take(&mut feed, converted(event, &convert));
                         let due: BTreeSet<Unit> =
                             changed.objects.iter().flat_map(|object| units(&context, object)).collect();
@@ -255,6 +274,18 @@ impl Starter<'_> {
             }
         });
     }
+}
+
+/// The longest wait before a watch that was interrupted is begun again, and before a kind is asked for that was not there. Up to twice
+/// as long, so that not all come back at once.
+const INTERRUPTED: Duration = Duration::from_secs(5);
+const ABSENT: Duration = Duration::from_secs(30);
+
+/// How long to wait before a watch is begun again that has failed so often. kube's `default_backoff` begins with the shortest wait
+/// each time, because a listing that fails has begun well: three kinds that are not there would be asked for every second.
+fn before_again(failures: u32, most: Duration, fraction: f64) -> Duration {
+    const LEAST: Duration = Duration::from_millis(800);
+    LEAST.saturating_mul(1 << failures.min(10)).min(most).mul_f64(1.0 + fraction.clamp(0.0, 1.0))
 }
 
 fn compact<K: Resource + serde::Serialize>(object: K) -> Arc<Compact> {
@@ -407,5 +438,17 @@ impl SecretWatches {
             context.others.forget(namespace);
         }
         ended
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_watch_that_fails_is_begun_again_later_each_time() {
+        let waits = [0, 1, 2, 5, 6, 100].map(|failures| before_again(failures, ABSENT, 0.0).as_millis());
+        assert_eq!(waits, [800, 1_600, 3_200, 25_600, 30_000, 30_000]);
+        assert_eq!(before_again(100, INTERRUPTED, 1.0).as_millis(), 10_000);
     }
 }

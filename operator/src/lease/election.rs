@@ -15,6 +15,7 @@ use super::elector::{Answer, Elector, Loss, Next, Request};
 use super::fence::Fence;
 use super::options::LeaseOptions;
 use super::store::Store;
+use crate::pace::fraction;
 
 /// How long giving the lease back may take.
 const RELEASE: Duration = Duration::from_secs(3);
@@ -217,9 +218,4 @@ impl Candidate {
 /// A random number, good enough to tell processes apart.
 fn random() -> u64 {
     RandomState::new().build_hasher().finish()
-}
-
-/// Between 0 and 1.
-fn fraction() -> f64 {
-    f64::from(u32::try_from(random() >> 32).unwrap_or_default()) / f64::from(u32::MAX)
 }

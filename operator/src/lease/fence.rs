@@ -15,6 +15,7 @@ use kube::{Client, Config};
 use tower::{BoxError, Layer, Service};
 
 use super::clock::Clock;
+use crate::pace::Pace;
 
 /// A write of a process that is not the leader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -82,9 +83,10 @@ impl Fence {
         .await
     }
 
-    /// A client that reads always, and writes only while this fence is open.
-    pub(crate) fn client(&self, config: Config) -> Result<Client, kube::Error> {
-        Ok(ClientBuilder::try_from(config)?.with_layer(self).build())
+    /// A client that reads always, and writes only while this fence is open; at the pace of the API server.
+    pub(crate) fn client(&self, mut config: Config) -> Result<Client, kube::Error> {
+        config.default_retry = false;
+        Ok(ClientBuilder::try_from(config)?.with_layer(&Pace::new()).with_layer(self).build())
     }
 }
 

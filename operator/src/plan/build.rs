@@ -111,16 +111,26 @@ pub fn build(
             federation: FederationRule::default(),
             read_receipts: network.read_receipts,
         },
-        groups: network.groups.iter().map(|(name, g)| (name.clone(), group(network, name, g))).collect(),
+        groups: network
+            .groups
+            .iter()
+            .filter(|(name, _)| !network.paused_groups.contains(*name))
+            .map(|(name, g)| (name.clone(), group(network, name, g)))
+            .collect(),
         users: BTreeMap::new(),
         kept_policies: network.kept_policies.clone(),
         untouched: network.untouched.clone(),
         problems: Vec::new(),
     };
+    plan.untouched.groups.extend(network.paused_groups.iter().cloned());
     if let Some(federation) = &network.federation {
         gateway(&mut plan, network, federation, places, peers);
     }
     for (name, user) in &network.users {
+        if network.paused_users.contains(name) {
+            plan.untouched.users.insert(user.address.local().to_owned());
+            continue;
+        }
         let invite = secrets.get(&SecretId::Invite(name.clone())).and_then(invites::grant);
         // The word for a new invite goes with the invite: without it, the relay would take it for done.
         let reset = Resets { invite: invite.as_ref().and(user.reset.invite.clone()), ..user.reset.clone() };

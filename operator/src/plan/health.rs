@@ -1,10 +1,12 @@
 //! How each object is doing, from what is wrong with it and what was observed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use kube::{Resource, ResourceExt as _};
 use sotto_wire::admin::AdminState;
 
-use super::objects::{Kind, ObjectId, Objects};
+use super::objects::{Kind, ObjectId, Objects, is_paused};
 use super::problem::Problem;
 use super::valid::ValidNetwork;
 use super::validate::Validation;
@@ -104,7 +106,6 @@ pub fn assess(
     validation: &Validation,
     observed: &BTreeMap<String, Observed>,
 ) -> BTreeMap<ObjectId, Health> {
-    use kube::ResourceExt as _;
     let mut ids: Vec<ObjectId> = Vec::new();
     let asked = |name: &String| objects.only.as_ref().is_none_or(|names| names.contains(name));
     let networks = objects.networks.iter().map(|o| o.name_any()).filter(asked);
@@ -112,10 +113,15 @@ pub fn assess(
     ids.extend(objects.groups.iter().map(|o| ObjectId::new(Kind::SecurityGroup, o.name_any())));
     ids.extend(objects.users.iter().map(|o| ObjectId::new(Kind::User, o.name_any())));
     ids.extend(objects.policies.iter().map(|o| ObjectId::new(Kind::RetentionPolicy, o.name_any())));
+    let paused = paused(objects);
     let members = members(validation);
     let nothing = Observed::default();
     ids.into_iter()
         .map(|id| {
+            if paused.contains(&id) {
+                let message = "is left as it is while it is paused";
+                return (id, Health { reason: Reason::Paused, ..Health::ready(message) });
+            }
             let network = members.get(&id).copied();
             let seen = network.and_then(|n| observed.get(&n.name)).unwrap_or(&nothing);
             let health = own(&id, validation, seen).unwrap_or_else(|| match network {
@@ -124,6 +130,17 @@ pub fn assess(
             });
             (id, health)
         })
+        .collect()
+}
+
+/// The groups, users and policies that somebody has paused. A paused Network is not looked at at all.
+fn paused(objects: &Objects) -> BTreeSet<ObjectId> {
+    fn of<K: Resource>(kind: Kind, objects: &[Arc<K>]) -> impl Iterator<Item = ObjectId> + '_ {
+        objects.iter().filter(|o| is_paused(o.meta())).map(move |o| ObjectId::new(kind, o.name_any()))
+    }
+    of(Kind::SecurityGroup, &objects.groups)
+        .chain(of(Kind::User, &objects.users))
+        .chain(of(Kind::RetentionPolicy, &objects.policies))
         .collect()
 }
 

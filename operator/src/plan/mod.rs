@@ -31,7 +31,7 @@ pub use conditions::{
     paused_conditions, update_conditions,
 };
 pub use health::{Finding, Health, Observed, Part, assess};
-pub use objects::{Kind, ObjectId, Objects};
+pub use objects::{Kind, ObjectId, Objects, PAUSED_ANNOTATION, is_paused};
 pub use places::{GatewayPlace, Places, RelayPlace, RetentionPlace};
 pub use problem::Problem;
 pub use secrets::{SecretFailure, SecretId, Secrets, ensure_secrets, secret_ids};

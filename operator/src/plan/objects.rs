@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use sotto_crds::{Network, RetentionPolicy, SecurityGroup, User};
 
 /// The kinds of `sotto.dev`.
@@ -34,6 +35,14 @@ impl std::fmt::Display for Kind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.as_str())
     }
+}
+
+/// The annotation that has an object left as it is, where it says `true`.
+pub const PAUSED_ANNOTATION: &str = "sotto.dev/paused";
+
+/// Whether somebody wants the object left as it is.
+pub fn is_paused(meta: &ObjectMeta) -> bool {
+    meta.annotations.as_ref().and_then(|all| all.get(PAUSED_ANNOTATION)).is_some_and(|value| value == "true")
 }
 
 /// An object of ours within its namespace.

@@ -170,6 +170,12 @@ pub fn ensure_secrets(
         };
         for (name, user) in &network.users {
             let id = SecretId::Invite(name.clone());
+            if network.paused_users.contains(name) {
+                if let Some(have) = existing.get(&id) {
+                    work.secrets.ensured.insert(id, Ensured::kept(have));
+                }
+                continue;
+            }
             let account = relay.map(|state| state.users.get(user.address.local()));
             let pending = account.is_some_and(|account| account.is_none_or(|account| needs_invite(user, account)));
             let keep = relay.is_none() && existing.contains_key(&id);

@@ -55,6 +55,10 @@ pub struct ValidNetwork {
     pub policies: BTreeMap<String, ValidPolicy>,
     /// Policies that are there but not good: what the relay enforces of them, and what runs for them, stays.
     pub kept_policies: BTreeSet<String>,
+    /// Groups that somebody has paused: good as they are, and not told to the relay.
+    pub paused_groups: BTreeSet<String>,
+    /// Users that somebody has paused, by name of the object.
+    pub paused_users: BTreeSet<String>,
     /// What stays as the relay has it.
     pub untouched: Untouched,
 }

@@ -296,3 +296,49 @@ fn damaged_fields_are_named() {
         assert!(problems[0].to_string().contains(word), "{}", problems[0]);
     }
 }
+
+#[test]
+fn paused_objects_stay_as_they_are_and_the_rest_goes_on() {
+    let paused = |text: String| {
+        text.replace("metadata: {name: ", "metadata: {annotations: {sotto.dev/paused: \"true\"}, name: ")
+    };
+    let texts = [
+        paused(group("staff", "")),
+        paused(user("alice", ", securityGroupRef: {name: staff}, suspended: true")),
+        user("bob", ", securityGroupRef: {name: staff}"),
+        paused(policy("records", ", scope: {allUsers: true}")),
+    ];
+    let objects = with(&texts.each_ref().map(String::as_str));
+    let validation = super::super::validate(&objects);
+    assert_eq!(validation.problems, BTreeMap::new());
+    let acme = &validation.networks["acme"];
+    assert_eq!(acme.users.len(), 2, "they count, so that the network is not deleted by mistake");
+    let made = secrets(acme, Some(&empty_relay()));
+    assert!(
+        made.get(&SecretId::Invite("bob".into())).is_some() && made.get(&SecretId::Invite("alice".into())).is_none()
+    );
+    let plan = build(acme, &places(acme), &made, &BTreeMap::new()).unwrap();
+    assert!(!plan.groups.contains_key("staff") && plan.untouched.groups.contains("staff"));
+    assert!(!plan.users.contains_key("alice") && plan.untouched.users.contains("alice"));
+    assert_eq!(plan.users["bob"].group, "staff", "others go by a paused group");
+    assert!(plan.retention.is_empty() && plan.kept_policies.contains("records"));
+    assert!(plan.untouched.users.contains("retention.records"));
+
+    // An invite that is there stays, however old it is.
+    let mut existing = contents(&made);
+    existing.insert(SecretId::Invite("alice".into()), crate::secret::SecretData::default());
+    let (kept, failures) = ensure_secrets(acme, &places(acme), &existing, Some(&empty_relay()), NOW);
+    assert_eq!(failures, []);
+    assert!(kept.get(&SecretId::Invite("alice".into())).is_some());
+    assert!(kept.iter().all(|(_, ensured)| !ensured.changed()));
+
+    let health = assess(&objects, &validation, &BTreeMap::new());
+    for id in [
+        ObjectId::new(Kind::SecurityGroup, "staff"),
+        ObjectId::new(Kind::User, "alice"),
+        ObjectId::new(Kind::RetentionPolicy, "records"),
+    ] {
+        assert_eq!((health[&id].reason(), health[&id].is_ready()), (Reason::Paused, true), "{id}");
+    }
+    assert!(health[&ObjectId::new(Kind::User, "bob")].is_progressing());
+}

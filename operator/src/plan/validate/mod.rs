@@ -14,7 +14,7 @@ use kube::ResourceExt;
 use sotto_crds::Network;
 use sotto_crypto::Domain;
 
-use super::objects::{Kind, ObjectId, Objects};
+use super::objects::{Kind, ObjectId, Objects, is_paused};
 use super::problem::Problem;
 use super::secrets::SecretId;
 use super::valid::ValidNetwork;
@@ -55,6 +55,7 @@ pub fn validate(objects: &Objects) -> Validation {
     policy::policies(objects, &mut validation);
     access::users(objects, &mut validation);
     unreadable(objects, &mut validation);
+    paused(objects, &mut validation);
     validation
 }
 
@@ -140,6 +141,26 @@ fn unreadable(objects: &Objects, validation: &mut Validation) {
         network.untouched.everything |= anybody;
         for policy in &policies {
             policy::keep(network, policy);
+        }
+    }
+}
+
+/// What the relay holds of paused objects stays, and what runs for a paused policy. The rest of the network goes by what they say.
+fn paused(objects: &Objects, validation: &mut Validation) {
+    for group in objects.groups.iter().filter(|group| is_paused(&group.metadata)) {
+        if let Some(network) = validation.networks.get_mut(&group.spec.network_ref.name) {
+            network.paused_groups.insert(group.name_any());
+        }
+    }
+    for user in objects.users.iter().filter(|user| is_paused(&user.metadata)) {
+        if let Some(network) = validation.networks.get_mut(&user.spec.network_ref.name) {
+            network.paused_users.insert(user.name_any());
+        }
+    }
+    for policy in objects.policies.iter().filter(|policy| is_paused(&policy.metadata)) {
+        if let Some(network) = validation.networks.get_mut(&policy.spec.network_ref.name) {
+            network.policies.remove(&policy.name_any());
+            policy::keep(network, &policy.name_any());
         }
     }
 }

@@ -75,6 +75,8 @@ pub(super) fn validate(
         users: BTreeMap::new(),
         policies: BTreeMap::new(),
         kept_policies: BTreeSet::new(),
+        paused_groups: BTreeSet::new(),
+        paused_users: BTreeSet::new(),
         untouched: Untouched::default(),
     })
 }
