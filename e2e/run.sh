@@ -85,7 +85,7 @@ elif [ -z "$why" ]; then
   stage tools "Kubernetes, etcd, CoreDNS, Helm from source"
   stage api "operator against a real API server"
   stage chart "Helm chart"
-  if node -e 'process.exit(process.versions.node.split(".")[0] < 20)' 2>/dev/null && command -v npm >/dev/null; then
+  if node -e 'process.exit(process.versions.node.split(".")[0] < 20 ? 1 : 0)' 2>/dev/null && command -v npm >/dev/null; then
     stage gitops "GitOps: Argo CD, Flux, kustomize, AWS CDK"
   else
     left_out "GitOps: Argo CD, Flux, kustomize, AWS CDK" "there is no Node 20 or later with npm"
