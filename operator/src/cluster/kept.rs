@@ -248,8 +248,7 @@ fn version(meta: &ObjectMeta) -> u64 {
     meta.resource_version.as_deref().and_then(|version| version.parse().ok()).unwrap_or(0)
 }
 
-/// JSON of an object that is rarely read, deflated ([RFC 1951](https://www.rfc-editor.org/rfc/rfc1951)): it takes less than half of
-/// the room, and comes back in hundredths of a millisecond.
+/// JSON of an object that is rarely read, deflated ([RFC 1951](https://www.rfc-editor.org/rfc/rfc1951)): less than half of the room.
 struct Deflated(Box<[u8]>);
 
 impl Deflated {
