@@ -50,6 +50,16 @@ pub(super) async fn reconcile(
     if unit.network.is_empty() {
         return nowhere(context, unit, &unreadable).await;
     }
+    let memo = context.memos.get(unit);
+    let begin = Instant::now();
+    // Nothing has changed in the cluster: the objects need not be read. What is paused or gone has no memo.
+    if cause == Cause::Timer
+        && let Some(memo) = &memo
+        && memo.is_quiet(begin)
+        && relay_is_the_same(context, unit, memo).await
+    {
+        return Ok(Some(memo.again(begin)));
+    }
     let seen = Members::read(context, unit);
     if seen.is_empty() {
         forget(context, unit).await;
@@ -58,17 +68,8 @@ pub(super) async fn reconcile(
     if seen.network.is_some() && !context.secrets_are_known(&unit.namespace).await.map_err(ReconcileError)? {
         return Ok(Some(LISTING));
     }
-    let memo = context.memos.get(unit);
-    let begin = Instant::now();
     if seen.is_paused() {
         return paused(context, unit, &seen).await;
-    }
-    if cause == Cause::Timer
-        && let Some(memo) = &memo
-        && memo.is_quiet(begin)
-        && relay_is_the_same(context, unit, memo).await
-    {
-        return Ok(Some(memo.again(begin)));
     }
 
     let (mut brought, waiting, trouble) = whole(context, unit, &seen, &unreadable).await;
