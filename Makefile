@@ -41,27 +41,28 @@ generate: ## Writes the files that are made: crds/*.yaml, the chart's copies and
 	mkdir -p $(CHART_CRDS)
 	rm -f $(CHART_CRDS)/*.yaml
 	cp crds/*.yaml $(CHART_CRDS)/
-	cargo run --release --locked --quiet -p sotto-e2e --example generate
+	cargo run --release --locked --quiet -p sotto-e2e --example generate-chart
 	e2e/tools/argocd-cm.sh > integrations/argocd/argocd-cm.yaml
 
 check-generated: ## Fails when a generated file is not what the code makes
 	@e2e/tools/check-generated.sh
 
 unit: ## Unit and integration tests of every crate
-	cargo test --release --locked --workspace --exclude sotto-e2e
+	cargo test --release --locked --workspace
 
 interop: ## The library against an independent Python implementation, foreign HPKE receivers, and its own other primitives
 	@e2e/interop/run.sh
 
-# Everything at once: what one package alone asks of its dependencies is less, and would build them a second time.
+# Everything at once: what one package alone asks of its dependencies is less, and would build them a second time. What `make unit`
+# builds, so that after it there is nothing left to build.
 build: ## The sotto program and all tests, release build
-	cargo build --release --locked --workspace --all-targets
+	cargo test --release --locked --workspace --no-run
 
 e2e-local: build ## End to end on the embedded default: sotto up
-	cargo test --release --locked --workspace --test local -- --nocapture
+	cargo test --release --locked --workspace --test local -- --ignored --nocapture
 
 screens: build ## Writes docs/screens/*.txt: pictures of sotto chat, from the test that drives it in a real terminal
-	cargo test --release --locked -p sotto-e2e --test local -- chat --nocapture
+	cargo test --release --locked --workspace --test local -- --ignored --nocapture chat
 	mkdir -p docs/screens
 	cp $(CARGO_TARGET_DIR)/e2e/screens/*.txt docs/screens/
 
@@ -74,8 +75,9 @@ api: tools build ## The operator against a real API server without nodes: leader
 gitops: tools build ## What Argo CD, Flux, kustomize and the AWS CDK make of our objects and examples; needs Node 20
 	@e2e/gitops/run.sh
 
-image: build ## The container image as an oci-archive, without a registry
-	@e2e/tools/image.sh
+image: ## The container image as an oci-archive, without a registry; optimised throughout
+	cargo build --profile dist --locked
+	SOTTO_BINARY=$(CARGO_TARGET_DIR)/dist/sotto e2e/tools/image.sh
 
 e2e-cluster: ## End to end on a real Kubernetes, started for it and ended after it
 	@e2e/cluster/test.sh
@@ -83,11 +85,11 @@ e2e-cluster: ## End to end on a real Kubernetes, started for it and ended after 
 # --- longer than a test may take --------------------------------------------------------------------------------------
 
 bench: ## Measures: sealing, opening, attachments beside the bare operations; table, and target/bench/*.json
-	cargo bench --locked -p sotto-crypto --bench sealing
+	cargo bench --profile dist --locked -p sotto-crypto --bench sealing
 
 bench-operator: tools ## The operator with thousands of objects on a real API server: table, and target/bench/operator.json (SOTTO_BENCH_NETWORKS=50 for a small one)
-	cargo build --release --locked --workspace --bins
-	cargo bench --locked -p sotto-e2e --bench operator
+	cargo build --profile dist --locked --workspace --bins
+	cargo bench --profile dist --locked --workspace --bench operator
 
 faults: tools build ## What goes wrong around an operator, in full: the leader dies at every place several times, two minutes without an API server
 	SOTTO_LONG_FAULTS=1 cargo test --release --locked --workspace --test api -- --ignored --nocapture --test-threads=2 faults crashes secrets lease
@@ -114,19 +116,36 @@ clean-state: ## Ends the test cluster and removes its folder and .sotto; keeps w
 debian: ## Installs the Debian packages that the cluster needs, when missing (root)
 	@e2e/cluster/debian.sh
 
-tools: ## Builds Kubernetes, etcd, CoreDNS and Helm with Go into the tool cache (once, 10 to 20 minutes)
+tools: ## Builds Kubernetes, etcd, CoreDNS and Helm with Go into the tool cache (once, minutes)
 	@e2e/tools/build.sh
+
+# Each step is timed for the summary of `make test`.
+PREPARE := tools cargo-deny gitops-deps moto
+prepare: ## All that the tests need of other projects, in one go (`make test` does it beside its first stages)
+	@for step in $(PREPARE); do \
+	  at=$$SECONDS; $(MAKE) $$step; \
+	  printf '%-46s %4d s\n' "make $$step" $$((SECONDS - at)) >> "$${SOTTO_PREPARED:-/dev/null}"; \
+	done
+
+gitops-deps: ## Compiles the parts of Argo CD and Flux that `make gitops` runs (once, minutes)
+	@e2e/gitops/run.sh prepare
+
+moto: ## Installs the AWS stand-in into the tool cache (once)
+	@e2e/aws/install.sh
+
+# Programs that run for seconds are not worth minutes of optimisation, as their authors' release profiles ask for.
+QUICK := CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_PROFILE_RELEASE_DEBUG=0
 
 cargo-deny: ## Installs cargo-deny into the tool cache (once)
 	@"$(SOTTO_CACHE)/cargo/bin/cargo-deny" --version 2>/dev/null | grep -qF ' $(CARGO_DENY_VERSION)' || { \
 	  echo "tools: installing cargo-deny $(CARGO_DENY_VERSION) from crates.io into $(SOTTO_CACHE)/cargo"; \
-	  CARGO_TARGET_DIR="$(SOTTO_CACHE)/target-tools" cargo install --locked --quiet --root "$(SOTTO_CACHE)/cargo" --version $(CARGO_DENY_VERSION) cargo-deny; \
+	  $(QUICK) CARGO_TARGET_DIR="$(SOTTO_CACHE)/target-tools" cargo install --locked --quiet --root "$(SOTTO_CACHE)/cargo" --version $(CARGO_DENY_VERSION) cargo-deny; \
 	  rm -rf "$(SOTTO_CACHE)/target-tools"; }
 
 cargo-fuzz: ## Installs cargo-fuzz into the tool cache (once)
 	@"$(SOTTO_CACHE)/cargo/bin/cargo-fuzz" --version 2>/dev/null | grep -qF ' $(CARGO_FUZZ_VERSION)' || { \
 	  echo "tools: installing cargo-fuzz $(CARGO_FUZZ_VERSION) from crates.io into $(SOTTO_CACHE)/cargo"; \
-	  CARGO_TARGET_DIR="$(SOTTO_CACHE)/target-tools" cargo install --locked --quiet --root "$(SOTTO_CACHE)/cargo" --version $(CARGO_FUZZ_VERSION) cargo-fuzz; \
+	  $(QUICK) CARGO_TARGET_DIR="$(SOTTO_CACHE)/target-tools" cargo install --locked --quiet --root "$(SOTTO_CACHE)/cargo" --version $(CARGO_FUZZ_VERSION) cargo-fuzz; \
 	  rm -rf "$(SOTTO_CACHE)/target-tools"; }
 
-.PHONY: help test screens fmt lint deny generate check-generated unit interop build e2e-local chart gitops api image e2e-cluster cluster-up cluster-down clean-state debian tools bench bench-operator faults fuzz cargo-deny cargo-fuzz
+.PHONY: help test screens fmt lint deny generate check-generated unit interop build e2e-local chart gitops api image e2e-cluster cluster-up cluster-down clean-state debian tools prepare gitops-deps moto bench bench-operator faults fuzz cargo-deny cargo-fuzz

@@ -4,13 +4,24 @@
 #   CI=true                          nothing may be left out: what cannot run is a failure
 #   SOTTO_E2E_EXISTING_CLUSTER=1     use the cluster of KUBECONFIG instead of starting one (it installs and deletes there!)
 #   SOTTO_STAGES="fmt unit"          only these stages
+#
+# What is built from other projects (Kubernetes, Argo CD, cargo-deny) needs nothing of ours: `make prepare` builds it beside the first
+# stages, from what they leave of the cores, and the stages that need it come after it.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export SOTTO_NOTES
 SOTTO_NOTES=$(mktemp)
 summary=$(mktemp)
-trap 'rm -f "$SOTTO_NOTES" "$summary"' EXIT
+prepared=$(mktemp)
+preparing=
 begin=$SECONDS
+cleanup() {
+  # It is a process group of its own: what it has started ends with it.
+  [ -z "$preparing" ] || kill -- "-$preparing" 2>/dev/null
+  rm -f "$SOTTO_NOTES" "$summary" "$prepared"
+}
+trap cleanup EXIT
+trap 'exit 130' INT TERM
 
 # Why no cluster can be started here; nothing when one can.
 obstacle() {
@@ -40,6 +51,31 @@ stage() {
   fi
 }
 
+# begin_preparing: starts `make prepare` in the background, at the lowest priority. Its output is shown when it is waited for.
+begin_preparing() {
+  [ -z "${SOTTO_STAGES:-}" ] || return 0
+  set -m
+  SOTTO_PREPARED=$prepared.steps nice -n 19 make prepare < /dev/null > "$prepared" 2>&1 &
+  preparing=$!
+  set +m
+}
+
+# end_preparing: waits for it; what it took beside other stages costs nothing, what is left of it is a line of the summary.
+end_preparing() {
+  [ -n "$preparing" ] || return 0
+  local at=$SECONDS ended=passed
+  printf '\n=== waiting for what is built from other projects (make prepare) ===\n'
+  # From now on nothing else wants the cores.
+  renice -n 0 -g "$preparing" > /dev/null 2>&1 || true
+  wait "$preparing" || ended=FAILED
+  preparing=
+  cat "$prepared"
+  printf '%-12s %-58s %4d s\n' "$ended" "waiting for what was built beside the stages above" $((SECONDS - at)) >> "$summary"
+  sed 's/^/             beside: /' "$prepared.steps" >> "$summary"
+  rm -f "$prepared.steps"
+  [ "$ended" = passed ] || finish 1
+}
+
 # left_out TITLE REASON: said plainly; with CI=true a failure.
 left_out() {
   if [ "${CI:-}" = true ]; then
@@ -65,8 +101,8 @@ if [ "${CI:-}" = true ] && [ -n "$why" ] && [ "${SOTTO_E2E_EXISTING_CLUSTER:-}" 
   left_out "end to end on a real Kubernetes" "$why"
 fi
 [ -n "$why" ] || stage debian "Debian packages"
+[ -n "$why" ] || begin_preparing
 stage fmt "formatting"
-stage deny "licences, sources, banned crates, advisories"
 stage lint "clippy, warnings denied"
 stage check-generated "generated files are up to date"
 stage unit "unit and integration tests"
@@ -76,6 +112,8 @@ else
   left_out "interoperability: Python, foreign HPKE, both primitives" "there is no Python 3.10 or later with venv"
 fi
 stage e2e-local "end to end on the embedded default"
+end_preparing
+stage deny "licences, sources, banned crates, advisories"
 if [ "${SOTTO_E2E_EXISTING_CLUSTER:-}" = 1 ]; then
   [ -n "${KUBECONFIG:-}" ] || { echo "SOTTO_E2E_EXISTING_CLUSTER=1 needs KUBECONFIG: the cluster to install into" >&2; finish 1; }
   stage e2e-cluster "end to end on the existing cluster of KUBECONFIG"

@@ -37,7 +37,7 @@
 #[cfg(test)]
 extern crate self as sotto_client;
 #[cfg(test)]
-#[path = "../tests/common/mod.rs"]
+#[path = "../tests/it/common/mod.rs"]
 mod common;
 
 mod account;

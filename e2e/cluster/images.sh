@@ -25,8 +25,5 @@ image() {
 }
 
 mkdir -p "$images"
-if [ ! -x "$bin/pause" ] || [ "$repo/e2e/tools/pause/main.go" -nt "$bin/pause" ]; then
-  CGO_ENABLED=0 go build -trimpath -ldflags="-s -w" -o "$bin/pause" "$repo/e2e/tools/pause/main.go"
-fi
 image pause "$bin/pause"
 image coredns "$bin/coredns"

@@ -1,10 +1,22 @@
 #!/usr/bin/env bash
 # What the tools of GitOps make of our objects, with their own code: Argo CD's Lua machine, Flux's kstatus, both one's types,
 # kustomize, and the AWS CDK. Go modules and npm packages are fetched once into caches; nothing talks to a cloud.
+# Usage: e2e/gitops/run.sh [prepare]     prepare: only what takes long and needs nothing of ours
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+# shellcheck source=../tools/go.sh
+. e2e/tools/go.sh
 cache=${SOTTO_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/sotto}
 target=${CARGO_TARGET_DIR:-$PWD/target}
+if [ "${1:-}" = prepare ]; then
+  echo "gitops: compiling what Flux and Argo CD are made of (once, minutes)"
+  for folder in flux argocd; do
+    # Everything but the link, which is not kept.
+    (cd "e2e/gitops/$folder" && go list -export -deps -test ./... > /dev/null)
+  done
+  exit
+fi
+
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 step() { echo "gitops: $(date +%H:%M:%S) $*"; }
@@ -15,11 +27,9 @@ cargo build --release --locked --quiet --workspace --example statuses
 "$target/release/examples/statuses" > "$work/statuses.json"
 export SOTTO_STATUSES=$work/statuses.json
 
-# Without cgo and vet: half the time.
-export CGO_ENABLED=0
 step "Flux: kstatus over the statuses, its types over the examples"
 (cd e2e/gitops/flux && go test -vet=off -count=1 ./...)
-step "Argo CD: its Lua machine over the statuses, its types over the examples (the first build takes minutes)"
+step "Argo CD: its Lua machine over the statuses, its types over the examples"
 (cd e2e/gitops/argocd && go test -vet=off -count=1 ./...)
 
 step "AWS CDK: packages, types, synthesis"

@@ -17,17 +17,18 @@ if ! cmp -s "$requirements" "$venv/finished" || ! "$venv/bin/python" -c '' 2>/de
   cp "$requirements" "$venv/finished"
 fi
 
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+# The whole workspace is named so that its features are those of the other builds.
+cargo build --release --locked --quiet --workspace --example vectors --example interop
+cp "$target/release/examples/interop" "$work/aws-lc"
+
 echo "interop: the vectors are what their command writes"
-cargo run --release --locked --quiet -p sotto-crypto --example vectors -- --check
+"$target/release/examples/vectors" --check
 
 echo "interop: the library's tests with RustCrypto (with AWS-LC they are among the unit tests)"
 cargo test --release --locked --quiet -p sotto-crypto --features rustcrypto
-
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cargo build --release --locked --quiet -p sotto-crypto --example interop
-cp "$target/release/examples/interop" "$work/aws-lc"
-cargo build --release --locked --quiet -p sotto-crypto --features rustcrypto --example interop
 cp "$target/release/examples/interop" "$work/rustcrypto"
+
 PYTHONDONTWRITEBYTECODE=1 "$venv/bin/python" e2e/interop/rooms.py
 PYTHONDONTWRITEBYTECODE=1 "$venv/bin/python" e2e/interop/interop.py "$work/aws-lc" "$work/rustcrypto"

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests, which the lint does not know as such")]
 
-#[path = "../../client/tests/common/mod.rs"]
+#[path = "../../client/tests/it/common/mod.rs"]
 mod common;
 
 use std::fs;

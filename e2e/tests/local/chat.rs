@@ -51,6 +51,7 @@ fn row(screen: &str, words: &str) -> Outcome<usize> {
 }
 
 #[test]
+#[ignore = "starts whole sites: `make e2e-local`"]
 fn a_day_at_the_terminal() -> Outcome {
     let mut steps = Steps::new();
     let site = Site::new()?;
@@ -386,6 +387,7 @@ fn own_process(site: &Site) -> Outcome<Pid> {
 }
 
 #[test]
+#[ignore = "starts whole sites: `make e2e-local`"]
 fn without_a_terminal_nothing_is_drawn_and_nobody_is_asked() -> Outcome {
     let site = Site::new()?;
     let said = site.sotto("chat")?.args(["--profile", "alice"]).refused()?;

@@ -11,6 +11,7 @@ const ALICE: &str = "alice@chat.acme.example";
 const BOB: &str = "bob@chat.acme.example";
 
 #[test]
+#[ignore = "starts whole sites: `make e2e-local`"]
 fn a_persons_devices_from_the_second_to_the_lost_password() -> Outcome {
     let mut steps = Steps::new();
     let site = Site::new()?;

@@ -7,6 +7,7 @@ use sotto_e2e::{Outcome, ensure, wait_until};
 use crate::site::{PATIENCE, Site, condition};
 
 #[test]
+#[ignore = "starts whole sites: `make e2e-local`"]
 fn a_bad_manifest_is_named_with_file_object_field_and_remedy_while_the_rest_goes_on() -> Outcome {
     let site = Site::new()?;
     fs::remove_file(site.manifests().join("beta.yaml"))?;
@@ -57,6 +58,7 @@ fn a_bad_manifest_is_named_with_file_object_field_and_remedy_while_the_rest_goes
 }
 
 #[test]
+#[ignore = "starts whole sites: `make e2e-local`"]
 fn a_folder_that_is_not_there_is_named() -> Outcome {
     let site = Site::new()?;
     let said = site.sotto("up")?.args(["nowhere", "--state", "state"]).refused()?;

@@ -20,6 +20,7 @@ fn signal(pid: Pid, signal: Signal) -> Outcome {
 }
 
 #[test]
+#[ignore = "starts whole sites: `make e2e-local`"]
 fn in_the_foreground_until_ctrl_c() -> Outcome {
     let site = Site::new()?;
     let mut up = site.sotto("up")?.args(["manifests", "--state", "state"]).start()?;
@@ -53,6 +54,7 @@ fn in_the_foreground_until_ctrl_c() -> Outcome {
 }
 
 #[test]
+#[ignore = "starts whole sites: `make e2e-local`"]
 fn a_killed_runner_leaves_nothing_that_the_next_one_does_not_take_care_of() -> Outcome {
     let site = Site::new()?;
     site.up()?.output()?;
@@ -77,6 +79,7 @@ fn a_killed_runner_leaves_nothing_that_the_next_one_does_not_take_care_of() -> O
 }
 
 #[test]
+#[ignore = "starts whole sites: `make e2e-local`"]
 fn a_port_that_somebody_else_took_is_named_and_used_once_it_is_free() -> Outcome {
     let site = Site::new()?;
     site.up()?.output()?;

@@ -1,10 +1,6 @@
 //! Several devices of one user, against a real relay.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests, which the lint does not know as such")]
-
-mod common;
-
-use common::{Network, PASSWORD, address, drain, group, text};
+use crate::common::{Network, PASSWORD, address, drain, group, text};
 use sotto_client::{
     Client, Error, LinkOptions, NewDevice, Password, PendingDevice, ProfileError, Refusal, SendOptions, TrustError,
     TrustState, Unlock,

@@ -1,16 +1,11 @@
 //! Several devices of one user by command, against a real relay; killed where they can be.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests, which the lint does not know as such")]
-
-#[path = "../../client/tests/common/mod.rs"]
-mod common;
-
 use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{Network, PASSWORD, group};
+use crate::common::{Network, PASSWORD, group};
 use serde_json::Value;
 
 const BOB: &str = "bob@chat.acme.example";

@@ -1,6 +1,5 @@
 //! Every rule of the four kinds, with manifests that keep it and manifests that break it.
 
-#![expect(clippy::unwrap_used, reason = "a manifest that cannot be read fails the test")]
 use kube::Resource;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};

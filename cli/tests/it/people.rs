@@ -1,14 +1,9 @@
 //! The people's commands as processes, against a real relay.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests, which the lint does not know as such")]
-
-#[path = "../../client/tests/common/mod.rs"]
-mod common;
-
 use std::io::Write as _;
 use std::process::{Command, Output, Stdio};
 
-use common::{Network, PASSWORD};
+use crate::common::{Network, PASSWORD};
 use serde_json::Value;
 use sotto_wire::admin::Role;
 
@@ -113,7 +108,7 @@ async fn two_people_talk_by_command() {
     // Retained: said to the sender on standard error, and shown to the reader.
     let identity = network.retention("archive").await;
     let archive = sotto_client::Client::service(sotto_client::ServiceAccount {
-        address: common::address("archive"),
+        address: crate::common::address("archive"),
         endpoint: sotto_client::Endpoint {
             url: network.url(),
             tls: sotto_client::Tls::Authority(network.authority_pem()),

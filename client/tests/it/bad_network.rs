@@ -1,17 +1,13 @@
 //! Hundreds of messages over a network that refuses, delays, cuts and says things twice; processes that are killed at any
 //! moment; two processes on one profile. Each message arrives exactly once, in the order in which it was said.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests, which the lint does not know as such")]
-
-mod common;
-
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use common::proxy::{Line, Proxy};
-use common::{Network, address, message, text};
+use crate::common::proxy::{Line, Proxy};
+use crate::common::{Network, address, message, text};
 use sotto_client::{Client, DeliveryState, Draft, Event, Target, Unlock};
 use sotto_wire::content::{Body, Conversation};
 
@@ -173,7 +169,7 @@ const CHILD_JOB: &str = "SOTTO_TEST_CHILD_JOB";
 
 fn child(profile: &Path, job: &str) -> Child {
     Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "child_process", "--nocapture"])
+        .args(["--exact", "bad_network::child_process", "--nocapture"])
         .env(CHILD_PROFILE, profile)
         .env(CHILD_JOB, job)
         .stdout(Stdio::null())

@@ -1,6 +1,5 @@
 //! Every manifest in `examples/` is one that a cluster admits, whole and without a field that it does not know.
 
-#![expect(clippy::unwrap_used, reason = "a manifest that cannot be read fails the test")]
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize as _;

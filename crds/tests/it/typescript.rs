@@ -1,19 +1,19 @@
 //! The TypeScript types that examples/cdk uses are those of the schemas.
 
-#[path = "../examples/generate/typescript.rs"]
-mod typescript;
+#[path = "../../examples/generate/typescript.rs"]
+mod generator;
 
 #[test]
 fn the_types_of_the_example_are_current() {
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(typescript::PATH);
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(generator::PATH);
     let there = std::fs::read_to_string(&path).unwrap_or_default();
-    let now = typescript::typescript(sotto_crds::crds());
-    assert!(there == now, "{} is stale: run `cargo run --release -p sotto-crds --example generate`", typescript::PATH);
+    let now = generator::typescript(sotto_crds::crds());
+    assert!(there == now, "{} is stale: run `cargo run --release -p sotto-crds --example generate`", generator::PATH);
 }
 
 #[test]
 fn fields_are_typed_as_in_the_schema() {
-    let text = typescript::typescript(sotto_crds::crds());
+    let text = generator::typescript(sotto_crds::crds());
     for line in [
         "  readonly networkRef: UserNetworkRef;",
         "  readonly publicURL?: string;",

@@ -1,12 +1,8 @@
 //! The client against a real relay.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests, which the lint does not know as such")]
-
-mod common;
-
 use std::time::Duration;
 
-use common::{DOMAIN, Network, PASSWORD, address, drain, group, message, next, text};
+use crate::common::{DOMAIN, Network, PASSWORD, address, drain, group, message, next, text};
 use sotto_client::{
     Client, Endpoint, Error, Event, MessageState, Password, ProfileError, Refusal, RegistrationCode, SendOptions,
     ServiceAccount, Tls, TransportError, TrustError, TrustState, Unlock, Unopened,

@@ -1,12 +1,8 @@
 //! Rooms against a real relay.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests, which the lint does not know as such")]
-
-mod common;
-
 use std::time::Duration;
 
-use common::{Network, address, drain, group, text};
+use crate::common::{Network, address, drain, group, text};
 use sotto_client::{
     Client, ConversationKind, Draft, Error, LinkOptions, NewDevice, NewRoom, Password, Refusal, RoomView, Target,
     ViewBody,
@@ -136,7 +132,7 @@ async fn who_is_removed_gets_the_removal_and_nothing_after() {
 
     let mut receiver = alice.receive(false).unwrap();
     let unopened = loop {
-        match common::next(&mut receiver).await {
+        match crate::common::next(&mut receiver).await {
             sotto_client::Event::Unopened(unopened) => break unopened,
             sotto_client::Event::Message(message) => panic!("shown: {}", text(&message)),
             _ => {}
@@ -150,7 +146,7 @@ async fn who_is_removed_gets_the_removal_and_nothing_after() {
     say(&bob, &id, "from before").await;
     let mut receiver = carol.receive(false).unwrap();
     loop {
-        match common::next(&mut receiver).await {
+        match crate::common::next(&mut receiver).await {
             sotto_client::Event::Message(message) => panic!("shown: {}", text(&message)),
             sotto_client::Event::Unopened(unopened) => receiver.ack(unopened.receipt()).await.unwrap(),
             sotto_client::Event::CaughtUp => break,
@@ -161,7 +157,7 @@ async fn who_is_removed_gets_the_removal_and_nothing_after() {
     let mut receiver = bob.receive(false).unwrap();
     let mut texts = Vec::new();
     loop {
-        match common::next(&mut receiver).await {
+        match crate::common::next(&mut receiver).await {
             sotto_client::Event::Message(message) => {
                 texts.push(text(&message).to_owned());
                 receiver.ack(message.receipt()).await.unwrap();
@@ -267,7 +263,7 @@ async fn two_devices_of_one_person_change_a_room() {
     say(&alice, &id, "before").await;
     assert_eq!(heard(&bob).await, ["before"]);
     let link = alice.link_url().unwrap().to_url().parse().unwrap();
-    let mut options = LinkOptions::new(link, network.profile("laptop"), Password::new(common::PASSWORD.into()));
+    let mut options = LinkOptions::new(link, network.profile("laptop"), Password::new(crate::common::PASSWORD.into()));
     options.label = "laptop".into();
     let NewDevice::Joined(laptop) = Client::link(options).await.unwrap() else {
         panic!("the password is enough here");

@@ -1,7 +1,5 @@
 //! Completion and manual pages as a shell and a reader get them.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests, which the lint does not know as such")]
-
 use std::process::{Command, Output};
 
 fn sotto(line: &[&str]) -> Output {

@@ -1,15 +1,12 @@
 //! Conversations against a real relay: what is done to messages, receipts, expiry, the outbox.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests, which the lint does not know as such")]
-
-mod common;
-#[path = "../examples/echo_bot.rs"]
+#[path = "../../examples/echo_bot.rs"]
 #[allow(dead_code, unreachable_pub, reason = "a program of its own, of which the test runs the part that works")]
 mod echo_bot;
 
 use std::time::{Duration, Instant};
 
-use common::{Network, address, drain, group, message, text};
+use crate::common::{Network, address, drain, group, message, text};
 use sotto_client::{
     Client, ConversationKind, DeliveryState, Draft, Error, Event, FileDraft, MessageView, Receiver, Refusal,
     SendOptions, Target, Unlock, ViewBody,
@@ -167,7 +164,7 @@ async fn the_timer_tells_those_who_watch() {
     let conversation = view(&alice, &key).await.conversation;
     // Without anybody looking: the events alone lead to its end.
     loop {
-        if let Event::Changed(id) = common::next(&mut receiver).await {
+        if let Event::Changed(id) = crate::common::next(&mut receiver).await {
             assert_eq!(id, conversation);
             if alice.conversation(&id).await.unwrap().unwrap().last.is_none() {
                 break;
@@ -360,7 +357,7 @@ async fn typing_and_presence_are_seen_now_or_never_and_where_the_group_allows() 
     alice.typing(&id, true).await.unwrap();
     let mut receiver = bob.receive(true).unwrap();
     loop {
-        match common::next(&mut receiver).await {
+        match crate::common::next(&mut receiver).await {
             Event::CaughtUp => break,
             Event::Typing { .. } => panic!("it was kept"),
             _ => {}
@@ -371,7 +368,7 @@ async fn typing_and_presence_are_seen_now_or_never_and_where_the_group_allows() 
     alice.presence(Presence::Away).await.unwrap();
     let mut signals = Vec::new();
     while signals.len() < 2 {
-        match common::next(&mut receiver).await {
+        match crate::common::next(&mut receiver).await {
             Event::Typing { conversation, who, on } => {
                 assert_eq!((conversation.as_str(), who), (id.as_str(), address("alice")));
                 signals.push(format!("typing {on}"));
@@ -398,7 +395,7 @@ async fn typing_and_presence_are_seen_now_or_never_and_where_the_group_allows() 
     alice.typing(&id, true).await.unwrap();
     alice.send_text(&[address("bob")], "after", SendOptions::default()).await.unwrap();
     loop {
-        match common::next(&mut receiver).await {
+        match crate::common::next(&mut receiver).await {
             Event::Message(message) => {
                 receiver.ack(message.receipt()).await.unwrap();
                 break;
@@ -426,6 +423,6 @@ async fn the_bot_of_the_example_answers() {
     bot.abort();
     let ended = bot.await;
     assert!(ended.is_err_and(|e| e.is_cancelled()), "it has not ended by itself");
-    let lines = include_str!("../examples/echo_bot.rs").lines().count();
+    let lines = include_str!("../../examples/echo_bot.rs").lines().count();
     assert!(lines < 40, "{lines} lines");
 }

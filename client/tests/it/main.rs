@@ -1,0 +1,10 @@
+//! Clients against a real relay, as others use them. One binary, so that there is one thing to link.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests, which the lint does not know as such")]
+
+mod bad_network;
+mod common;
+mod devices;
+mod relay;
+mod rooms;
+mod talk;
