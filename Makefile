@@ -17,6 +17,8 @@ export SOTTO_E2E_STATE ?= $(SOTTO_CACHE)/cluster
 CARGO_DENY_VERSION := 0.20.2
 CARGO_FUZZ_VERSION := 0.13.2
 BIN := $(CARGO_TARGET_DIR)/release/sotto
+# How many tests of a program run at once: twice the cores, as most wait for half of their time.
+export RUST_TEST_THREADS ?= $(shell echo $$((2 * $$(nproc))))
 CHART_CRDS := charts/sotto/files/crds
 
 help: ## This list
@@ -70,7 +72,7 @@ chart: tools ## Helm lint, and what the chart renders under many values
 	cargo test --release --locked --workspace --test chart -- --ignored --nocapture
 
 api: tools build ## The operator against a real API server without nodes: leader election, faults, access, admission
-	cargo test --release --locked --workspace --test api -- --ignored --nocapture --test-threads=2
+	cargo test --release --locked --workspace --test api -- --ignored --nocapture
 
 gitops: tools build ## What Argo CD, Flux, kustomize and the AWS CDK make of our objects and examples; needs Node 20
 	@e2e/gitops/run.sh
@@ -92,7 +94,7 @@ bench-operator: tools ## The operator with thousands of objects on a real API se
 	cargo bench --profile dist --locked --workspace --bench operator
 
 faults: tools build ## What goes wrong around an operator, in full: the leader dies at every place several times, two minutes without an API server
-	SOTTO_LONG_FAULTS=1 cargo test --release --locked --workspace --test api -- --ignored --nocapture --test-threads=2 faults crashes secrets lease
+	SOTTO_LONG_FAULTS=1 cargo test --release --locked --workspace --test api -- --ignored --nocapture faults crashes secrets lease
 
 fuzz: cargo-fuzz ## libFuzzer over every decoder, a minute each (SOTTO_FUZZ_SECONDS); needs the nightly toolchain
 	@fuzz/run.sh

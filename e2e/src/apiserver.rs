@@ -35,6 +35,8 @@ use crate::{
 const PATIENCE: Duration = Duration::from_mins(2);
 /// How often a start is tried: another process may take a port between our look and the server's start.
 const STARTS: usize = 3;
+/// Go collects garbage at a quarter of its usual rate: programs that live for seconds have memory and no time.
+const GARBAGE: (&str, &str) = ("GOGC", "400");
 /// What kube-controller-manager runs here: nothing that makes pods or says how they are.
 const CONTROLLERS: &str = "garbage-collector-controller,namespace-controller,serviceaccount-controller,\
     root-ca-certificate-publisher-controller,clusterrole-aggregation-controller,\
@@ -80,6 +82,7 @@ impl ApiServer {
         Authority::write_key(folder.path(), "tokens")?;
         let (etcd_port, peer_port, port) = (free_port()?, free_port()?, free_port()?);
         let etcd = Run::new(tool("etcd"))
+            .env(GARBAGE.0, GARBAGE.1)
             .arg("--data-dir")
             .arg(folder.path().join("etcd"))
             .arg(format!("--listen-client-urls=http://127.0.0.1:{etcd_port}"))
@@ -181,6 +184,7 @@ impl ApiServer {
         let at = |folder: &str| self.folder.path().join(folder);
         // Their caches are told apart by address, and a port is used again by the next test.
         Run::new(tool(name))
+            .env(GARBAGE.0, GARBAGE.1)
             .env("KUBECONFIG", self.kubeconfig())
             .env("KUBECACHEDIR", at("kube-cache"))
             .env("HELM_CACHE_HOME", at("helm-cache"))
@@ -241,6 +245,7 @@ impl ApiServer {
         let at = |file: &str| self.folder.path().join(file);
         let flag = |name: &str, file: &str| format!("--{name}={}", at(file).display());
         let mut background = Run::new(tool("kube-apiserver"))
+            .env(GARBAGE.0, GARBAGE.1)
             .arg(format!("--etcd-servers=http://127.0.0.1:{}", self.etcd_port))
             .arg(format!("--secure-port={}", self.port))
             .args(["--bind-address=127.0.0.1", "--advertise-address=127.0.0.1", "--endpoint-reconciler-type=none"])
