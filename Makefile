@@ -17,8 +17,6 @@ export SOTTO_E2E_STATE ?= $(SOTTO_CACHE)/cluster
 CARGO_DENY_VERSION := 0.20.2
 CARGO_FUZZ_VERSION := 0.13.2
 BIN := $(CARGO_TARGET_DIR)/release/sotto
-# How many tests of a program run at once: twice the cores, as most wait for half of their time.
-export RUST_TEST_THREADS ?= $(shell echo $$((2 * $$(nproc))))
 CHART_CRDS := charts/sotto/files/crds
 
 help: ## This list

@@ -9,16 +9,15 @@
 # stages, from what they leave of the cores, and the stages that need it come after it.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-export SOTTO_NOTES
-SOTTO_NOTES=$(mktemp)
-summary=$(mktemp)
-prepared=$(mktemp)
+scratch=$(mktemp -d)
+summary=$scratch/summary
+export SOTTO_NOTES=$scratch/notes
 preparing=
 begin=$SECONDS
 cleanup() {
-  # It is a process group of its own: what it has started ends with it.
+  # A process group of its own: what it has started ends with it.
   [ -z "$preparing" ] || kill -- "-$preparing" 2>/dev/null
-  rm -f "$SOTTO_NOTES" "$summary" "$prepared"
+  rm -rf "$scratch"
 }
 trap cleanup EXIT
 trap 'exit 130' INT TERM
@@ -55,7 +54,7 @@ stage() {
 begin_preparing() {
   [ -z "${SOTTO_STAGES:-}" ] || return 0
   set -m
-  SOTTO_PREPARED=$prepared.steps nice -n 19 make prepare < /dev/null > "$prepared" 2>&1 &
+  SOTTO_PREPARED=$scratch/steps nice -n 19 make prepare < /dev/null > "$scratch/prepare.log" 2>&1 &
   preparing=$!
   set +m
 }
@@ -69,10 +68,9 @@ end_preparing() {
   renice -n 0 -g "$preparing" > /dev/null 2>&1 || true
   wait "$preparing" || ended=FAILED
   preparing=
-  cat "$prepared"
+  cat "$scratch/prepare.log"
   printf '%-12s %-58s %4d s\n' "$ended" "waiting for what was built beside the stages above" $((SECONDS - at)) >> "$summary"
-  sed 's/^/             beside: /' "$prepared.steps" >> "$summary"
-  rm -f "$prepared.steps"
+  [ ! -f "$scratch/steps" ] || sed 's/^/             beside: /' "$scratch/steps" >> "$summary"
   [ "$ended" = passed ] || finish 1
 }
 

@@ -120,3 +120,27 @@ pub fn tool(name: &str) -> PathBuf {
     let cached = tool_cache().join("bin").join(name);
     if cached.is_file() { cached } else { PathBuf::from(name) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each program is linked with all that stands below it (docs/decisions/0005-build.md). Ours are a stage of `make test` each.
+    #[test]
+    fn a_crates_integration_tests_are_one_program() {
+        let mut seen = 0;
+        for entry in std::fs::read_dir(repository()).unwrap() {
+            let path = entry.unwrap().path();
+            if !path.join("Cargo.toml").is_file() || path.ends_with("e2e") {
+                continue;
+            }
+            let Ok(tests) = std::fs::read_dir(path.join("tests")) else { continue };
+            let programs = tests
+                .map(|entry| entry.unwrap().path())
+                .filter(|path| path.extension().is_some_and(|e| e == "rs") || path.join("main.rs").is_file());
+            assert_eq!(programs.count(), 1, "{}: more than one program in tests/", path.display());
+            seen += 1;
+        }
+        assert!(seen >= 8, "{seen} crates with integration tests");
+    }
+}
