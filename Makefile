@@ -77,7 +77,7 @@ gitops: tools build ## What Argo CD, Flux, kustomize and the AWS CDK make of our
 
 image: ## The container image as an oci-archive, without a registry; optimised throughout
 	cargo build --profile dist --locked
-	SOTTO_BINARY=$(CARGO_TARGET_DIR)/dist/sotto e2e/tools/image.sh
+	SOTTO_BINARY=$(CARGO_TARGET_DIR)/dist/sotto e2e/tools/image.sh $(CARGO_TARGET_DIR)/image/sotto-dist.tar localhost/sotto:dist
 
 e2e-cluster: ## End to end on a real Kubernetes, started for it and ended after it
 	@e2e/cluster/test.sh

@@ -15,12 +15,14 @@ export SOTTO_NOTES=$scratch/notes
 preparing=
 begin=$SECONDS
 cleanup() {
-  # A process group of its own: what it has started ends with it.
-  [ -z "$preparing" ] || kill -- "-$preparing" 2>/dev/null
+  # A process group of its own: what it has started ends with it. Its temporary files are in our folder.
+  if [ -n "$preparing" ]; then
+    kill -- "-$preparing" 2>/dev/null
+    wait "$preparing" 2>/dev/null
+  fi
   rm -rf "$scratch"
 }
 trap cleanup EXIT
-trap 'exit 130' INT TERM
 
 # Why no cluster can be started here; nothing when one can.
 obstacle() {
@@ -37,8 +39,11 @@ wanted() { [ -z "${SOTTO_STAGES:-}" ] || [[ " $SOTTO_STAGES " == *" $1 "* ]]; }
 
 # stage NAME TITLE: runs `make NAME`; the first failure ends the run.
 stage() {
-  local name=$1 title=$2 at=$SECONDS
+  local name=$1 title=$2 at
   wanted "$name" || { printf '%-12s %-58s %s\n' "not chosen" "$title" "" >> "$summary"; return 0; }
+  # It has ended, so it costs no time, and what has failed is said early.
+  if [ -n "$preparing" ] && ! kill -0 "$preparing" 2>/dev/null; then end_preparing; fi
+  at=$SECONDS
   printf '\n=== %s (make %s) ===\n' "$title" "$name"
   : > "$SOTTO_NOTES"
   if make "$name" < /dev/null; then
@@ -54,7 +59,7 @@ stage() {
 begin_preparing() {
   [ -z "${SOTTO_STAGES:-}" ] || return 0
   set -m
-  SOTTO_PREPARED=$scratch/steps nice -n 19 make prepare < /dev/null > "$scratch/prepare.log" 2>&1 &
+  TMPDIR=$scratch SOTTO_PREPARED=$scratch/steps nice -n 19 make prepare < /dev/null > "$scratch/prepare.log" 2>&1 &
   preparing=$!
   set +m
 }
@@ -99,7 +104,7 @@ if [ "${CI:-}" = true ] && [ -n "$why" ] && [ "${SOTTO_E2E_EXISTING_CLUSTER:-}" 
   left_out "end to end on a real Kubernetes" "$why"
 fi
 [ -n "$why" ] || stage debian "Debian packages"
-[ -n "$why" ] || begin_preparing
+[ -n "$why" ] || [ "${SOTTO_E2E_EXISTING_CLUSTER:-}" = 1 ] || begin_preparing
 stage fmt "formatting"
 stage lint "clippy, warnings denied"
 stage check-generated "generated files are up to date"

@@ -9,7 +9,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 cache=${SOTTO_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/sotto}
 target=${CARGO_TARGET_DIR:-$PWD/target}
 if [ "${1:-}" = prepare ]; then
-  echo "gitops: compiling what Flux and Argo CD are made of (once, minutes)"
+  echo "gitops: compiling what Flux and Argo CD are made of (minutes at first)"
   for folder in flux argocd; do
     # Everything but the link, which is not kept.
     (cd "e2e/gitops/$folder" && go list -export -deps -test ./... > /dev/null)

@@ -493,6 +493,8 @@ def main():
     print(f"python: {vectors()} refusals and all other vectors agree")
     programs = [Rust(program) for program in sys.argv[1:]]
     assert programs, "usage: interop.py RUST_PROGRAM..."
+    names = sorted(program.name for program in programs)
+    assert len(set(names)) == len(names), f"one implementation against itself: {names}"
     parties = [Python(), *programs]
     seed = random.randrange(1 << 32)
     print(f"{', '.join(party.name for party in parties)}; seed {seed}")

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds Sotto's image from a release build, without any registry and without a daemon, and writes an oci-archive.
-# Usage: image.sh [ARCHIVE [NAME]]      default: $CARGO_TARGET_DIR/image/sotto.tar, localhost/sotto:e2e
+# Builds Sotto's image from a program that was built before (SOTTO_BINARY), without any registry and without a daemon, and writes an oci-archive.
+# Usage: image.sh [ARCHIVE [NAME]]      default, for the tests: $CARGO_TARGET_DIR/image/sotto.tar, localhost/sotto:e2e
 # Any builder can do the last step on the staged folder: podman build -f Containerfile $CARGO_TARGET_DIR/image/root
 set -euo pipefail
 repo=$(cd "$(dirname "$0")/../.." && pwd)

@@ -21,7 +21,7 @@ pub(crate) fn namespaces(scene: &mut Scene) -> Outcome {
     Ok(())
 }
 
-/// The size of the image as `make image` has written it: what is pulled, and what it takes unpacked.
+/// The size of the image under test, as `e2e/tools/image.sh` has written it: what is pulled, and what it takes unpacked.
 pub(crate) fn image_size(scene: &mut Scene) -> Outcome {
     let folder = release_folder()?.join("../image");
     let archive = folder.join("sotto.tar");

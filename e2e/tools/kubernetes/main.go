@@ -1,4 +1,4 @@
-// Kubernetes' servers in one program: it is the one by whose name it is called (build.sh makes the links). Each is its own command,
+// Kubernetes' servers in one program: it is the one by whose name it is called (build.sh gives it five names). Each is its own command,
 // unchanged; together there is one thing to link instead of five.
 package main
 
