@@ -397,8 +397,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let pids = dir.path().join("pids");
         std::fs::create_dir(&pids).unwrap();
-        let mut child =
-            Command::new("/bin/sh").args(["-c", "sleep 1000; :"]).arg(dir.path()).kill_on_drop(true).spawn().unwrap();
+        // It waits without a child of its own, which would outlive it and hold the output of `cargo test` open.
+        let mut shell = Command::new("/bin/sh");
+        shell.args(["-c", "read -r line; :"]).arg(dir.path()).stdin(Stdio::piped()).kill_on_drop(true);
+        let mut child = shell.spawn().unwrap();
+        let _open = child.stdin.take().unwrap();
         std::fs::write(pids.join("p.pid"), child.id().unwrap().to_string()).unwrap();
         std::fs::write(pids.join("self.pid"), std::process::id().to_string()).unwrap();
         // A process that has only just begun shows no command line yet.
