@@ -136,16 +136,19 @@ moto: ## Installs the AWS stand-in into the tool cache (once)
 # Programs that run for seconds are not worth minutes of optimisation, as their authors' release profiles ask for.
 QUICK := CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_PROFILE_RELEASE_DEBUG=0
 
+# $(call install,CRATE,VERSION): one at a time, as they share a build folder.
+define install
+@mkdir -p "$(SOTTO_CACHE)"; exec 9> "$(SOTTO_CACHE)/.install-lock"; flock 9; \
+  "$(SOTTO_CACHE)/cargo/bin/$(1)" --version 2>/dev/null | grep -qF ' $(2)' || { \
+  echo "tools: installing $(1) $(2) from crates.io into $(SOTTO_CACHE)/cargo"; \
+  $(QUICK) CARGO_TARGET_DIR="$(SOTTO_CACHE)/target-tools" cargo install --locked --quiet --root "$(SOTTO_CACHE)/cargo" --version $(2) $(1); \
+  rm -rf "$(SOTTO_CACHE)/target-tools"; }
+endef
+
 cargo-deny: ## Installs cargo-deny into the tool cache (once)
-	@"$(SOTTO_CACHE)/cargo/bin/cargo-deny" --version 2>/dev/null | grep -qF ' $(CARGO_DENY_VERSION)' || { \
-	  echo "tools: installing cargo-deny $(CARGO_DENY_VERSION) from crates.io into $(SOTTO_CACHE)/cargo"; \
-	  $(QUICK) CARGO_TARGET_DIR="$(SOTTO_CACHE)/target-tools" cargo install --locked --quiet --root "$(SOTTO_CACHE)/cargo" --version $(CARGO_DENY_VERSION) cargo-deny; \
-	  rm -rf "$(SOTTO_CACHE)/target-tools"; }
+	$(call install,cargo-deny,$(CARGO_DENY_VERSION))
 
 cargo-fuzz: ## Installs cargo-fuzz into the tool cache (once)
-	@"$(SOTTO_CACHE)/cargo/bin/cargo-fuzz" --version 2>/dev/null | grep -qF ' $(CARGO_FUZZ_VERSION)' || { \
-	  echo "tools: installing cargo-fuzz $(CARGO_FUZZ_VERSION) from crates.io into $(SOTTO_CACHE)/cargo"; \
-	  $(QUICK) CARGO_TARGET_DIR="$(SOTTO_CACHE)/target-tools" cargo install --locked --quiet --root "$(SOTTO_CACHE)/cargo" --version $(CARGO_FUZZ_VERSION) cargo-fuzz; \
-	  rm -rf "$(SOTTO_CACHE)/target-tools"; }
+	$(call install,cargo-fuzz,$(CARGO_FUZZ_VERSION))
 
 .PHONY: help test screens fmt lint deny generate check-generated unit interop build e2e-local chart gitops api image e2e-cluster cluster-up cluster-down clean-state debian tools prepare gitops-deps moto bench bench-operator faults fuzz cargo-deny cargo-fuzz
