@@ -22,6 +22,9 @@ use crate::tls::{Current, Material};
 
 const MAX_CONNECTIONS: usize = 1_024;
 const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How long a connection lives at least after its handshake, even when certificates were changed meanwhile: closed before
+/// its first request, it would look to the caller as if nobody were here.
+const FIRST_REQUEST: Duration = Duration::from_secs(1);
 /// Then it has to prove itself anew.
 const MAX_AGE: Duration = Duration::from_hours(1);
 /// What is under way at the end of a connection may take so long.
@@ -86,9 +89,10 @@ async fn connection(stream: TcpStream, _slot: OwnedSemaphorePermit, current: Cur
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HANDSHAKE);
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(30)).max_concurrent_streams(128);
     let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let first_request = sleep(FIRST_REQUEST);
     let ended = tokio::select! {
         ended = &mut connection => Some(ended),
-        () = replaced.cancelled() => None,
+        ((), ()) = async { tokio::join!(replaced.cancelled(), first_request) } => None,
         () = sleep(MAX_AGE) => None,
     };
     let ended = if let Some(ended) = ended {

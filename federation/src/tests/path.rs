@@ -79,3 +79,33 @@ async fn changed_certificates_are_taken_up_without_a_restart() {
     .await
     .expect("the new certificates are used");
 }
+
+#[tokio::test]
+async fn a_connection_made_while_certificates_change_is_answered() {
+    let dir = TempDir::new().unwrap();
+    let (a, _b) = two_networks(&dir).await;
+    let body = recipients("alice@a.example", &["bob@b.example"]);
+    let done = tokio_util::sync::CancellationToken::new();
+    // Changed faster than a handshake is done.
+    let file = dir.path().join("a.example-gateway.pem");
+    let stop = done.clone();
+    let changing = tokio::task::spawn_blocking(move || {
+        while !stop.is_cancelled() {
+            let file = std::fs::File::options().append(true).open(&file).unwrap();
+            file.set_modified(std::time::SystemTime::now()).unwrap();
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    });
+    let mut calls = tokio::task::JoinSet::new();
+    let a = std::sync::Arc::new(a);
+    for _ in 0..200 {
+        // A new client each, so that none finds a connection in its pool.
+        let (a, body) = (a.clone(), body.clone());
+        calls.spawn(async move { a.post_anew("b.example", "recipients", body).await.unwrap() });
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    let answered = calls.join_all().await;
+    done.cancel();
+    changing.await.unwrap();
+    assert_eq!(answered.len(), 200);
+}

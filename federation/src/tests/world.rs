@@ -176,6 +176,12 @@ impl Network {
         text(carry::post(&self.relay_material.get().relay, &format!("out/v1/{to}/{what}"), body.into()).await).await
     }
 
+    /// The same, over a connection of its own.
+    pub(super) async fn post_anew(&self, to: &str, what: &str, body: Vec<u8>) -> Result<String, ApiError> {
+        let material = Material::load(Arc::new(self.relay_material.get().settings().clone())).unwrap();
+        text(carry::post(&material.relay, &format!("out/v1/{to}/{what}"), body.into()).await).await
+    }
+
     pub(super) async fn blob(&self, to: &str, blob: &str) -> Result<usize, ApiError> {
         let answer = carry::get_blob(&self.relay_material.get().relay, &format!("out/v1/{to}/blobs/{blob}")).await;
         text(answer).await.map(|body| body.len())
