@@ -5,16 +5,18 @@
 mod file;
 mod receive;
 mod send;
+mod transfer;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sotto_crypto::{DeviceId, Fingerprint, LinkId, LinkKeys};
 use sotto_wire::limits;
 
-use crate::client::{Client, Inner};
-use crate::error::Error;
-use crate::registration::blocking;
+use crate::core::error::Error;
+use crate::core::task::blocking;
 use crate::store::Store;
+use crate::trust::Trust;
 
 pub use receive::HistoryReceiver;
 pub use send::HistorySender;
@@ -50,6 +52,18 @@ pub struct OtherDevice {
     pub fingerprint: Fingerprint,
 }
 
+/// The history of messages, from one device of the user to another. Cheap to clone.
+#[derive(Clone)]
+pub struct History {
+    trust: Arc<Trust>,
+}
+
+impl History {
+    pub(crate) fn new(trust: Arc<Trust>) -> Self {
+        Self { trust }
+    }
+}
+
 /// What has come over, or gone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -63,8 +77,8 @@ pub struct Transferred {
 }
 
 /// Takes over what another store of the same user on this machine holds.
-pub(crate) async fn take_over(client: &Client, from: Store) -> Result<(), Error> {
-    let (path, to) = (client.inner.profile.transfer()?.join("old"), client.inner.store.clone());
+pub(crate) async fn take_over(trust: &Trust, from: Store) -> Result<(), Error> {
+    let (path, to) = (trust.profile.transfer()?.join("old"), trust.store.clone());
     blocking(move || {
         let sealed = file::seal(&from, &path)?;
         let taken = file::import(&to, &path, &sealed.key, &|_| ());
@@ -90,9 +104,9 @@ fn received(number: u64) -> u32 {
 }
 
 /// What is in a slot, for as long as it takes to come; a relay that is away is waited for.
-async fn wait_for(inner: &Inner, link: LinkId, slot: u32) -> Result<Vec<u8>, Error> {
+async fn wait_for(trust: &Trust, link: LinkId, slot: u32) -> Result<Vec<u8>, Error> {
     loop {
-        match inner.api.slot(link, slot).await {
+        match trust.api.slot(link, slot).await {
             Ok(Some(bytes)) => return Ok(bytes),
             Ok(None) => {}
             Err(error) if error.is_retryable() => {
@@ -105,8 +119,8 @@ async fn wait_for(inner: &Inner, link: LinkId, slot: u32) -> Result<Vec<u8>, Err
 }
 
 /// A note in a slot, for as long as it takes to come.
-async fn wait_for_note(inner: &Inner, keys: &LinkKeys, slot: u32) -> Result<u64, Error> {
-    Ok(keys.open_note(slot, &wait_for(inner, keys.id(), slot).await?)?)
+async fn wait_for_note(trust: &Trust, keys: &LinkKeys, slot: u32) -> Result<u64, Error> {
+    Ok(keys.open_note(slot, &wait_for(trust, keys.id(), slot).await?)?)
 }
 
 #[cfg(test)]

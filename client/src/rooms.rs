@@ -13,9 +13,45 @@ mod room;
 mod state;
 mod words;
 
+use std::ops::Deref;
+use std::sync::Arc;
+
+use crate::send::Sending;
+use room::Rooms as Cache;
+
 pub use change::{NewRoom, RoomView};
-pub(crate) use come::RoomMessage;
-pub(crate) use room::Rooms;
+
+/// Keeps the rooms of an account: what the user does to them, and what others do.
+pub(crate) struct RoomKeeper {
+    sending: Arc<Sending>,
+    rooms: Arc<Cache>,
+}
+
+impl RoomKeeper {
+    pub(crate) fn new(sending: Arc<Sending>) -> Self {
+        Self { sending, rooms: Arc::default() }
+    }
+}
+
+impl Deref for RoomKeeper {
+    type Target = Sending;
+
+    fn deref(&self) -> &Sending {
+        &self.sending
+    }
+}
+
+/// The user's rooms. Cheap to clone.
+#[derive(Clone)]
+pub struct Rooms {
+    keeper: Arc<RoomKeeper>,
+}
+
+impl Rooms {
+    pub(crate) fn new(keeper: Arc<RoomKeeper>) -> Self {
+        Self { keeper }
+    }
+}
 
 #[cfg(test)]
 pub(crate) mod tests;

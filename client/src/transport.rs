@@ -1,61 +1,31 @@
 //! The way to the relay: TLS, HTTP, WebSocket, and what is tried again.
 
+pub(crate) mod api;
 pub(crate) mod http;
-pub(crate) mod retry;
 pub(crate) mod tls;
 pub(crate) mod ws;
 
-use sotto_wire::invite::Transport;
 use url::Url;
 
-use crate::error::TransportError;
-use crate::store::Tls;
+use crate::core::endpoint::{Endpoint, Tls};
+use crate::core::error::TransportError;
 
-/// Where the relay is and how it proves to be it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Endpoint {
-    /// Base URL, `http://…` or `https://…`.
-    pub url: String,
-    /// How it proves to be the network's.
-    pub tls: Tls,
-}
-
-impl Endpoint {
-    /// The endpoint that an invite names.
-    pub fn of_invite(invite: &sotto_wire::invite::Invite) -> Self {
-        Self { url: invite.base_url(), tls: tls_of(&invite.transport) }
+/// Checks URL and TLS against each other.
+pub(crate) fn target_of(endpoint: &Endpoint) -> Result<Target, TransportError> {
+    let wrong = || TransportError::Url(endpoint.url.clone());
+    let url = Url::parse(&endpoint.url).map_err(|_| wrong())?;
+    let secure = match url.scheme() {
+        "http" => false,
+        "https" => true,
+        _ => return Err(wrong()),
+    };
+    // A certificate that is asked for must not be lost by a URL without TLS.
+    if secure == (endpoint.tls == Tls::Off) || url.query().is_some() || url.path() != "/" {
+        return Err(wrong());
     }
-
-    /// The endpoint that a link names.
-    pub fn of_link(link: &sotto_wire::link::LinkUrl) -> Self {
-        Self { url: link.base_url(), tls: tls_of(&link.transport) }
-    }
-
-    /// Checks URL and TLS against each other.
-    pub(crate) fn parse(&self) -> Result<Target, TransportError> {
-        let wrong = || TransportError::Url(self.url.clone());
-        let url = Url::parse(&self.url).map_err(|_| wrong())?;
-        let secure = match url.scheme() {
-            "http" => false,
-            "https" => true,
-            _ => return Err(wrong()),
-        };
-        // A certificate that is asked for must not be lost by a URL without TLS.
-        if secure == (self.tls == Tls::Off) || url.query().is_some() || url.path() != "/" {
-            return Err(wrong());
-        }
-        let host = url.host_str().ok_or_else(wrong)?.to_owned();
-        let port = url.port_or_known_default().ok_or_else(wrong)?;
-        Ok(Target { base: self.url.trim_end_matches('/').to_owned(), host, port, secure })
-    }
-}
-
-fn tls_of(transport: &Transport) -> Tls {
-    match transport {
-        Transport::Plain => Tls::Off,
-        Transport::PublicTls => Tls::Public,
-        Transport::NetworkTls(ca) => Tls::PinnedAuthority(*ca),
-    }
+    let host = url.host_str().ok_or_else(wrong)?.to_owned();
+    let port = url.port_or_known_default().ok_or_else(wrong)?;
+    Ok(Target { base: endpoint.url.trim_end_matches('/').to_owned(), host, port, secure })
 }
 
 /// An endpoint that has been checked.
@@ -113,7 +83,7 @@ mod tests {
 
     #[test]
     fn url_and_tls_must_agree() {
-        let parse = |url: &str, tls| Endpoint { url: url.into(), tls }.parse();
+        let parse = |url: &str, tls| target_of(&Endpoint { url: url.into(), tls });
         let target = parse("https://relay.acme.example", Tls::Public).unwrap();
         assert_eq!((target.host.as_str(), target.port, target.secure), ("relay.acme.example", 443, true));
         assert_eq!(parse("http://127.0.0.1:7443/", Tls::Off).unwrap().base, "http://127.0.0.1:7443");

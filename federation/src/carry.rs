@@ -119,7 +119,7 @@ async fn refused(answer: reqwest::Response) -> Result<Answer, Failure> {
     let error: ApiError = serde_json::from_slice(&bytes).map_err(|_| Failure::Unreadable)?;
     // It is shown to people, so it may not do anything to their terminals.
     let message = error.message.chars().filter(|c| !c.is_control()).take(MAX_MESSAGE).collect::<String>();
-    Ok(Answer::Refused(ApiError::new(error.code, message)))
+    Ok(Answer::Refused(ApiError { message, ..error }))
 }
 
 fn failure(error: reqwest::Error) -> Failure {

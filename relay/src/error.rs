@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
+use sotto_crypto::Address;
 use sotto_wire::{ApiError, ErrorCode};
 
 use crate::store::StoreError;
@@ -75,6 +76,21 @@ impl Failure {
         Self::new(ErrorCode::NotFound, message)
     }
 
+    /// Some cannot be written to. All of them, so that who writes to many can leave them out at once.
+    pub(crate) fn unreachable(addresses: Vec<Address>) -> Self {
+        /// Spelled out for people; a program has the list.
+        const NAMES: usize = 5;
+        let mut names: Vec<&str> = addresses.iter().take(NAMES).map(Address::as_str).collect();
+        if addresses.len() > NAMES {
+            names.push("others");
+        }
+        let message = format!(
+            "{} cannot be written to: no such user, not registered yet, suspended, or without a device",
+            names.join(", ")
+        );
+        Self(ApiError::new(ErrorCode::NotFound, message).about(addresses))
+    }
+
     pub(crate) fn forbidden(message: impl Into<String>) -> Self {
         Self::new(ErrorCode::Forbidden, message)
     }
@@ -128,7 +144,7 @@ impl From<StoreError> for Failure {
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.0.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        // An `ApiError` is two strings: writing it as JSON cannot fail.
+        // An `ApiError` is strings: writing it as JSON cannot fail.
         let body = serde_json::to_vec(&self.0).unwrap_or_default();
         let mut response = (status, body).into_response();
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -199,13 +199,11 @@ async fn complete(
     let wanted: BTreeSet<&str> = addressed.iter().map(|address| address.local()).collect();
     let own = request.own.map(|caller| caller.address.local());
     let mut users = directory(app, wanted.iter().copied().chain(own)).await?;
-    for address in addressed {
-        let reachable = users.iter().any(|user| user.local == address.local() && !user.devices.is_empty());
-        if !reachable {
-            return Err(Failure::not_found(format!(
-                "{address} cannot be written to: no such user, not registered yet, suspended, or without a device"
-            )));
-        }
+    let reached =
+        |address: &Address| users.iter().any(|user| user.local == address.local() && !user.devices.is_empty());
+    let unreachable: Vec<Address> = addressed.iter().copied().filter(|address| !reached(address)).cloned().collect();
+    if !unreachable.is_empty() {
+        return Err(Failure::unreachable(unreachable));
     }
     if let Some(peer) = request.peer {
         for user in &users {

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use sotto_crypto::DeviceId;
+use sotto_wire::close::CloseCode;
 use tokio::sync::futures::Notified;
 use tokio::sync::{Mutex as AsyncMutex, Notify, mpsc, watch};
 
@@ -33,10 +34,10 @@ impl CloseReason {
         match self {
             Self::GoingAway => 1001,
             Self::Internal => 1011,
-            Self::Replaced => 4001,
-            Self::BadFrame => 4002,
-            Self::Suspended => 4003,
-            Self::Removed => 4004,
+            Self::Replaced => CloseCode::Replaced.number(),
+            Self::BadFrame => CloseCode::BadFrame.number(),
+            Self::Suspended => CloseCode::Suspended.number(),
+            Self::Removed => CloseCode::Removed.number(),
         }
     }
 

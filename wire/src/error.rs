@@ -1,6 +1,7 @@
 //! The one error shape of all interfaces, and the one table from error to HTTP status and metric label.
 
 use serde::{Deserialize, Serialize};
+use sotto_crypto::Address;
 
 /// Says what went wrong in words that a program can match. New codes may be added; an unknown one reads as
 /// [`ErrorCode::Internal`].
@@ -106,12 +107,41 @@ pub struct ApiError {
     pub code: ErrorCode,
     /// For people: what happened and what to do.
     pub message: String,
+    /// Whom it concerns, where a program can go on without them: with [`ErrorCode::NotFound`], those who cannot be written
+    /// to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", with = "addresses")]
+    pub addresses: Vec<Address>,
 }
 
 impl ApiError {
     /// An error with this code and message.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into() }
+        Self { code, message: message.into(), addresses: Vec::new() }
+    }
+
+    /// That concerns these people.
+    #[must_use]
+    pub fn about(mut self, addresses: Vec<Address>) -> Self {
+        self.addresses = addresses;
+        self
+    }
+}
+
+/// Addresses as strings. What is no address is left out: a message for people has come with it all the same.
+mod addresses {
+    use serde::{Deserialize as _, Deserializer, Serializer};
+    use sotto_crypto::Address;
+
+    /// More of them than a message can have recipients tell nothing.
+    const MOST: usize = 1_000;
+
+    pub(super) fn serialize<S: Serializer>(addresses: &[Address], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(addresses.iter().map(Address::as_str))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Address>, D::Error> {
+        let texts = Vec::<String>::deserialize(deserializer)?;
+        Ok(texts.iter().take(MOST).filter_map(|text| Address::parse(text).ok()).collect())
     }
 }
 
@@ -124,6 +154,21 @@ mod tests {
         for code in [ErrorCode::Invalid, ErrorCode::FederationDenied, ErrorCode::Internal, ErrorCode::MailboxFull] {
             assert_eq!(serde_json::to_value(code).unwrap(), code.as_str());
         }
+    }
+
+    #[test]
+    fn whom_an_error_concerns_is_named_as_data() {
+        let bob = Address::parse("bob@x.example").unwrap();
+        let error = ApiError::new(ErrorCode::NotFound, "no").about(vec![bob]);
+        let text = serde_json::to_string(&error).unwrap();
+        assert_eq!(text, r#"{"code":"not_found","message":"no","addresses":["bob@x.example"]}"#);
+        assert_eq!(serde_json::from_str::<ApiError>(&text).unwrap(), error);
+        let odd = r#"{"code":"not_found","message":"no","addresses":["bob@x.example","no address"]}"#;
+        assert_eq!(serde_json::from_str::<ApiError>(odd).unwrap(), error);
+        assert_eq!(
+            serde_json::to_string(&ApiError::new(ErrorCode::Locked, "m")).unwrap(),
+            r#"{"code":"locked","message":"m"}"#
+        );
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! - [`api`]: the relay's client interface. Bodies are deterministic CBOR arrays (RFC 8949 §4.2) of type
 //!   [`CBOR`]; errors are JSON ([`ApiError`]), so that a person with `curl` can read them.
+//! - [`close`]: why a relay closes a socket.
 //! - [`policy`]: documents under the policy key, which clients verify themselves.
 //! - [`content`]: what is inside a sealed message; the relay never sees it.
 //! - [`room`]: the signed events that a room is.
@@ -14,6 +15,7 @@
 
 pub mod admin;
 pub mod api;
+pub mod close;
 pub mod config;
 pub mod content;
 mod error;

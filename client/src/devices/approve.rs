@@ -2,10 +2,9 @@
 //! shows it, and hands the identity over.
 
 use sotto_crypto::{DeviceId, Fingerprint, LinkCode, LinkKeys, LinkOffer, LinkPurpose, SystemRng};
-use sotto_wire::ErrorCode;
 
-use crate::client::{Client, Inner};
-use crate::error::{Error, Refusal};
+use super::Devices;
+use crate::core::error::{Error, Refusal};
 
 /// The new device's offer.
 pub(crate) const OFFER: u32 = 0;
@@ -37,36 +36,24 @@ impl std::fmt::Debug for Answer {
     }
 }
 
-impl Client {
+impl Devices {
     /// The new device that shows this code. Waits some seconds for it.
-    pub async fn device_request(&self, code: &LinkCode) -> Result<DeviceRequest, Error> {
+    pub async fn request(&self, code: &LinkCode) -> Result<DeviceRequest, Error> {
         let keys = LinkKeys::new(code, LinkPurpose::Device);
-        let bytes = self.inner.api.slot(keys.id(), OFFER).await?.ok_or(Refusal::NoSuchCode)?;
+        let bytes = self.trust.api.slot(keys.id(), OFFER).await?.ok_or(Refusal::NoSuchCode)?;
         let offer = keys.open_offer(&bytes)?;
-        if offer.address != self.inner.account.address {
+        if offer.address != self.trust.account.address {
             return Err(sotto_crypto::LinkError::Forged.into());
         }
-        let label = crate::registration::clean_label(&offer.label);
+        let label = crate::core::text::clean_label(&offer.label);
         let (device, fingerprint) = (offer.device, offer.key.fingerprint());
         Ok(DeviceRequest { device, label, fingerprint, answer: Answer { keys, offer } })
     }
 
     /// Approves a new device: it gets the identity key, and with it all that the user may do. Can be repeated.
-    pub async fn approve_device(&self, request: &DeviceRequest) -> Result<(), Error> {
+    pub async fn approve(&self, request: &DeviceRequest) -> Result<(), Error> {
         let Answer { keys, offer } = &request.answer;
-        let answer = keys.answer_device(&mut SystemRng, offer, self.inner.account.identity_key())?;
-        put_once(&self.inner, keys, ANSWER, &answer).await
-    }
-}
-
-/// Puts what may have been put before by an attempt that was interrupted: a slot is written once, and what is sealed anew
-/// has other bytes.
-pub(crate) async fn put_once(inner: &Inner, keys: &LinkKeys, slot: u32, bytes: &[u8]) -> Result<(), Error> {
-    match inner.api.put_slot(keys.id(), slot, bytes).await {
-        Err(error) if error.code() == Some(ErrorCode::Invalid) => match inner.api.slot(keys.id(), slot).await? {
-            Some(_) => Ok(()),
-            None => Err(error),
-        },
-        put => put,
+        let answer = keys.answer_device(&mut SystemRng, offer, self.trust.account.identity_key())?;
+        self.trust.api.put_slot_once(keys.id(), ANSWER, &answer).await
     }
 }

@@ -5,17 +5,17 @@ use sotto_crypto::{SystemRng, VaultKey, seal_vault};
 use sotto_wire::ErrorCode;
 use sotto_wire::api::{PasswordFinish, PasswordStart, PasswordStarted};
 
-use crate::api::post;
-use crate::client::Client;
-use crate::error::{Error, Refusal};
-use crate::login::{exchange, log_in};
-use crate::opaque::Registration;
-use crate::policy;
-use crate::registration::blocking;
-use crate::secret::Password;
+use super::Devices;
+use crate::core::error::{Error, Refusal};
+use crate::core::retry::retrying;
+use crate::core::secret::Password;
+use crate::core::task::blocking;
+use crate::devices::login::{exchange, log_in};
+use crate::devices::opaque::Registration;
 use crate::store::Serials;
+use crate::transport::api::post;
 use crate::transport::http::Call;
-use crate::transport::retry::retrying;
+use crate::trust::policy;
 
 /// What has been done for a new password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,21 +25,21 @@ pub struct ChangedPassword {
     pub before: bool,
 }
 
-impl Client {
+impl Devices {
     /// Changes the password, at the relay and of this profile. The profiles of other devices keep the old one until the
     /// same is done there.
     pub async fn change_password(&self, old: Password, new: Password) -> Result<ChangedPassword, Error> {
-        let inner = &self.inner;
-        let account = &inner.account;
+        let trust = &self.trust;
+        let account = &trust.account;
         // First of all the profile's own key: whoever knows neither password of it must not try them at the relay.
-        let profile = inner.profile.clone();
+        let profile = trust.profile.clone();
         let tried = (old.clone(), new.clone());
         let key = blocking(move || Ok(profile.unlock_by_either(&tried.0, &tried.1)?)).await?;
 
-        let (token, before) = match log_in(&inner.api.http, &account.address, &old).await {
+        let (token, before) = match log_in(&trust.api.http, &account.address, &old).await {
             Ok((logged_in, _)) => (Some(logged_in.token), false),
             Err(error) if error.code() == Some(ErrorCode::WrongCredentials) => {
-                log_in(&inner.api.http, &account.address, &new).await?;
+                log_in(&trust.api.http, &account.address, &new).await?;
                 (None, true)
             }
             Err(error) => return Err(error),
@@ -47,21 +47,23 @@ impl Client {
         if let Some(token) = token {
             self.register_password(&token, &new).await?;
         }
-        let profile = inner.profile.clone();
+        let profile = trust.profile.clone();
         blocking(move || Ok(profile.wrap_again(&key, &new)?)).await?;
         Ok(ChangedPassword { before })
     }
 
     /// Registers the new password at the relay, with the vault where the group lets a password alone add a device.
     async fn register_password(&self, token: &str, new: &Password) -> Result<(), Error> {
-        let inner = &self.inner;
-        let (account, http) = (&inner.account, &inner.api.http);
+        let trust = &self.trust;
+        let (account, http) = (&trust.account, &trust.api.http);
         let (registration, request) = Registration::start(new).map_err(exchange)?;
         let call = |path| Call { token: Some(token), ..post(path) };
         let start = PasswordStart { request };
         let started: PasswordStarted = retrying(|| http.call(call("/v1/password/start"), Some(&start))).await?;
+        // The rules of the group that the user is in, by the policy key's word: the relay could show another group's.
+        let policy = trust.policy().await?;
         let (domain, key, signed) = (account.domain(), account.policy_key.clone(), started.group);
-        let group = inner
+        let group = trust
             .store
             .run(move |tx| {
                 let known = tx.get::<Serials>(&[domain.as_str().as_bytes().to_vec()])?;
@@ -69,6 +71,7 @@ impl Client {
                 Ok(policy::group(&signed, &key, &domain, &mut serials))
             })
             .await??;
+        policy::same_group(&policy.group.name, &group)?;
         if let Some(lacking) = group.password.lacking(new.expose()) {
             return Err(Refusal::WeakPassword(lacking).into());
         }

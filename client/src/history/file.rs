@@ -9,9 +9,9 @@ use sha2::{Digest as _, Sha512_256};
 use sotto_crypto::{AttachmentKey, SystemRng, open_stream, seal_stream};
 use zeroize::Zeroizing;
 
-use crate::clock::now_ms;
-use crate::error::{AttachmentError, Error, StoreError};
-use crate::store::transfer::{Imported, KINDS, Kind};
+use super::transfer::{Imported, KINDS, Kind};
+use crate::core::clock::now_ms;
+use crate::core::error::{AttachmentError, Error, StoreError};
 use crate::store::{Store, Tx};
 
 /// Largest record: a message of 64 KiB with what stands around it.

@@ -10,19 +10,18 @@ use tokio::io::{AsyncSeekExt as _, AsyncWriteExt as _};
 use zeroize::Zeroizing;
 
 use super::{
-    ACCEPT, ANSWER, DONE, MAX_LINKS, OFFER, OtherDevice, PIECE, SLOTS_A_LINK, Transferred, file, link, place, received,
-    wait_for,
+    ACCEPT, ANSWER, DONE, History, MAX_LINKS, OFFER, OtherDevice, PIECE, SLOTS_A_LINK, Transferred, file, link, place,
+    received, wait_for,
 };
-use crate::client::Client;
-use crate::devices::approve::put_once;
-use crate::error::{AttachmentError, Error, StoreError};
-use crate::profile::Lock;
-use crate::registration::{blocking, clean_label};
+use crate::core::error::{AttachmentError, Error, StoreError};
+use crate::core::task::blocking;
+use crate::core::text::clean_label;
+use crate::store::profile::Lock;
 use crate::store::{HistoryIn, HistoryOffered};
 
 /// The receiving side of a transfer.
 pub struct HistoryReceiver {
-    client: Client,
+    history: History,
     code: LinkCode,
     keys: LinkKeys,
     state: HistoryIn,
@@ -30,13 +29,13 @@ pub struct HistoryReceiver {
     _lock: Lock,
 }
 
-impl Client {
+impl History {
     /// Starts to receive a history, or goes on where it was interrupted: with the code that the other device shows, or with
     /// a new one, or with the one of before where none is given and one was begun.
-    pub async fn receive_history(&self, code: Option<LinkCode>) -> Result<HistoryReceiver, Error> {
-        let inner = &self.inner;
-        let lock = inner.profile.lock_for_history()?;
-        let begun = inner.store.run(|tx| tx.get::<HistoryIn>(&[])).await?;
+    pub async fn receive(&self, code: Option<LinkCode>) -> Result<HistoryReceiver, Error> {
+        let trust = &self.trust;
+        let lock = trust.profile.lock_for_history()?;
+        let begun = trust.store.run(|tx| tx.get::<HistoryIn>(&[])).await?;
         let same = |state: &HistoryIn| match &code {
             Some(code) => *code.to_text() == state.code,
             None => true,
@@ -48,7 +47,7 @@ impl Client {
             let code = code.unwrap_or_else(|| LinkCode::generate(&mut SystemRng));
             let secret = LinkSecret::generate(&mut SystemRng);
             let keys = LinkKeys::new(&code, LinkPurpose::History);
-            let offer = Signed::sign(&self.history_offer(&keys, &secret), &inner.account.device_key);
+            let offer = Signed::sign(&self.history_offer(&keys, &secret), &trust.account.device_key);
             let state = HistoryIn {
                 code: code.to_text().to_string(),
                 secret: secret.to_bytes().to_vec(),
@@ -57,19 +56,19 @@ impl Client {
                 accepted: false,
             };
             let record = state.clone();
-            inner.store.run(move |tx| tx.put(&record)).await?;
+            trust.store.run(move |tx| tx.put(&record)).await?;
             (state, false)
         };
         let code = LinkCode::parse(&state.code).map_err(|e| damaged(&e))?;
         let keys = LinkKeys::new(&code, LinkPurpose::History);
         if state.offered.is_none() {
-            inner.api.put_slot(keys.id(), OFFER, &state.offer).await?;
+            trust.api.put_slot(keys.id(), OFFER, &state.offer).await?;
         }
-        Ok(HistoryReceiver { client: self.clone(), code, keys, state, resumed, _lock: lock })
+        Ok(HistoryReceiver { history: self.clone(), code, keys, state, resumed, _lock: lock })
     }
 
     fn history_offer(&self, keys: &LinkKeys, secret: &LinkSecret) -> LinkOffer {
-        let account = &self.inner.account;
+        let account = &self.trust.account;
         LinkOffer {
             version: VERSION,
             suite: SUITE,
@@ -104,12 +103,12 @@ impl HistoryReceiver {
     /// Waits for the other device, and gives it with how many records it offers. It is one of this user's, and has the code.
     pub async fn other_device(&mut self) -> Result<(OtherDevice, u64), Error> {
         if self.state.offered.is_none() {
-            let inner = &self.client.inner;
-            let answer = wait_for(inner, self.keys.id(), ANSWER).await?;
+            let trust = &self.history.trust;
+            let answer = wait_for(trust, self.keys.id(), ANSWER).await?;
             let secret = LinkSecret::from_bytes(&self.state.secret).map_err(|e| damaged(&e))?;
-            let offer = self.client.history_offer(&self.keys, &secret);
-            let (key, answer) = self.keys.open_history(&secret, &offer, &inner.account.identity, &answer)?;
-            if answer.size.div_ceil(PIECE) > MAX_LINKS * SLOTS_A_LINK || answer.device == inner.account.device {
+            let offer = self.history.history_offer(&self.keys, &secret);
+            let (key, answer) = self.keys.open_history(&secret, &offer, &trust.account.identity, &answer)?;
+            if answer.size.div_ceil(PIECE) > MAX_LINKS * SLOTS_A_LINK || answer.device == trust.account.device {
                 return Err(sotto_crypto::LinkError::Forged.into());
             }
             let certificate = answer.certificate.unverified().map_err(|_| sotto_crypto::LinkError::Forged)?;
@@ -133,25 +132,25 @@ impl HistoryReceiver {
     /// Tells the other device that the user does not want its history, and forgets the transfer.
     pub async fn decline(self) -> Result<(), Error> {
         let note = self.keys.seal_note(&mut SystemRng, ACCEPT, 0);
-        put_once(&self.client.inner, &self.keys, ACCEPT, &note).await?;
+        self.history.trust.api.put_slot_once(self.keys.id(), ACCEPT, &note).await?;
         self.finish().await
     }
 
     /// Receives, after the user has confirmed the other device, and imports.
     pub async fn run(mut self, progress: impl Fn(u64, u64) + Send + Sync + 'static) -> Result<Transferred, Error> {
-        let inner = self.client.inner.clone();
+        let trust = self.history.trust.clone();
         let note = self.keys.seal_note(&mut SystemRng, ACCEPT, 1);
-        put_once(&inner, &self.keys, ACCEPT, &note).await?;
+        trust.api.put_slot_once(self.keys.id(), ACCEPT, &note).await?;
         self.state.accepted = true;
         self.store_state().await?;
-        let path = self.client.incoming()?;
+        let path = self.history.incoming()?;
         self.download(&path, &progress).await?;
         let (size, digest, total, key) = {
             let offered = self.offered()?;
             let key = AttachmentKey::from_bytes(&offered.key).map_err(|e| damaged(&e))?;
             (offered.size, offered.digest, offered.records, key)
         };
-        let store = inner.store.clone();
+        let store = trust.store.clone();
         let imported = blocking(move || {
             if file::digest(&path)? != digest {
                 let _ = std::fs::remove_file(&path);
@@ -162,14 +161,14 @@ impl HistoryReceiver {
         });
         let (records, new) = imported.await?;
         let note = self.keys.seal_note(&mut SystemRng, DONE, records);
-        put_once(&inner, &self.keys, DONE, &note).await?;
+        trust.api.put_slot_once(self.keys.id(), DONE, &note).await?;
         self.finish().await?;
         Ok(Transferred { records, new, bytes: size })
     }
 
     /// Fetches the pieces that are not here yet. What is here is whole pieces, in order.
     async fn download(&self, path: &Path, progress: &(impl Fn(u64, u64) + Send + Sync)) -> Result<(), Error> {
-        let inner = &self.client.inner;
+        let trust = &self.history.trust;
         let size = self.offered()?.size;
         let mut output =
             tokio::fs::OpenOptions::new().create(true).truncate(false).write(true).open(path).await.map_err(io)?;
@@ -184,7 +183,7 @@ impl HistoryReceiver {
                 // A note that an interrupted attempt has left out would keep the sender waiting.
                 self.note_received(&mut output, number - 1).await?;
             }
-            let bytes = wait_for(inner, link(&self.keys, number), slot).await?;
+            let bytes = wait_for(trust, link(&self.keys, number), slot).await?;
             if bytes.len() as u64 != PIECE.min(size - piece * PIECE) {
                 return Err(AttachmentError::Unopenable("a piece has another length".into()).into());
             }
@@ -202,7 +201,7 @@ impl HistoryReceiver {
         output.sync_all().await.map_err(io)?;
         let slot = received(number);
         let note = self.keys.seal_note(&mut SystemRng, slot, 1);
-        put_once(&self.client.inner, &self.keys, slot, &note).await
+        self.history.trust.api.put_slot_once(self.keys.id(), slot, &note).await
     }
 
     fn offered(&self) -> Result<&HistoryOffered, Error> {
@@ -211,12 +210,12 @@ impl HistoryReceiver {
 
     async fn store_state(&self) -> Result<(), Error> {
         let state = self.state.clone();
-        self.client.inner.store.run(move |tx| tx.put(&state)).await
+        self.history.trust.store.run(move |tx| tx.put(&state)).await
     }
 
     async fn finish(&self) -> Result<(), Error> {
-        self.client.inner.store.run(|tx| tx.delete::<HistoryIn>(&[])).await?;
-        let _ = std::fs::remove_file(self.client.incoming()?);
+        self.history.trust.store.run(|tx| tx.delete::<HistoryIn>(&[])).await?;
+        let _ = std::fs::remove_file(self.history.incoming()?);
         Ok(())
     }
 }

@@ -9,19 +9,18 @@ use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 use zeroize::Zeroizing;
 
 use super::{
-    ACCEPT, ANSWER, DONE, LINKS_AHEAD, MAX_LINKS, OFFER, OtherDevice, PIECE, SLOTS_A_LINK, Transferred, file, link,
-    place, received, wait_for, wait_for_note,
+    ACCEPT, ANSWER, DONE, History, LINKS_AHEAD, MAX_LINKS, OFFER, OtherDevice, PIECE, SLOTS_A_LINK, Transferred, file,
+    link, place, received, wait_for, wait_for_note,
 };
-use crate::client::Client;
-use crate::devices::approve::put_once;
-use crate::error::{AttachmentError, Error, Refusal, StoreError};
-use crate::profile::Lock;
-use crate::registration::{blocking, clean_label};
+use crate::core::error::{AttachmentError, Error, Refusal, StoreError};
+use crate::core::task::blocking;
+use crate::core::text::clean_label;
 use crate::store::HistoryOut;
+use crate::store::profile::Lock;
 
 /// The sending side of a transfer.
 pub struct HistorySender {
-    client: Client,
+    history: History,
     code: LinkCode,
     keys: LinkKeys,
     state: HistoryOut,
@@ -30,13 +29,13 @@ pub struct HistorySender {
     _lock: Lock,
 }
 
-impl Client {
+impl History {
     /// Starts to send the history, or goes on where it was interrupted: with the code that the other device shows, or with a
     /// new one, or with the one of before where none is given and one was begun.
-    pub async fn send_history(&self, code: Option<LinkCode>) -> Result<HistorySender, Error> {
-        let inner = &self.inner;
-        let lock = inner.profile.lock_for_history()?;
-        let begun = inner.store.run(|tx| tx.get::<HistoryOut>(&[])).await?;
+    pub async fn send(&self, code: Option<LinkCode>) -> Result<HistorySender, Error> {
+        let trust = &self.trust;
+        let lock = trust.profile.lock_for_history()?;
+        let begun = trust.store.run(|tx| tx.get::<HistoryOut>(&[])).await?;
         let path = self.outgoing()?;
         let same = |state: &HistoryOut| match &code {
             Some(code) => *code.to_text() == state.code,
@@ -46,7 +45,7 @@ impl Client {
             (state, true)
         } else {
             let code = code.unwrap_or_else(|| LinkCode::generate(&mut SystemRng));
-            let store = inner.store.clone();
+            let store = trust.store.clone();
             let sealed = blocking(move || file::seal(&store, &path)).await?;
             if sealed.size.div_ceil(PIECE) > MAX_LINKS * SLOTS_A_LINK {
                 return Err(Refusal::HistoryTooLarge.into());
@@ -61,21 +60,21 @@ impl Client {
                 uploaded: 0,
             };
             let record = state.clone();
-            inner.store.run(move |tx| tx.put(&record)).await?;
+            trust.store.run(move |tx| tx.put(&record)).await?;
             (state, false)
         };
         let code = LinkCode::parse(&state.code)
             .map_err(|e| StoreError::Value { table: "history out", reason: e.to_string() })?;
         let keys = LinkKeys::new(&code, LinkPurpose::History);
-        Ok(HistorySender { client: self.clone(), code, keys, state, offer: None, resumed, _lock: lock })
+        Ok(HistorySender { history: self.clone(), code, keys, state, offer: None, resumed, _lock: lock })
     }
 
     /// Leaves a transfer that was begun, on either side.
-    pub async fn cancel_history(&self) -> Result<bool, Error> {
-        let _lock = self.inner.profile.lock_for_history()?;
+    pub async fn cancel(&self) -> Result<bool, Error> {
+        let _lock = self.trust.profile.lock_for_history()?;
         let (out, incoming) = (self.outgoing()?, self.incoming()?);
         let begun = self
-            .inner
+            .trust
             .store
             .run(|tx| {
                 let out = tx.get::<HistoryOut>(&[])?.map(|state| state.code.clone());
@@ -88,7 +87,7 @@ impl Client {
         for code in &begun {
             if let Ok(code) = LinkCode::parse(code) {
                 let keys = LinkKeys::new(&code, LinkPurpose::History);
-                if let Err(error) = self.inner.api.delete_link(keys.id()).await {
+                if let Err(error) = self.trust.api.delete_link(keys.id()).await {
                     tracing::debug!(%error, "the link stays at the relay until its time is over");
                 }
             }
@@ -100,11 +99,11 @@ impl Client {
     }
 
     pub(super) fn outgoing(&self) -> Result<PathBuf, Error> {
-        Ok(self.inner.profile.transfer()?.join("history.out"))
+        Ok(self.trust.profile.transfer()?.join("history.out"))
     }
 
     pub(super) fn incoming(&self) -> Result<PathBuf, Error> {
-        Ok(self.inner.profile.transfer()?.join("history.in"))
+        Ok(self.trust.profile.transfer()?.join("history.in"))
     }
 }
 
@@ -126,10 +125,10 @@ impl HistorySender {
 
     /// Waits for the other device. It is one of this user's, and has the code.
     pub async fn other_device(&mut self) -> Result<OtherDevice, Error> {
-        let inner = &self.client.inner;
-        let offer = self.keys.open_offer(&wait_for(inner, self.keys.id(), OFFER).await?)?;
-        offer.certified(&inner.account.identity)?;
-        if offer.address != inner.account.address || offer.device == inner.account.device {
+        let trust = &self.history.trust;
+        let offer = self.keys.open_offer(&wait_for(trust, self.keys.id(), OFFER).await?)?;
+        offer.certified(&trust.account.identity)?;
+        if offer.address != trust.account.address || offer.device == trust.account.device {
             return Err(sotto_crypto::LinkError::Forged.into());
         }
         let label = clean_label(&offer.label);
@@ -147,13 +146,13 @@ impl HistorySender {
     /// history. Returns when the other side has imported all.
     pub async fn run(mut self, progress: impl Fn(u64, u64) + Send + Sync) -> Result<Transferred, Error> {
         self.answer().await?;
-        let inner = self.client.inner.clone();
-        if wait_for_note(&inner, &self.keys, ACCEPT).await? != 1 {
+        let trust = self.history.trust.clone();
+        if wait_for_note(&trust, &self.keys, ACCEPT).await? != 1 {
             self.finish().await?;
             return Err(Refusal::HistoryDeclined.into());
         }
         self.upload(&progress).await?;
-        wait_for_note(&inner, &self.keys, DONE).await?;
+        wait_for_note(&trust, &self.keys, DONE).await?;
         let done = Transferred { records: self.state.records, new: 0, bytes: self.state.size };
         self.finish().await?;
         Ok(done)
@@ -161,8 +160,8 @@ impl HistorySender {
 
     /// Hands the key over, in the same bytes whenever it is run again.
     async fn answer(&mut self) -> Result<(), Error> {
-        let inner = self.client.inner.clone();
-        let account = &inner.account;
+        let trust = self.history.trust.clone();
+        let account = &trust.account;
         if self.state.answered.is_none() {
             let offer = self.offer.as_ref().ok_or(Error::Internal("the other device was not asked for"))?;
             let answer = HistoryAnswer {
@@ -184,14 +183,14 @@ impl HistorySender {
             self.store_state().await?;
         }
         let answer = self.state.answered.clone().unwrap_or_default();
-        put_once(&inner, &self.keys, ANSWER, &answer).await
+        trust.api.put_slot_once(self.keys.id(), ANSWER, &answer).await
     }
 
     /// Uploads what the relay does not have, at most so many links ahead of the receiver.
     async fn upload(&mut self, progress: &(impl Fn(u64, u64) + Send + Sync)) -> Result<(), Error> {
-        let inner = self.client.inner.clone();
+        let trust = self.history.trust.clone();
         let pieces = self.state.size.div_ceil(PIECE);
-        let mut input = tokio::fs::File::open(self.client.outgoing()?).await.map_err(AttachmentError::Io)?;
+        let mut input = tokio::fs::File::open(self.history.outgoing()?).await.map_err(AttachmentError::Io)?;
         let first = self.state.uploaded;
         input.seek(std::io::SeekFrom::Start(first * PIECE)).await.map_err(AttachmentError::Io)?;
         for piece in first..pieces {
@@ -199,12 +198,12 @@ impl HistorySender {
             if slot == 0 && number > LINKS_AHEAD {
                 // What the receiver has makes room.
                 let old = number - LINKS_AHEAD;
-                wait_for_note(&inner, &self.keys, received(old)).await?;
-                inner.api.delete_link(link(&self.keys, old)).await?;
+                wait_for_note(&trust, &self.keys, received(old)).await?;
+                trust.api.delete_link(link(&self.keys, old)).await?;
             }
             let mut bytes = Vec::with_capacity(usize::try_from(PIECE).unwrap_or_default());
             (&mut input).take(PIECE).read_to_end(&mut bytes).await.map_err(AttachmentError::Io)?;
-            inner.api.put_slot(link(&self.keys, number), slot, &bytes).await?;
+            trust.api.put_slot(link(&self.keys, number), slot, &bytes).await?;
             progress((piece * PIECE + bytes.len() as u64).min(self.state.size), self.state.size);
             self.state.uploaded = piece + 1;
             // Not after each: what is put again has the same bytes.
@@ -217,20 +216,20 @@ impl HistorySender {
 
     async fn store_state(&self) -> Result<(), Error> {
         let state = self.state.clone();
-        self.client.inner.store.run(move |tx| tx.put(&state)).await
+        self.history.trust.store.run(move |tx| tx.put(&state)).await
     }
 
     /// Forgets the transfer, here and at the relay, which would do so by itself in a day.
     async fn finish(&self) -> Result<(), Error> {
-        let inner = &self.client.inner;
+        let trust = &self.history.trust;
         // First what says that there is one: what is left then is forgotten by itself, and by the next transfer.
-        inner.store.run(|tx| tx.delete::<HistoryOut>(&[])).await?;
-        let _ = std::fs::remove_file(self.client.outgoing()?);
+        trust.store.run(|tx| tx.delete::<HistoryOut>(&[])).await?;
+        let _ = std::fs::remove_file(self.history.outgoing()?);
         let (last, _) = place(self.state.size.div_ceil(PIECE).saturating_sub(1));
         let numbers = last.saturating_sub(LINKS_AHEAD)..=last;
         let links = numbers.filter(|n| *n > 0).map(|n| link(&self.keys, n)).chain([self.keys.id()]);
         for link in links {
-            if let Err(error) = inner.api.delete_link(link).await {
+            if let Err(error) = trust.api.delete_link(link).await {
                 tracing::debug!(%error, "the link stays at the relay until its time is over");
             }
         }

@@ -232,8 +232,8 @@ async fn a_history_goes_to_an_own_device_with_the_code_and_consent_only() {
 fn records_of_newer_versions_are_left_out_and_cut_ones_refused() {
     use std::io::Write as _;
 
-    use crate::keyfile::StoreKey;
     use crate::store::Store;
+    use crate::store::key::StoreKey;
 
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(&dir.path().join("s.db"), &StoreKey::generate(&mut sotto_crypto::SystemRng)).unwrap();

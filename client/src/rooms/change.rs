@@ -8,22 +8,22 @@ use sotto_crypto::{Address, SystemRng, rand_core::Rng as _};
 use sotto_wire::content::{Body, Content, Conversation};
 use sotto_wire::room::{Created, MAX_MEMBERS, RoomChange, RoomEvent, RoomId, SignedRoomEvent};
 
+use super::RoomKeeper;
 use super::event::{Entry, MAX_PAYLOAD, event_id, sign};
 use super::log::MAX_EVENTS;
 use super::room::{Room, Rooms, chunks};
 use super::state::State;
 use super::words::describe;
-use crate::account::Account;
-use crate::apply;
-use crate::client::{Client, Inner};
-use crate::clock::now_ms;
-use crate::compose;
-use crate::error::{Error, Refusal, StoreError};
-use crate::policy::{self, Policy};
+use crate::core::clock::now_ms;
+use crate::core::error::{Error, Refusal, StoreError};
+use crate::send::compose;
+use crate::store::account::Account;
 use crate::store::{
-    Audience, ConversationRecord, MessageState, OutboxKind, RoomEventRecord, StoredMessage, Tx, Unread,
+    Audience, ConversationRecord, MessageState, OutboxKind, RoomEventRecord, StoredMessage, Tx, Unread, conversation,
 };
-use crate::view::ConversationId;
+use crate::talk::view::ConversationId;
+use crate::trust::policy::{self, Policy};
+use crate::trust::retention::processes;
 
 /// Bytes of addresses in one event: the rest of its payload is small.
 const MAX_NAMES: usize = MAX_PAYLOAD - 4 * 1024;
@@ -73,18 +73,19 @@ pub struct RoomView {
     pub incomplete: bool,
 }
 
-impl Client {
+impl super::Rooms {
     /// Makes a room. Durable here when this returns; everybody hears of it through the outbox.
-    pub async fn create_room(&self, new: NewRoom) -> Result<ConversationId, Error> {
-        let inner = &self.inner;
-        let policy = inner.known_policy().await?;
-        let me = inner.account.address.clone();
+    pub async fn create(&self, new: NewRoom) -> Result<ConversationId, Error> {
+        let keeper = &self.keeper;
+        let policy = keeper.known_policy().await?;
+        let me = keeper.account.address.clone();
         let (moderators, members) = (listed(new.moderators, &me), listed(new.members, &me));
         let everybody = listed(moderators.iter().chain(&members).cloned().collect(), &me);
         if everybody.len() >= MAX_MEMBERS {
             return Err(Refusal::TooManyAddresses { asked: everybody.len() + 1, max: MAX_MEMBERS }.into());
         }
-        inner.must_exist(&everybody).await?;
+        keeper.are_people(&everybody).await?;
+        keeper.must_exist(&everybody).await?;
         let seconds = |time: Duration| time.as_secs().max(1);
         let (expires_in_s, burn_after_read_s) = (new.expires_in.map(seconds), new.burn_after_read.map(seconds));
         capped(&RoomChange::Expiry(expires_in_s), &policy)?;
@@ -103,8 +104,8 @@ impl Client {
             expires_in_s,
             burn_after_read_s,
         });
-        let (account, rooms, now) = (inner.account.clone(), inner.rooms.clone(), now_ms());
-        let made = inner
+        let (account, rooms, now) = (keeper.account.clone(), keeper.rooms.clone(), now_ms());
+        let made = keeper
             .store
             .run(move |tx| {
                 let event = RoomEvent {
@@ -140,12 +141,12 @@ impl Client {
     }
 
     /// One room.
-    pub async fn room(&self, id: &str) -> Result<Option<RoomView>, Error> {
-        let (id, rooms, me) = (id.to_owned(), self.inner.rooms.clone(), self.inner.account.address.clone());
-        self.inner
+    pub async fn get(&self, id: &str) -> Result<Option<RoomView>, Error> {
+        let (id, rooms, me) = (id.to_owned(), self.keeper.rooms.clone(), self.keeper.account.address.clone());
+        self.keeper
             .store
             .run(move |tx| {
-                let Some(record) = apply::conversation(tx, &id)? else { return Ok(None) };
+                let Some(record) = conversation(tx, &id)? else { return Ok(None) };
                 let Conversation::Room(room) = record.conversation else { return Ok(None) };
                 rooms.with(tx, room, |held, _| Ok(Some(view(id, &me, held))))
             })
@@ -153,19 +154,20 @@ impl Client {
     }
 
     /// Changes a room. Durable here when this returns; everybody hears of it through the outbox.
-    pub async fn change_room(&self, id: &str, change: RoomChange) -> Result<(), Error> {
-        let inner = &self.inner;
-        let policy = inner.known_policy().await?;
+    pub async fn change(&self, id: &str, change: RoomChange) -> Result<(), Error> {
+        let keeper = &self.keeper;
+        let policy = keeper.known_policy().await?;
         capped(&change, &policy)?;
         if let RoomChange::Add(people) = &change {
-            inner.must_exist(people).await?;
+            keeper.are_people(people).await?;
+            keeper.must_exist(people).await?;
         }
-        let (id, account, rooms, now) = (id.to_owned(), inner.account.clone(), inner.rooms.clone(), now_ms());
-        let conversation = id.clone();
-        inner
+        let (id, account, rooms, now) = (id.to_owned(), keeper.account.clone(), keeper.rooms.clone(), now_ms());
+        let changed = id.clone();
+        keeper
             .store
             .run(move |tx| {
-                let Some(record) = apply::conversation(tx, &id)? else {
+                let Some(record) = conversation(tx, &id)? else {
                     return Ok(Err(Refusal::NoConversation(id).into()));
                 };
                 let Conversation::Room(room) = record.conversation else {
@@ -174,17 +176,26 @@ impl Client {
                 Work { tx, account: &account, rooms: &rooms, now_ms: now }.change(room, change)
             })
             .await??;
-        self.told(&conversation);
+        self.told(&changed);
         Ok(())
     }
 
     fn told(&self, id: &str) {
-        self.inner.changed(id);
-        self.inner.wake();
+        self.keeper.changed(id);
+        self.keeper.wake();
     }
 }
 
-impl Inner {
+impl RoomKeeper {
+    /// A retention process is no member of anything: it gets what a policy gives it, and is shown as what it is.
+    async fn are_people(&self, people: &[Address]) -> Result<(), Error> {
+        let processes = self.store.run(processes).await?;
+        match people.iter().find(|who| processes.contains(who)) {
+            Some(process) => Err(Refusal::RetentionProcess(process.clone()).into()),
+            None => Ok(()),
+        }
+    }
+
     /// Whoever is added must be there: nobody could write to the room otherwise.
     async fn must_exist(&self, people: &[Address]) -> Result<(), Error> {
         let mut missing = Vec::new();
@@ -403,21 +414,25 @@ pub(super) fn note(
     news: &[(sotto_wire::room::EventId, RoomEvent)],
     now_ms: u64,
 ) -> Result<bool, StoreError> {
-    let (conversation, state) = (Conversation::Room(room.log.room()), room.state());
-    let id = conversation.id();
-    let known = apply::conversation(tx, &id)?;
+    let (this, state) = (Conversation::Room(room.log.room()), room.state());
+    let id = this.id();
+    let known = conversation(tx, &id)?;
     let joins = known.is_none();
     if joins && !state.has(me) {
         return Ok(false);
     }
-    let mut record = known.unwrap_or_else(|| ConversationRecord::of(&conversation));
+    let mut record = known.unwrap_or_else(|| ConversationRecord::of(&this));
     record.title = Some(state.title.clone());
+    // Whatever an event says: a retention process is nobody to talk to, and what it gets is shown as retained.
+    let processes = processes(tx)?;
     record.members = state.people();
+    record.members.retain(|who| !processes.contains(who));
+    record.heads = room.heads().to_vec();
     record.moderators = state.moderators();
     record.left = state.closed || !state.has(me);
     record.expires_in_s = state.expires_in_s;
     record.burn_after_read_s = state.burn_after_read_s;
-    let retained = record.retained;
+    let (retained, retained_by) = (record.retained, record.retained_by.clone());
     tx.put(&record)?;
     for (event, change) in news.iter().filter(|(_, event)| !joins || takes_in(event, me)) {
         let mut name = [0; 16];
@@ -426,7 +441,7 @@ pub(super) fn note(
             id: sotto_crypto::MessageId::from_bytes(name),
             sender: change.author.clone(),
             device: change.device,
-            content: sotto_crypto::encode(&Content::new(conversation.clone(), change.at_ms, Body::Room(Vec::new()))),
+            content: sotto_crypto::encode(&Content::new(this.clone(), change.at_ms, Body::Room(Vec::new()))),
             conversation: id.clone(),
             accepted_at_ms: now_ms,
             stored_at_ms: now_ms,
@@ -436,8 +451,11 @@ pub(super) fn note(
             reason: None,
             retention_missing: false,
             event: Some(describe(change, me.domain_str())),
+            retained_by: retained_by.clone(),
+            devices: 0,
+            left_out: Vec::new(),
         };
-        tx.add_message(&line, &conversation, Unread::No)?;
+        tx.add_message(&line, &this, Unread::No)?;
     }
     Ok(true)
 }

@@ -3,42 +3,40 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use sotto_crypto::{Address, IdentityPublic, RecipientList};
 use sotto_wire::content::{Body, Content, Conversation};
 use sotto_wire::limits;
 use sotto_wire::room::{EventId, RoomId, SignedRoomEvent};
-use zeroize::Zeroizing;
 
+use super::RoomKeeper;
 use super::change::{note, queue};
 use super::event::{Entry, verify};
-use super::room::chunks;
-use crate::client::{Inner, pin_key, put_pin};
-use crate::clock::now_ms;
-use crate::error::{Error, Refusal, StoreError};
-use crate::identity::{Verdict, judge};
-use crate::registration::blocking;
-use crate::store::{HeldRecord, OutboxKind, OutboxRecord, Pin, Record as _, RoomEventRecord};
+use super::room::{Room, chunks};
+use crate::core::clock::now_ms;
+use crate::core::error::{Error, StoreError};
+use crate::core::task::blocking;
+use crate::receive::place::{RoomMessage, Rooms};
+use crate::store::{ConversationRecord, RoomEventRecord, SeenIn, Tx, conversation};
+use crate::trust::pins::see;
+use crate::trust::retention::processes;
 
-/// Messages that wait for events of rooms.
-const MAX_HELD: u64 = 1_000;
-
-/// What a message to a room comes to.
-pub(crate) enum RoomMessage {
-    /// It is shown, and these recipients are none of the room's members: retention processes.
-    Shown(Vec<Address>),
-    /// It was of the room's making, and has been done.
-    Done,
-    /// Its sender knew events that are not here.
-    Waits,
-    /// Its sender is no member, or the user is none.
-    Stranger,
-    /// An event is signed under another identity than this person has.
-    Author(Address),
+impl Rooms for RoomKeeper {
+    fn place<'a>(
+        &'a self,
+        room: RoomId,
+        sender: &'a Address,
+        content: &'a Content,
+        recipients: &'a RecipientList,
+    ) -> BoxFuture<'a, Result<RoomMessage, Error>> {
+        self.room_message(room, sender, content, recipients).boxed()
+    }
 }
 
-impl Inner {
+impl RoomKeeper {
     /// Decides on a message to a room that has come.
-    pub(crate) async fn room_message(
+    async fn room_message(
         &self,
         room: RoomId,
         sender: &Address,
@@ -46,10 +44,6 @@ impl Inner {
         recipients: &RecipientList,
     ) -> Result<RoomMessage, Error> {
         let me = self.account.address.clone();
-        // Who keeps records keeps everything, and knows of no rooms.
-        if !self.keep {
-            return Ok(RoomMessage::Shown(vec![me]));
-        }
         match &content.body {
             Body::Room(events) => self.take_in(room, sender, events.clone()).await,
             Body::RoomAsk(heads) => self.answer(room, sender.clone(), heads.clone()).await,
@@ -60,6 +54,7 @@ impl Inner {
                 let decided = self
                     .store
                     .run(move |tx| {
+                        let processes = processes(tx)?;
                         rooms.with(tx, room, |held, _| {
                             if !held.knows(&heads) {
                                 return Ok(RoomMessage::Waits);
@@ -67,8 +62,11 @@ impl Inner {
                             if !held.state().has(&from) || !held.state().has(&me) {
                                 return Ok(RoomMessage::Stranger);
                             }
-                            let outside = reached.into_iter().filter(|who| !held.log.ever_named(who)).collect();
-                            Ok(RoomMessage::Shown(outside))
+                            remember_heads(tx, held)?;
+                            // Members now. Who was named once and is not any more has no place in it, and a retention
+                            // process has none whatever the events say.
+                            let outside = |who: &Address| !held.state().has(who) || processes.contains(who);
+                            Ok(RoomMessage::Shown(reached.into_iter().filter(outside).collect()))
                         })
                     })
                     .await?;
@@ -155,15 +153,7 @@ impl Inner {
             let now = now_ms();
             self.store
                 .run(move |tx| {
-                    for (who, identity) in &found {
-                        let pin: Option<Pin> = tx.get(&pin_key(who))?;
-                        let judged = judge(pin.as_ref(), who, identity, now);
-                        if judged.verdict == Verdict::Replaced {
-                            tracing::warn!(%who, "another identity than before, shown by the relay for an event of a room");
-                        }
-                        judged.pin.iter().try_for_each(|pin| put_pin(tx, pin))?;
-                    }
-                    Ok(())
+                    found.iter().try_for_each(|(who, shown)| see(tx, who, shown, now, SeenIn::Room).map(drop))
                 })
                 .await?;
         }
@@ -229,48 +219,15 @@ impl Inner {
         self.wake();
         Ok(RoomMessage::Done)
     }
+}
 
-    /// Keeps a delivery until the events are here that its sender knew. False where too many wait already.
-    pub(crate) async fn hold(&self, held: HeldRecord) -> Result<bool, Error> {
-        self.store
-            .run(move |tx| {
-                let full = tx.count::<HeldRecord>()? >= MAX_HELD && tx.get::<HeldRecord>(&held.key())?.is_none();
-                if !full {
-                    tx.put(&held)?;
-                }
-                Ok(!full)
-            })
-            .await
-    }
-
-    /// The deliveries that wait for events of this room, or of any, in the order in which they came.
-    pub(crate) async fn held(&self, room: Option<RoomId>) -> Result<Vec<HeldRecord>, Error> {
-        let mut held = self.store.list::<HeldRecord>().await?;
-        held.retain(|record| room.is_none_or(|room| record.room == room));
-        held.sort_by_key(|record| record.order);
-        Ok(held)
-    }
-
-    /// The content of an entry as it is sealed: a message to a room says which of its events the sender knows. Only members
-    /// write to a room.
-    pub(crate) async fn content_to_seal(&self, entry: &OutboxRecord) -> Result<Zeroizing<Vec<u8>>, Error> {
-        let Conversation::Room(room) = entry.conversation else { return Ok(Zeroizing::new(entry.content.clone())) };
-        if entry.kind == OutboxKind::Room {
-            return Ok(Zeroizing::new(entry.content.clone()));
+/// What is said in the room names its newest events: kept where the way out finds them.
+fn remember_heads(tx: &Tx<'_>, room: &Room) -> Result<(), StoreError> {
+    let id = Conversation::Room(room.log.room()).id();
+    match conversation(tx, &id)? {
+        Some(record) if record.heads != room.heads() => {
+            tx.put(&ConversationRecord { heads: room.heads().to_vec(), ..record })
         }
-        let (rooms, me) = (self.rooms.clone(), self.account.address.clone());
-        let heads = self
-            .store
-            .run(move |tx| {
-                rooms.with(tx, room, |held, _| {
-                    let may = held.state().has(&me) && !held.state().closed;
-                    Ok(may.then(|| held.heads().to_vec()))
-                })
-            })
-            .await?;
-        let heads = heads.ok_or_else(|| Refusal::Left(entry.conversation.id()))?;
-        let content: Content = minicbor::decode(&entry.content)
-            .map_err(|_| Refusal::NotPossible("what waits in the outbox cannot be read"))?;
-        Ok(Zeroizing::new(sotto_crypto::encode(&Content { heads: Some(heads), ..content })))
+        _ => Ok(()),
     }
 }

@@ -5,7 +5,7 @@ use sotto_wire::room::{
     Created, EventId, MAX_MEMBERS, MAX_PARENTS, MAX_TITLE, RoomChange, RoomEvent, RoomId, SignedRoomEvent,
 };
 
-use crate::account::Account;
+use crate::store::account::Account;
 
 /// Before what is hashed for an event's name.
 const ID_LABEL: &[u8] = b"sotto/1 room event\0";

@@ -11,7 +11,7 @@ use super::event::Entry;
 use super::log::{Index, Log};
 use super::resolve::{Resolved, resolve};
 use super::state::State;
-use crate::error::StoreError;
+use crate::core::error::StoreError;
 use crate::store::Tx;
 
 /// A room, as far as its events are known.

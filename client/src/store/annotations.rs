@@ -4,12 +4,12 @@ use rusqlite::OptionalExtension as _;
 use sotto_wire::content::MessageRef;
 use zeroize::Zeroizing;
 
-use super::cipher::RowKey;
+use super::erasable::Slot;
 use super::messages::clamp;
-use super::{Annotation, Tx, decode};
-use crate::error::StoreError;
+use super::{Annotation, Tx, sealed_row};
+use crate::core::error::StoreError;
 
-const TABLE: &str = "annotations";
+pub(super) const TABLE: &str = "annotations";
 
 impl Tx<'_> {
     /// Keeps an annotation, unless a newer one is in its place. Returns whether it is kept. One whose message has not come
@@ -18,40 +18,35 @@ impl Tx<'_> {
         let slot = annotation.slot();
         let parts: Vec<&[u8]> = slot.iter().map(Vec::as_slice).collect();
         let row = self.cipher.row(TABLE, &parts);
-        let held: Option<Vec<u8>> = self
+        let held = self
             .tx
-            .prepare_cached("SELECT value FROM annotations WHERE key = ?1")?
-            .query_row([row], |r| r.get(0))
+            .prepare_cached("SELECT key, slot, value FROM annotations WHERE key = ?1")?
+            .query_row([row], sealed_row)
             .optional()?;
-        if let Some(held) = held {
-            let held: Annotation = decode(TABLE, &self.cipher.open(TABLE, &row, &held)?)?;
-            if !annotation.is_newer_than(&held) {
+        if let Some(held) = &held {
+            if !annotation.is_newer_than(&self.opened(TABLE, held)?) {
                 return Ok(false);
             }
+            self.end_slots(held.1, true)?;
         }
         let target = self.row_of(&annotation.target);
         let has_target = self.tx.prepare_cached("SELECT 1 FROM messages WHERE key = ?1")?.exists([target])?;
         let clear = Zeroizing::new(sotto_crypto::encode(annotation));
-        let sealed = self.cipher.seal(TABLE, &row, &clear)?;
+        let (sealed, slot) = self.seal_ending(TABLE, &row, &clear)?;
         self.tx
             .prepare_cached(
-                "INSERT INTO annotations (key, target, expires_at_ms, value) VALUES (?1, ?2, ?3, ?4)
-                 ON CONFLICT (key) DO UPDATE SET expires_at_ms = ?3, value = ?4",
+                "INSERT INTO annotations (key, target, expires_at_ms, value, slot) VALUES (?1, ?2, ?3, ?4, ?5)
+                 ON CONFLICT (key) DO UPDATE SET expires_at_ms = ?3, value = ?4, slot = ?5",
             )?
-            .execute((row, target, (!has_target).then_some(clamp(orphan_until_ms)), sealed))?;
+            .execute((row, target, (!has_target).then_some(clamp(orphan_until_ms)), sealed, slot))?;
         Ok(true)
     }
 
     /// All that was done to a message.
     pub(crate) fn annotations(&self, target: &MessageRef) -> Result<Vec<Annotation>, StoreError> {
-        let mut statement = self.tx.prepare_cached("SELECT key, value FROM annotations WHERE target = ?1")?;
-        let rows =
-            statement.query_map([self.row_of(target)], |r| Ok((r.get::<_, RowKey>(0)?, r.get::<_, Vec<u8>>(1)?)))?;
-        rows.map(|row| {
-            let (row, sealed) = row?;
-            decode(TABLE, &self.cipher.open(TABLE, &row, &sealed)?)
-        })
-        .collect()
+        let mut statement = self.tx.prepare_cached("SELECT key, slot, value FROM annotations WHERE target = ?1")?;
+        let rows = statement.query_map([self.row_of(target)], sealed_row)?.collect::<Result<Vec<_>, _>>()?;
+        rows.iter().map(|row| self.opened(TABLE, row)).collect()
     }
 
     /// Annotations in the order of their rows, from behind a row; with the last row where there may be more.
@@ -61,13 +56,11 @@ impl Tx<'_> {
         limit: u32,
     ) -> Result<(Vec<Annotation>, Option<Vec<u8>>), StoreError> {
         let mut statement =
-            self.tx.prepare_cached("SELECT key, value FROM annotations WHERE key > ?1 ORDER BY key LIMIT ?2")?;
-        let rows = statement
-            .query_map((after.unwrap_or_default(), limit), |r| Ok((r.get::<_, RowKey>(0)?, r.get::<_, Vec<u8>>(1)?)))?
-            .collect::<Result<Vec<_>, _>>()?;
-        let next = rows.last().filter(|_| rows.len() == limit as usize).map(|(row, _)| row.to_vec());
-        let open = |(row, sealed): (RowKey, Vec<u8>)| decode(TABLE, &self.cipher.open(TABLE, &row, &sealed)?);
-        Ok((rows.into_iter().map(open).collect::<Result<Vec<_>, _>>()?, next))
+            self.tx.prepare_cached("SELECT key, slot, value FROM annotations WHERE key > ?1 ORDER BY key LIMIT ?2")?;
+        let rows =
+            statement.query_map((after.unwrap_or_default(), limit), sealed_row)?.collect::<Result<Vec<_>, _>>()?;
+        let next = rows.last().filter(|_| rows.len() == limit as usize).map(|(row, ..)| row.to_vec());
+        Ok((rows.iter().map(|row| self.opened(TABLE, row)).collect::<Result<Vec<_>, _>>()?, next))
     }
 
     /// The message has come: what was done to it lives as long as it does.
@@ -85,8 +78,22 @@ impl Tx<'_> {
             let slot = annotation.slot();
             let parts: Vec<&[u8]> = slot.iter().map(Vec::as_slice).collect();
             let row = self.cipher.row(TABLE, &parts);
-            self.tx.prepare_cached("DELETE FROM annotations WHERE key = ?1")?.execute([row])?;
+            self.end_annotations("key = ?1", row)?;
         }
         Ok(())
+    }
+
+    /// Removes annotations, with their keys.
+    pub(super) fn end_annotations(
+        &self,
+        which: &'static str,
+        parameter: impl rusqlite::ToSql,
+    ) -> Result<(), StoreError> {
+        let slots = self
+            .tx
+            .prepare_cached(&format!("DELETE FROM annotations WHERE {which} RETURNING slot"))?
+            .query_map([parameter], |r| r.get::<_, Option<Slot>>(0))?
+            .collect::<Result<Vec<_>, _>>()?;
+        self.end_slots(slots.into_iter().flatten(), true)
     }
 }

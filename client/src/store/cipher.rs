@@ -1,32 +1,46 @@
 //! Seals values and hides row keys: whoever has the file alone learns how many rows there are, and how long.
 
+use std::borrow::Cow;
+
 use aes_gcm::aead::{Aead as _, Payload};
 use aes_gcm::{Aes256Gcm, KeyInit as _};
 use hmac::{Hmac, Mac as _};
 use sha2::Sha512;
 use sotto_crypto::SystemRng;
-use sotto_crypto::rand_core::CryptoRng;
+use sotto_crypto::rand_core::Rng as _;
 use zeroize::Zeroizing;
 
-use crate::error::StoreError;
-use crate::keyfile::StoreKey;
+use super::erasable::SlotKey;
+use super::key::StoreKey;
+use crate::core::error::StoreError;
 
 /// What a row is found by: a keyed digest of its clear key.
 pub(crate) type RowKey = [u8; 32];
 
 const NONCE: usize = 12;
 
-/// Two keys from the store key: one seals, one makes row keys.
+/// Keys from the store key: one seals, one makes row keys, one makes keys of values that end.
 pub(crate) struct Cipher {
     values: Aes256Gcm,
     index: Zeroizing<[u8; 32]>,
+    ending: Zeroizing<[u8; 32]>,
 }
 
 impl Cipher {
     pub(crate) fn new(key: &StoreKey) -> Self {
         let values = derive(key.bytes(), &[b"sotto/1 store values"]);
         let index = derive(key.bytes(), &[b"sotto/1 store index"]);
-        Self { values: Aes256Gcm::new((&*values).into()), index }
+        let ending = derive(key.bytes(), &[b"sotto/1 store ending"]);
+        Self { values: Aes256Gcm::new((&*values).into()), index, ending }
+    }
+
+    /// What a value is sealed under: the store's key, or one that ends with the value and that needs both the store's key
+    /// and the key in its slot.
+    fn aead(&self, slot: Option<&SlotKey>) -> Cow<'_, Aes256Gcm> {
+        match slot {
+            None => Cow::Borrowed(&self.values),
+            Some(slot) => Cow::Owned(Aes256Gcm::new((&*derive(&self.ending, &[slot.as_slice()])).into())),
+        }
     }
 
     /// The row key of `parts` in `table`. Parts are told apart by their lengths.
@@ -40,21 +54,17 @@ impl Cipher {
     }
 
     /// `nonce || AES-256-GCM(value)` with table and row key as associated data.
-    pub(crate) fn seal(&self, table: &'static str, row: &RowKey, value: &[u8]) -> Result<Vec<u8>, StoreError> {
-        self.seal_with(&mut SystemRng, table, row, value)
-    }
-
-    fn seal_with<R: CryptoRng + ?Sized>(
+    pub(crate) fn seal(
         &self,
-        rng: &mut R,
         table: &'static str,
         row: &RowKey,
+        slot: Option<&SlotKey>,
         value: &[u8],
     ) -> Result<Vec<u8>, StoreError> {
         let mut nonce = [0; NONCE];
-        rng.fill_bytes(&mut nonce);
+        SystemRng.fill_bytes(&mut nonce);
         let sealed = self
-            .values
+            .aead(slot)
             .encrypt((&nonce).into(), Payload { msg: value, aad: &aad(table, row) })
             .map_err(|_| StoreError::Sealed { table })?;
         Ok([nonce.as_slice(), &sealed].concat())
@@ -65,11 +75,12 @@ impl Cipher {
         &self,
         table: &'static str,
         row: &RowKey,
+        slot: Option<&SlotKey>,
         sealed: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, StoreError> {
         let damaged = || StoreError::Sealed { table };
         let (nonce, sealed) = sealed.split_first_chunk::<NONCE>().ok_or_else(damaged)?;
-        self.values
+        self.aead(slot)
             .decrypt(nonce.into(), Payload { msg: sealed, aad: &aad(table, row) })
             .map(Zeroizing::new)
             .map_err(|_| damaged())
@@ -103,12 +114,22 @@ mod tests {
     fn a_value_opens_only_in_its_place_and_under_its_key() {
         let cipher = Cipher::new(&StoreKey::generate(&mut SystemRng));
         let row = cipher.row("pin", &[b"alice"]);
-        let sealed = cipher.seal("pin", &row, b"value").unwrap();
-        assert_eq!(cipher.open("pin", &row, &sealed).unwrap().as_slice(), b"value");
-        assert!(cipher.open("account", &row, &sealed).is_err());
-        assert!(cipher.open("pin", &cipher.row("pin", &[b"bob"]), &sealed).is_err());
-        assert!(Cipher::new(&StoreKey::generate(&mut SystemRng)).open("pin", &row, &sealed).is_err());
-        assert!(cipher.open("pin", &row, &sealed[..5]).is_err());
+        let sealed = cipher.seal("pin", &row, None, b"value").unwrap();
+        assert_eq!(cipher.open("pin", &row, None, &sealed).unwrap().as_slice(), b"value");
+        assert!(cipher.open("account", &row, None, &sealed).is_err());
+        assert!(cipher.open("pin", &cipher.row("pin", &[b"bob"]), None, &sealed).is_err());
+        assert!(Cipher::new(&StoreKey::generate(&mut SystemRng)).open("pin", &row, None, &sealed).is_err());
+        assert!(cipher.open("pin", &row, None, &sealed[..5]).is_err());
+    }
+
+    #[test]
+    fn a_value_that_ends_needs_its_slot_too() {
+        let cipher = Cipher::new(&StoreKey::generate(&mut SystemRng));
+        let (row, slot) = (cipher.row("t", &[b"k"]), Zeroizing::new([7; 32]));
+        let sealed = cipher.seal("t", &row, Some(&slot), b"value").unwrap();
+        assert_eq!(cipher.open("t", &row, Some(&slot), &sealed).unwrap().as_slice(), b"value");
+        assert!(cipher.open("t", &row, None, &sealed).is_err());
+        assert!(cipher.open("t", &row, Some(&Zeroizing::new([8; 32])), &sealed).is_err());
     }
 
     #[test]
@@ -123,12 +144,12 @@ mod tests {
         fn changed_values_do_not_open(value in prop::collection::vec(any::<u8>(), 0..200), at in any::<prop::sample::Index>()) {
             let cipher = Cipher::new(&StoreKey::generate(&mut SystemRng));
             let row = cipher.row("t", &[b"k"]);
-            let mut sealed = cipher.seal("t", &row, &value).unwrap();
-            let opened = cipher.open("t", &row, &sealed).unwrap();
+            let mut sealed = cipher.seal("t", &row, None, &value).unwrap();
+            let opened = cipher.open("t", &row, None, &sealed).unwrap();
             prop_assert_eq!(opened.as_slice(), value.as_slice());
             let at = at.index(sealed.len());
             sealed[at] ^= 1;
-            prop_assert!(cipher.open("t", &row, &sealed).is_err());
+            prop_assert!(cipher.open("t", &row, None, &sealed).is_err());
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What the store keeps of the documents under policy keys.
 
 use minicbor::{Decode, Encode};
-use sotto_crypto::{Address, Fingerprint, Signed};
+use sotto_crypto::{Address, Domain, Fingerprint, Signed};
 use sotto_wire::policy::{GroupDocument, MembershipDocument, NetworkDocument};
 
 use super::Record;
@@ -23,6 +23,13 @@ pub(crate) struct MembershipRecord {
     /// When it was last shown.
     #[n(4)]
     pub(crate) seen_at_ms: u64,
+}
+
+impl MembershipRecord {
+    /// Key of the row of this person.
+    pub(crate) fn key_of(address: &Address) -> [Vec<u8>; 1] {
+        [address.as_str().as_bytes().to_vec()]
+    }
 }
 
 impl Record for MembershipRecord {
@@ -48,5 +55,26 @@ impl Record for PolicyRecord {
     const TABLE: &'static str = "policy";
     fn key(&self) -> Vec<Vec<u8>> {
         Vec::new()
+    }
+}
+
+/// The document of another network, as it was last verified under the key that our own network's document names: what is
+/// known of its retention before anything is said.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub(crate) struct PeerRecord {
+    #[n(0)]
+    pub(crate) domain: Domain,
+    /// The policy key that it is verified by.
+    #[n(1)]
+    pub(crate) policy_key: Fingerprint,
+    #[n(2)]
+    pub(crate) document: Signed<NetworkDocument>,
+}
+
+impl Record for PeerRecord {
+    const TABLE: &'static str = "peer";
+    fn key(&self) -> Vec<Vec<u8>> {
+        vec![self.domain.as_str().as_bytes().to_vec()]
     }
 }

@@ -44,6 +44,7 @@ impl Drop for PendingLink {
 
 impl Record for PendingLink {
     const TABLE: &'static str = "link";
+    const ENDS: bool = true;
     fn key(&self) -> Vec<Vec<u8>> {
         Vec::new()
     }
@@ -82,6 +83,7 @@ impl Drop for HistoryOut {
 
 impl Record for HistoryOut {
     const TABLE: &'static str = "history out";
+    const ENDS: bool = true;
     fn key(&self) -> Vec<Vec<u8>> {
         Vec::new()
     }
@@ -117,6 +119,7 @@ impl Drop for HistoryIn {
 
 impl Record for HistoryIn {
     const TABLE: &'static str = "history in";
+    const ENDS: bool = true;
     fn key(&self) -> Vec<Vec<u8>> {
         Vec::new()
     }

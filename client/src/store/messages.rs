@@ -1,13 +1,14 @@
 //! Messages: the history, and the memory of what has been received, so that repeats are dropped.
 
-use rusqlite::{OptionalExtension as _, Row, params};
+use rusqlite::{OptionalExtension as _, Row};
 use sotto_crypto::{Address, DeviceId, MessageId};
 use sotto_wire::content::MessageRef;
 use zeroize::Zeroizing;
 
 use super::cipher::RowKey;
+use super::erasable::Slot;
 use super::{ConversationRecord, StoredMessage, Tx, decode};
-use crate::error::StoreError;
+use crate::core::error::StoreError;
 
 pub(super) const TABLE: &str = "messages";
 const SEEN: &str = "seen";
@@ -42,11 +43,11 @@ pub(crate) struct Placed {
     pub(crate) message: StoredMessage,
 }
 
-/// Place, row key and sealed value.
-type Sealed = (i64, RowKey, Vec<u8>);
+/// Place, row key, slot and sealed value.
+type Sealed = (i64, RowKey, Option<Slot>, Vec<u8>);
 
 fn sealed(row: &Row<'_>) -> rusqlite::Result<Sealed> {
-    Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
 }
 
 impl Tx<'_> {
@@ -62,8 +63,8 @@ impl Tx<'_> {
         self.cipher.row("conversation", &[id.as_bytes()])
     }
 
-    fn placed(&self, (seq, row, sealed): Sealed) -> Result<Placed, StoreError> {
-        let message = decode(TABLE, &self.cipher.open(TABLE, &row, &sealed)?)?;
+    fn placed(&self, (seq, row, slot, sealed): Sealed) -> Result<Placed, StoreError> {
+        let message = decode(TABLE, &self.open(TABLE, &row, slot, &sealed)?)?;
         Ok(Placed { position: u64::try_from(seq).unwrap_or(0), message })
     }
 
@@ -87,13 +88,15 @@ impl Tx<'_> {
         let row = self.row_of(&message.key());
         let conversation = self.conversation_row(&message.conversation);
         let clear = Zeroizing::new(sotto_crypto::encode(message));
-        let sealed = self.cipher.seal(TABLE, &row, &clear)?;
+        // Words that were replaced or taken back must not be opened from an old page of the file.
+        self.end_message_slots("SELECT slot FROM messages WHERE key = ?1", row, true)?;
+        let (sealed, slot) = self.seal_ending(TABLE, &row, &clear)?;
         self.tx
             .prepare_cached(
-                "INSERT INTO messages (key, conversation, expires_at_ms, value) VALUES (?1, ?2, ?3, ?4)
-                 ON CONFLICT (key) DO UPDATE SET expires_at_ms = ?3, value = ?4",
+                "INSERT INTO messages (key, conversation, expires_at_ms, value, slot) VALUES (?1, ?2, ?3, ?4, ?5)
+                 ON CONFLICT (key) DO UPDATE SET expires_at_ms = ?3, value = ?4, slot = ?5",
             )?
-            .execute((row, conversation, message.expires_at_ms.map(clamp), sealed))?;
+            .execute((row, conversation, message.expires_at_ms.map(clamp), sealed, slot))?;
         Ok(())
     }
 
@@ -120,7 +123,7 @@ impl Tx<'_> {
     pub(crate) fn unread_messages(&self, conversation: &str, up_to: u64) -> Result<Vec<Placed>, StoreError> {
         let row = self.conversation_row(conversation);
         let mut statement = self.tx.prepare_cached(
-            "SELECT seq, key, value FROM messages WHERE conversation = ?1 AND unread > 0 AND seq <= ?2 ORDER BY seq",
+            "SELECT seq, key, slot, value FROM messages WHERE conversation = ?1 AND unread > 0 AND seq <= ?2 ORDER BY seq",
         )?;
         let rows = statement.query_map((row, clamp(up_to)), sealed)?.collect::<Result<Vec<_>, _>>()?;
         rows.into_iter().map(|row| self.placed(row)).collect()
@@ -135,13 +138,14 @@ impl Tx<'_> {
         }
         let conversation = self.conversation_row(&message.conversation);
         let clear = Zeroizing::new(sotto_crypto::encode(message));
-        let sealed = self.cipher.seal(TABLE, &row, &clear)?;
+        let (sealed, slot) = self.seal_ending(TABLE, &row, &clear)?;
         self.tx
             .prepare_cached(
-                "INSERT INTO messages (seq, key, conversation, expires_at_ms, value) SELECT COALESCE(MIN(m.seq) - 1,
-                 (SELECT s.seq FROM sqlite_sequence s WHERE s.name = 'messages')), ?1, ?2, ?3, ?4 FROM messages m",
+                "INSERT INTO messages (seq, key, conversation, expires_at_ms, value, slot)
+                 SELECT COALESCE(MIN(m.seq) - 1, (SELECT s.seq FROM sqlite_sequence s WHERE s.name = 'messages')),
+                 ?1, ?2, ?3, ?4, ?5 FROM messages m",
             )?
-            .execute((row, conversation, message.expires_at_ms.map(clamp), sealed))?;
+            .execute((row, conversation, message.expires_at_ms.map(clamp), sealed, slot))?;
         self.adopt_annotations(&key)?;
         if let Some(mut record) = self.get::<ConversationRecord>(&[message.conversation.as_bytes().to_vec()])?
             && let Some(placed) = self.placed_message(&key)?
@@ -164,7 +168,7 @@ impl Tx<'_> {
         let row = self.row_of(message);
         let found = self
             .tx
-            .prepare_cached("SELECT seq, key, value FROM messages WHERE key = ?1")?
+            .prepare_cached("SELECT seq, key, slot, value FROM messages WHERE key = ?1")?
             .query_row([row], sealed)
             .optional()?;
         found.map(|row| self.placed(row)).transpose()
@@ -179,7 +183,7 @@ impl Tx<'_> {
     ) -> Result<Vec<Placed>, StoreError> {
         let conversation = conversation.map(|id| self.conversation_row(id));
         let mut statement = self.tx.prepare_cached(
-            "SELECT seq, key, value FROM messages WHERE (?1 IS NULL OR conversation = ?1) AND seq < ?2
+            "SELECT seq, key, slot, value FROM messages WHERE (?1 IS NULL OR conversation = ?1) AND seq < ?2
              ORDER BY seq DESC LIMIT ?3",
         )?;
         let rows = statement
@@ -188,17 +192,28 @@ impl Tx<'_> {
         rows.into_iter().rev().map(|row| self.placed(row)).collect()
     }
 
-    /// [`page`](Self::page) at the end, without the places.
-    pub(crate) fn history(&self, conversation: Option<&str>, limit: u32) -> Result<Vec<StoredMessage>, StoreError> {
-        Ok(self.page(conversation, None, limit)?.into_iter().map(|placed| placed.message).collect())
-    }
-
     /// Removes a message with all that was done to it.
     pub(crate) fn delete_message(&self, message: &MessageRef) -> Result<(), StoreError> {
         let row = self.row_of(message);
-        self.tx.prepare_cached("DELETE FROM annotations WHERE target = ?1")?.execute([row])?;
+        self.end_annotations("target = ?1", row)?;
+        self.end_message_slots("SELECT slot FROM messages WHERE key = ?1", row, true)?;
         self.tx.prepare_cached("DELETE FROM messages WHERE key = ?1")?.execute([row])?;
         Ok(())
+    }
+
+    /// Erases the keys of the messages that a query finds.
+    fn end_message_slots(
+        &self,
+        query: &'static str,
+        parameter: impl rusqlite::ToSql,
+        at_once: bool,
+    ) -> Result<(), StoreError> {
+        let slots = self
+            .tx
+            .prepare_cached(query)?
+            .query_map([parameter], |r| r.get::<_, Option<Slot>>(0))?
+            .collect::<Result<Vec<_>, _>>()?;
+        self.end_slots(slots.into_iter().flatten(), at_once)
     }
 
     /// Whether something's time is over.
@@ -214,16 +229,18 @@ impl Tx<'_> {
     pub(crate) fn expire(&self, now_ms: u64) -> Result<Vec<String>, StoreError> {
         let now = clamp(now_ms);
         self.tx.prepare_cached("DELETE FROM seen WHERE forget_at_ms <= ?1")?.execute([now])?;
-        self.tx.prepare_cached("DELETE FROM annotations WHERE expires_at_ms <= ?1")?.execute([now])?;
+        self.end_annotations("expires_at_ms <= ?1", now)?;
+        self.end_message_slots("SELECT slot FROM outbox WHERE expires_at_ms <= ?1", now, true)?;
         self.tx.prepare_cached("DELETE FROM outbox WHERE expires_at_ms <= ?1")?.execute([now])?;
         let ended = self
             .tx
-            .prepare_cached("SELECT seq, key, value FROM messages WHERE expires_at_ms <= ?1")?
+            .prepare_cached("SELECT seq, key, slot, value FROM messages WHERE expires_at_ms <= ?1")?
             .query_map([now], sealed)?
             .collect::<Result<Vec<_>, _>>()?;
         let mut conversations = Vec::new();
         for row in ended {
-            self.tx.prepare_cached("DELETE FROM annotations WHERE target = ?1")?.execute(params![row.1])?;
+            self.end_annotations("target = ?1", row.1)?;
+            self.end_slots(row.2, true)?;
             // A value that does not open has no conversation to tell of, and goes all the same.
             conversations.extend(self.placed(row).ok().map(|placed| placed.message.conversation));
         }

@@ -5,11 +5,12 @@ use sotto_wire::content::MessageRef;
 use zeroize::Zeroizing;
 
 use super::cipher::RowKey;
+use super::erasable::Slot;
 use super::messages::clamp;
-use super::{OutboxRecord, Tx, decode};
-use crate::error::StoreError;
+use super::{OutboxRecord, Tx, sealed_row};
+use crate::core::error::StoreError;
 
-const TABLE: &str = "outbox";
+pub(super) const TABLE: &str = "outbox";
 
 impl Tx<'_> {
     fn outbox_row(&self, message: &MessageRef) -> RowKey {
@@ -21,25 +22,22 @@ impl Tx<'_> {
     pub(crate) fn put_outbox(&self, entry: &OutboxRecord) -> Result<(), StoreError> {
         let row = self.outbox_row(&entry.key);
         let clear = Zeroizing::new(sotto_crypto::encode(entry));
-        let sealed = self.cipher.seal(TABLE, &row, &clear)?;
+        self.end_outbox_slots(row, false)?;
+        let (sealed, slot) = self.seal_ending(TABLE, &row, &clear)?;
         self.tx
             .prepare_cached(
-                "INSERT INTO outbox (key, expires_at_ms, value) VALUES (?1, ?2, ?3)
-                 ON CONFLICT (key) DO UPDATE SET expires_at_ms = ?2, value = ?3",
+                "INSERT INTO outbox (key, expires_at_ms, value, slot) VALUES (?1, ?2, ?3, ?4)
+                 ON CONFLICT (key) DO UPDATE SET expires_at_ms = ?2, value = ?3, slot = ?4",
             )?
-            .execute((row, entry.expires_at_ms.map(clamp), sealed))?;
+            .execute((row, entry.expires_at_ms.map(clamp), sealed, slot))?;
         Ok(())
     }
 
     /// Everything that waits, oldest first.
     pub(crate) fn outbox(&self) -> Result<Vec<OutboxRecord>, StoreError> {
-        let mut statement = self.tx.prepare_cached("SELECT key, value FROM outbox ORDER BY seq")?;
-        let rows = statement.query_map([], |r| Ok((r.get::<_, RowKey>(0)?, r.get::<_, Vec<u8>>(1)?)))?;
-        rows.map(|row| {
-            let (row, sealed) = row?;
-            decode(TABLE, &self.cipher.open(TABLE, &row, &sealed)?)
-        })
-        .collect()
+        let mut statement = self.tx.prepare_cached("SELECT key, slot, value FROM outbox ORDER BY seq")?;
+        let rows = statement.query_map([], sealed_row)?.collect::<Result<Vec<_>, _>>()?;
+        rows.iter().map(|row| self.opened(TABLE, row)).collect()
     }
 
     /// Whether nothing waits.
@@ -50,17 +48,28 @@ impl Tx<'_> {
     /// One entry.
     pub(crate) fn outbox_entry(&self, message: &MessageRef) -> Result<Option<OutboxRecord>, StoreError> {
         let row = self.outbox_row(message);
-        let sealed: Option<Vec<u8>> = self
+        let found = self
             .tx
-            .prepare_cached("SELECT value FROM outbox WHERE key = ?1")?
+            .prepare_cached("SELECT key, slot, value FROM outbox WHERE key = ?1")?
+            .query_row([row], sealed_row)
+            .optional()?;
+        found.map(|found| self.opened(TABLE, &found)).transpose()
+    }
+
+    fn end_outbox_slots(&self, row: RowKey, at_once: bool) -> Result<(), StoreError> {
+        let slot: Option<Option<Slot>> = self
+            .tx
+            .prepare_cached("SELECT slot FROM outbox WHERE key = ?1")?
             .query_row([row], |r| r.get(0))
             .optional()?;
-        sealed.map(|sealed| decode(TABLE, &self.cipher.open(TABLE, &row, &sealed)?)).transpose()
+        self.end_slots(slot.flatten(), at_once)
     }
 
     /// Takes an entry out.
     pub(crate) fn delete_outbox(&self, message: &MessageRef) -> Result<(), StoreError> {
-        self.tx.prepare_cached("DELETE FROM outbox WHERE key = ?1")?.execute([self.outbox_row(message)])?;
+        let row = self.outbox_row(message);
+        self.end_outbox_slots(row, true)?;
+        self.tx.prepare_cached("DELETE FROM outbox WHERE key = ?1")?.execute([row])?;
         Ok(())
     }
 }

@@ -8,29 +8,16 @@ use sotto_crypto::{
 use sotto_wire::content::MessageRef;
 use zeroize::Zeroize as _;
 
+use crate::core::endpoint::Tls;
+
 /// A value with a place in the store.
 pub(crate) trait Record: Encode<()> + for<'b> Decode<'b, ()> {
     /// Its table.
     const TABLE: &'static str;
+    /// Whether it is sealed under a key that is erased when it is removed or put anew.
+    const ENDS: bool = false;
     /// Its key there, in parts.
     fn key(&self) -> Vec<Vec<u8>>;
-}
-
-/// How the relay is reached.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-pub enum Tls {
-    /// Plain HTTP.
-    #[n(0)]
-    Off,
-    /// Certificates of the public authorities, as this machine trusts them.
-    #[n(1)]
-    Public,
-    /// The network's own authority, by the SHA-256 of its certificate (DER).
-    #[n(2)]
-    PinnedAuthority(#[cbor(n(0), with = "minicbor::bytes")] [u8; 32]),
-    /// The network's own authority, as PEM text.
-    #[n(3)]
-    Authority(#[n(0)] String),
 }
 
 /// Who this profile is. One row.
@@ -74,7 +61,7 @@ impl Record for AccountRecord {
     }
 }
 
-/// The identity that an address had when it was first seen.
+/// The identity of somebody that counts. Moved in one place only: `trust::pins`.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(array)]
 pub(crate) struct Pin {
@@ -87,15 +74,73 @@ pub(crate) struct Pin {
     pub(crate) verified: bool,
     #[n(3)]
     pub(crate) since_ms: u64,
-    /// Another identity that was shown since, of a verified contact: blocks until it is accepted.
+    /// Another identity than this one was seen, and no person has acknowledged it yet.
     #[n(4)]
-    pub(crate) shown: Option<IdentityPublic>,
+    pub(crate) change: Option<Change>,
+}
+
+impl Pin {
+    /// Key of the row of this person.
+    pub(crate) fn key_of(address: &Address) -> [Vec<u8>; 1] {
+        [address.as_str().as_bytes().to_vec()]
+    }
 }
 
 impl Record for Pin {
     const TABLE: &'static str = "pin";
     fn key(&self) -> Vec<Vec<u8>> {
-        vec![self.address.as_str().as_bytes().to_vec()]
+        Self::key_of(&self.address).to_vec()
+    }
+}
+
+/// A change of identity that no person has acknowledged.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub(crate) struct Change {
+    /// Of a verified contact the identity that was shown since, of another one the identity that counted before.
+    #[n(0)]
+    pub(crate) other: IdentityPublic,
+    #[n(1)]
+    pub(crate) since_ms: u64,
+    #[n(2)]
+    pub(crate) seen_in: SeenIn,
+}
+
+/// Where another identity than the known one was first seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub enum SeenIn {
+    /// In a message from them.
+    #[n(0)]
+    Message,
+    /// In word of theirs that a message has come or was read.
+    #[n(1)]
+    Receipt,
+    /// In what the relay answered when something was sent to them.
+    #[n(2)]
+    Recipients,
+    /// In a change of a room.
+    #[n(3)]
+    Room,
+    /// In what the relay answered when it was asked who they are.
+    #[n(4)]
+    Lookup,
+    /// On another device of the user.
+    #[n(5)]
+    OtherDevice,
+}
+
+impl SeenIn {
+    /// The word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Message => "message",
+            Self::Receipt => "receipt",
+            Self::Recipients => "recipients",
+            Self::Room => "room",
+            Self::Lookup => "lookup",
+            Self::OtherDevice => "device",
+        }
     }
 }
 
@@ -151,6 +196,7 @@ impl Drop for PrekeyRecord {
 
 impl Record for PrekeyRecord {
     const TABLE: &'static str = "prekey";
+    const ENDS: bool = true;
     fn key(&self) -> Vec<Vec<u8>> {
         Self::key_of(&PrekeyRef { batch: self.batch, index: self.index })
     }
@@ -181,7 +227,7 @@ impl Record for BatchRecord {
 /// What has become of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(index_only)]
-pub enum MessageState {
+pub(crate) enum MessageState {
     /// Came from somebody.
     #[n(0)]
     Received,
@@ -202,51 +248,72 @@ pub enum MessageState {
 /// A message in the local history.
 #[derive(Clone, Encode, Decode)]
 #[cbor(array)]
-pub struct StoredMessage {
+pub(crate) struct StoredMessage {
     /// Its id; unique for one sender's device.
     #[n(0)]
-    pub id: MessageId,
+    pub(crate) id: MessageId,
     /// Who sent it.
     #[n(1)]
-    pub sender: Address,
+    pub(crate) sender: Address,
     /// From which device.
     #[n(2)]
-    pub device: DeviceId,
+    pub(crate) device: DeviceId,
     /// The clear content: CBOR of [`sotto_wire::content::Content`].
     #[cbor(n(3), with = "minicbor::bytes")]
-    pub content: Vec<u8>,
+    pub(crate) content: Vec<u8>,
     /// Id of the conversation.
     #[n(4)]
-    pub conversation: String,
+    pub(crate) conversation: String,
     /// When the relay accepted it (milliseconds since the epoch).
     #[n(5)]
-    pub accepted_at_ms: u64,
+    pub(crate) accepted_at_ms: u64,
     /// When it came or was sent, by this machine's clock (milliseconds since the epoch).
     #[n(6)]
-    pub stored_at_ms: u64,
+    pub(crate) stored_at_ms: u64,
     /// When it is deleted (milliseconds since the epoch).
     #[n(7)]
-    pub expires_at_ms: Option<u64>,
+    pub(crate) expires_at_ms: Option<u64>,
     /// Whether a retention process has it too.
     #[n(8)]
-    pub retained: bool,
+    pub(crate) retained: bool,
     /// What has become of it.
     #[n(9)]
-    pub state: MessageState,
+    pub(crate) state: MessageState,
     /// Why it was refused.
     #[n(10)]
-    pub reason: Option<String>,
+    pub(crate) reason: Option<String>,
     /// Whether a retention process that should have it was left out by its sender.
     #[n(11)]
-    pub retention_missing: bool,
+    pub(crate) retention_missing: bool,
     /// What happened in a room, in words, where that is all that it says.
     #[n(12)]
-    pub event: Option<String>,
+    pub(crate) event: Option<String>,
+    /// The retention processes that have it too, where they are known.
+    #[cbor(n(13), default)]
+    pub(crate) retained_by: Vec<Address>,
+    /// The devices that it was sealed to, of one that was sent from here.
+    #[cbor(n(14), default)]
+    pub(crate) devices: u32,
+    /// Members of its room whom it was not sent to.
+    #[cbor(n(15), default)]
+    pub(crate) left_out: Vec<LeftOut>,
+}
+
+/// A member of a room who cannot be written to.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct LeftOut {
+    /// Who.
+    #[n(0)]
+    pub address: Address,
+    /// What the relay says.
+    #[n(1)]
+    pub reason: String,
 }
 
 impl StoredMessage {
     /// Names it.
-    pub fn key(&self) -> MessageRef {
+    pub(crate) fn key(&self) -> MessageRef {
         MessageRef { sender: self.sender.clone(), device: self.device, message: self.id }
     }
 }

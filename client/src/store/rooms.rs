@@ -1,15 +1,13 @@
-//! Rooms: their events in the order in which they came, and deliveries that wait for events.
+//! Rooms: their events in the order in which they came.
 
 use minicbor::{Decode, Encode};
 use rusqlite::OptionalExtension as _;
-use sotto_wire::content::MessageRef;
 use sotto_wire::room::{EventId, RoomId, SignedRoomEvent};
 use zeroize::Zeroizing;
 
 use super::cipher::RowKey;
-use super::talk::parts_of;
-use super::{Record, Tx, decode};
-use crate::error::StoreError;
+use super::{Tx, decode};
+use crate::core::error::StoreError;
 
 const TABLE: &str = "room_events";
 
@@ -25,33 +23,8 @@ pub(crate) struct RoomEventRecord {
     pub(crate) signed: SignedRoomEvent,
 }
 
-/// A delivery of a message that was sent by somebody who knew more events of its room. It was acknowledged, so that
-/// others can come, and is opened again when the events are here.
-#[derive(Clone, Encode, Decode)]
-#[cbor(array)]
-pub(crate) struct HeldRecord {
-    /// The message.
-    #[n(0)]
-    pub(crate) key: MessageRef,
-    #[n(1)]
-    pub(crate) room: RoomId,
-    /// As it came: sealed, CBOR of [`sotto_wire::api::Delivery`].
-    #[cbor(n(2), with = "minicbor::bytes")]
-    pub(crate) delivery: Vec<u8>,
-    /// Its position in the device's queue: they are opened in the order in which they came.
-    #[n(3)]
-    pub(crate) order: u64,
-}
-
 fn numbered(row: &rusqlite::Row<'_>) -> rusqlite::Result<(i64, RowKey, Vec<u8>)> {
     Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-}
-
-impl Record for HeldRecord {
-    const TABLE: &'static str = "room_held";
-    fn key(&self) -> Vec<Vec<u8>> {
-        parts_of(&self.key)
-    }
 }
 
 impl Tx<'_> {
@@ -63,7 +36,7 @@ impl Tx<'_> {
     pub(crate) fn add_room_event(&self, event: &RoomEventRecord) -> Result<bool, StoreError> {
         let row = self.cipher.row(TABLE, &[event.id.as_bytes()]);
         let clear = Zeroizing::new(sotto_crypto::encode(event));
-        let sealed = self.cipher.seal(TABLE, &row, &clear)?;
+        let sealed = self.cipher.seal(TABLE, &row, None, &clear)?;
         let added = self
             .tx
             .prepare_cached("INSERT INTO room_events (key, room, value) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING")?
@@ -79,7 +52,7 @@ impl Tx<'_> {
             .prepare_cached("SELECT value FROM room_events WHERE key = ?1")?
             .query_row([row], |r| r.get(0))
             .optional()?;
-        sealed.map(|sealed| decode(TABLE, &self.cipher.open(TABLE, &row, &sealed)?)).transpose()
+        sealed.map(|sealed| decode(TABLE, &self.cipher.open(TABLE, &row, None, &sealed)?)).transpose()
     }
 
     /// The events of a room that were added after the one with this number, each with its number.
@@ -88,7 +61,7 @@ impl Tx<'_> {
             .tx
             .prepare_cached("SELECT seq, key, value FROM room_events WHERE room = ?1 AND seq > ?2 ORDER BY seq")?;
         let rows = statement.query_map((self.room_row(room), after), numbered)?.collect::<Result<Vec<_>, _>>()?;
-        self.opened(rows)
+        self.opened_events(rows)
     }
 
     /// The first `limit` events of all rooms that were added after the one with this number.
@@ -96,12 +69,12 @@ impl Tx<'_> {
         let mut statement =
             self.tx.prepare_cached("SELECT seq, key, value FROM room_events WHERE seq > ?1 ORDER BY seq LIMIT ?2")?;
         let rows = statement.query_map((after, limit), numbered)?.collect::<Result<Vec<_>, _>>()?;
-        self.opened(rows)
+        self.opened_events(rows)
     }
 
-    fn opened(&self, rows: Vec<(i64, RowKey, Vec<u8>)>) -> Result<Vec<(i64, RoomEventRecord)>, StoreError> {
+    fn opened_events(&self, rows: Vec<(i64, RowKey, Vec<u8>)>) -> Result<Vec<(i64, RoomEventRecord)>, StoreError> {
         let open = |(seq, row, sealed): (i64, RowKey, Vec<u8>)| {
-            Ok((seq, decode(TABLE, &self.cipher.open(TABLE, &row, &sealed)?)?))
+            Ok((seq, decode(TABLE, &self.cipher.open(TABLE, &row, None, &sealed)?)?))
         };
         rows.into_iter().map(open).collect()
     }

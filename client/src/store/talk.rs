@@ -3,9 +3,11 @@
 use minicbor::{Decode, Encode};
 use sotto_crypto::Address;
 use sotto_wire::content::{Conversation, MessageRef, ReceiptKind};
+use sotto_wire::room::EventId;
 use zeroize::Zeroize as _;
 
-use super::Record;
+use super::{Record, Tx};
+use crate::core::error::StoreError;
 
 /// A conversation that something was sent or received in.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -40,9 +42,20 @@ pub(crate) struct ConversationRecord {
     /// Position of the newest message that was ever in it; 0 when there was none.
     #[n(9)]
     pub(crate) last: u64,
+    /// The newest events of a room that count: what is said in it names them.
+    #[cbor(n(10), default)]
+    pub(crate) heads: Vec<EventId>,
+    /// The retention processes that got what was last said in it.
+    #[cbor(n(11), default)]
+    pub(crate) retained_by: Vec<Address>,
 }
 
 impl ConversationRecord {
+    /// Key of the row of this conversation.
+    pub(crate) fn key_of(id: &str) -> [Vec<u8>; 1] {
+        [id.as_bytes().to_vec()]
+    }
+
     /// A new one. The members of a room are for the room's events to say.
     pub(crate) fn of(conversation: &Conversation) -> Self {
         Self {
@@ -56,6 +69,8 @@ impl ConversationRecord {
             expires_in_s: None,
             burn_after_read_s: None,
             last: 0,
+            heads: Vec::new(),
+            retained_by: Vec::new(),
         }
     }
 }
@@ -63,7 +78,7 @@ impl ConversationRecord {
 impl Record for ConversationRecord {
     const TABLE: &'static str = "conversation";
     fn key(&self) -> Vec<Vec<u8>> {
-        vec![self.id.as_bytes().to_vec()]
+        Self::key_of(&self.id).to_vec()
     }
 }
 
@@ -111,6 +126,11 @@ impl Record for PendingReceipt {
         key.push(vec![u8::from(self.kind == ReceiptKind::Read)]);
         key
     }
+}
+
+/// What is known here of a conversation.
+pub(crate) fn conversation(tx: &Tx<'_>, id: &str) -> Result<Option<ConversationRecord>, StoreError> {
+    tx.get(&ConversationRecord::key_of(id))
 }
 
 /// A message's name as parts of a key.
@@ -251,4 +271,39 @@ pub(crate) enum Mark {
     /// Was read by its sender.
     #[n(5)]
     Read,
+}
+
+impl Annotation {
+    /// Its place: of all annotations in one place, one counts. The conversation is part of it, so that nobody outside of
+    /// the message's conversation can displace what was said inside.
+    pub(crate) fn slot(&self) -> Vec<Vec<u8>> {
+        let mut slot = parts_of(&self.target);
+        slot.push(self.conversation.as_bytes().to_vec());
+        let by = || self.by.sender.as_str().as_bytes().to_vec();
+        match &self.mark {
+            Mark::Edit(_) => slot.extend([b"edit".to_vec(), by()]),
+            Mark::Delete => slot.extend([b"delete".to_vec(), by()]),
+            Mark::React(emoji, _) => slot.extend([b"react".to_vec(), by(), emoji.as_bytes().to_vec()]),
+            Mark::Pin(_) => slot.push(b"pin".to_vec()),
+            Mark::Delivered => slot.extend([b"delivered".to_vec(), by()]),
+            Mark::Read => slot.extend([b"read".to_vec(), by()]),
+        }
+        slot
+    }
+
+    /// Whether it counts, and not the other in the same slot.
+    pub(crate) fn is_newer_than(&self, other: &Self) -> bool {
+        (self.at_ms, &self.by, &self.mark) > (other.at_ms, &other.by, &other.mark)
+    }
+
+    /// Whether its sender may do this to the message that it names.
+    pub(crate) fn is_allowed(&self, moderators: &[Address]) -> bool {
+        let by_sender = self.by.sender == self.target.sender;
+        match self.mark {
+            Mark::Edit(_) => by_sender,
+            Mark::Delete => by_sender || moderators.contains(&self.by.sender),
+            Mark::React(..) | Mark::Pin(_) => true,
+            Mark::Delivered | Mark::Read => !by_sender,
+        }
+    }
 }

@@ -8,8 +8,9 @@ use reqwest::{Method, Response, StatusCode};
 use sotto_crypto::LinkId;
 use sotto_wire::{ApiError, CBOR, ErrorCode, limits};
 
-use super::{Endpoint, Target, connection_error, tls};
-use crate::error::{Error, TransportError};
+use super::{Target, connection_error, target_of, tls};
+use crate::core::endpoint::Endpoint;
+use crate::core::error::{Error, TransportError};
 
 /// Largest answer that is read: 2,000 devices with certificate and prekey are about 3 MiB.
 const MAX_ANSWER: usize = 16 * 1024 * 1024;
@@ -35,7 +36,7 @@ pub(crate) struct Call<'a> {
 
 impl Http {
     pub(crate) fn new(endpoint: &Endpoint) -> Result<Self, TransportError> {
-        let target = endpoint.parse()?;
+        let target = target_of(endpoint)?;
         let client = reqwest::Client::builder()
             .tls_backend_preconfigured(tls::config(&endpoint.tls, &[b"h2", b"http/1.1"])?)
             .connect_timeout(CONNECT_TIMEOUT)
@@ -133,7 +134,7 @@ pub(crate) fn api_error(status: StatusCode, name: &'static str, body: &[u8]) -> 
     if let Ok(error) = serde_json::from_slice::<ApiError>(body) {
         // Shown on terminals: what a relay says cannot move the cursor.
         let message = error.message.chars().filter(|c| !c.is_control()).take(2000).collect();
-        return ApiError { code: error.code, message };
+        return ApiError { message, ..error };
     }
     let code = match status.as_u16() {
         401 => ErrorCode::Unauthenticated,
@@ -164,7 +165,8 @@ mod tests {
 
     #[tokio::test]
     async fn an_absent_relay_is_unreachable() {
-        let http = Http::new(&Endpoint { url: "http://127.0.0.1:1".into(), tls: crate::store::Tls::Off }).unwrap();
+        let http =
+            Http::new(&Endpoint { url: "http://127.0.0.1:1".into(), tls: crate::core::endpoint::Tls::Off }).unwrap();
         let call = Call { method: &Method::GET, path: "/v1/network", name: "GET /v1/network", token: None };
         let error = http.call::<(), ()>(call, None).await.unwrap_err();
         assert!(matches!(&error, Error::Transport(TransportError::Unreachable { .. })), "{error}");

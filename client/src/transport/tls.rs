@@ -10,8 +10,8 @@ use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use sha2::{Digest as _, Sha256};
 
-use crate::error::TransportError;
-use crate::store::Tls;
+use crate::core::endpoint::Tls;
+use crate::core::error::TransportError;
 
 /// The configuration for HTTP or WebSocket; `alpn` says which protocols.
 pub(crate) fn config(tls: &Tls, alpn: &[&[u8]]) -> Result<ClientConfig, TransportError> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures::{SinkExt as _, StreamExt as _};
 use rustls_pki_types::ServerName;
 use sotto_wire::api::{ClientFrame, ServerFrame};
+use sotto_wire::close::CloseCode;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
@@ -16,8 +17,9 @@ use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use super::http::api_error;
-use super::{Endpoint, Target, connection_error, tls};
-use crate::error::{Error, TransportError};
+use super::{Target, connection_error, target_of, tls};
+use crate::core::endpoint::Endpoint;
+use crate::core::error::{Error, TransportError};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 /// Room for the largest body and what stands around it.
@@ -42,7 +44,7 @@ pub(crate) struct Socket {
 impl Connector {
     pub(crate) fn new(endpoint: &Endpoint) -> Result<Self, TransportError> {
         let config = tls::config(&endpoint.tls, &[b"http/1.1"])?;
-        Ok(Self { target: endpoint.parse()?, tls: tokio_rustls::TlsConnector::from(Arc::new(config)) })
+        Ok(Self { target: target_of(endpoint)?, tls: tokio_rustls::TlsConnector::from(Arc::new(config)) })
     }
 
     /// Opens the socket under a session token.
@@ -92,8 +94,8 @@ pub(crate) enum Incoming {
     Frame(Box<ServerFrame>),
     /// A sign of life.
     Alive,
-    /// The relay closes, with its code where it gave one.
-    Closed(Option<u16>),
+    /// The relay closes, with its code where it gave one of ours.
+    Closed(Option<CloseCode>),
 }
 
 impl Socket {
@@ -105,7 +107,7 @@ impl Socket {
                     .map_err(|e| TransportError::Answer { what: "GET /v1/socket", reason: e.to_string() })?;
                 Ok(Incoming::Frame(Box::new(frame)))
             }
-            Some(Ok(Message::Close(frame))) => Ok(Incoming::Closed(frame.map(|f| f.code.into()))),
+            Some(Ok(Message::Close(frame))) => Ok(Incoming::Closed(frame.and_then(|f| CloseCode::of(f.code.into())))),
             Some(Ok(_)) => Ok(Incoming::Alive),
             Some(Err(error)) => Err(connection_error(&self.relay, &error).into()),
             None => Ok(Incoming::Closed(None)),

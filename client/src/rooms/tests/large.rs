@@ -16,12 +16,12 @@ use sotto_wire::policy::MembershipDocument;
 use super::super::change::Work;
 use super::super::room::Rooms;
 use super::*;
-use crate::account::tests::account;
-use crate::compose;
-use crate::keyfile::StoreKey;
-use crate::policy::tests::network_document;
-use crate::recipients::{Asker, check};
+use crate::send::compose;
+use crate::store::account::tests::account;
+use crate::store::key::StoreKey;
 use crate::store::{Audience, OutboxKind, Store};
+use crate::trust::policy::tests::network_document;
+use crate::trust::recipients::{Asker, check};
 
 /// A member with two devices, as the relay hands them out.
 fn user(address: &Address, policy: &PolicyKey) -> RecipientUser {

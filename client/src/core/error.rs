@@ -1,0 +1,497 @@
+//! One error enum a layer, and the one place that says what may be tried again.
+
+use std::path::PathBuf;
+
+use sotto_crypto::{Address, DeviceId, Domain, MessageId};
+use sotto_wire::{ApiError, ErrorCode};
+
+/// Why a call of the client failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The relay cannot be reached or talked to.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    /// The relay says no.
+    #[error(transparent)]
+    Relay(#[from] ApiError),
+    /// The profile cannot be used.
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
+    /// The local store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// What came does not prove to be what it must be.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// The client refuses by itself: policy or wrong use.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// What came from another device of the user cannot be used.
+    #[error("what came from the other device cannot be used: {0}")]
+    Link(#[from] sotto_crypto::LinkError),
+    /// An attachment cannot be sealed, opened, read or written.
+    #[error(transparent)]
+    Attachment(#[from] AttachmentError),
+    /// The relay may have a message or not: the answer did not come. It stays in the outbox, and goes once at most.
+    #[error(
+        "nobody knows whether the relay has the message: {source}. It stays in the outbox and is tried again; it goes once at most"
+    )]
+    Unsettled {
+        /// The message.
+        message: MessageId,
+        /// What went wrong.
+        source: Box<Error>,
+    },
+    /// Work was cut off, by a panic or because the runtime is shutting down.
+    #[error("internal: {0}")]
+    Internal(&'static str),
+}
+
+impl Error {
+    /// Whether the same call may succeed later without a change.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Transport(e) => e.is_retryable(),
+            Self::Relay(e) => e.code.is_retryable(),
+            Self::Unsettled { .. }
+            | Self::Profile(ProfileError::Busy { .. })
+            | Self::Store(StoreError::Busy)
+            | Self::Refused(Refusal::EarlierWaits) => true,
+            _ => false,
+        }
+    }
+
+    /// The relay's code, where the relay has answered.
+    pub fn code(&self) -> Option<ErrorCode> {
+        match self {
+            Self::Relay(e) => Some(e.code),
+            Self::Unsettled { source, .. } => source.code(),
+            _ => None,
+        }
+    }
+}
+
+/// Why the relay cannot be reached or talked to.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TransportError {
+    /// No connection, or it broke.
+    #[error("cannot reach the relay at {relay}: {reason}; is it running, and is this machine online?")]
+    Unreachable {
+        /// Where.
+        relay: String,
+        /// What the network said.
+        reason: String,
+    },
+    /// No answer in time.
+    #[error("the relay at {relay} does not answer in time; try again")]
+    Timeout {
+        /// Where.
+        relay: String,
+    },
+    /// The relay's certificate is not the one that was pinned, or is not valid.
+    #[error(
+        "the relay at {relay} does not prove to be the network's: {reason}. Somebody may be in between; if the network's \
+         authority was renewed, ask the administrator for a new invite"
+    )]
+    Certificate {
+        /// Where.
+        relay: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// An answer that cannot be read.
+    #[error("the relay's answer to {what} cannot be read: {reason}; is it a relay of this version?")]
+    Answer {
+        /// Method and path.
+        what: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// TLS cannot be set up on this machine.
+    #[error("TLS cannot be set up: {0}")]
+    Tls(String),
+    /// The relay's address is no URL.
+    #[error("`{0}` is no relay address; expected http://HOST:PORT or https://HOST:PORT")]
+    Url(String),
+}
+
+impl TransportError {
+    /// Whether trying again may help.
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::Timeout { .. })
+    }
+}
+
+/// Why a profile cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProfileError {
+    /// There is none.
+    #[error("there is no profile in {0}; make one with `sotto join INVITE --profile NAME`")]
+    Missing(PathBuf),
+    /// Its registration was interrupted.
+    #[error("the profile in {0} has not finished joining; run `sotto join` again with the same invite and password")]
+    Unfinished(PathBuf),
+    /// It belongs to somebody already.
+    #[error("the profile in {dir} already belongs to {address}; choose another profile")]
+    Taken {
+        /// Where.
+        dir: PathBuf,
+        /// Whose.
+        address: Address,
+    },
+    /// It asks for its password.
+    #[error("the profile in {0} asks for its password: give a password file, or use a terminal")]
+    PasswordNeeded(PathBuf),
+    /// The password does not open it.
+    #[error("the password does not open the profile in {0}")]
+    WrongPassword(PathBuf),
+    /// Too many wrong passwords.
+    #[error(
+        "too many wrong passwords: the profile in {0} has been wiped, as your security group asks. Join again with \
+         `sotto devices link` on another device, or with a new invite"
+    )]
+    Wiped(PathBuf),
+    /// The system's keyring does not serve.
+    #[error("the system's keyring cannot be used: {0}; choose --unlock password or --unlock file")]
+    Keyring(String),
+    /// Another process is using it for the same thing.
+    #[error("another process is {doing} with the profile in {dir}; wait until it ends, or end it")]
+    Busy {
+        /// Where.
+        dir: PathBuf,
+        /// What it does.
+        doing: &'static str,
+    },
+    /// A file of it is damaged.
+    #[error("the file {file} is damaged: {reason}")]
+    Damaged {
+        /// Which.
+        file: PathBuf,
+        /// How.
+        reason: String,
+    },
+    /// The file system says no.
+    #[error("{file}: {source}")]
+    Io {
+        /// Which file.
+        file: PathBuf,
+        /// What it says.
+        source: std::io::Error,
+    },
+}
+
+/// Why the local store failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// Another process holds it for too long.
+    #[error("the local store is busy: another process holds it; try again")]
+    Busy,
+    /// The file of its keys cannot be read or written.
+    #[error("the file of the local store's keys: {0}")]
+    Keys(#[from] std::io::Error),
+    /// SQLite failed.
+    #[error("the local store failed: {0}")]
+    Sqlite(rusqlite::Error),
+    /// A value does not open: wrong key, or damaged.
+    #[error("a value in the local store ({table}) does not open: the store is damaged or belongs to another key")]
+    Sealed {
+        /// In which table.
+        table: &'static str,
+    },
+    /// A value opens but cannot be read.
+    #[error("a value in the local store ({table}) cannot be read: {reason}")]
+    Value {
+        /// In which table.
+        table: &'static str,
+        /// Why.
+        reason: String,
+    },
+    /// Written by a newer version.
+    #[error("the local store was written by a newer version (form {0}); update this program")]
+    Newer(i64),
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => Self::Busy,
+            _ => Self::Sqlite(error),
+        }
+    }
+}
+
+/// What came does not prove to be what it must be. Nothing was sent.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrustError {
+    /// The policy key is another one.
+    #[error(
+        "the relay shows another policy key than the invite names: this is not the network that you were invited to, or \
+         somebody is in between. Ask the administrator to compare the key's fingerprint"
+    )]
+    PolicyKey,
+    /// A policy document does not verify.
+    #[error("the {what} of {domain} does not verify under its policy key ({reason}); nothing was sent")]
+    Document {
+        /// Which document.
+        what: &'static str,
+        /// Whose.
+        domain: Domain,
+        /// Why.
+        reason: String,
+    },
+    /// An older document than one seen before.
+    #[error(
+        "the relay shows an older {what} of {domain} than before; it is held back or set back, ask the administrator"
+    )]
+    Rollback {
+        /// Which document.
+        what: &'static str,
+        /// Whose.
+        domain: Domain,
+    },
+    /// A verified contact has another identity.
+    #[error(
+        "the identity of {0} has CHANGED since you verified it: they registered anew, or somebody is in between. Ask them \
+         by another way, then run `sotto verify {0} --accept-change` and compare the safety number again"
+    )]
+    IdentityChanged(Address),
+    /// Another identity than the one whose safety number was compared.
+    #[error(
+        "the identity of {0} is not the one whose safety number you have seen: it has changed since, or none was shown \
+         before. Run `sotto verify {0}`, compare the number that it prints, and confirm then"
+    )]
+    NotTheCompared(Address),
+    /// The account's own identity is another one.
+    #[error("the relay names another identity for your own address; nothing was sent, tell the administrator")]
+    OwnIdentity,
+    /// A device or prekey does not verify.
+    #[error("a device of {address} does not verify: {reason}; nothing was sent")]
+    Device {
+        /// Whose.
+        address: Address,
+        /// Why.
+        reason: String,
+    },
+    /// Somebody was added.
+    #[error("the relay added a recipient that you did not ask for and no policy names: {0}; nothing was sent")]
+    AddedRecipient(Address),
+    /// Somebody is named twice.
+    #[error("the relay names the recipient {0} twice; nothing was sent")]
+    RepeatedRecipient(Address),
+    /// A retention process without a valid certificate.
+    #[error("{address} is named as retention process, but {reason}; nothing was sent")]
+    Retention {
+        /// Which.
+        address: Address,
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// The address has been registered with another identity.
+    #[error(
+        "{0} has been registered with another identity, on another device or by somebody else. If it was not you, tell the \
+         administrator, who can reset the user and make a new invite"
+    )]
+    RegisteredElsewhere(Address),
+    /// Another identity than a new device expects.
+    #[error(
+        "the relay names another identity for you than the link does: you have registered anew since it was made, or \
+         somebody is in between. Make a new link with `sotto devices link` on your other device"
+    )]
+    AnotherIdentity,
+    /// The password exchange failed to prove the relay.
+    #[error("the password is wrong, or the relay does not hold your registration")]
+    PasswordExchange,
+}
+
+/// The client refuses by itself.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The password is too weak.
+    #[error("{0}")]
+    WeakPassword(String),
+    /// Policy asks for a retention process that the relay left out.
+    #[error("policy {policy} retains your conversations, but the relay left {address} out; nothing was sent")]
+    RetentionMissing {
+        /// The rule's name.
+        policy: String,
+        /// The retention process.
+        address: Address,
+    },
+    /// The expiry is beyond the cap.
+    #[error("your security group allows messages to live {max_seconds} s at most; choose a shorter --expires")]
+    ExpiryTooLong {
+        /// The cap.
+        max_seconds: u64,
+    },
+    /// The time until burning is beyond the cap.
+    #[error(
+        "your security group allows messages to burn {max_seconds} s after reading at most; choose a shorter --burn"
+    )]
+    BurnTooLong {
+        /// The cap.
+        max_seconds: u64,
+    },
+    /// Forwarding is off.
+    #[error("your security group does not allow messages to be forwarded")]
+    ForwardingDisabled,
+    /// Presence is off.
+    #[error("your security group does not show presence and typing")]
+    PresenceDisabled,
+    /// No such conversation.
+    #[error("there is no conversation {0} here; `sotto conversations` lists those that there are")]
+    NoConversation(String),
+    /// The user is not in it any more.
+    #[error("you are not in the conversation {0} any more, or it has ended: nothing can be sent to it")]
+    Left(String),
+    /// No such message.
+    #[error("this message is not here: it has not come, has expired, or was deleted")]
+    NoMessage,
+    /// Only its sender may do this.
+    #[error("only who sent a message can edit it; only who sent it and a room's moderators can delete it")]
+    NotYours,
+    /// What is named cannot be changed in this way.
+    #[error("{0}")]
+    NotPossible(&'static str),
+    /// The outbox is not empty.
+    #[error("what was said to this conversation before still waits in the outbox; see `sotto outbox`")]
+    EarlierWaits,
+    /// A name in a message that means nobody there.
+    #[error("{0} is not in the conversation, so a message in it cannot name them")]
+    NotAMember(Address),
+    /// Only moderators may do this.
+    #[error("only a moderator of the room can do this")]
+    NotModerator,
+    /// A moderator who is senior.
+    #[error("{0} became a moderator before you did, so you can neither remove nor demote them")]
+    Senior(Address),
+    /// A process that keeps records, where people are wanted.
+    #[error("{0} is a retention process: it keeps what a policy asks for, and is no member of any room")]
+    RetentionProcess(Address),
+    /// Refused when another process of this profile sent it.
+    #[error("{0}")]
+    Elsewhere(String),
+    /// Somebody who is not in the room.
+    #[error("{0} is not in the room")]
+    NotInRoom(Address),
+    /// An event of a room that nobody would take.
+    #[error("the room cannot be changed like this: {0}")]
+    RoomForm(String),
+    /// Files are off.
+    #[error("your security group does not allow files")]
+    FilesDisabled,
+    /// Nobody to send to.
+    #[error("there is nobody to send to: name at least one address, and a note to yourself needs a second device")]
+    NoRecipients,
+    /// Some cannot be written to.
+    #[error("cannot write to {}: not registered yet, or without a device", list(.0))]
+    Unregistered(Vec<Address>),
+    /// Too long.
+    #[error("the message has {size} bytes, {max} are allowed; send long texts as a file")]
+    TooLong {
+        /// Of the content.
+        size: usize,
+        /// The bound.
+        max: usize,
+    },
+    /// The sender's client seals no empty message.
+    #[error("the message is empty")]
+    Empty,
+    /// Too many people.
+    #[error("a message goes to {max} addresses at most, {asked} were given")]
+    TooManyAddresses {
+        /// How many were given.
+        asked: usize,
+        /// The bound.
+        max: usize,
+    },
+    /// The list of devices kept changing.
+    #[error("the recipients' devices changed with every attempt to send; try again")]
+    RecipientsKeepChanging,
+    /// This device was removed.
+    #[error("this device ({0}) is not registered any more: it was removed or reset; join again with a new invite")]
+    DeviceRemoved(DeviceId),
+    /// More than a transfer can carry.
+    #[error("the history is too large for a transfer")]
+    HistoryTooLarge,
+    /// The other side said no.
+    #[error("the other device does not want the history: it was declined there")]
+    HistoryDeclined,
+    /// Nobody waits under this code.
+    #[error(
+        "no device waits under this code: compare it with what the other device shows, and leave that one running. A code \
+         is good for a day"
+    )]
+    NoSuchCode,
+    /// The device that one works with.
+    #[error("this is the device that you work with; remove it from another one, or `sotto devices reset` there")]
+    OwnDevice,
+    /// No recovery key was made.
+    #[error("no recovery key was made for this user; leave it out, and approve the device on another one")]
+    NoRecoveryKey,
+    /// Another recovery key.
+    #[error("this is not the recovery key that was made last; leave it out to have the device approved on another one")]
+    WrongRecoveryKey,
+    /// Nothing to verify.
+    #[error("{0} has not registered, so there is no identity to verify")]
+    NoIdentity(Address),
+    /// Nothing to accept.
+    #[error("the identity of {0} has not changed")]
+    NotChanged(Address),
+    /// Sealing failed.
+    #[error("the message cannot be sealed: {0}")]
+    Seal(String),
+}
+
+/// An attachment cannot be handled.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AttachmentError {
+    /// Too large.
+    #[error("the file has {size} bytes, {max} are allowed")]
+    TooLarge {
+        /// Of the file.
+        size: u64,
+        /// The bound.
+        max: u64,
+    },
+    /// The name cannot be used.
+    #[error("the file needs a name of 1 to 255 bytes without folders")]
+    Name,
+    /// Reading or writing failed.
+    #[error("file: {0}")]
+    Io(#[from] std::io::Error),
+    /// It does not open.
+    #[error("the attachment was changed or cut off on its way: {0}")]
+    Unopenable(String),
+}
+
+fn list(addresses: &[Address]) -> String {
+    addresses.iter().map(Address::as_str).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_be_tried_again() {
+        let relay = String::from("http://127.0.0.1:1");
+        assert!(Error::from(TransportError::Timeout { relay: relay.clone() }).is_retryable());
+        assert!(!Error::from(TransportError::Certificate { relay, reason: "no".into() }).is_retryable());
+        assert!(Error::from(ApiError::new(ErrorCode::PeerUnavailable, "later")).is_retryable());
+        assert!(!Error::from(ApiError::new(ErrorCode::Suspended, "no")).is_retryable());
+        assert!(!Error::from(TrustError::PolicyKey).is_retryable());
+    }
+
+    #[test]
+    fn an_error_names_everybody_concerned() {
+        let who = ["a@x.example", "b@x.example"].map(|a| Address::parse(a).unwrap()).to_vec();
+        assert!(Refusal::Unregistered(who).to_string().contains("a@x.example, b@x.example"));
+    }
+}

@@ -1,0 +1,92 @@
+//! What comes before a session: the network's key, the log-in by password, and a new device by its token.
+
+use std::sync::Arc;
+
+use sotto_crypto::{Address, Fingerprint, PolicyPublic, PrekeyKind, SystemRng};
+use sotto_wire::api::{LoggedIn, LoginFinish, LoginStart, LoginStarted, NetworkInfo, RegisterDevice};
+use sotto_wire::{ApiError, ErrorCode};
+
+use crate::core::clock::now_ms;
+use crate::core::error::{Error, TransportError, TrustError};
+use crate::core::retry::retrying;
+use crate::core::secret::Password;
+use crate::core::task::blocking;
+use crate::devices::opaque::{ExchangeError, ExportKey, Login};
+use crate::receive::prekeys::NewBatch;
+use crate::store::account::Account;
+use crate::store::{Serials, Store};
+use crate::transport::api::post;
+use crate::transport::http::{Call, Http};
+use crate::trust::policy;
+
+/// The network's policy key, which must be the one that was given, and the serial of its document.
+pub(crate) async fn network(
+    http: &Http,
+    address: &Address,
+    policy_key: &Fingerprint,
+) -> Result<(PolicyPublic, Serials), Error> {
+    const PATH: &str = "/v1/network";
+    let call = Call { method: &reqwest::Method::GET, path: PATH, name: PATH, token: None };
+    let info: NetworkInfo = retrying(|| http.call(call, None::<&()>)).await?;
+    if &info.policy_key.fingerprint() != policy_key {
+        return Err(TrustError::PolicyKey.into());
+    }
+    let domain = address.domain();
+    let mut serials = policy::serials_for(None, &domain, &info.policy_key);
+    policy::network(&info.document, &info.policy_key, &domain, &mut serials)?;
+    Ok((info.policy_key, serials))
+}
+
+/// Logs in by password; the export key opens the password vault.
+pub(crate) async fn log_in(
+    http: &Http,
+    address: &Address,
+    password: &Password,
+) -> Result<(LoggedIn, ExportKey), Error> {
+    let (login, request) = Login::start(password).map_err(exchange)?;
+    let start = LoginStart { address: address.clone(), request };
+    let started: LoginStarted = retrying(|| http.call(post("/v1/login/start"), Some(&start))).await?;
+    let (password, address) = (password.clone(), address.clone());
+    let (finalization, export_key) =
+        blocking(move || login.finish(&password, &address, &started.response).map_err(exchange)).await?;
+    let finish = LoginFinish { attempt: started.attempt, finalization };
+    let logged_in = http.call(post("/v1/login/finish"), Some(&finish)).await?;
+    Ok((logged_in, export_key))
+}
+
+/// Registers the device with its first prekeys, whose secrets are stored before.
+pub(crate) async fn register_device(
+    http: &Http,
+    token: &str,
+    store: &Store,
+    account: &Arc<Account>,
+) -> Result<(), Error> {
+    let (account, store) = (account.clone(), store.clone());
+    let body = blocking(move || {
+        let now = now_ms();
+        let one_time = NewBatch::generate(&mut SystemRng, &account, PrekeyKind::OneTime, now);
+        let medium_term = NewBatch::generate(&mut SystemRng, &account, PrekeyKind::MediumTerm, now);
+        store.run_blocking(|tx| one_time.store(tx).and_then(|()| medium_term.store(tx)))?;
+        Ok(RegisterDevice {
+            certificate: account.certificate.clone(),
+            label: account.label.clone(),
+            one_time: one_time.public,
+            medium_term: medium_term.public,
+        })
+    })
+    .await?;
+    let call = Call { token: Some(token), ..post("/v1/devices") };
+    retrying(|| http.call_empty(call, Some(&body))).await
+}
+
+/// What a failed exchange means.
+pub(crate) fn exchange(error: ExchangeError) -> Error {
+    match error {
+        ExchangeError::WrongPassword => ApiError::new(
+            ErrorCode::WrongCredentials,
+            "the password is not the one that this address was registered with",
+        )
+        .into(),
+        ExchangeError::Answer(reason) => TransportError::Answer { what: "the password exchange", reason }.into(),
+    }
+}

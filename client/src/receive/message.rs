@@ -1,0 +1,228 @@
+//! What has come, as it is given to whoever receives, and what an acknowledgement does.
+
+use sotto_crypto::{Address, DeviceId, Fingerprint, MessageId, Opened, PrekeyRef, RecipientList};
+use sotto_wire::content::{Content, Conversation, MessageRef};
+use zeroize::Zeroizing;
+
+use super::prekeys::REPLAY_MS;
+use crate::core::error::StoreError;
+use crate::store::{MessageKey, PrekeyRecord, StoredMessage, Tx};
+use crate::talk::apply::{self, Class};
+use crate::talk::view::Target;
+
+/// A message that has come. Holds clear text: no Debug.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct ReceivedMessage {
+    /// Its id; unique for one sender's device.
+    pub message: MessageId,
+    /// Who sent it.
+    pub sender: Address,
+    /// From which device.
+    pub sender_device: DeviceId,
+    /// Fingerprint of the sender's identity.
+    pub sender_identity: Fingerprint,
+    /// Fingerprint of the key of the sender's device.
+    pub sender_device_key: Fingerprint,
+    /// Where it belongs.
+    pub conversation: Conversation,
+    /// What was said.
+    pub content: Content,
+    /// Everybody whom it was sealed to.
+    pub recipients: RecipientList,
+    /// When the sender's relay accepted it (milliseconds since the epoch).
+    pub accepted_at_ms: u64,
+    /// When it came here (milliseconds since the epoch).
+    pub received_at_ms: u64,
+    /// When it is deleted, where it is (milliseconds since the epoch).
+    pub expires_at_ms: Option<u64>,
+    /// Recipients outside of the conversation: retention processes.
+    pub retained_by: Vec<Address>,
+    /// Policies of our network that cover us or the sender, and whose process is not among the recipients: somebody has
+    /// kept this message from the record.
+    pub retention_missing: Vec<String>,
+    /// Whether the sender's identity was verified by the user.
+    pub verified: bool,
+    /// Whether the sender's identity has changed, with this message or before, which the user has not acknowledged.
+    pub identity_changed: bool,
+    pub(super) receipt: Receipt,
+}
+
+impl ReceivedMessage {
+    /// Whether somebody outside of the conversation has it too.
+    pub fn retained(&self) -> bool {
+        !self.retained_by.is_empty()
+    }
+
+    /// Names it: for an answer, a reaction, or to find it in the history.
+    pub fn key(&self) -> MessageRef {
+        MessageRef { sender: self.sender.clone(), device: self.sender_device, message: self.message }
+    }
+
+    /// Where an answer to it goes: to everybody in its conversation.
+    pub fn conversation(&self) -> Target {
+        match &self.conversation {
+            Conversation::Room(_) => Target::Conversation(self.conversation.id()),
+            people => Target::People(people.members()),
+        }
+    }
+
+    /// To acknowledge it with.
+    pub fn receipt(&self) -> Receipt {
+        self.receipt.clone()
+    }
+}
+
+/// A delivery that is no message that can be shown. It stays at the relay until it is acknowledged.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct UnopenedMessage {
+    /// The id that it bears; unverified where it did not open.
+    pub message: Option<MessageId>,
+    /// The sender that it names; unverified where it did not open.
+    pub sender: Option<Address>,
+    /// The sender's device that it names; unverified where it did not open.
+    pub sender_device: Option<DeviceId>,
+    /// When the sender's relay accepted it (milliseconds since the epoch).
+    pub accepted_at_ms: u64,
+    /// Why it is not shown.
+    pub reason: Unopened,
+    /// What is known of it all the same, where it did open.
+    pub opened: Option<OpenedAllTheSame>,
+    /// The delivery as it came (CBOR of [`sotto_wire::api::Delivery`]).
+    pub sealed: Vec<u8>,
+    pub(super) receipt: Receipt,
+}
+
+impl UnopenedMessage {
+    /// To acknowledge it with: then the relay forgets it.
+    pub fn receipt(&self) -> Receipt {
+        self.receipt.clone()
+    }
+}
+
+/// A message that opens under its sender's signature and still cannot be shown. Holds clear text: no Debug.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct OpenedAllTheSame {
+    /// Fingerprint of the sender's identity.
+    pub sender_identity: Fingerprint,
+    /// Fingerprint of the key of the sender's device.
+    pub sender_device_key: Fingerprint,
+    /// The clear content: CBOR, of [`sotto_wire::content::Content`] or of something newer.
+    pub content: Zeroizing<Vec<u8>>,
+    /// Everybody whom it was sealed to.
+    pub recipients: RecipientList,
+}
+
+impl OpenedAllTheSame {
+    pub(super) fn of(opened: &Opened) -> Self {
+        Self {
+            sender_identity: opened.identity.fingerprint(),
+            sender_device_key: opened.certificate.key().fingerprint(),
+            content: opened.content.clone(),
+            recipients: opened.recipients.clone(),
+        }
+    }
+}
+
+/// Why a delivery is not shown.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Unopened {
+    /// No sealed message.
+    #[error("it is not a sealed message of a version that this program knows")]
+    Form,
+    /// The prekey is not here.
+    #[error("it is sealed to a key that this device does not have (any more)")]
+    NoKey,
+    /// It does not open, or the sender's signature is wrong.
+    #[error("it does not open: {0}")]
+    Sealed(String),
+    /// The sender is not who the relay says.
+    #[error("its sender is not in the network that it claims to be from")]
+    Network,
+    /// It claims to be from the own account and is not.
+    #[error("it claims to come from one of your own devices, and does not")]
+    NotMine,
+    /// The sender's identity has changed since it was verified. Only where nothing is set aside: by a retention process.
+    #[error("the identity of its sender has CHANGED since you verified it")]
+    IdentityChanged,
+    /// The content is from a newer version. Only where nothing is set aside: by a retention process.
+    #[error("it needs a newer version of this program")]
+    NewerContent,
+    /// The conversation is not one that its sender can speak in, or that this account is in.
+    #[error("it claims a conversation that its sender or you are not in")]
+    Conversation,
+    /// An event of a room is signed under another identity than its author has. It is left out, and asked for again when
+    /// somebody builds on it.
+    #[error("it says that {0} has changed a room, under another identity than {0} has")]
+    RoomAuthor(Address),
+}
+
+/// What an acknowledgement needs. Cheap to keep: many may be waiting.
+#[derive(Clone)]
+pub struct Receipt {
+    pub(super) seq: u64,
+    pub(super) key: Option<MessageKey>,
+    /// The one-time prekey whose secret ends with the acknowledgement.
+    pub(super) one_time: Option<PrekeyRef>,
+    /// For the local history, where one is kept.
+    pub(super) stored: Option<Box<Keep>>,
+}
+
+/// What is kept of a message.
+#[derive(Clone)]
+pub(super) struct Keep {
+    pub(super) me: Address,
+    pub(super) message: StoredMessage,
+    pub(super) content: Content,
+}
+
+impl Keep {
+    fn keep(&self, tx: &Tx<'_>, now_ms: u64) -> Result<(), StoreError> {
+        match apply::class(&self.content.body) {
+            Class::Said => apply::arrive(tx, &self.me, self.message.clone(), &self.content, now_ms),
+            Class::Done | Class::Receipt => {
+                let (key, conversation) = (self.message.key(), &self.message.conversation);
+                let marks = apply::marks(&key, conversation, self.content.sent_at_ms, &self.content.body);
+                marks.iter().try_for_each(|mark| apply::annotate(tx, &self.me, mark, now_ms))
+            }
+            Class::Signal | Class::Room => Ok(()),
+        }
+    }
+}
+
+impl Receipt {
+    /// Of a message that leaves nothing but its key.
+    #[cfg(test)]
+    pub(crate) fn of(key: MessageKey) -> Self {
+        Self { seq: 0, key: Some(key), one_time: None, stored: None }
+    }
+
+    /// The conversation that looks different when it is settled.
+    pub(crate) fn conversation(&self) -> Option<&str> {
+        self.stored.as_ref().map(|keep| keep.message.conversation.as_str())
+    }
+
+    /// Keeps the message out of the local history.
+    pub(crate) fn forget_content(&mut self) {
+        self.stored = None;
+    }
+
+    /// What has to be durable before the relay hears of it.
+    pub(crate) fn settle(&self, tx: &Tx<'_>, now_ms: u64) -> Result<(), StoreError> {
+        if let Some(key) = &self.key {
+            tx.mark_seen(key, now_ms.saturating_add(REPLAY_MS))?;
+            let (sender, device, message) = key.clone();
+            tx.take_aside(&MessageRef { sender, device, message })?;
+        }
+        if let Some(stored) = &self.stored {
+            stored.keep(tx, now_ms)?;
+        }
+        if let Some(prekey) = &self.one_time {
+            tx.delete::<PrekeyRecord>(&PrekeyRecord::key_of(prekey))?;
+        }
+        Ok(())
+    }
+}

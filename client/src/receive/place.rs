@@ -1,0 +1,251 @@
+//! Where a message belongs: its conversation, who else has it, and what is kept of it.
+
+use futures::future::BoxFuture;
+use sotto_crypto::{Address, DeviceId, RecipientList};
+use sotto_wire::content::{Content, Conversation};
+use sotto_wire::room::RoomId;
+
+use super::Receiving;
+use super::authenticate::Sender;
+use super::message::{Keep, Receipt, ReceivedMessage, Unopened};
+use super::open::{Outcome, Unsealed};
+use crate::core::clock::now_ms;
+use crate::core::error::Error;
+use crate::store::{MessageState, Reason, StoredMessage};
+use crate::talk::apply::{self, Class};
+use crate::trust::{Purpose, policy};
+
+/// The version of the content that this program knows.
+pub(super) const CONTENT: u8 = 1;
+
+/// What a message to a room comes to.
+pub(crate) enum RoomMessage {
+    /// It is shown, and these recipients are none of the room's members: retention processes.
+    Shown(Vec<Address>),
+    /// It was of the room's making, and has been done.
+    Done,
+    /// Its sender knew events that are not here.
+    Waits,
+    /// Its sender is no member, or the user is none.
+    Stranger,
+    /// An event is signed under another identity than this person has.
+    Author(Address),
+}
+
+/// Says where messages to rooms belong: the rooms, which stand above.
+pub(crate) trait Rooms: Send + Sync {
+    /// Decides on a message to a room that has come.
+    fn place<'a>(
+        &'a self,
+        room: RoomId,
+        sender: &'a Address,
+        content: &'a Content,
+        recipients: &'a RecipientList,
+    ) -> BoxFuture<'a, Result<RoomMessage, Error>>;
+}
+
+impl Receiving {
+    /// Gives a message of an authenticated sender its place.
+    pub(super) async fn place(&self, unsealed: Unsealed, sender: Sender) -> Result<Outcome, Error> {
+        let Some(content) =
+            minicbor::decode::<Content>(&unsealed.opened.content).ok().filter(|content| content.version == CONTENT)
+        else {
+            return Ok(match self.purpose {
+                Purpose::Person => unsealed.aside(Reason::Newer(CONTENT)),
+                Purpose::Archive => unsealed.not_shown(Unopened::NewerContent),
+            });
+        };
+        let from = &unsealed.header.sender;
+        let retained_by = match content.conversation {
+            Conversation::Room(room) => {
+                match self.room_message(room, from, &content, &unsealed.opened.recipients).await? {
+                    RoomMessage::Shown(outsiders) => outsiders,
+                    RoomMessage::Done => Vec::new(),
+                    RoomMessage::Stranger if apply::class(&content.body) == Class::Said => {
+                        return Ok(unsealed.not_shown(Unopened::Conversation));
+                    }
+                    // What strangers do to messages, or say of them, concerns nobody.
+                    RoomMessage::Stranger => return Ok(Outcome::Dropped(unsealed.receipt())),
+                    RoomMessage::Author(who) => return Ok(unsealed.not_shown(Unopened::RoomAuthor(who))),
+                    RoomMessage::Waits => return Ok(unsealed.aside(Reason::RoomEvents(room))),
+                }
+            }
+            _ => {
+                let members = content.conversation.members();
+                let whole = apply::is_for_everybody(&content.body);
+                match outsiders(from, &self.account.address, &members, &unsealed.opened.recipients, whole) {
+                    Some(outsiders) => outsiders,
+                    None => return Ok(unsealed.not_shown(Unopened::Conversation)),
+                }
+            }
+        };
+        let retention_missing =
+            self.retention_missing(from, &unsealed.opened.recipients, unsealed.delivery.accepted_at_ms).await?;
+        Ok(Outcome::Message(Box::new(self.received(unsealed, sender, content, retained_by, retention_missing))))
+    }
+
+    async fn room_message(
+        &self,
+        room: RoomId,
+        sender: &Address,
+        content: &Content,
+        recipients: &RecipientList,
+    ) -> Result<RoomMessage, Error> {
+        match self.purpose {
+            Purpose::Person => self.rooms.place(room, sender, content, recipients).await,
+            // Who keeps records keeps everything, and knows of no rooms.
+            Purpose::Archive => Ok(RoomMessage::Shown(vec![self.account.address.clone()])),
+        }
+    }
+
+    fn received(
+        &self,
+        unsealed: Unsealed,
+        sender: Sender,
+        content: Content,
+        retained_by: Vec<Address>,
+        retention_missing: Vec<String>,
+    ) -> ReceivedMessage {
+        let Unsealed { delivery, header, opened, one_time } = unsealed;
+        let received_at_ms = now_ms();
+        let expires_at_ms = content.ends_at_ms(delivery.accepted_at_ms);
+        let stored = self.purpose.keeps_history().then(|| {
+            let message = StoredMessage {
+                id: header.message,
+                sender: header.sender.clone(),
+                device: header.device,
+                content: opened.content.to_vec(),
+                conversation: content.conversation.id(),
+                accepted_at_ms: delivery.accepted_at_ms,
+                stored_at_ms: received_at_ms,
+                expires_at_ms,
+                retained: !retained_by.is_empty(),
+                // From another of the own devices, it is one that the relay has.
+                state: if sender.mine { MessageState::Accepted } else { MessageState::Received },
+                reason: None,
+                retention_missing: !retention_missing.is_empty(),
+                event: None,
+                retained_by: retained_by.clone(),
+                devices: 0,
+                left_out: Vec::new(),
+            };
+            Box::new(Keep { me: self.account.address.clone(), message, content: content.clone() })
+        });
+        let key = (header.sender.clone(), header.device, header.message);
+        ReceivedMessage {
+            message: header.message,
+            sender_identity: opened.identity.fingerprint(),
+            sender_device_key: opened.certificate.key().fingerprint(),
+            sender: header.sender,
+            sender_device: header.device,
+            conversation: content.conversation.clone(),
+            content,
+            recipients: opened.recipients,
+            accepted_at_ms: delivery.accepted_at_ms,
+            received_at_ms,
+            expires_at_ms,
+            retained_by,
+            retention_missing,
+            verified: sender.verified,
+            identity_changed: sender.changed,
+            receipt: Receipt { seq: delivery.seq, key: Some(key), one_time, stored },
+        }
+    }
+
+    /// Policies that should have kept this message and did not get it.
+    async fn retention_missing(
+        &self,
+        sender: &Address,
+        recipients: &[(Address, Vec<DeviceId>)],
+        accepted_at_ms: u64,
+    ) -> Result<Vec<String>, Error> {
+        let Some(policy) = self.policy_at_hand().await? else { return Ok(Vec::new()) };
+        let me = &self.account.address;
+        let known = if sender.domain_str() == me.domain_str() && sender != me {
+            self.memberships(vec![sender.clone()]).await?
+        } else {
+            Vec::new()
+        };
+        let group = known.iter().find(|m| {
+            m.policy_key == self.account.policy_key.fingerprint()
+                && now_ms() < m.seen_at_ms.saturating_add(policy::GROUP_KNOWN_MS)
+        });
+        let has = |who: &Address| recipients.iter().any(|(address, _)| address == who);
+        Ok(policy::retention_missing(&policy, me, group.map(|m| m.group.as_str()), accepted_at_ms, has))
+    }
+}
+
+/// Whether a conversation has the one form that [`Conversation::of`] gives.
+pub(crate) fn is_between(conversation: &Conversation) -> bool {
+    Conversation::of(conversation.members()).as_ref() == Some(conversation)
+}
+
+/// The recipients outside of the conversation. `None` where the conversation is not what it must be: its sender is a
+/// member, its form is the one that [`Conversation::of`] gives, and every member but the sender got the message, where
+/// it is one for everybody (`whole`). Whoever is no member must be there as an outsider: a retention process.
+fn outsiders(
+    sender: &Address,
+    me: &Address,
+    members: &[Address],
+    recipients: &[(Address, Vec<DeviceId>)],
+    whole: bool,
+) -> Option<Vec<Address>> {
+    let canonical = Conversation::of(members.iter().cloned())?.members() == members;
+    let reached = |who: &Address| recipients.iter().any(|(address, _)| address == who);
+    let complete = !whole || members.iter().all(|m| m == sender || reached(m));
+    if !canonical || !members.contains(sender) || !complete || !reached(me) {
+        return None;
+    }
+    Some(recipients.iter().map(|(address, _)| address).filter(|a| !members.contains(a)).cloned().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use sotto_crypto::SealedHeader;
+    use sotto_wire::api::Delivery;
+    use sotto_wire::content::Body;
+
+    use super::*;
+
+    fn a(name: &str) -> Address {
+        Address::parse(&format!("{name}@x.example")).unwrap()
+    }
+
+    fn to(names: &[&str]) -> Vec<(Address, Vec<DeviceId>)> {
+        names.iter().map(|n| (a(n), vec![DeviceId::from_bytes([1; 16])])).collect()
+    }
+
+    #[test]
+    fn a_conversation_is_between_its_members() {
+        let pair = [a("alice"), a("bob")];
+        assert_eq!(outsiders(&a("alice"), &a("bob"), &pair, &to(&["bob"]), true), Some(vec![]));
+        assert_eq!(outsiders(&a("alice"), &a("bob"), &pair, &to(&["bob", "keep"]), true), Some(vec![a("keep")]));
+        assert_eq!(outsiders(&a("alice"), &a("keep"), &pair, &to(&["bob", "keep"]), true), Some(vec![a("keep")]));
+        // The sender is no member; a member was left out; not in its one form.
+        assert_eq!(outsiders(&a("eve"), &a("bob"), &pair, &to(&["bob"]), true), None);
+        assert_eq!(outsiders(&a("alice"), &a("keep"), &pair, &to(&["keep"]), true), None);
+        assert_eq!(outsiders(&a("alice"), &a("bob"), &[a("bob"), a("alice")], &to(&["bob"]), true), None);
+        assert_eq!(outsiders(&a("alice"), &a("bob"), &[], &to(&["bob"]), true), None);
+    }
+
+    #[test]
+    fn a_clock_that_runs_ahead_does_not_lengthen_a_life() {
+        let content = |sent_at_ms| Content {
+            expires_in_s: Some(2),
+            ..Content::new(Conversation::Direct(a("alice"), a("bob")), sent_at_ms, Body::Text("x".into()))
+        };
+        assert_eq!(content(1000).ends_at_ms(5000), Some(3000));
+        assert_eq!(content(9000).ends_at_ms(5000), Some(7000));
+        assert_eq!(content(u64::MAX).ends_at_ms(u64::MAX), Some(u64::MAX));
+    }
+
+    proptest! {
+        #[test]
+        fn content_from_outside_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            let _ = minicbor::decode::<Content>(&bytes);
+            let _ = sotto_crypto::decode_strict::<SealedHeader>(&bytes);
+            let _ = minicbor::decode::<Delivery>(&bytes);
+        }
+    }
+}

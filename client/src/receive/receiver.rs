@@ -1,0 +1,141 @@
+//! Receiving, as it is used: events come out, acknowledgements go in.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures::future::BoxFuture;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::Receiving;
+use super::event::Event;
+use super::message::Receipt;
+use super::socket::{CLOSING, Line};
+use crate::core::clock::now_ms;
+use crate::core::error::Error;
+use crate::store::MessageKey;
+
+/// Events that may wait for the receiver. The relay has at most 64 deliveries unacknowledged.
+const EVENTS: usize = 64;
+
+/// Receives for one device. Only one at a time does for a profile.
+pub struct Receiver {
+    events: mpsc::Receiver<Result<Event, Error>>,
+    acker: Acker,
+    /// Dropped to ask the task to end.
+    stop: Option<mpsc::Sender<()>>,
+    task: JoinHandle<()>,
+    beside: Option<Beside>,
+}
+
+/// Acknowledges, from any task.
+#[derive(Clone)]
+pub struct Acker {
+    receiving: Arc<Receiving>,
+    shared: Arc<Shared>,
+    positions: mpsc::UnboundedSender<u64>,
+}
+
+/// Messages that were given out and are not acknowledged yet, so that a repeat after a new connection is not given out
+/// again.
+#[derive(Default)]
+pub(super) struct Shared {
+    pub(super) in_flight: Mutex<HashMap<MessageKey, u64>>,
+}
+
+/// What goes on beside receiving for as long as a receiver follows.
+pub(crate) struct Beside {
+    /// Sends what waits in the outbox.
+    pub(crate) task: JoinHandle<()>,
+    /// What is done at the end.
+    pub(crate) last: BoxFuture<'static, ()>,
+}
+
+impl Receiver {
+    /// Starts to receive. With `follow`, a broken connection is made again for as long as the receiver lives; without, the
+    /// receiver gives up after a few attempts.
+    pub(crate) fn start(
+        receiving: &Arc<Receiving>,
+        follow: bool,
+        beside: impl FnOnce() -> Option<Beside>,
+    ) -> Result<Self, Error> {
+        let lock = receiving.profile.lock_for_receiving()?;
+        let (events_in, events) = mpsc::channel(EVENTS);
+        let (positions, acks) = mpsc::unbounded_channel();
+        let (stop, stopped) = mpsc::channel(1);
+        let shared = Arc::new(Shared::default());
+        let line = Line::new(receiving.clone(), shared.clone(), events_in, acks, stopped, follow, lock);
+        let task = tokio::spawn(line.run());
+        let acker = Acker { receiving: receiving.clone(), shared, positions };
+        Ok(Self { events, acker, stop: Some(stop), task, beside: beside() })
+    }
+
+    /// The next event. `None` when receiving has ended, after an error has said why. Cancel-safe.
+    pub async fn next(&mut self) -> Option<Result<Event, Error>> {
+        self.events.recv().await
+    }
+
+    /// To acknowledge from other tasks.
+    pub fn acker(&self) -> Acker {
+        self.acker.clone()
+    }
+
+    /// Acknowledges one message.
+    pub async fn ack(&self, receipt: Receipt) -> Result<(), Error> {
+        self.acker.ack(vec![receipt]).await
+    }
+
+    /// Ends, when the relay has heard of every acknowledgement, and the senders of what has come.
+    pub async fn close(mut self) {
+        self.stop = None;
+        // Room for what the task still wants to say.
+        self.events.close();
+        let _ = timeout(2 * CLOSING, &mut self.task).await;
+        if let Some(beside) = self.beside.take() {
+            beside.task.abort();
+            beside.last.await;
+        }
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        self.task.abort();
+        if let Some(beside) = &self.beside {
+            beside.task.abort();
+        }
+    }
+}
+
+impl Acker {
+    /// Acknowledges: makes durable here that they were received (in one transaction), deletes the one-time secrets, and
+    /// then tells the relay, which forgets them.
+    pub async fn ack(&self, receipts: Vec<Receipt>) -> Result<(), Error> {
+        let now = now_ms();
+        let receipts = self
+            .receiving
+            .store
+            .run(move |tx| {
+                receipts.iter().try_for_each(|r| r.settle(tx, now))?;
+                Ok(receipts)
+            })
+            .await?;
+        for receipt in &receipts {
+            if let Some(conversation) = receipt.conversation() {
+                self.receiving.changed(conversation);
+            }
+        }
+        self.receiving.wake();
+        let mut in_flight = self.shared.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
+        for receipt in receipts {
+            // A repeat may have come at another position meanwhile.
+            let again = receipt.key.and_then(|key| in_flight.remove(&key)).filter(|seq| *seq != receipt.seq);
+            for seq in again.into_iter().chain([receipt.seq]) {
+                // When the task has ended, the relay delivers again, and the repeat is dropped then.
+                let _ = self.positions.send(seq);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,132 @@
+//! One attempt at one message: ask for recipients, believe the answer or not, seal once, post. The message's id was made
+//! before and stays, so that a repeat is never a second message.
+
+use sotto_crypto::{Address, SystemRng};
+use sotto_wire::api::{Envelope, Recipients};
+use sotto_wire::content::{Content, Conversation};
+use sotto_wire::{ErrorCode, limits};
+use zeroize::Zeroizing;
+
+use super::Sending;
+use super::compose::audience;
+use crate::core::clock::now_ms;
+use crate::core::error::{Error, Refusal};
+use crate::core::task::blocking;
+use crate::store::{LeftOut, OutboxKind, OutboxRecord, conversation};
+
+/// How often a message is sealed again because the recipients' devices have changed meanwhile.
+const ROUNDS: u32 = 3;
+
+/// How an attempt has ended that did not fail.
+pub(super) enum Delivered {
+    /// The relay has it.
+    Accepted(Accepted),
+    /// It was taken out of the outbox in the last moment.
+    Cancelled,
+}
+
+/// A message that the relay has.
+#[derive(Default)]
+pub(super) struct Accepted {
+    /// By the relay's clock (milliseconds since the epoch).
+    pub(super) at_ms: u64,
+    /// The devices that it was sealed to.
+    pub(super) devices: u32,
+    pub(super) retained_by: Vec<Address>,
+    pub(super) left_out: Vec<LeftOut>,
+}
+
+impl Sending {
+    /// Seals and posts, again where the recipients' devices or the policy have changed meanwhile.
+    pub(super) async fn deliver(&self, entry: &OutboxRecord) -> Result<Delivered, Error> {
+        for _ in 0..ROUNDS {
+            let content = self.content_to_seal(entry).await?;
+            let mut asked = self.whom(entry).await?;
+            let (answer, left_out) = self.recipients(entry, &mut asked).await?;
+            let checked = match self.believe(&asked, answer).await {
+                // A note to oneself with no other device to go to, and word for devices that there are not.
+                Err(Error::Refused(Refusal::NoRecipients)) => {
+                    return Ok(Delivered::Accepted(Accepted { at_ms: now_ms(), left_out, ..Accepted::default() }));
+                }
+                believed => believed?,
+            };
+            let (account, message, recipients) = (self.account.clone(), entry.key.message, checked.recipients);
+            let devices = u32::try_from(recipients.len()).unwrap_or(u32::MAX);
+            let sealed = blocking(move || {
+                sotto_crypto::seal(&mut SystemRng, &account.sender(), message, &content, &recipients)
+                    .map_err(|e| Refusal::Seal(e.to_string()).into())
+            })
+            .await?;
+            let left_s = entry.expires_at_ms.map(|end| end.saturating_sub(now_ms()).div_ceil(1000).max(1));
+            let envelope = Envelope {
+                header: sotto_crypto::encode(&sealed.header),
+                body: sealed.body,
+                wraps: sealed.wraps,
+                expires_in_s: left_s.map(|s| s.min(limits::MAX_QUEUE_SECONDS)),
+            };
+            if !self.mark_uncertain(&entry.key).await? {
+                return Ok(Delivered::Cancelled);
+            }
+            match self.api.send(&envelope).await {
+                Ok(accepted) => {
+                    let at_ms = accepted.accepted_at_ms;
+                    let retained_by = checked.retained_by;
+                    return Ok(Delivered::Accepted(Accepted { at_ms, devices, retained_by, left_out }));
+                }
+                Err(error)
+                    if matches!(error.code(), Some(ErrorCode::RecipientsChanged | ErrorCode::RetentionRequired)) =>
+                {
+                    tracing::debug!(%error, "sealing again");
+                    self.forget_policy().await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(Refusal::RecipientsKeepChanging.into())
+    }
+
+    /// Asks for recipients. In a room, members who cannot be written to (suspended, not there any more) are left out and
+    /// told about: the others shall not be kept from talking.
+    async fn recipients(
+        &self,
+        entry: &OutboxRecord,
+        asked: &mut Vec<Address>,
+    ) -> Result<(Recipients, Vec<LeftOut>), Error> {
+        let mut left_out = Vec::new();
+        loop {
+            let said = match self.api.recipients(asked.clone()).await {
+                Ok(answer) => return Ok((answer, left_out)),
+                Err(Error::Relay(said)) => said,
+                Err(error) => return Err(error),
+            };
+            let room = matches!(entry.conversation, Conversation::Room(_)) && said.code == ErrorCode::NotFound;
+            let gone: Vec<&Address> = said.addresses.iter().filter(|who| asked.contains(who)).collect();
+            if !room || gone.is_empty() {
+                return Err(said.into());
+            }
+            let left = |who: &&Address| LeftOut { address: (*who).clone(), reason: said.message.clone() };
+            left_out.extend(gone.iter().map(left));
+            asked.retain(|who| !said.addresses.contains(who));
+        }
+    }
+
+    async fn whom(&self, entry: &OutboxRecord) -> Result<Vec<Address>, Error> {
+        let (entry, me) = (entry.clone(), self.account.address.clone());
+        self.store.run(move |tx| audience(tx, &me, &entry)).await
+    }
+
+    /// The content of an entry as it is sealed: a message to a room says which of its events the sender knows. Only members
+    /// write to a room.
+    async fn content_to_seal(&self, entry: &OutboxRecord) -> Result<Zeroizing<Vec<u8>>, Error> {
+        let id = entry.conversation.id();
+        if !matches!(entry.conversation, Conversation::Room(_)) || entry.kind == OutboxKind::Room {
+            return Ok(Zeroizing::new(entry.content.clone()));
+        }
+        let room = id.clone();
+        let record = self.store.run(move |tx| conversation(tx, &room)).await?;
+        let heads = record.filter(|record| !record.left).map(|record| record.heads).ok_or(Refusal::Left(id))?;
+        let content: Content = minicbor::decode(&entry.content)
+            .map_err(|_| Refusal::NotPossible("what waits in the outbox cannot be read"))?;
+        Ok(Zeroizing::new(sotto_crypto::encode(&Content { heads: Some(heads), ..content })))
+    }
+}

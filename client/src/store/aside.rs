@@ -1,0 +1,202 @@
+//! What has come and cannot be shown yet: acknowledged, so that others can come, and kept here until there is reason to try
+//! again. So much of each sender and of each network, for so long: nobody fills anybody's disk.
+
+use minicbor::{Decode, Encode};
+use rusqlite::OptionalExtension as _;
+use sotto_crypto::Address;
+use sotto_wire::content::MessageRef;
+use sotto_wire::limits;
+use sotto_wire::room::RoomId;
+
+use super::cipher::RowKey;
+use super::messages::clamp;
+use super::talk::parts_of;
+use super::{Record, Tx, decode};
+use crate::core::error::StoreError;
+
+const TABLE: &str = "aside";
+/// Of one sender: messages, and bytes.
+pub(crate) const MAX_OF_SENDER: (u64, u64) = (200, 4 * 1024 * 1024);
+/// Of all senders of one network.
+pub(crate) const MAX_OF_NETWORK: (u64, u64) = (2_000, 32 * 1024 * 1024);
+/// For so long (milliseconds): as long as a relay would have kept it.
+const KEPT_MS: u64 = limits::MAX_QUEUE_SECONDS * 1000;
+
+/// Why a message waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub(crate) enum Reason {
+    /// Its sender knew events of this room that are not here.
+    #[n(0)]
+    RoomEvents(#[n(0)] RoomId),
+    /// The identity of its sender has changed, and the user has not accepted it.
+    #[n(1)]
+    Identity,
+    /// It is of a newer version of the content than this one knows.
+    #[n(2)]
+    Newer(#[n(0)] u8),
+}
+
+impl Reason {
+    fn column(self) -> i64 {
+        match self {
+            Self::RoomEvents(_) => 0,
+            Self::Identity => 1,
+            Self::Newer(_) => 2,
+        }
+    }
+}
+
+/// A message that waits.
+#[derive(Clone, Encode, Decode)]
+#[cbor(array)]
+pub(crate) struct Aside {
+    #[n(0)]
+    pub(crate) key: MessageRef,
+    #[n(1)]
+    pub(crate) reason: Reason,
+    /// As it came: sealed, CBOR of [`sotto_wire::api::Delivery`].
+    #[cbor(n(2), with = "minicbor::bytes")]
+    pub(crate) delivery: Vec<u8>,
+    /// Its position in the device's queue: what waits is tried in the order in which it came.
+    #[n(3)]
+    pub(crate) order: u64,
+}
+
+/// How much of somebody waits, and how much more was not kept.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub(crate) struct AsideCount {
+    #[n(0)]
+    pub(crate) sender: Address,
+    /// As in the column `reason`.
+    #[n(1)]
+    pub(crate) reason: i64,
+    #[n(2)]
+    pub(crate) waiting: u64,
+    /// Beyond the bound.
+    #[n(3)]
+    pub(crate) dropped: u64,
+}
+
+impl Record for AsideCount {
+    const TABLE: &'static str = "aside count";
+    fn key(&self) -> Vec<Vec<u8>> {
+        vec![self.sender.as_str().as_bytes().to_vec(), self.reason.to_be_bytes().to_vec()]
+    }
+}
+
+impl Tx<'_> {
+    fn aside_row(&self, message: &MessageRef) -> RowKey {
+        let parts = parts_of(message);
+        self.cipher.row(TABLE, &parts.iter().map(Vec::as_slice).collect::<Vec<_>>())
+    }
+
+    /// Sets a message aside, where its sender and their network have room left; otherwise it is counted only.
+    pub(crate) fn put_aside(&self, message: &Aside, now_ms: u64) -> Result<(), StoreError> {
+        let sender = &message.key.sender;
+        let row = self.aside_row(&message.key);
+        let by_sender = self.cipher.row(TABLE, &[b"sender", sender.as_str().as_bytes()]);
+        let by_network = self.cipher.row(TABLE, &[b"network", sender.domain_str().as_bytes()]);
+        let known = self.tx.prepare_cached("SELECT 1 FROM aside WHERE key = ?1")?.exists([row])?;
+        let size = message.delivery.len() as u64;
+        let fits = |query: &str, of: RowKey, (messages, bytes): (u64, u64)| -> Result<bool, StoreError> {
+            let (count, sum): (i64, i64) =
+                self.tx.prepare_cached(query)?.query_row([of], |r| Ok((r.get(0)?, r.get(1)?)))?;
+            Ok(u64::try_from(count).is_ok_and(|n| n < messages) && u64::try_from(sum).is_ok_and(|n| n + size <= bytes))
+        };
+        let room = known
+            || fits("SELECT COUNT(*), COALESCE(SUM(bytes), 0) FROM aside WHERE sender = ?1", by_sender, MAX_OF_SENDER)?
+                && fits(
+                    "SELECT COUNT(*), COALESCE(SUM(bytes), 0) FROM aside WHERE network = ?1",
+                    by_network,
+                    MAX_OF_NETWORK,
+                )?;
+        if room {
+            let sealed = self.cipher.seal(TABLE, &row, None, &sotto_crypto::encode(message))?;
+            self.tx
+                .prepare_cached(
+                    "INSERT INTO aside (key, sender, network, reason, bytes, position, forget_at_ms, value)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+                     ON CONFLICT (key) DO UPDATE SET reason = ?4, position = ?6, value = ?8",
+                )?
+                .execute((
+                    row,
+                    by_sender,
+                    by_network,
+                    message.reason.column(),
+                    clamp(size),
+                    clamp(message.order),
+                    clamp(now_ms.saturating_add(KEPT_MS)),
+                    sealed,
+                ))?;
+        }
+        if !known {
+            let mut count = self.aside_count(sender, message.reason)?;
+            if room {
+                count.waiting += 1
+            } else {
+                count.dropped += 1
+            }
+            self.put(&count)?;
+        }
+        Ok(())
+    }
+
+    fn aside_count(&self, sender: &Address, reason: Reason) -> Result<AsideCount, StoreError> {
+        let none = AsideCount { sender: sender.clone(), reason: reason.column(), waiting: 0, dropped: 0 };
+        Ok(self.get(&none.key())?.unwrap_or(none))
+    }
+
+    /// A message waits no more. False where it did not.
+    pub(crate) fn take_aside(&self, message: &MessageRef) -> Result<bool, StoreError> {
+        let row = self.aside_row(message);
+        let found: Option<Vec<u8>> = self
+            .tx
+            .prepare_cached("SELECT value FROM aside WHERE key = ?1")?
+            .query_row([row], |r| r.get(0))
+            .optional()?;
+        let Some(sealed) = found else { return Ok(false) };
+        let held: Aside = decode(TABLE, &self.cipher.open(TABLE, &row, None, &sealed)?)?;
+        self.tx.prepare_cached("DELETE FROM aside WHERE key = ?1")?.execute([row])?;
+        let mut count = self.aside_count(&message.sender, held.reason)?;
+        count.waiting = count.waiting.saturating_sub(1);
+        if count.waiting == 0 {
+            self.delete::<AsideCount>(&count.key())?
+        } else {
+            self.put(&count)?
+        }
+        Ok(true)
+    }
+
+    /// What waits, in the order in which it came, from behind a position; at most `limit` of it. With the last position
+    /// where there may be more.
+    pub(crate) fn aside(&self, after: u64, limit: u32) -> Result<(Vec<Aside>, Option<u64>), StoreError> {
+        let mut statement = self
+            .tx
+            .prepare_cached("SELECT key, position, value FROM aside WHERE position > ?1 ORDER BY position LIMIT ?2")?;
+        let rows = statement
+            .query_map((clamp(after), limit), |r| {
+                Ok((r.get::<_, RowKey>(0)?, r.get::<_, i64>(1)?, r.get::<_, Vec<u8>>(2)?))
+            })?
+            .collect::<Result<Vec<_>, _>>()?;
+        let last =
+            rows.last().filter(|_| rows.len() == limit as usize).map(|(_, at, _)| u64::try_from(*at).unwrap_or(0));
+        let open =
+            |(row, _, sealed): (RowKey, i64, Vec<u8>)| decode(TABLE, &self.cipher.open(TABLE, &row, None, &sealed)?);
+        Ok((rows.into_iter().map(open).collect::<Result<_, _>>()?, last))
+    }
+
+    /// Forgets what has waited for too long.
+    pub(super) fn end_aside(&self, now_ms: u64) -> Result<(), StoreError> {
+        let ended = self
+            .tx
+            .prepare_cached("SELECT key, value FROM aside WHERE forget_at_ms <= ?1")?
+            .query_map([clamp(now_ms)], |r| Ok((r.get::<_, RowKey>(0)?, r.get::<_, Vec<u8>>(1)?)))?
+            .collect::<Result<Vec<_>, _>>()?;
+        for (row, sealed) in ended {
+            let held: Aside = decode(TABLE, &self.cipher.open(TABLE, &row, None, &sealed)?)?;
+            self.take_aside(&held.key)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,65 @@
+//! Asking the relay whom to write to: the answer is checked, compared with the pins, and kept, whatever becomes of the
+//! message. The only way from an address to devices.
+
+use sotto_crypto::Address;
+use sotto_wire::api::Recipients;
+
+use super::Trust;
+use super::identity::Verdict;
+use super::pins::{put_membership, see};
+use super::recipients::{Asker, Checked, check};
+use crate::core::clock::now_ms;
+use crate::core::error::{Error, TrustError};
+use crate::core::task::blocking;
+use crate::store::{SeenIn, Serials};
+
+impl Trust {
+    /// Believes an answer to a question for `asked`, or says why not: nobody is written to whose changed identity the user
+    /// has to accept first.
+    pub(crate) async fn believe(&self, asked: &[Address], answer: Recipients) -> Result<Checked, Error> {
+        let policy = self.policy().await?;
+        let serials = self.store.list::<Serials>().await?;
+        let memberships = self.memberships(asked.to_vec()).await?;
+        let (account, known, asked) = (self.account.clone(), self.known.clone(), asked.to_vec());
+        let checked = blocking(move || {
+            let asker = Asker {
+                address: &account.address,
+                device: account.device,
+                identity: &account.identity,
+                policy_key: &account.policy_key,
+                network: &policy.network,
+                group: &policy.group.name,
+                serials: &serials,
+                memberships: &memberships,
+                now_ms: now_ms(),
+            };
+            check(&asker, &mut known.lock(), &asked, &answer)
+        })
+        .await?;
+        let (identities, serials) = (checked.identities.clone(), checked.serials.clone());
+        let (memberships, peers, now) = (checked.memberships.clone(), checked.peers.clone(), now_ms());
+        let blocked = self
+            .store
+            .run(move |tx| {
+                let mut blocked = None;
+                for (who, identity) in &identities {
+                    if see(tx, who, identity, now, SeenIn::Recipients)?.verdict == Verdict::Blocked {
+                        blocked.get_or_insert_with(|| who.clone());
+                    }
+                }
+                serials.iter().try_for_each(|serials| tx.put(serials))?;
+                memberships.iter().try_for_each(|membership| put_membership(tx, membership))?;
+                for peer in &peers {
+                    if tx.get(&crate::store::Record::key(peer))?.as_ref() != Some(peer) {
+                        tx.put(peer)?;
+                    }
+                }
+                Ok(blocked)
+            })
+            .await?;
+        match blocked {
+            Some(who) => Err(TrustError::IdentityChanged(who).into()),
+            None => Ok(checked),
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! The people whom this user knows, and what a person decides about them.
+
+use std::sync::Arc;
+
+use sotto_crypto::{Address, Fingerprint, IdentityPublic, SafetyNumber, safety_number};
+
+use super::Trust;
+use super::identity::{IdentityChange, TrustState};
+use super::pins::{decide, see};
+use crate::core::clock::now_ms;
+use crate::core::error::{Error, Refusal, TrustError};
+use crate::store::{Pin, SeenIn};
+
+/// What is known of somebody's identity.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Contact {
+    /// Who.
+    pub address: Address,
+    /// Fingerprint of the identity that counts.
+    pub fingerprint: Fingerprint,
+    /// To compare with them.
+    pub safety_number: SafetyNumber,
+    /// How far it is known.
+    pub state: TrustState,
+    /// Since when it counts (milliseconds since the epoch).
+    pub since_ms: u64,
+    /// The change that the user has not acknowledged, where there is one.
+    pub change: Option<IdentityChange>,
+    /// The safety number with the identity that was shown since, of a verified contact.
+    pub new_safety_number: Option<SafetyNumber>,
+}
+
+/// The people whom this user knows. Cheap to clone.
+#[derive(Clone)]
+pub struct Contacts {
+    trust: Arc<Trust>,
+}
+
+impl Contacts {
+    pub(crate) fn new(trust: Arc<Trust>) -> Self {
+        Self { trust }
+    }
+
+    /// Everybody whose identity is pinned, by address.
+    pub async fn list(&self) -> Result<Vec<Contact>, Error> {
+        let mut contacts: Vec<Contact> =
+            self.trust.store.list::<Pin>().await?.iter().map(|pin| self.contact(pin)).collect();
+        contacts.sort_by(|a, b| a.address.cmp(&b.address));
+        Ok(contacts)
+    }
+
+    /// What is known of these people. Asks nobody.
+    pub async fn known(&self, people: &[Address]) -> Result<Vec<Contact>, Error> {
+        Ok(self.trust.pins(people.to_vec()).await?.iter().map(|pin| self.contact(pin)).collect())
+    }
+
+    /// Asks the relay who somebody is, and compares it with what is known.
+    pub async fn look_up(&self, address: &Address) -> Result<Contact, Error> {
+        let answer = self.trust.api.identities(vec![address.clone()]).await?;
+        let shown = answer.identities.into_iter().find(|(who, _)| who == address).map(|(_, identity)| identity);
+        let shown = shown.ok_or_else(|| Refusal::NoIdentity(address.clone()))?;
+        if address == &self.trust.account.address && shown != self.trust.account.identity {
+            return Err(TrustError::OwnIdentity.into());
+        }
+        let (who, now) = (address.clone(), now_ms());
+        let seen = self.trust.store.run(move |tx| see(tx, &who, &shown, now, SeenIn::Lookup)).await?;
+        Ok(self.contact(&seen.pin))
+    }
+
+    /// The user has compared the safety number of this contact, as it is given here: acknowledged, and verified from now on.
+    pub async fn mark_verified(&self, compared: &Contact) -> Result<Contact, Error> {
+        let fingerprint = compared.fingerprint;
+        self.decide(&compared.address, move |pin| {
+            if pin.state() == TrustState::Changed {
+                return Err(TrustError::IdentityChanged(pin.address.clone()).into());
+            }
+            if pin.identity.fingerprint() != fingerprint {
+                return Err(TrustError::NotTheCompared(pin.address.clone()).into());
+            }
+            Ok(Pin { verified: true, change: None, ..pin.clone() })
+        })
+        .await
+    }
+
+    /// Takes the mark away. A change that was not acknowledged stays one.
+    pub async fn unmark_verified(&self, address: &Address) -> Result<Contact, Error> {
+        self.decide(address, |pin| {
+            // Of a verified contact it is forgotten with the mark: it shows again with the next that they show.
+            let change = pin.change.clone().filter(|_| !pin.verified);
+            Ok(Pin { verified: false, change, ..pin.clone() })
+        })
+        .await
+    }
+
+    /// Acknowledges that somebody has another identity: it counts from now on, not verified.
+    pub async fn accept_change(&self, address: &Address) -> Result<Contact, Error> {
+        let now = now_ms();
+        self.decide(address, move |pin| pin.accept(now).ok_or_else(|| Refusal::NotChanged(pin.address.clone()).into()))
+            .await
+    }
+
+    async fn decide(
+        &self,
+        address: &Address,
+        decision: impl FnOnce(&Pin) -> Result<Pin, Error> + Send + 'static,
+    ) -> Result<Contact, Error> {
+        let who = address.clone();
+        let decided = self.trust.store.run(move |tx| decide(tx, &who, decision)).await?;
+        let pin = decided.ok_or_else(|| Refusal::NoIdentity(address.clone()))??;
+        // What was held back because of it may go on.
+        self.trust.acknowledged.notify_one();
+        Ok(self.contact(&pin))
+    }
+
+    fn contact(&self, pin: &Pin) -> Contact {
+        let account = &self.trust.account;
+        let number = |theirs: &IdentityPublic| safety_number(&account.address, &account.identity, &pin.address, theirs);
+        let shown = pin.change.as_ref().filter(|_| pin.verified);
+        Contact {
+            address: pin.address.clone(),
+            fingerprint: pin.identity.fingerprint(),
+            safety_number: number(&pin.identity),
+            state: pin.state(),
+            since_ms: pin.since_ms,
+            change: pin.unacknowledged(),
+            new_safety_number: shown.map(|change| number(&change.other)),
+        }
+    }
+}

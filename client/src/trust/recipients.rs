@@ -1,0 +1,288 @@
+//! Who a message may be sealed to. The relay answers with devices; this decides whether to believe it. Pure.
+
+use std::collections::BTreeSet;
+
+use sotto_crypto::{Address, DeviceId, Domain, IdentityPublic, Known, PolicyPublic, Recipient, verify_retention};
+use sotto_wire::api::{RecipientRole, RecipientUser, Recipients};
+use sotto_wire::policy::{NetworkDocument, RetentionRule};
+
+use crate::core::error::{Error, Refusal, TrustError};
+use crate::store::account::Account;
+use crate::store::{MembershipRecord, PeerRecord, Pin, Serials};
+use crate::trust::policy;
+
+/// Who asks, and what is known.
+pub(crate) struct Asker<'a> {
+    pub(crate) address: &'a Address,
+    pub(crate) device: DeviceId,
+    pub(crate) identity: &'a IdentityPublic,
+    pub(crate) policy_key: &'a PolicyPublic,
+    /// Our network's document, verified.
+    pub(crate) network: &'a NetworkDocument,
+    /// Name of our security group.
+    pub(crate) group: &'a str,
+    /// Newest documents seen of other networks.
+    pub(crate) serials: &'a [Serials],
+    /// What is known of the groups of those who are written to.
+    pub(crate) memberships: &'a [MembershipRecord],
+    pub(crate) now_ms: u64,
+}
+
+/// An answer that has been checked.
+#[derive(Debug, Default)]
+pub(crate) struct Checked {
+    /// To seal to.
+    pub(crate) recipients: Vec<Recipient>,
+    /// The retention processes among them.
+    pub(crate) retained_by: Vec<Address>,
+    /// Who those who are written to are, as the relay says: to be compared with the pins.
+    pub(crate) identities: Vec<(Address, IdentityPublic)>,
+    /// Serials to store.
+    pub(crate) serials: Vec<Serials>,
+    /// Documents of other networks, to store.
+    pub(crate) peers: Vec<PeerRecord>,
+    /// Groups of those who are written to, to store.
+    pub(crate) memberships: Vec<MembershipRecord>,
+}
+
+/// A peer network whose document has been verified.
+struct Peer<'a> {
+    document: NetworkDocument,
+    key: &'a PolicyPublic,
+}
+
+/// Checks the answer to a request for `wanted`, from which the own address has been taken out.
+pub(crate) fn check(
+    asker: &Asker<'_>,
+    known: &mut Known,
+    wanted: &[Address],
+    answer: &Recipients,
+) -> Result<Checked, Error> {
+    let mut checked = Checked::default();
+    let peers = peers(asker, answer, &mut checked)?;
+    let mut named = BTreeSet::new();
+    for user in &answer.users {
+        if !named.insert(&user.address) {
+            return Err(TrustError::RepeatedRecipient(user.address.clone()).into());
+        }
+        match user.role {
+            RecipientRole::Addressed => addressed(asker, wanted, &peers, user, &mut checked)?,
+            RecipientRole::Own => own(asker, user)?,
+            RecipientRole::Retention => {
+                retention(asker, wanted, &peers, user)?;
+                checked.retained_by.push(user.address.clone());
+            }
+        }
+        devices(asker, known, user, &mut checked)?;
+    }
+    complete(asker, wanted, &named, &peers, &checked)?;
+    Ok(checked)
+}
+
+/// Checks the answer to a request for whom a signal goes to: only people who were asked for and the own devices, with the
+/// identities that are pinned. Who was never met, or has changed, gets none; nobody has to be there.
+pub(crate) fn signalled(
+    account: &Account,
+    known: &mut Known,
+    pins: &[Pin],
+    wanted: &[Address],
+    answer: &Recipients,
+    now_ms: u64,
+) -> Result<Vec<Recipient>, TrustError> {
+    let mut recipients: Vec<Recipient> = Vec::new();
+    for user in &answer.users {
+        if user.role != RecipientRole::Addressed || !wanted.contains(&user.address) {
+            // Word of typing is nothing that the own devices need.
+            continue;
+        }
+        let same = |pin: &Pin| pin.address == user.address && pin.identity == user.identity && pin.change.is_none();
+        if !pins.iter().any(same) {
+            continue;
+        }
+        for device in &user.devices {
+            let fail = |reason: String| TrustError::Device { address: user.address.clone(), reason };
+            let recipient = known
+                .recipient(&user.identity, &device.certificate, &device.prekey, now_ms)
+                .map_err(|e| fail(e.to_string()))?;
+            let claimed = recipient.device();
+            let repeated = recipients.iter().any(|r| r.device().device() == claimed.device());
+            if claimed.address() != &user.address || repeated || claimed.device() == account.device {
+                return Err(fail("it is not theirs, or named twice".to_owned()));
+            }
+            recipients.push(recipient);
+        }
+    }
+    Ok(recipients)
+}
+
+fn peers<'a>(asker: &Asker<'_>, answer: &'a Recipients, checked: &mut Checked) -> Result<Vec<Peer<'a>>, TrustError> {
+    answer
+        .networks
+        .iter()
+        .map(|info| {
+            let claimed = info.document.unverified().map(|d| d.domain).ok();
+            let known = asker.serials.iter().find(|s| Some(&s.domain) == claimed.as_ref()).cloned();
+            let (document, serials) = policy::peer(asker.network, info, known)?;
+            checked.serials.push(serials);
+            checked.peers.push(PeerRecord {
+                domain: document.domain.clone(),
+                policy_key: info.policy_key.fingerprint(),
+                document: info.document.clone(),
+            });
+            Ok(Peer { document, key: &info.policy_key })
+        })
+        .collect()
+}
+
+/// Somebody whom the sender asked for. Whether the identity is the one that was pinned is for the caller to see.
+fn addressed(
+    asker: &Asker<'_>,
+    wanted: &[Address],
+    peers: &[Peer<'_>],
+    user: &RecipientUser,
+    checked: &mut Checked,
+) -> Result<(), TrustError> {
+    if !wanted.contains(&user.address) {
+        return Err(TrustError::AddedRecipient(user.address.clone()));
+    }
+    let domain = user.address.domain();
+    let key = if &domain == asker.network_domain() {
+        asker.policy_key
+    } else {
+        peers.iter().find(|p| p.document.domain == domain).ok_or_else(|| policy::missing(&domain))?.key
+    };
+    let membership = user.membership.as_ref().ok_or_else(|| policy::missing_membership(&user.address))?;
+    let known = asker.memberships.iter().find(|m| m.address == user.address);
+    checked.memberships.push(policy::membership(membership, key, &user.address, known, asker.now_ms)?);
+    checked.identities.push((user.address.clone(), user.identity.clone()));
+    Ok(())
+}
+
+/// The sender's own other devices, under the sender's own identity.
+fn own(asker: &Asker<'_>, user: &RecipientUser) -> Result<(), TrustError> {
+    if &user.address != asker.address {
+        return Err(TrustError::AddedRecipient(user.address.clone()));
+    }
+    if &user.identity != asker.identity {
+        return Err(TrustError::OwnIdentity);
+    }
+    Ok(())
+}
+
+/// A retention process: a rule of our own network or of a peer that is written to must name it, with a certificate
+/// under that network's policy key.
+fn retention(
+    asker: &Asker<'_>,
+    wanted: &[Address],
+    peers: &[Peer<'_>],
+    user: &RecipientUser,
+) -> Result<(), TrustError> {
+    let fail = |reason| TrustError::Retention { address: user.address.clone(), reason };
+    let domain = user.address.domain();
+    let (document, key) = if &domain == asker.network_domain() {
+        (asker.network, asker.policy_key)
+    } else if !wanted.iter().any(|address| address.domain() == domain) {
+        return Err(fail("nobody of its network is written to"));
+    } else {
+        let peer = peers.iter().find(|p| p.document.domain == domain);
+        peer.map(|p| (&p.document, p.key)).ok_or_else(|| fail("its network's policy did not come along"))?
+    };
+    let mut rules = document.retention.iter().filter(|r| r.enabled && r.address == user.address).peekable();
+    if rules.peek().is_none() {
+        return Err(fail("no policy that is switched on names it"));
+    }
+    if rules.any(|rule| certified(rule, key, user, asker.now_ms)) {
+        Ok(())
+    } else {
+        Err(fail("its certificate is not valid under the policy key"))
+    }
+}
+
+fn certified(rule: &RetentionRule, key: &PolicyPublic, user: &RecipientUser, now_ms: u64) -> bool {
+    verify_retention(key, &rule.certificate, now_ms).is_ok_and(|certificate| {
+        certificate.address == user.address
+            && certificate.identity == user.identity
+            && certificate.network == user.address.domain()
+    })
+}
+
+/// Every device under the user's identity, each once, with a prekey of its own.
+fn devices(
+    asker: &Asker<'_>,
+    known: &mut Known,
+    user: &RecipientUser,
+    checked: &mut Checked,
+) -> Result<(), TrustError> {
+    let fail = |reason: String| TrustError::Device { address: user.address.clone(), reason };
+    let mut seen = BTreeSet::new();
+    for device in &user.devices {
+        let recipient = known
+            .recipient(&user.identity, &device.certificate, &device.prekey, asker.now_ms)
+            .map_err(|e| fail(e.to_string()))?;
+        let verified = recipient.device();
+        if verified.address() != &user.address {
+            return Err(fail(format!("its certificate is for {}", verified.address())));
+        }
+        if !seen.insert(verified.device()) {
+            return Err(fail("it is named twice".to_owned()));
+        }
+        if verified.device() == asker.device {
+            return Err(fail("it has the id of this device".to_owned()));
+        }
+        checked.recipients.push(recipient);
+    }
+    Ok(())
+}
+
+/// Everybody who was asked for is there with a device, and so is every retention process that a rule asks for: of our own
+/// network for the sender's group and the groups of its members who are written to, of a peer for the groups of its
+/// members. Who is in which group is what their membership documents say.
+fn complete(
+    asker: &Asker<'_>,
+    wanted: &[Address],
+    named: &BTreeSet<&Address>,
+    peers: &[Peer<'_>],
+    checked: &Checked,
+) -> Result<(), Error> {
+    let reached: BTreeSet<&Address> = checked.recipients.iter().map(|r| r.device().address()).collect();
+    let missing: Vec<Address> =
+        wanted.iter().filter(|a| !(named.contains(a) && reached.contains(a))).cloned().collect();
+    if !missing.is_empty() {
+        return Err(Refusal::Unregistered(missing).into());
+    }
+    let listens = |rule: &RetentionRule| {
+        if checked.retained_by.contains(&rule.address) && reached.contains(&rule.address) {
+            return Ok(());
+        }
+        Err(Refusal::RetentionMissing { policy: rule.policy.clone(), address: rule.address.clone() })
+    };
+    // Who writes to a retention process by its address has it there already; and a process does not retain itself.
+    let others = |rule: &&RetentionRule| &rule.address != asker.address && !wanted.contains(&rule.address);
+    let groups_of = |domain: &Domain| {
+        let members = checked.memberships.iter().filter(|m| &m.address.domain() == domain);
+        members.map(|m| m.group.as_str()).collect::<Vec<_>>()
+    };
+    let mut groups = groups_of(asker.network_domain());
+    groups.push(asker.group);
+    policy::covering(asker.network, &groups).filter(others).try_for_each(listens)?;
+    let abroad: BTreeSet<Domain> = wanted.iter().map(Address::domain).filter(|d| d != asker.network_domain()).collect();
+    for domain in abroad {
+        let peer = peers.iter().find(|peer| peer.document.domain == domain);
+        let peer = peer.ok_or_else(|| policy::missing(&domain))?;
+        let groups = groups_of(&domain);
+        policy::covering(&peer.document, &groups).filter(others).try_for_each(listens)?;
+    }
+    if checked.recipients.is_empty() {
+        return Err(Refusal::NoRecipients.into());
+    }
+    Ok(())
+}
+
+impl Asker<'_> {
+    fn network_domain(&self) -> &Domain {
+        &self.network.domain
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,276 @@
+use sotto_crypto::{IdentityKey, PolicyKey, PrekeyKind, RetentionCertificate, Signed, SystemRng, generate_prekeys};
+use sotto_wire::api::{NetworkInfo, RecipientDevice};
+use sotto_wire::policy::{MembershipDocument, PeerRule, Scope};
+
+use super::*;
+use crate::store::account::Account;
+use crate::store::account::tests::account;
+use crate::trust::policy::tests::{domain, network_document};
+
+/// A network with its key, alice who asks, and what she knows.
+struct World {
+    policy: PolicyKey,
+    alice: Account,
+    document: NetworkDocument,
+    pins: BTreeMap<Address, Pin>,
+    serials: Vec<Serials>,
+    memberships: Vec<MembershipRecord>,
+}
+
+const NOW: u64 = 1_000_000;
+
+impl World {
+    fn new() -> Self {
+        let policy = PolicyKey::generate(&mut SystemRng);
+        let alice = account("alice@x.example", &policy);
+        Self {
+            alice,
+            document: network_document("x.example", 1),
+            policy,
+            pins: BTreeMap::new(),
+            serials: Vec::new(),
+            memberships: Vec::new(),
+        }
+    }
+
+    fn check(&self, asked: &[&Account], answer: &Recipients) -> Result<Checked, Error> {
+        let key = self.policy.verifying_key();
+        let view = Asker {
+            address: &self.alice.address,
+            device: self.alice.device,
+            identity: &self.alice.identity,
+            policy_key: &key,
+            network: &self.document,
+            group: "staff",
+            pins: &self.pins,
+            serials: &self.serials,
+            memberships: &self.memberships,
+            now_ms: NOW,
+        };
+        check(&view, &mut Known::new(), &asked.iter().map(|a| a.address.clone()).collect::<Vec<_>>(), answer)
+    }
+
+    /// A retention process under `policy`, with its rule.
+    fn retention(address: &str, policy: &PolicyKey, expires_at_ms: u64) -> (Account, RetentionRule) {
+        let process = account(address, policy);
+        let certificate = RetentionCertificate {
+            version: sotto_crypto::VERSION,
+            suite: sotto_crypto::SUITE,
+            network: process.domain(),
+            address: process.address.clone(),
+            identity: process.identity.clone(),
+            issued_at_ms: 0,
+            expires_at_ms,
+        };
+        let rule = RetentionRule {
+            policy: "archive".into(),
+            address: process.address.clone(),
+            certificate: Signed::sign(&certificate, policy),
+            scope: Scope::AllUsers,
+            enabled: true,
+        };
+        (process, rule)
+    }
+}
+
+fn device(account: &Account, expires_at_ms: u64) -> RecipientDevice {
+    let (batch, _) =
+        generate_prekeys(&mut SystemRng, &account.device_key, account.device, PrekeyKind::OneTime, 1, 0, expires_at_ms);
+    RecipientDevice { certificate: account.certificate.clone(), prekey: batch.prekey(0).unwrap() }
+}
+
+fn user(account: &Account, role: RecipientRole) -> RecipientUser {
+    RecipientUser {
+        address: account.address.clone(),
+        identity: account.identity.clone(),
+        role,
+        devices: vec![device(account, u64::MAX)],
+        membership: None,
+    }
+}
+
+/// Somebody who is written to, in the group `staff` under this policy key.
+fn member(account: &Account, policy: &PolicyKey) -> RecipientUser {
+    let document =
+        MembershipDocument { version: 1, serial: 5, address: account.address.clone(), group: "staff".into() };
+    RecipientUser { membership: Some(Signed::sign(&document, policy)), ..user(account, RecipientRole::Addressed) }
+}
+
+fn answer(users: Vec<RecipientUser>) -> Recipients {
+    Recipients { users, networks: Vec::new() }
+}
+
+fn other_identity(of: &Account, policy: &PolicyKey) -> Account {
+    account(of.address.as_str(), policy)
+}
+
+#[test]
+fn a_good_answer_pins_and_gives_recipients() {
+    let world = World::new();
+    let bob = account("bob@x.example", &world.policy);
+    let checked = world.check(&[&bob], &answer(vec![member(&bob, &world.policy)])).unwrap();
+    assert_eq!(checked.recipients.len(), 1);
+    assert_eq!(checked.pins.len(), 1);
+    assert!(checked.retained_by.is_empty() && checked.replaced.is_empty() && checked.blocked.is_empty());
+}
+
+#[test]
+fn nobody_may_be_added_left_out_or_repeated() {
+    let world = World::new();
+    let (bob, eve) = (account("bob@x.example", &world.policy), account("eve@x.example", &world.policy));
+    let both = answer(vec![member(&bob, &world.policy), member(&eve, &world.policy)]);
+    assert!(
+        matches!(world.check(&[&bob], &both), Err(Error::Trust(TrustError::AddedRecipient(a))) if a == eve.address)
+    );
+    let as_own = answer(vec![member(&bob, &world.policy), user(&eve, RecipientRole::Own)]);
+    assert!(matches!(world.check(&[&bob], &as_own), Err(Error::Trust(TrustError::AddedRecipient(_)))));
+    let twice = answer(vec![member(&bob, &world.policy), member(&bob, &world.policy)]);
+    assert!(matches!(world.check(&[&bob], &twice), Err(Error::Trust(TrustError::RepeatedRecipient(_)))));
+    let missing = answer(vec![member(&bob, &world.policy)]);
+    assert!(
+        matches!(world.check(&[&bob, &eve], &missing), Err(Error::Refused(Refusal::Unregistered(a))) if a == [eve.address.clone()])
+    );
+    let mut without_device = answer(vec![member(&bob, &world.policy)]);
+    without_device.users[0].devices.clear();
+    assert!(matches!(world.check(&[&bob], &without_device), Err(Error::Refused(Refusal::Unregistered(_)))));
+    assert!(matches!(world.check(&[], &answer(Vec::new())), Err(Error::Refused(Refusal::NoRecipients))));
+}
+
+#[test]
+fn devices_must_be_certified_by_the_identity_and_prekeys_by_the_device() {
+    let world = World::new();
+    let (bob, eve) = (account("bob@x.example", &world.policy), account("eve@x.example", &world.policy));
+    let mut foreign = answer(vec![member(&bob, &world.policy)]);
+    foreign.users[0].devices = vec![device(&eve, u64::MAX)];
+    assert!(matches!(world.check(&[&bob], &foreign), Err(Error::Trust(TrustError::Device { .. }))));
+    let mut prekey = answer(vec![member(&bob, &world.policy)]);
+    prekey.users[0].devices[0].prekey = device(&eve, u64::MAX).prekey;
+    assert!(matches!(world.check(&[&bob], &prekey), Err(Error::Trust(TrustError::Device { .. }))));
+    let mut expired = answer(vec![member(&bob, &world.policy)]);
+    expired.users[0].devices = vec![device(&bob, NOW)];
+    assert!(matches!(world.check(&[&bob], &expired), Err(Error::Trust(TrustError::Device { .. }))));
+    let mut twice = answer(vec![member(&bob, &world.policy)]);
+    twice.users[0].devices.push(device(&bob, u64::MAX));
+    assert!(matches!(world.check(&[&bob], &twice), Err(Error::Trust(TrustError::Device { .. }))));
+}
+
+#[test]
+fn own_devices_stand_under_the_own_identity() {
+    let world = World::new();
+    let (bob, impostor) = (account("bob@x.example", &world.policy), other_identity(&world.alice, &world.policy));
+    let users = vec![member(&bob, &world.policy), user(&impostor, RecipientRole::Own)];
+    assert!(matches!(world.check(&[&bob], &answer(users)), Err(Error::Trust(TrustError::OwnIdentity))));
+    // The sending device itself is no recipient.
+    let users = vec![member(&bob, &world.policy), user(&world.alice, RecipientRole::Own)];
+    assert!(matches!(world.check(&[&bob], &answer(users)), Err(Error::Trust(TrustError::Device { .. }))));
+}
+
+#[test]
+fn a_changed_identity_is_told_or_blocks() {
+    let mut world = World::new();
+    let bob = account("bob@x.example", &world.policy);
+    let new_bob = other_identity(&bob, &world.policy);
+    for (verified, blocked) in [(false, 0), (true, 1)] {
+        let pin =
+            Pin { address: bob.address.clone(), identity: bob.identity.clone(), verified, since_ms: 1, shown: None };
+        world.pins.insert(bob.address.clone(), pin);
+        let checked = world.check(&[&bob], &answer(vec![member(&new_bob, &world.policy)])).unwrap();
+        assert_eq!((checked.blocked.len(), checked.replaced.len()), (blocked, 1 - blocked));
+        assert_eq!(checked.pins.len(), 1);
+    }
+}
+
+#[test]
+fn retention_needs_a_rule_and_a_certificate() {
+    let mut world = World::new();
+    let bob = account("bob@x.example", &world.policy);
+    let (process, rule) = World::retention("retention@x.example", &world.policy, u64::MAX);
+    let with = |process: &Account| answer(vec![member(&bob, &world.policy), user(process, RecipientRole::Retention)]);
+    // Without a rule it is just somebody added.
+    assert!(matches!(world.check(&[&bob], &with(&process)), Err(Error::Trust(TrustError::Retention { .. }))));
+    world.document.retention = vec![rule.clone()];
+    assert_eq!(world.check(&[&bob], &with(&process)).unwrap().retained_by, std::slice::from_ref(&process.address));
+    // Another identity than the certified one.
+    let impostor = other_identity(&process, &world.policy);
+    assert!(matches!(world.check(&[&bob], &with(&impostor)), Err(Error::Trust(TrustError::Retention { .. }))));
+    // Left out: refused by ourselves, as long as the rule covers us.
+    let without = answer(vec![member(&bob, &world.policy)]);
+    assert!(matches!(world.check(&[&bob], &without), Err(Error::Refused(Refusal::RetentionMissing { .. }))));
+    world.document.retention[0].scope = Scope::Groups(vec!["others".into()]);
+    world.check(&[&bob], &without).unwrap();
+    world.check(&[&bob], &with(&process)).unwrap();
+    // It covers bob's group, so that it may not be left out either; and only the policy key says what his group is.
+    let in_group = |group: &str, serial, key: &PolicyKey| {
+        let document = MembershipDocument { version: 1, serial, address: bob.address.clone(), group: group.into() };
+        let membership = Some(Signed::sign(&document, key));
+        answer(vec![RecipientUser { membership, ..member(&bob, &world.policy) }])
+    };
+    let left_out = world.check(&[&bob], &in_group("others", 5, &world.policy));
+    assert!(matches!(left_out, Err(Error::Refused(Refusal::RetentionMissing { .. }))));
+    let checked = world.check(&[&bob], &in_group("staff", 5, &world.policy)).unwrap();
+    assert_eq!((checked.memberships[0].group.as_str(), checked.memberships[0].serial), ("staff", 5));
+    let forged = world.check(&[&bob], &in_group("staff", 5, &PolicyKey::generate(&mut SystemRng)));
+    assert!(matches!(forged, Err(Error::Trust(TrustError::Document { .. }))));
+    world.memberships = checked.memberships;
+    let older = world.check(&[&bob], &in_group("staff", 4, &world.policy));
+    assert!(matches!(older, Err(Error::Trust(TrustError::Rollback { .. }))));
+    world.memberships.clear();
+    let mut unknown = answer(vec![user(&bob, RecipientRole::Addressed)]);
+    unknown.users[0].membership = None;
+    assert!(matches!(world.check(&[&bob], &unknown), Err(Error::Trust(TrustError::Document { .. }))));
+    // Switched off, it is no recipient.
+    world.document.retention[0].enabled = false;
+    assert!(matches!(world.check(&[&bob], &with(&process)), Err(Error::Trust(TrustError::Retention { .. }))));
+    // Expired, or under another policy key.
+    let (expired, rule) = World::retention("retention@x.example", &world.policy, NOW);
+    world.document.retention = vec![rule];
+    assert!(matches!(world.check(&[&bob], &with(&expired)), Err(Error::Trust(TrustError::Retention { .. }))));
+    let (foreign, rule) = World::retention("retention@x.example", &PolicyKey::generate(&mut SystemRng), u64::MAX);
+    world.document.retention = vec![rule];
+    assert!(matches!(world.check(&[&bob], &with(&foreign)), Err(Error::Trust(TrustError::Retention { .. }))));
+}
+
+#[test]
+fn the_retention_process_of_a_peer_stands_under_the_peers_policy_key() {
+    let mut world = World::new();
+    let theirs = PolicyKey::generate(&mut SystemRng);
+    let bob = account("bob@y.example", &theirs);
+    let (process, rule) = World::retention("retention@y.example", &theirs, u64::MAX);
+    let mut document = network_document("y.example", 1);
+    document.retention = vec![rule];
+    let info = NetworkInfo { policy_key: theirs.verifying_key(), document: Signed::sign(&document, &theirs) };
+    let users = vec![member(&bob, &theirs), user(&process, RecipientRole::Retention)];
+    let with = Recipients { users: users.clone(), networks: vec![info.clone()] };
+    // Our own network must name the peer.
+    assert!(matches!(world.check(&[&bob], &with), Err(Error::Trust(TrustError::Document { .. }))));
+    world.document.federation.enabled = true;
+    let rule = PeerRule { domain: domain("y.example"), policy_key: theirs.verifying_key().fingerprint() };
+    world.document.federation.peers = vec![rule];
+    let checked = world.check(&[&bob], &with).unwrap();
+    assert_eq!((checked.retained_by.len(), checked.serials.len()), (1, 1));
+    // Without its network's document nothing of it can be checked.
+    assert!(matches!(world.check(&[&bob], &answer(users)), Err(Error::Trust(TrustError::Document { .. }))));
+    // It listens to everybody over there, so it may be left out neither with the document nor without.
+    let without = |networks| Recipients { users: vec![member(&bob, &theirs)], networks };
+    let left_out = world.check(&[&bob], &without(vec![info.clone()]));
+    assert!(matches!(left_out, Err(Error::Refused(Refusal::RetentionMissing { .. }))));
+    assert!(matches!(world.check(&[&bob], &without(Vec::new())), Err(Error::Trust(TrustError::Document { .. }))));
+    // Among ourselves it has no business.
+    let carol = account("carol@x.example", &world.policy);
+    let users = vec![member(&carol, &world.policy), user(&process, RecipientRole::Retention)];
+    let added = world.check(&[&carol], &Recipients { users, networks: vec![info] });
+    assert!(matches!(added, Err(Error::Trust(TrustError::Retention { .. }))));
+    let mut forged = with;
+    forged.networks[0].policy_key = world.policy.verifying_key();
+    assert!(matches!(world.check(&[&bob], &forged), Err(Error::Trust(TrustError::Document { .. }))));
+}
+
+#[test]
+fn an_identity_key_of_ones_own_making_is_no_retention_certificate() {
+    // The type of the signer keeps the roles apart; this pins that the label does too.
+    let world = World::new();
+    assert_ne!(
+        world.policy.verifying_key().fingerprint(),
+        IdentityKey::from_bytes(&world.policy.to_bytes()).unwrap().verifying_key().fingerprint()
+    );
+}
