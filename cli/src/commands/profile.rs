@@ -8,7 +8,7 @@ use sotto_wire::ErrorCode;
 
 use crate::args::ProfileArgs;
 use crate::error::{CliError, Kind};
-use crate::ui::Ui;
+use crate::ui::{Ui, printable};
 
 /// Where profiles live: `SOTTO_HOME`, or the platform's data folder.
 fn home() -> Result<PathBuf, CliError> {
@@ -97,7 +97,7 @@ pub(crate) fn ask(ui: Ui, prompt: &str) -> Result<Password, CliError> {
         return Err(CliError::usage("there is no terminal to ask for the password on")
             .hint("give --password-file F, or set SOTTO_PASSWORD_FILE"));
     }
-    let password = rpassword::prompt_password(prompt).map(Password::new)?;
+    let password = rpassword::prompt_password(printable(prompt)).map(Password::new)?;
     if password.is_empty() {
         return Err(CliError::usage("no password was typed"));
     }

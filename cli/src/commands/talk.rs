@@ -10,7 +10,7 @@ use super::profile::address;
 use crate::args::{TextFormat, WhereArgs};
 use crate::commands::time;
 use crate::error::{CliError, Kind};
-use crate::ui::{Ui, printable};
+use crate::ui::Ui;
 
 /// A command that changes something waits this long for the relay to have it.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -119,11 +119,11 @@ pub(crate) fn kind(kind: FileKind) -> &'static str {
 /// What a message says, on one line for people.
 pub(crate) fn said(body: &ViewBody) -> String {
     match body {
-        ViewBody::Text(text) | ViewBody::Event(text) => printable(text),
+        ViewBody::Text(text) | ViewBody::Event(text) => text.clone(),
         ViewBody::File(file) => {
             let what = file.kind.map_or("file", kind);
-            let caption = file.caption.as_deref().map(|c| format!(" {}", printable(c))).unwrap_or_default();
-            format!("[{what} {}, {} bytes]{caption}", printable(&file.name), file.size)
+            let caption = file.caption.as_deref().map(|c| format!(" {c}")).unwrap_or_default();
+            format!("[{what} {}, {} bytes]{caption}", file.name, file.size)
         }
         ViewBody::Deleted => "[deleted]".to_owned(),
         ViewBody::Unknown => "[needs a newer version of this program]".to_owned(),
@@ -146,9 +146,9 @@ pub(crate) fn line(view: &MessageView) -> String {
     }
     let answer = view.reply_to.as_ref().map(|r| format!(" ↳{}", short(&r.message.to_string()))).unwrap_or_default();
     let reactions: Vec<String> =
-        view.reactions.iter().map(|(emoji, people)| format!("  {} {}", printable(emoji), people.len())).collect();
+        view.reactions.iter().map(|(emoji, people)| format!("  {emoji} {}", people.len())).collect();
     let reactions = reactions.concat();
-    let reason = view.reason.as_deref().map(|r| format!("  ({})", printable(r))).unwrap_or_default();
+    let reason = view.reason.as_deref().map(|r| format!("  ({r})")).unwrap_or_default();
     let id = view.key.message.to_string();
     let (sender, said) = (&view.key.sender, said(&view.body));
     format!("{} {} {sender}{marks}{answer}: {said}{reactions}{reason}", short(&id), time(view.sent_at_ms))
