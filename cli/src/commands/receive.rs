@@ -13,7 +13,7 @@ use super::profile::open;
 use super::talk;
 use crate::args::{ReceiveArgs, TextFormat};
 use crate::commands::time;
-use crate::error::{CliError, Kind};
+use crate::error::{CliError, Kind, told};
 use crate::progress::Progress;
 use crate::ui::Ui;
 
@@ -95,7 +95,7 @@ impl Session<'_> {
             )),
             Event::CaughtUp => return Ok(true),
             Event::Disconnected(error, wait) => {
-                self.ui.note(&format!("{error}\n  connecting again in {} s", wait.as_secs_f32().ceil()));
+                self.ui.note(&format!("{}\n  connecting again in {} s", told(&error), wait.as_secs_f32().ceil()));
             }
             // Events that a newer library adds.
             _ => {}
@@ -191,7 +191,7 @@ pub(crate) async fn save(client: &Client, file: &File, dir: &Path, ui: Ui) -> Re
             if error.is_retryable() || matches!(error, Error::Store(_)) {
                 return Err(error.into());
             }
-            ui.note(&format!("the file {} cannot be saved: {error}", file.name));
+            ui.note(&format!("the file {} cannot be saved: {}", file.name, told(&error)));
             Ok(None)
         }
     }

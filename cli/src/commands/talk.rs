@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use serde::Serialize;
-use sotto_client::{Client, ConversationView, DeliveryState, MessageView, Target, ViewBody};
+use sotto_client::{Client, ConversationView, DeliveryState, MessageView, Target, TrustError, TrustState, ViewBody};
 use sotto_wire::content::{FileKind, MessageRef};
 
 use super::profile::address;
 use crate::args::{TextFormat, WhereArgs};
 use crate::commands::time;
-use crate::error::{CliError, Kind};
+use crate::error::{CliError, Kind, hint};
 use crate::ui::Ui;
 
 /// A command that changes something waits this long for the relay to have it.
@@ -85,7 +85,9 @@ pub(crate) async fn settle(
             .hint("`sotto outbox --flush`, `sotto receive --follow` and `sotto chat` send it later"));
         }
         if let Some(view) = client.message(key).await?.filter(|v| v.state == DeliveryState::Refused) {
-            return Err(CliError::new(Kind::Refused, view.reason.unwrap_or_else(|| "refused".to_owned())));
+            let hint = remedy(client, &view.conversation).await?;
+            let message = view.reason.unwrap_or_else(|| "refused".to_owned());
+            return Err(CliError { kind: Kind::Refused, message, hint });
         }
         state = "accepted";
     }
@@ -93,6 +95,16 @@ pub(crate) async fn settle(
         TextFormat::Text => ui.result(&key.message.to_string()),
         TextFormat::Json => ui.json(&serde_json::json!({ "messageId": key.message.to_string(), "state": state })),
     }
+}
+
+/// What to do where nothing is sent because somebody's identity has changed. Why a message was refused is in the history in words
+/// only, so this is looked up.
+async fn remedy(client: &Client, conversation: &str) -> Result<Option<String>, CliError> {
+    let mut conversations = client.conversations().await?.into_iter();
+    let Some(conversation) = conversations.find(|c| c.id == conversation) else { return Ok(None) };
+    let mut contacts = client.contacts().await?.into_iter();
+    let changed = contacts.find(|c| c.state == TrustState::Changed && conversation.members.contains(&c.address));
+    Ok(changed.and_then(|contact| hint(&TrustError::IdentityChanged(contact.address).into())))
 }
 
 /// How far a message has got, in a word.
