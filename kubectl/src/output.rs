@@ -106,7 +106,7 @@ fn yaml_escape(text: &mut String, c: char) {
 
 /// What a terminal, or what lays out text, obeys instead of showing it: the controls of C0 and C1 and U+007F, the controls of
 /// direction, and the separators of lines and paragraphs, at which many a program ends a line. Line feeds and tabs do no harm.
-fn steers(c: char) -> bool {
+pub fn steers(c: char) -> bool {
     (c.is_control() && !matches!(c, '\n' | '\t'))
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
         || matches!(c, '\u{2028}' | '\u{2029}')
