@@ -2,6 +2,9 @@
 
 use std::process::ExitCode;
 
+use sotto_client::{Error, ProfileError, Refusal, StoreError, TransportError, TrustError};
+use sotto_wire::ErrorCode;
+
 /// What kind of failure, and so which exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -72,13 +75,21 @@ impl CliError {
 
     /// The lines for standard error.
     pub(crate) fn render(&self) -> String {
-        let mut text = format!("sotto: {}: {}", self.kind.word(), self.message);
-        if let Some(hint) = &self.hint {
-            text.push_str("\n  hint: ");
-            text.push_str(hint);
-        }
-        text
+        with_hint(format!("sotto: {}: {}", self.kind.word(), self.message), self.hint.as_deref())
     }
+}
+
+/// An error of the library in a remark, where the command goes on.
+pub(crate) fn told(error: &Error) -> String {
+    with_hint(error.to_string(), hint(error).as_deref())
+}
+
+fn with_hint(mut text: String, hint: Option<&str>) -> String {
+    if let Some(hint) = hint {
+        text.push_str("\n  hint: ");
+        text.push_str(hint);
+    }
+    text
 }
 
 impl From<std::io::Error> for CliError {
@@ -87,13 +98,183 @@ impl From<std::io::Error> for CliError {
     }
 }
 
+impl From<Error> for CliError {
+    fn from(error: Error) -> Self {
+        let kind = if error.is_retryable() { Kind::Unreachable } else { kind(&error) };
+        Self { kind, message: error.to_string(), hint: hint(&error) }
+    }
+}
+
+fn kind(error: &Error) -> Kind {
+    match error {
+        Error::Refused(Refusal::Empty | Refusal::NoRecipients | Refusal::TooManyAddresses { .. }) => Kind::Usage,
+        Error::Trust(_) | Error::Refused(_) | Error::Link(_) | Error::Transport(TransportError::Certificate { .. }) => {
+            Kind::Refused
+        }
+        Error::Profile(ProfileError::Missing(_) | ProfileError::PasswordNeeded(_) | ProfileError::Taken { .. }) => {
+            Kind::Usage
+        }
+        Error::Profile(ProfileError::Wiped(_)) => Kind::Refused,
+        Error::Relay(answer) => match answer.code {
+            ErrorCode::Forbidden
+            | ErrorCode::Suspended
+            | ErrorCode::Locked
+            | ErrorCode::WrongCredentials
+            | ErrorCode::InviteInvalid
+            | ErrorCode::RetentionRequired
+            | ErrorCode::FederationDenied
+            | ErrorCode::TooLarge => Kind::Refused,
+            _ => Kind::Failed,
+        },
+        _ => Kind::Failed,
+    }
+}
+
+/// What to do about an error of the library. The library says what has happened; only here it is known which commands there are.
+pub(crate) fn hint(error: &Error) -> Option<String> {
+    match error {
+        Error::Transport(error) => transport(error).map(str::to_owned),
+        Error::Relay(answer) => relay(answer.code).map(str::to_owned),
+        Error::Profile(error) => profile(error).map(str::to_owned),
+        Error::Store(StoreError::Busy) => Some("try again".to_owned()),
+        Error::Store(StoreError::Newer(_)) => Some("update this program".to_owned()),
+        Error::Trust(error) => trust(error),
+        Error::Refused(error) => refusal(error).map(str::to_owned),
+        _ => None,
+    }
+}
+
+fn transport(error: &TransportError) -> Option<&'static str> {
+    Some(match error {
+        TransportError::Unreachable { .. } => "is it running, and is this machine online?",
+        TransportError::Timeout { .. } => "try again",
+        TransportError::Certificate { .. } => {
+            "somebody may be in between; if the network's authority was renewed, ask the administrator for a new invite"
+        }
+        TransportError::Answer { .. } => "is it a relay of this version?",
+        _ => return None,
+    })
+}
+
+fn relay(code: ErrorCode) -> Option<&'static str> {
+    Some(match code {
+        ErrorCode::InviteInvalid => {
+            "an invite is good once and for a limited time; ask the administrator for a new one"
+        }
+        ErrorCode::Suspended => "the administrator has suspended this user; ask them",
+        ErrorCode::Locked => "too many wrong passwords; the administrator can unlock the user",
+        ErrorCode::FederationDenied => "both networks and your security group must allow it; ask the administrator",
+        _ => return None,
+    })
+}
+
+fn profile(error: &ProfileError) -> Option<&'static str> {
+    Some(match error {
+        ProfileError::Missing(_) => "make one with `sotto join INVITE --profile NAME`",
+        ProfileError::Unfinished(_) => "run `sotto join` again with the same invite and password",
+        ProfileError::Taken { .. } => "choose another profile",
+        ProfileError::PasswordNeeded(_) => "give --password-file F, or set SOTTO_PASSWORD_FILE",
+        ProfileError::Wiped(_) => "join again with `sotto devices link` on another device, or with a new invite",
+        ProfileError::Keyring(_) => {
+            "choose `--unlock password` or `--unlock file` for `sotto join`, or `sotto unlock password`"
+        }
+        ProfileError::Busy { .. } => "wait until it ends, or end it",
+        _ => return None,
+    })
+}
+
+fn trust(error: &TrustError) -> Option<String> {
+    Some(match error {
+        TrustError::PolicyKey => "ask the administrator to compare the key's fingerprint".to_owned(),
+        TrustError::Rollback { .. } => "ask the administrator".to_owned(),
+        TrustError::IdentityChanged(who) => format!(
+            "ask them by another way, then run `sotto verify {who} --accept-change` and compare the safety number again"
+        ),
+        TrustError::NotTheCompared(who) => {
+            format!("run `sotto verify {who}`, compare the number that it prints, and confirm then")
+        }
+        TrustError::OwnIdentity => "tell the administrator".to_owned(),
+        TrustError::RegisteredElsewhere(_) => {
+            "if it was not you, tell the administrator, who can reset the user and make a new invite".to_owned()
+        }
+        TrustError::AnotherIdentity => "make a new link with `sotto devices link` on your other device".to_owned(),
+        _ => return None,
+    })
+}
+
+fn refusal(error: &Refusal) -> Option<&'static str> {
+    Some(match error {
+        Refusal::ExpiryTooLong { .. } => "choose a shorter --expires",
+        Refusal::BurnTooLong { .. } => "choose a shorter --burn",
+        Refusal::NoConversation(_) => "`sotto conversations` lists those that there are",
+        Refusal::EarlierWaits => "see `sotto outbox`",
+        Refusal::NoRecipients => "name at least one address; a note to yourself needs a second device",
+        Refusal::TooLong { .. } => "send a long text as a file, with --file",
+        Refusal::RecipientsKeepChanging => "try again",
+        Refusal::DeviceRemoved(_) => "join again with a new invite",
+        Refusal::NoSuchCode => {
+            "compare it with what the other device shows, and leave that one running; a code is good for a day"
+        }
+        Refusal::OwnDevice => "remove it from another device, or run `sotto devices reset` there",
+        Refusal::NoRecoveryKey | Refusal::WrongRecoveryKey => {
+            "leave --recovery-key-file out, and approve the device on another one"
+        }
+        _ => return None,
+    })
+}
+
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
+    use sotto_crypto::{Address, DeviceId};
+    use sotto_wire::ApiError;
+
     use super::*;
 
     #[test]
     fn an_error_says_kind_and_hint() {
         let error = CliError::usage("no text").hint("add one");
         assert_eq!(error.render(), "sotto: usage error: no text\n  hint: add one");
+    }
+
+    #[test]
+    fn the_kind_of_an_error_decides_the_exit_code() {
+        let relay = |code| CliError::from(Error::from(ApiError::new(code, "m"))).kind;
+        assert_eq!(relay(ErrorCode::FederationDenied), Kind::Refused);
+        assert_eq!(relay(ErrorCode::Unavailable), Kind::Unreachable);
+        assert_eq!(relay(ErrorCode::NotFound), Kind::Failed);
+        assert_eq!(CliError::from(Error::from(TrustError::PolicyKey)).kind, Kind::Refused);
+        assert_eq!(CliError::from(Error::from(Refusal::Empty)).kind, Kind::Usage);
+    }
+
+    #[test]
+    fn what_the_library_does_not_say_is_said_here() {
+        let bob = || Address::parse("bob@x.example").unwrap();
+        let dir = || PathBuf::from("/p");
+        let remedies: Vec<(Error, &str)> = vec![
+            (TransportError::Unreachable { relay: "r".into(), reason: "no".into() }.into(), "is it running"),
+            (TransportError::Certificate { relay: "r".into(), reason: "no".into() }.into(), "in between"),
+            (ProfileError::Missing(dir()).into(), "`sotto join INVITE --profile NAME`"),
+            (ProfileError::Unfinished(dir()).into(), "same invite"),
+            (ProfileError::PasswordNeeded(dir()).into(), "--password-file"),
+            (ProfileError::Wiped(dir()).into(), "`sotto devices link`"),
+            (ProfileError::Keyring("none".into()).into(), "--unlock password"),
+            (StoreError::Newer(9).into(), "update"),
+            (TrustError::IdentityChanged(bob()).into(), "`sotto verify bob@x.example --accept-change`"),
+            (TrustError::NotTheCompared(bob()).into(), "`sotto verify bob@x.example`"),
+            (TrustError::AnotherIdentity.into(), "`sotto devices link`"),
+            (Refusal::ExpiryTooLong { max_seconds: 1 }.into(), "--expires"),
+            (Refusal::BurnTooLong { max_seconds: 1 }.into(), "--burn"),
+            (Refusal::NoConversation("x".into()).into(), "`sotto conversations`"),
+            (Refusal::EarlierWaits.into(), "`sotto outbox`"),
+            (Refusal::DeviceRemoved(DeviceId::from_bytes([0; 16])).into(), "new invite"),
+            (Refusal::OwnDevice.into(), "`sotto devices reset`"),
+            (ApiError::new(ErrorCode::Locked, "m").into(), "unlock the user"),
+        ];
+        for (error, word) in remedies {
+            let said = CliError::from(error).render();
+            assert!(said.split_once("\n  hint: ").is_some_and(|(_, hint)| hint.contains(word)), "{said}: no {word}");
+        }
     }
 }

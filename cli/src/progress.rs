@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::chat::text::{bytes, cut};
+use crate::ui::printable;
 
 /// What is done sooner needs no line.
 const QUIET: Duration = Duration::from_secs(1);
@@ -34,7 +35,7 @@ impl Progress {
 
     fn on(what: &str, out: Option<Box<dyn io::Write + Send>>, begin: Instant) -> Self {
         let state = out.map(|out| Mutex::new(State { begin, last: None, out }));
-        Self { what: cut(what, NAME), state }
+        Self { what: cut(&printable(what), NAME), state }
     }
 
     /// So many bytes of so many.

@@ -32,10 +32,10 @@ use tokio::time::timeout;
 use crate::access::{Cluster, within};
 use crate::error::{KubeError, words};
 use crate::objects::{kinds, text};
-use crate::redact;
 use crate::status::{OWNED, scene};
 use crate::tree::{Scene, Wish, forest, lines};
 use crate::workloads::Pod;
+use crate::{output, redact};
 
 /// The port of health and metrics, of our workloads and of the operator.
 const TELEMETRY: u16 = 8080;
@@ -98,8 +98,10 @@ impl Archive {
         })
     }
 
-    /// A file of the archive. The text is taken as it is: what comes from outside is cleaned before.
+    /// A file of the archive, safe to look at on a terminal. Secrets are not looked for here: what comes from outside is cleaned
+    /// of them before.
     fn add(&mut self, name: &str, text: &str) -> Result<(), KubeError> {
+        let text = output::printable(text);
         let mut header = tar::Header::new_gnu();
         header.set_size(text.len() as u64);
         header.set_mode(0o600);
@@ -135,7 +137,7 @@ fn documents(objects: &mut [Value]) -> String {
     for object in objects {
         redact::object(object);
         text.push_str("---\n");
-        text.push_str(&serde_yaml::to_string(object).unwrap_or_default());
+        text.push_str(&output::yaml(object).unwrap_or_default());
     }
     text
 }
@@ -175,7 +177,7 @@ pub async fn gather(cluster: &Cluster, wish: &Order, progress: impl Fn(&str)) ->
     archive.problems.extend(scene.unread.iter().cloned());
     let trees = forest(&scene, &Wish::default());
     archive.add("status.txt", &redact::text(&(lines(&trees).join("\n") + "\n")))?;
-    let json = serde_json::to_string_pretty(&trees).unwrap_or_default();
+    let json = output::json_pretty(&trees).unwrap_or_default();
     archive.add("status.json", &redact::text(&json))?;
     about_cluster(cluster, wish, &mut archive).await?;
 
@@ -206,7 +208,7 @@ async fn about_cluster(cluster: &Cluster, wish: &Order, archive: &mut Archive) -
         "gatheredAt": jiff::Timestamp::now().to_string(),
     });
     archive.problems.extend(version.err().map(|e| e.to_string()));
-    archive.add("versions.json", &(serde_json::to_string_pretty(&versions).unwrap_or_default() + "\n"))?;
+    archive.add("versions.json", &(output::json_pretty(&versions).unwrap_or_default() + "\n"))?;
     let definitions = cluster.list(&ApiResource::erase::<CustomResourceDefinition>(&()), None, None).await;
     match definitions {
         Ok(definitions) => {
@@ -436,9 +438,9 @@ mod tests {
         let file = dir.path().join("bundle.tar.gz");
         let mut archive = Archive::create(&file, jiff::Timestamp::from_second(1_795_420_800).unwrap()).unwrap();
         archive.add("namespaces/chat/users.yaml", "---\nkind: User\n").unwrap();
-        archive.problems.push("nodes: forbidden".into());
+        archive.problems.push("nodes: forbidden\u{9b}".into());
         let gathered = archive.finish().unwrap();
-        assert_eq!((gathered.files, gathered.bytes), (2, 31 + 1));
+        assert_eq!((gathered.files, gathered.bytes), (2, 31 + 4));
         let mut tar = tar::Archive::new(flate2::read::GzDecoder::new(File::open(&file).unwrap()));
         let mut seen = Vec::new();
         for entry in tar.entries().unwrap() {
@@ -452,6 +454,6 @@ mod tests {
             seen[0],
             ("sotto-must-gather-20261123-080000/namespaces/chat/users.yaml".into(), "---\nkind: User\n".into())
         );
-        assert_eq!(seen[1].1, "nodes: forbidden\n");
+        assert_eq!(seen[1].1, "nodes: forbidden\u{fffd}\n");
     }
 }

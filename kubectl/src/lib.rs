@@ -11,6 +11,7 @@ mod error;
 pub mod import;
 pub mod invites;
 pub mod objects;
+pub mod output;
 pub mod policy;
 pub mod redact;
 pub mod status;

@@ -82,15 +82,13 @@ pub struct Invite {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InviteError {
     /// Not this scheme or path.
-    #[error(
-        "an invite starts with sotto:// and goes on HOST:PORT/join?…; copy the whole line that `sotto invite` prints"
-    )]
+    #[error("an invite starts with sotto:// and goes on HOST:PORT/join?…")]
     Form,
     /// A part is missing.
-    #[error("the invite lacks `{0}`; copy the whole line that `sotto invite` prints")]
+    #[error("the invite lacks `{0}`")]
     Missing(&'static str),
     /// A part cannot be read.
-    #[error("the invite's `{0}` cannot be read; copy the whole line that `sotto invite` prints")]
+    #[error("the invite's `{0}` cannot be read")]
     Bad(&'static str),
 }
 

@@ -30,15 +30,13 @@ pub struct LinkUrl {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LinkUrlError {
     /// Not this scheme or path.
-    #[error(
-        "a link starts with sotto:// and goes on HOST:PORT/link?…; copy the whole line that `sotto devices link` prints"
-    )]
+    #[error("a link starts with sotto:// and goes on HOST:PORT/link?…")]
     Form,
     /// A part is missing.
-    #[error("the link lacks `{0}`; copy the whole line that `sotto devices link` prints")]
+    #[error("the link lacks `{0}`")]
     Missing(&'static str),
     /// A part cannot be read.
-    #[error("the link's `{0}` cannot be read; copy the whole line that `sotto devices link` prints")]
+    #[error("the link's `{0}` cannot be read")]
     Bad(&'static str),
 }
 

@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep;
 
 use super::effect::{Link, News};
+use super::work::told;
 
 /// After this time a profile that another process receives for is tried again.
 const BUSY: Duration = Duration::from_secs(5);
@@ -27,13 +28,13 @@ pub(crate) async fn listen(client: Client, news: mpsc::UnboundedSender<News>, mu
                     }
                 };
                 receiver.close().await;
-                let reason = ended.map_or_else(|| "receiving has ended".to_owned(), |e| e.to_string());
+                let reason = ended.map_or_else(|| "receiving has ended".to_owned(), |e| told(&e));
                 (Link::Away { reason, again_at_ms: at(FAILED) }, FAILED)
             }
             Err(error @ Error::Profile(ProfileError::Busy { .. })) => {
                 (Link::Elsewhere { reason: error.to_string(), again_at_ms: at(BUSY) }, BUSY)
             }
-            Err(error) => (Link::Away { reason: error.to_string(), again_at_ms: at(FAILED) }, FAILED),
+            Err(error) => (Link::Away { reason: told(&error), again_at_ms: at(FAILED) }, FAILED),
         };
         if news.send(News::Link(link)).is_err() {
             return;
@@ -91,6 +92,7 @@ async fn handle(receiver: &Receiver, event: Event) -> Result<Vec<News>, Error> {
         }
         Event::CaughtUp => vec![News::Link(Link::Online)],
         Event::Disconnected(error, wait) => {
+            // It is tried again by itself, and there is one line for it.
             vec![News::Link(Link::Away { reason: error.to_string(), again_at_ms: at(wait) })]
         }
         Event::Changed(id) => vec![News::Changed(id)],

@@ -12,6 +12,7 @@ use ratatui::Frame;
 use ratatui::layout::{Position, Rect};
 use ratatui::text::{Line, Span};
 use sotto_client::TrustState;
+use sotto_kubectl::output::steers;
 
 use self::areas::{Areas, areas, warning_rows};
 use self::theme::Theme;
@@ -20,8 +21,19 @@ use super::keys::Focus;
 use super::model::Model;
 use super::text::{cut, fit, one_line, width};
 
-/// Draws everything.
+/// Draws everything. What is drawn is cleaned where it comes in; here nothing is left that a terminal would obey, whatever was
+/// forgotten there.
 pub(crate) fn view(model: &Model, frame: &mut Frame<'_>) {
+    draw(model, frame);
+    for cell in &mut frame.buffer_mut().content {
+        if cell.symbol().contains(steers) {
+            let kept: String = cell.symbol().chars().filter(|c| !steers(*c)).collect();
+            cell.set_symbol(if kept.is_empty() { " " } else { &kept });
+        }
+    }
+}
+
+fn draw(model: &Model, frame: &mut Frame<'_>) {
     let theme = Theme { color: model.color };
     let screen = frame.area();
     if screen.width < areas::LEAST.0 || screen.height < areas::LEAST.1 {

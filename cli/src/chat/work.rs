@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sotto_client::{Client, Draft, Error, FileDraft, MessageView, NewRoom, Target};
+use sotto_client::{Client, Draft, Error, FileDraft, MessageView, NewRoom, Refusal, Target, TrustError};
 use sotto_crypto::Address;
 use sotto_wire::content::File;
 use sotto_wire::room::RoomChange;
@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use super::driver::Work;
 use super::effect::{Effect, News, RoomWish, Rules, Words};
 use crate::commands::receive::create;
+use crate::error::hint;
 
 /// Messages that are found at most.
 const HITS: u32 = 100;
@@ -124,7 +125,7 @@ impl Inner {
 
     async fn perform(&self, effect: &Effect) -> Result<Option<News>, String> {
         let client = &self.client;
-        let told = |e: Error| e.to_string();
+        let told = |e: Error| told(&e);
         let news = match effect {
             Effect::Conversations => News::Conversations(client.conversations().await.map_err(told)?),
             Effect::Messages { id, before, limit } => {
@@ -191,7 +192,7 @@ impl Inner {
             Effect::Room { id, change } => client.change_room(id, room_change(change)).await,
             _ => Ok(()),
         };
-        done.map(|()| None).map_err(|e| e.to_string())
+        done.map(|()| None).map_err(|e| told(&e))
     }
 
     /// All messages from a position on.
@@ -242,7 +243,7 @@ impl Inner {
         let progress = move |done, total| drop(news.send(News::Progress { transfer, done, total }));
         let fetched = match self.client.download_file(file, &mut output, progress).await {
             Ok(_) => output.sync_all().await.map_err(|e| e.to_string()),
-            Err(error) => Err(error.to_string()),
+            Err(error) => Err(told(&error)),
         };
         match fetched {
             Ok(()) => Ok(saved),
@@ -251,6 +252,26 @@ impl Inner {
                 Err(format!("{name} was not saved: {reason}"))
             }
         }
+    }
+}
+
+/// An error for the screen, with what can be done about it there.
+pub(super) fn told(error: &Error) -> String {
+    let remedy = match error {
+        Error::Trust(TrustError::IdentityChanged(_) | TrustError::NotTheCompared(_)) => {
+            Some("ask them by another way; Alt+V shows the number to compare".to_owned())
+        }
+        Error::Refused(Refusal::ExpiryTooLong { .. } | Refusal::BurnTooLong { .. }) => {
+            Some("choose a shorter time".to_owned())
+        }
+        Error::Refused(Refusal::TooLong { .. }) => Some("send a long text as a file".to_owned()),
+        // What waits is on the screen, and so are the conversations that there are.
+        Error::Refused(Refusal::EarlierWaits | Refusal::NoConversation(_)) => None,
+        other => hint(other),
+    };
+    match remedy {
+        Some(remedy) => format!("{error}; {remedy}"),
+        None => error.to_string(),
     }
 }
 
@@ -366,6 +387,16 @@ mod tests {
         assert_eq!(paths(&format!("{dir}/.h")), [format!("{dir}/.hidden")]);
         assert!(paths("/nonexistent/x").is_empty());
         std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn an_error_names_what_can_be_done_on_the_screen() {
+        let bob = super::super::tests::a("bob@x.example");
+        let said = told(&TrustError::IdentityChanged(bob).into());
+        assert!(said.contains("CHANGED") && said.contains("Alt+V") && !said.contains("--"), "{said}");
+        let said = told(&Refusal::ExpiryTooLong { max_seconds: 60 }.into());
+        assert!(said.contains("60 s at most; choose a shorter time"), "{said}");
+        assert!(told(&TrustError::OwnIdentity.into()).ends_with("; tell the administrator"));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::talk::{self, MessageLine, short};
 use crate::args::{ConversationsArgs, ReadArgs, SettingsArgs, TextFormat};
 use crate::commands::time;
 use crate::error::CliError;
-use crate::ui::{Ui, printable};
+use crate::ui::Ui;
 
 /// A conversation for programs.
 #[derive(Serialize)]
@@ -73,7 +73,7 @@ fn json(view: &ConversationView) -> Line {
 fn text(view: &ConversationView, me: &str) -> String {
     let others: Vec<&str> = view.members.iter().map(sotto_crypto::Address::as_str).filter(|m| *m != me).collect();
     let name = match &view.title {
-        Some(title) => printable(title),
+        Some(title) => title.clone(),
         None if others.is_empty() => "notes to yourself".to_owned(),
         None => others.join(", "),
     };
@@ -126,7 +126,7 @@ pub(crate) async fn settings(args: &SettingsArgs, ui: Ui) -> Result<(), CliError
         TextFormat::Text => {
             ui.result(&format!("read receipts  {}", if settings.read_receipts { "on" } else { "off" }))?;
             let mut numbered = (1..).zip(&settings.quick_responses);
-            numbered.try_for_each(|(n, text)| ui.result(&format!("quick {n:<8} {}", printable(text))))
+            numbered.try_for_each(|(n, text)| ui.result(&format!("quick {n:<8} {text}")))
         }
     }
 }

@@ -9,7 +9,7 @@ use sotto_operator::migrate::{self, MigrateError, Progress};
 use super::status::unreachable;
 use crate::args::TextFormat;
 use crate::error::{CliError, Kind};
-use crate::ui::{Ui, printable};
+use crate::ui::Ui;
 
 /// Shown by `--help`.
 pub(crate) const EXAMPLES: &str = "\
@@ -82,13 +82,13 @@ async fn migrate(args: &MigrateArgs, ui: Ui) -> Result<(), CliError> {
         TextFormat::Json => ui.json(&json!({"dryRun": args.dry_run, "items": reports}))?,
         TextFormat::Text => {
             for line in migrate::table(&reports, args.dry_run) {
-                ui.result(&printable(&line))?;
+                ui.result(&line)?;
             }
         }
     }
     let refused = migrate::refusals(&reports);
     for line in &refused {
-        ui.note(&printable(line));
+        ui.note(line);
     }
     if refused.is_empty() {
         return Ok(());

@@ -9,7 +9,7 @@ use crate::args::{ApproveArgs, ConfirmArgs, DevicesAction, DevicesArgs, RemoveAr
 use crate::commands::time;
 use crate::error::{CliError, Kind};
 use crate::qr;
-use crate::ui::{Ui, printable};
+use crate::ui::Ui;
 
 /// What `-o json` prints, one a line.
 #[derive(Serialize)]
@@ -70,7 +70,7 @@ async fn approve(args: &ApproveArgs, ui: Ui) -> Result<(), CliError> {
     let client = open(&args.profile, ui).await?;
     let code = code(args.code.as_deref(), ui)?;
     let request = client.device_request(&code).await?;
-    let label = printable(&request.label);
+    let label = request.label.clone();
     let what = format!("Make {label} ({}, key {}) one of your devices?", request.device, request.fingerprint);
     if !args.yes && !ui.confirm(&what)? {
         return Err(CliError::new(Kind::Refused, "the device was not approved"));
@@ -119,7 +119,7 @@ async fn list(args: &DevicesArgs, ui: Ui) -> Result<(), CliError> {
         }
         let line = Line {
             device: device.device.to_string(),
-            label: printable(&device.label),
+            label: device.label,
             fingerprint: device.fingerprint.to_string(),
             created_at: time(device.created_at_ms),
             last_seen_at: device.last_seen_ms.map(time),

@@ -12,7 +12,7 @@ use super::profile::{code, open};
 use crate::args::{HistoryAction, HistoryArgs, TextFormat, TransferArgs};
 use crate::error::{CliError, Kind};
 use crate::qr;
-use crate::ui::{Ui, printable};
+use crate::ui::Ui;
 
 /// What `-o json` prints: the code where this side shows it, and the end.
 #[derive(Serialize)]
@@ -119,7 +119,7 @@ async fn receive(
 }
 
 fn described(other: &OtherDevice) -> String {
-    format!("your device {} ({}, key {})", printable(&other.label), other.device, other.fingerprint)
+    format!("your device {} ({}, key {})", other.label, other.device, other.fingerprint)
 }
 
 /// Asks, unless the answer was given.

@@ -28,7 +28,7 @@ pub(crate) async fn run(args: &JoinArgs, ui: Ui) -> Result<(), CliError> {
     if LinkUrl::is_meant(&args.invite) {
         return by_link(args, ui).await;
     }
-    let invite: Invite = args.invite.parse().map_err(|e| CliError::usage(format!("{e}")))?;
+    let invite: Invite = args.invite.parse().map_err(|e| no_line(&e, "`sotto invite`"))?;
     if args.recovery_key_file.is_some() {
         return Err(CliError::usage("--recovery-key-file is for a link, not for an invite"));
     }
@@ -58,9 +58,13 @@ pub(crate) async fn run(args: &JoinArgs, ui: Ui) -> Result<(), CliError> {
     }
 }
 
+fn no_line(error: &dyn std::error::Error, printed_by: &str) -> CliError {
+    CliError::usage(error.to_string()).hint(format!("copy the whole line that {printed_by} prints"))
+}
+
 /// A new device of a user who has one.
 async fn by_link(args: &JoinArgs, ui: Ui) -> Result<(), CliError> {
-    let link: LinkUrl = args.invite.parse().map_err(|e| CliError::usage(format!("{e}")))?;
+    let link: LinkUrl = args.invite.parse().map_err(|e| no_line(&e, "`sotto devices link`"))?;
     if args.replace {
         return Err(CliError::usage("--replace is for an invite, not for a link"));
     }

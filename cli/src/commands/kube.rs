@@ -10,7 +10,7 @@ use crate::args::{
     ResetWhat, RotateArgs, TextFormat,
 };
 use crate::error::{CliError, Kind};
-use crate::ui::{Ui, printable};
+use crate::ui::Ui;
 
 /// Runs the command.
 pub(crate) async fn run(args: &KubeArgs, ui: Ui) -> Result<(), CliError> {
@@ -62,13 +62,13 @@ pub(crate) fn explain(error: KubeError) -> CliError {
         KubeError::Unreachable { .. } | KubeError::NotYet(_) => Kind::Unreachable,
         KubeError::Missing(_) | KubeError::File { .. } => Kind::Failed,
     };
-    CliError::new(kind, printable(&error.to_string()))
+    CliError::new(kind, error.to_string())
 }
 
 async fn show(cluster: &Cluster, args: &KubeStatusArgs, output: TextFormat, ui: Ui) -> Result<(), CliError> {
     let scene = status::scene(cluster).await.map_err(explain)?;
     for unread in &scene.unread {
-        ui.note(&printable(&format!("note: {unread}")));
+        ui.note(&format!("note: {unread}"));
     }
     let wish = Wish { network: args.network.clone(), all: args.all };
     let trees = forest(&scene, &wish);
@@ -87,7 +87,7 @@ async fn show(cluster: &Cluster, args: &KubeStatusArgs, output: TextFormat, ui: 
         ui.note(&format!("there are no objects in namespace {}; -A looks into all", cluster.namespace));
     }
     for line in lines(&trees) {
-        ui.result(&printable(&line))?;
+        ui.result(&line)?;
     }
     Ok(())
 }
@@ -100,14 +100,14 @@ async fn invite(cluster: &Cluster, args: &KubeInviteArgs, output: TextFormat, ui
         }
         for invite in &pending {
             let line = format!("{}\t{}\t{}\t{}", invite.user, invite.address, invite.expires_at, invite.invite);
-            ui.result(&printable(&line))?;
+            ui.result(&line)?;
         }
         ui.note(&format!("{} open invites in namespace {}", pending.len(), cluster.namespace));
         return Ok(());
     };
     let invite = invites::invite(cluster, user).await.map_err(explain)?;
     match output {
-        TextFormat::Text => ui.result(&printable(&invite.invite)),
+        TextFormat::Text => ui.result(&invite.invite),
         TextFormat::Json => ui.json(&invite),
     }
 }
@@ -129,7 +129,7 @@ struct Change<'a> {
 
 fn changed(change: &Change<'_>, said: &str, output: TextFormat, ui: Ui) -> Result<(), CliError> {
     match output {
-        TextFormat::Text => ui.result(&printable(said)),
+        TextFormat::Text => ui.result(said),
         TextFormat::Json => ui.json(change),
     }
 }
@@ -185,7 +185,7 @@ fn compared(objects: &[diff::Object], output: TextFormat, ui: Ui) -> Result<(), 
         ui.json(&Comparison { agree, objects })?;
     } else {
         for line in diff::lines(objects) {
-            ui.result(&printable(&line))?;
+            ui.result(&line)?;
         }
     }
     let differing = objects.iter().filter(|o| !o.agrees()).count();
@@ -204,7 +204,7 @@ async fn gather(cluster: &Cluster, args: &GatherArgs, output: TextFormat, ui: Ui
         log_bytes: 4 << 20,
         version: env!("CARGO_PKG_VERSION").to_owned(),
     };
-    let gathered = bundle::gather(cluster, &order, |what| ui.note(&printable(what))).await.map_err(explain)?;
+    let gathered = bundle::gather(cluster, &order, |what| ui.note(what)).await.map_err(explain)?;
     if output == TextFormat::Json {
         return ui.json(&gathered);
     }

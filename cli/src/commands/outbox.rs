@@ -8,7 +8,7 @@ use super::talk::short;
 use crate::args::{OutboxArgs, TextFormat};
 use crate::commands::time;
 use crate::error::{CliError, Kind};
-use crate::ui::{Ui, printable};
+use crate::ui::Ui;
 
 /// An entry for programs.
 #[derive(Serialize)]
@@ -80,7 +80,7 @@ fn print(entry: &OutboxEntry, format: TextFormat, ui: Ui) -> Result<(), CliError
             reason: entry.reason.clone(),
         }),
         TextFormat::Text => {
-            let reason = entry.reason.as_deref().map(|r| format!("  ({})", printable(r))).unwrap_or_default();
+            let reason = entry.reason.as_deref().map(|r| format!("  ({r})")).unwrap_or_default();
             let uncertain = if entry.uncertain { ", the relay may have it" } else { "" };
             ui.result(&format!(
                 "{} {} {:8} to {}  {} attempts{uncertain}{reason}",

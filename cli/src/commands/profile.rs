@@ -1,14 +1,13 @@
-//! Profile folders, passwords, and what the client's errors mean on a command line.
+//! Profile folders and passwords.
 
 use std::path::{Path, PathBuf};
 
-use sotto_client::{Client, Error, Password, Profile, ProfileError, Refusal, TransportError, Unlock, UnlockWay};
+use sotto_client::{Client, Error, Password, Profile, ProfileError, Unlock, UnlockWay};
 use sotto_crypto::{Address, LinkCode};
-use sotto_wire::ErrorCode;
 
 use crate::args::ProfileArgs;
-use crate::error::{CliError, Kind};
-use crate::ui::Ui;
+use crate::error::CliError;
+use crate::ui::{Ui, printable};
 
 /// Where profiles live: `SOTTO_HOME`, or the platform's data folder.
 fn home() -> Result<PathBuf, CliError> {
@@ -97,7 +96,7 @@ pub(crate) fn ask(ui: Ui, prompt: &str) -> Result<Password, CliError> {
         return Err(CliError::usage("there is no terminal to ask for the password on")
             .hint("give --password-file F, or set SOTTO_PASSWORD_FILE"));
     }
-    let password = rpassword::prompt_password(prompt).map(Password::new)?;
+    let password = rpassword::prompt_password(printable(prompt)).map(Password::new)?;
     if password.is_empty() {
         return Err(CliError::usage("no password was typed"));
     }
@@ -109,66 +108,10 @@ pub(crate) fn address(text: &str) -> Result<Address, CliError> {
     Address::parse(text).map_err(|e| CliError::usage(format!("`{text}`: {e}")))
 }
 
-impl From<Error> for CliError {
-    fn from(error: Error) -> Self {
-        let kind = if error.is_retryable() { Kind::Unreachable } else { kind(&error) };
-        let hint = hint(&error);
-        let error = Self::new(kind, error.to_string());
-        match hint {
-            Some(hint) => error.hint(hint),
-            None => error,
-        }
-    }
-}
-
-fn kind(error: &Error) -> Kind {
-    match error {
-        Error::Refused(Refusal::Empty | Refusal::NoRecipients | Refusal::TooManyAddresses { .. }) => Kind::Usage,
-        Error::Trust(_) | Error::Refused(_) | Error::Link(_) | Error::Transport(TransportError::Certificate { .. }) => {
-            Kind::Refused
-        }
-        Error::Profile(ProfileError::Missing(_) | ProfileError::PasswordNeeded(_) | ProfileError::Taken { .. }) => {
-            Kind::Usage
-        }
-        Error::Profile(ProfileError::Wiped(_)) => Kind::Refused,
-        Error::Relay(answer) => match answer.code {
-            ErrorCode::Forbidden
-            | ErrorCode::Suspended
-            | ErrorCode::Locked
-            | ErrorCode::WrongCredentials
-            | ErrorCode::InviteInvalid
-            | ErrorCode::RetentionRequired
-            | ErrorCode::FederationDenied
-            | ErrorCode::TooLarge => Kind::Refused,
-            _ => Kind::Failed,
-        },
-        _ => Kind::Failed,
-    }
-}
-
-fn hint(error: &Error) -> Option<&'static str> {
-    match error {
-        Error::Profile(ProfileError::PasswordNeeded(_)) => Some("give --password-file F, or set SOTTO_PASSWORD_FILE"),
-        Error::Relay(answer) => match answer.code {
-            ErrorCode::InviteInvalid => {
-                Some("an invite is good once and for a limited time; ask the administrator for a new one")
-            }
-            ErrorCode::Suspended => Some("the administrator has suspended this user; ask them"),
-            ErrorCode::Locked => Some("too many wrong passwords; the administrator can unlock the user"),
-            ErrorCode::FederationDenied => {
-                Some("both networks and your security group must allow it; ask the administrator")
-            }
-            _ => None,
-        },
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use sotto_wire::ApiError;
-
     use super::*;
+    use crate::error::Kind;
 
     #[test]
     fn a_profile_name_is_one_folder() {
@@ -177,16 +120,6 @@ mod tests {
         for bad in ["", "..", ".hidden", "a b", "a\nb"] {
             assert_eq!(folder(bad).unwrap_err().kind, Kind::Usage, "{bad}");
         }
-    }
-
-    #[test]
-    fn the_kind_of_an_error_decides_the_exit_code() {
-        let relay = |code| CliError::from(Error::from(ApiError::new(code, "m"))).kind;
-        assert_eq!(relay(ErrorCode::FederationDenied), Kind::Refused);
-        assert_eq!(relay(ErrorCode::Unavailable), Kind::Unreachable);
-        assert_eq!(relay(ErrorCode::NotFound), Kind::Failed);
-        assert_eq!(CliError::from(Error::from(sotto_client::TrustError::PolicyKey)).kind, Kind::Refused);
-        assert_eq!(CliError::from(Error::from(Refusal::Empty)).kind, Kind::Usage);
     }
 
     #[test]

@@ -13,9 +13,9 @@ use super::profile::open;
 use super::talk;
 use crate::args::{ReceiveArgs, TextFormat};
 use crate::commands::time;
-use crate::error::{CliError, Kind};
+use crate::error::{CliError, Kind, told};
 use crate::progress::Progress;
-use crate::ui::{Ui, printable};
+use crate::ui::Ui;
 
 /// Without `--timeout`, a relay that connects and then says nothing is waited for this long.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -95,7 +95,7 @@ impl Session<'_> {
             )),
             Event::CaughtUp => return Ok(true),
             Event::Disconnected(error, wait) => {
-                self.ui.note(&format!("{error}\n  connecting again in {} s", wait.as_secs_f32().ceil()));
+                self.ui.note(&format!("{}\n  connecting again in {} s", told(&error), wait.as_secs_f32().ceil()));
             }
             // Events that a newer library adds.
             _ => {}
@@ -114,11 +114,9 @@ impl Session<'_> {
         }
         for policy in &message.retention_missing {
             self.ui.note(&format!(
-                "WARNING: the policy {} retains this conversation, but its process did not get the message {} from {}: \
+                "WARNING: the policy {policy} retains this conversation, but its process did not get the message {} from {}: \
                  somebody has kept it from the record. Tell the administrator.",
-                printable(policy),
-                message.message,
-                message.sender
+                message.message, message.sender
             ));
         }
         let path = match (&message.content.body, &self.args.save_dir) {
@@ -162,9 +160,7 @@ impl Session<'_> {
             Err(error) if error.kind == Kind::Unreachable => {
                 self.ui.note(&format!(
                     "the file {} cannot be fetched now: {}\n  `sotto history save {}` fetches it later",
-                    printable(&file.name),
-                    error.message,
-                    message.message
+                    file.name, error.message, message.message
                 ));
                 Ok(None)
             }
@@ -182,7 +178,7 @@ pub(crate) async fn save(client: &Client, file: &File, dir: &Path, ui: Ui) -> Re
     }
     let (path, output) = create(dir, &file.name)?;
     let mut output = tokio::fs::File::from_std(output);
-    let progress = Progress::of(&printable(&file.name));
+    let progress = Progress::of(&file.name);
     let saved = client.download_file(file, &mut output, |done, total| progress.at(done, total)).await;
     drop(progress);
     match saved {
@@ -195,7 +191,7 @@ pub(crate) async fn save(client: &Client, file: &File, dir: &Path, ui: Ui) -> Re
             if error.is_retryable() || matches!(error, Error::Store(_)) {
                 return Err(error.into());
             }
-            ui.note(&format!("the file {} cannot be saved: {error}", printable(&file.name)));
+            ui.note(&format!("the file {} cannot be saved: {}", file.name, told(&error)));
             Ok(None)
         }
     }
@@ -237,18 +233,18 @@ pub(crate) fn create(dir: &Path, name: &str) -> Result<(PathBuf, std::fs::File),
 /// A message for people.
 fn text(message: &ReceivedMessage, path: Option<&Path>) -> String {
     let body = match &message.content.body {
-        Body::Text(text) => printable(text),
+        Body::Text(text) => text.clone(),
         Body::File(file) => {
             let saved = path.map(|p| format!(", saved as {}", p.display())).unwrap_or_default();
-            let caption = file.caption.as_deref().map(|c| format!(" {}", printable(c))).unwrap_or_default();
+            let caption = file.caption.as_deref().map(|c| format!(" {c}")).unwrap_or_default();
             let what = file.kind.map_or("file", talk::kind);
-            format!("[{what} {}, {} bytes{saved}]{caption}", printable(&file.name), file.size)
+            format!("[{what} {}, {} bytes{saved}]{caption}", file.name, file.size)
         }
-        Body::Edit(target, words) => format!("[edits {}] {}", target.message, printable(words)),
+        Body::Edit(target, words) => format!("[edits {}] {words}", target.message),
         Body::Delete(target) => format!("[deletes {}]", target.message),
-        Body::React(target, emoji, true) => format!("[reacts to {}] {}", target.message, printable(emoji)),
+        Body::React(target, emoji, true) => format!("[reacts to {}] {emoji}", target.message),
         Body::React(target, emoji, false) => {
-            format!("[takes its reaction to {} away] {}", target.message, printable(emoji))
+            format!("[takes its reaction to {} away] {emoji}", target.message)
         }
         Body::Pin(target, true) => format!("[pins {}]", target.message),
         Body::Pin(target, false) => format!("[unpins {}]", target.message),

@@ -11,7 +11,7 @@ use sotto_wire::room::RoomChange;
 use super::profile::{address, open};
 use crate::args::{ProfileArgs, TextFormat, duration};
 use crate::error::CliError;
-use crate::ui::{Ui, printable};
+use crate::ui::Ui;
 
 /// How long a change waits for the relay. It is durable before, and sent later where this is too short.
 const SENDING: Duration = Duration::from_secs(30);
@@ -265,8 +265,8 @@ async fn rooms(client: &Client) -> Result<Vec<ConversationView>, CliError> {
     Ok(views)
 }
 
-fn title(room: &ConversationView) -> String {
-    printable(room.title.as_deref().unwrap_or(""))
+fn title(room: &ConversationView) -> &str {
+    room.title.as_deref().unwrap_or("")
 }
 
 /// The room that somebody means: by its id, by the only title, or by the beginning of its id.
@@ -342,9 +342,9 @@ async fn show(client: &Client, id: &str, format: TextFormat, ui: Ui) -> Result<(
     if format == TextFormat::Json {
         return ui.json(&Line::from(room));
     }
-    ui.result(&format!("{}  {}", room.id, printable(&room.title)))?;
+    ui.result(&format!("{}  {}", room.id, room.title))?;
     if !room.description.is_empty() {
-        ui.result(&printable(&room.description))?;
+        ui.result(&room.description)?;
     }
     for (what, time) in [("sending", room.expires_in_s), ("reading", room.burn_after_read_s)] {
         if let Some(seconds) = time {

@@ -15,7 +15,7 @@ use crate::args::{SendArgs, TextFormat};
 use crate::commands::time;
 use crate::error::CliError;
 use crate::progress::Progress;
-use crate::ui::{Ui, printable};
+use crate::ui::Ui;
 
 /// Runs the command.
 pub(crate) async fn run(args: &SendArgs, ui: Ui) -> Result<(), CliError> {
@@ -56,7 +56,7 @@ pub(crate) async fn run(args: &SendArgs, ui: Ui) -> Result<(), CliError> {
         let key = client.post_file(to, path, about, |_, _| {}).await?;
         return talk::settle(&client, &key, true, args.output, ui).await;
     }
-    let progress = Progress::of(&printable(&path.display().to_string()));
+    let progress = Progress::of(&path.display().to_string());
     let file = client.upload_file(path, about, move |done, all| progress.at(done, all)).await?;
     let draft = options(&client, args, Draft::file(file)).await?;
     report(&client.send_draft(to, draft).await?, args.output, ui)

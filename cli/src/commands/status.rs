@@ -11,7 +11,7 @@ use sotto_operator::remote::{self, RemoteError, Scope};
 use super::up::explain;
 use crate::args::{NamespaceArgs, StatusArgs, TableFormat};
 use crate::error::{CliError, Kind};
-use crate::ui::{Ui, printable};
+use crate::ui::Ui;
 
 /// Runs the command.
 pub(crate) async fn run(args: &StatusArgs, ui: Ui) -> Result<(), CliError> {
@@ -23,17 +23,11 @@ pub(crate) async fn run(args: &StatusArgs, ui: Ui) -> Result<(), CliError> {
         TableFormat::Table if items.is_empty() => ui.note("there are no objects"),
         TableFormat::Table => {
             for line in table(&rows(&items)) {
-                ui.result(&printable(&line))?;
+                ui.result(&line)?;
             }
         }
-        TableFormat::Json => {
-            let text = serde_json::to_string_pretty(&list(&items)).map_err(|e| CliError::failed(e.to_string()))?;
-            ui.result(&text)?;
-        }
-        TableFormat::Yaml => {
-            let text = serde_yaml::to_string(&list(&items)).map_err(|e| CliError::failed(e.to_string()))?;
-            ui.result(text.trim_end())?;
-        }
+        TableFormat::Json => ui.json_pretty(&list(&items))?,
+        TableFormat::Yaml => ui.yaml(&list(&items))?,
     }
     Ok(())
 }
@@ -46,7 +40,7 @@ fn from_runner(state: &Path, ui: Ui) -> Result<Vec<Value>, CliError> {
         ui.note(&format!("nothing runs on {}; `sotto up DIR --state {}` starts it", state.display(), state.display()));
     }
     for problem in &snapshot.info.problems {
-        ui.note(&printable(&format!("{}: {problem}", if problem.fatal { "error" } else { "note" })));
+        ui.note(&format!("{}: {problem}", if problem.fatal { "error" } else { "note" }));
     }
     Ok(snapshot.items)
 }

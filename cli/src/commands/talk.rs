@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use serde::Serialize;
-use sotto_client::{Client, ConversationView, DeliveryState, MessageView, Target, ViewBody};
+use sotto_client::{Client, ConversationView, DeliveryState, MessageView, Target, TrustError, TrustState, ViewBody};
 use sotto_wire::content::{FileKind, MessageRef};
 
 use super::profile::address;
 use crate::args::{TextFormat, WhereArgs};
 use crate::commands::time;
-use crate::error::{CliError, Kind};
-use crate::ui::{Ui, printable};
+use crate::error::{CliError, Kind, hint};
+use crate::ui::Ui;
 
 /// A command that changes something waits this long for the relay to have it.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -85,7 +85,9 @@ pub(crate) async fn settle(
             .hint("`sotto outbox --flush`, `sotto receive --follow` and `sotto chat` send it later"));
         }
         if let Some(view) = client.message(key).await?.filter(|v| v.state == DeliveryState::Refused) {
-            return Err(CliError::new(Kind::Refused, view.reason.unwrap_or_else(|| "refused".to_owned())));
+            let hint = remedy(client, &view.conversation).await?;
+            let message = view.reason.unwrap_or_else(|| "refused".to_owned());
+            return Err(CliError { kind: Kind::Refused, message, hint });
         }
         state = "accepted";
     }
@@ -93,6 +95,16 @@ pub(crate) async fn settle(
         TextFormat::Text => ui.result(&key.message.to_string()),
         TextFormat::Json => ui.json(&serde_json::json!({ "messageId": key.message.to_string(), "state": state })),
     }
+}
+
+/// What to do where nothing is sent because somebody's identity has changed. Why a message was refused is in the history in words
+/// only, so this is looked up.
+async fn remedy(client: &Client, conversation: &str) -> Result<Option<String>, CliError> {
+    let mut conversations = client.conversations().await?.into_iter();
+    let Some(conversation) = conversations.find(|c| c.id == conversation) else { return Ok(None) };
+    let mut contacts = client.contacts().await?.into_iter();
+    let changed = contacts.find(|c| c.state == TrustState::Changed && conversation.members.contains(&c.address));
+    Ok(changed.and_then(|contact| hint(&TrustError::IdentityChanged(contact.address).into())))
 }
 
 /// How far a message has got, in a word.
@@ -119,11 +131,11 @@ pub(crate) fn kind(kind: FileKind) -> &'static str {
 /// What a message says, on one line for people.
 pub(crate) fn said(body: &ViewBody) -> String {
     match body {
-        ViewBody::Text(text) | ViewBody::Event(text) => printable(text),
+        ViewBody::Text(text) | ViewBody::Event(text) => text.clone(),
         ViewBody::File(file) => {
             let what = file.kind.map_or("file", kind);
-            let caption = file.caption.as_deref().map(|c| format!(" {}", printable(c))).unwrap_or_default();
-            format!("[{what} {}, {} bytes]{caption}", printable(&file.name), file.size)
+            let caption = file.caption.as_deref().map(|c| format!(" {c}")).unwrap_or_default();
+            format!("[{what} {}, {} bytes]{caption}", file.name, file.size)
         }
         ViewBody::Deleted => "[deleted]".to_owned(),
         ViewBody::Unknown => "[needs a newer version of this program]".to_owned(),
@@ -146,9 +158,9 @@ pub(crate) fn line(view: &MessageView) -> String {
     }
     let answer = view.reply_to.as_ref().map(|r| format!(" ↳{}", short(&r.message.to_string()))).unwrap_or_default();
     let reactions: Vec<String> =
-        view.reactions.iter().map(|(emoji, people)| format!("  {} {}", printable(emoji), people.len())).collect();
+        view.reactions.iter().map(|(emoji, people)| format!("  {emoji} {}", people.len())).collect();
     let reactions = reactions.concat();
-    let reason = view.reason.as_deref().map(|r| format!("  ({})", printable(r))).unwrap_or_default();
+    let reason = view.reason.as_deref().map(|r| format!("  ({r})")).unwrap_or_default();
     let id = view.key.message.to_string();
     let (sender, said) = (&view.key.sender, said(&view.body));
     format!("{} {} {sender}{marks}{answer}: {said}{reactions}{reason}", short(&id), time(view.sent_at_ms))

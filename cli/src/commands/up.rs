@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::args::{TextFormat, UpArgs};
 use crate::error::CliError;
-use crate::ui::{Ui, printable};
+use crate::ui::Ui;
 
 /// Runs the command.
 pub(crate) async fn run(args: &UpArgs, ui: Ui) -> Result<(), CliError> {
@@ -23,16 +23,15 @@ pub(crate) async fn run(args: &UpArgs, ui: Ui) -> Result<(), CliError> {
             .hint("while it runs, `sotto status -o json` gives the objects at any time"));
     }
     let mut tell = |lines: Lines| {
-        // Manifests are somebody's text; what they say is shown, not obeyed by the terminal.
         for line in &lines.notes {
-            ui.note(&printable(line));
+            ui.note(line);
         }
         for line in &lines.results {
             // Whoever closes the pipe has seen enough; the networks go on.
             if json {
-                ui.note(&printable(line));
+                ui.note(line);
             } else {
-                let _ = ui.result(&printable(line));
+                let _ = ui.result(line);
             }
         }
     };
@@ -66,7 +65,7 @@ pub(crate) async fn run(args: &UpArgs, ui: Ui) -> Result<(), CliError> {
 /// The error with what to do.
 #[expect(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
 pub(crate) fn explain(error: LocalError) -> CliError {
-    let message = printable(&error.to_string());
+    let message = error.to_string();
     match error {
         LocalError::NotReady(_) => CliError::failed(message)
             .hint("what is ready runs in the background; put the rest right and it is applied as it is saved, or end it with `sotto down`"),

@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 
 use sotto_kubectl::import::run::{Settings, run as apply, surroundings};
 use sotto_kubectl::import::{Checked, Options, Prune, PruneLimit, Report, check, files, plan, table};
+use sotto_kubectl::output;
 use tokio_util::sync::CancellationToken;
 
 use super::kube::{connect, explain};
 use crate::args::{AccessArgs, ImportArgs, PruneWhat, TextFormat, UsersAction, UsersArgs};
 use crate::error::{CliError, Kind};
-use crate::ui::{Ui, printable};
+use crate::ui::Ui;
 
 /// How many refused lines are shown; the report has all of them.
 const SHOWN: usize = 50;
@@ -35,7 +36,7 @@ async fn import(access: &AccessArgs, args: &ImportArgs, ui: Ui) -> Result<(), Cl
     }
     let bytes = read(&args.file)?;
     let table = table::read(&bytes, &args.skip_columns, args.separator)
-        .map_err(|e| CliError::usage(printable(&format!("{}: {e}", args.file.display()))))?;
+        .map_err(|e| CliError::usage(format!("{}: {e}", args.file.display())))?;
     let options = Options {
         network: args.network.clone(),
         group: args.group.clone(),
@@ -159,14 +160,14 @@ impl Meter {
 /// Says what became of it. `quiet`: standard output is for something else.
 fn told(report: &Report, args: &ImportArgs, json: bool, quiet: bool, ui: Ui) -> Result<(), CliError> {
     if let Some(file) = &args.report {
-        let text = serde_json::to_string_pretty(report).map_err(|e| CliError::failed(e.to_string()))?;
+        let text = output::json_pretty(report).map_err(|e| CliError::failed(e.to_string()))?;
         std::fs::write(file, text + "\n").map_err(|e| CliError::failed(format!("{}: {e}", file.display())))?;
     }
     if json {
         ui.json(report)?;
     } else {
         for refusal in report.refused.iter().take(SHOWN) {
-            ui.note(&printable(&refusal.to_string()));
+            ui.note(&refusal.to_string());
         }
         let more = report.refused.len().saturating_sub(SHOWN);
         if more > 0 {
@@ -176,7 +177,7 @@ fn told(report: &Report, args: &ImportArgs, json: bool, quiet: bool, ui: Ui) -> 
         if quiet { ui.note(&summary) } else { ui.result(&summary)? }
     }
     if let Some(why) = &report.stopped {
-        return Err(CliError::new(Kind::Unreachable, printable(&format!("{} not reached: {why}", report.left)))
+        return Err(CliError::new(Kind::Unreachable, format!("{} not reached: {why}", report.left))
             .hint("run it again: what is done stays, and it goes on where it ended"));
     }
     if !report.refused.is_empty() {

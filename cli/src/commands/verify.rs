@@ -7,7 +7,7 @@ use super::profile::{address, open};
 use crate::args::{TextFormat, VerifyArgs};
 use crate::commands::time;
 use crate::error::{CliError, Kind};
-use crate::ui::{Ui, printable};
+use crate::ui::Ui;
 
 /// What `-o json` prints, one a line.
 #[derive(Serialize)]
@@ -82,7 +82,7 @@ fn confirmed(args: &VerifyArgs) -> Result<(Confirm<'_>, Option<&str>), CliError>
         (Some(""), address) => Ok((Confirm::Compared, address)),
         (Some(number), address) if digits(number).len() == 60 => Ok((Confirm::Number(number), address)),
         (Some(number), _) => {
-            let (number, count) = (printable(number), digits(number).len());
+            let count = digits(number).len();
             let error = CliError::usage(format!("--confirm: a safety number has 60 digits, `{number}` has {count}"));
             Err(error.hint("put it in quotes, for it has spaces"))
         }

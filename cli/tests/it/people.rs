@@ -247,3 +247,86 @@ async fn conversations_by_command() {
     assert_eq!(sotto.good(&["settings", "-p", "bob", "--read-receipts", "off"]), "read receipts  off\n");
     assert_eq!(sotto.bad(&["delete", "-p", "bob", "zzzz"]).0, 1);
 }
+
+/// What a terminal obeys.
+const STEERING: &str = "\u{1}\u{7}\r\u{1b}[2J\u{7f}\u{80}\u{85}\u{9b}\u{9f}\u{61c}\u{200e}\u{200f}\u{202a}\u{202e}\u{2066}\u{2069}\
+                        \u{2028}\u{2029}";
+/// What nobody sees.
+const UNSEEN: &str = "\u{ad}\u{200b}\u{200d}\u{2060}\u{fe0f}\u{feff}\u{e0041}";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_somebody_writes_does_not_steer_a_terminal() {
+    let network = Network::start(false).await;
+    let urls = [network.invite("alice").await.to_url(), network.invite("bob").await.to_url()];
+    let sotto = Sotto { network: &network };
+    let bob = "bob@chat.acme.example";
+    let password = network.folder.path().join("password");
+    std::fs::write(&password, PASSWORD).unwrap();
+    // Controls are taken out of a label where it is given; direction is not.
+    let label = "lap\u{2066}top\u{202e}";
+    for (name, url) in ["alice", "bob"].into_iter().zip(&urls) {
+        let line = ["join", url, "-p", name, "--label", label, "--password-file", password.to_str().unwrap()];
+        sotto.good(&line);
+    }
+    let steers = |c: char| c != '\n' && !c.is_ascii_graphic() && STEERING.contains(c);
+    let shown = |line: &[&str], profile: &str| {
+        let plain = sotto.good(&[line, &["-p", profile]].concat());
+        assert!(!plain.contains(steers), "{line:?}: {plain:?}");
+        plain
+    };
+    let told = |line: &[&str], profile: &str| {
+        let json = sotto.good(&[line, &["-p", profile, "-o", "json"]].concat());
+        let whole = !json.contains(|c: char| steers(c) || UNSEEN.contains(c));
+        assert!(whole, "{line:?}: {json:?}");
+        json.lines().map(|l| serde_json::from_str(l).unwrap()).collect::<Vec<Value>>()
+    };
+
+    // The same twice: once for programs, once for people.
+    let text = format!("look: {STEERING}{UNSEEN} wherever\nand here");
+    let hostile = network.folder.path().join("annex\u{202e}fdp\u{9b}.exe");
+    std::fs::write(&hostile, "x").unwrap();
+    for _ in 0..2 {
+        let sent = sotto.run_with(&["send", "-p", "alice", bob, "-"], &text);
+        assert!(sent.status.success(), "{}", String::from_utf8_lossy(&sent.stderr));
+        sotto.good(&[
+            "send",
+            "-p",
+            "alice",
+            bob,
+            "--file",
+            hostile.to_str().unwrap(),
+            &format!("{UNSEEN}{}", &STEERING[1..]),
+        ]);
+        if sotto.good(&["room", "list", "-p", "alice"]).is_empty() {
+            sotto.good(&["room", "create", "-p", "alice", "Plans\u{202e}\u{200b}", bob]);
+        }
+        if sotto.good(&["history", "show", "-p", "bob"]).is_empty() {
+            let got = told(&["receive", "--timeout", "30s"], "bob");
+            assert_eq!(got[0]["text"], *text, "the value is what was written");
+        } else {
+            let got = shown(&["receive", "--timeout", "30s"], "bob");
+            assert!(got.contains("look: ") && got.contains(" wherever\nand here"), "{got:?}");
+        }
+    }
+    let found = told(&["history", "search", "wherever"], "bob");
+    assert_eq!((found.len(), &found[0]["text"]), (2, &text.as_str().into()));
+    assert!(shown(&["history", "search", "wherever"], "bob").contains("\u{fffd}[2J"));
+    for (profile, line) in [
+        ("bob", ["history", "show"].as_slice()),
+        ("alice", &["history", "show"]),
+        ("bob", &["conversations"]),
+        ("bob", &["room", "list"]),
+        ("bob", &["devices"]),
+        ("bob", &["whoami"]),
+        ("alice", &["outbox"]),
+    ] {
+        told(line, profile);
+        shown(line, profile);
+    }
+    assert_eq!(told(&["room", "list"], "bob")[0]["title"], "Plans\u{202e}\u{200b}");
+    assert_eq!(told(&["devices"], "bob")[0]["label"], label);
+    assert!(shown(&["devices"], "bob").contains("lap\u{fffd}top\u{fffd}"));
+    // An error says it back, too.
+    let (_, said) = sotto.bad(&["history", "show", "-p", "bob", "no\u{202e}body\u{9b}"]);
+    assert!(said.contains("no\u{fffd}body\u{fffd}") && !said.contains(steers), "{said:?}");
+}

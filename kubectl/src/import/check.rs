@@ -11,6 +11,7 @@ use sotto_crds::admission::{Violation, admit};
 use super::names::{is_name, object_name};
 use super::table::{Column, Row, Table};
 use super::{Refusal, SET};
+use crate::output;
 
 /// What holds for all lines.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -101,7 +102,7 @@ impl Manifest {
 
     /// As a file.
     pub fn yaml(&self) -> String {
-        serde_yaml::to_string(self).unwrap_or_default()
+        output::yaml(self).unwrap_or_default()
     }
 
     /// The same, suspended: for who is not in the table any more.

@@ -7,6 +7,7 @@ use sotto_crypto::{BlobId, Domain};
 use sotto_wire::content::{File, FileKind, Forwarded};
 
 use super::*;
+use crate::chat::dialog::{Choice, Dialog, Form, Purpose, Value};
 use crate::chat::effect::Rules;
 
 const ALICE: &str = "alice@x.example";
@@ -273,4 +274,19 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn nothing_on_the_screen_steers_the_terminal() {
+    let hostile = "a\u{202e}b\u{9b}c\u{2028}d\x1be";
+    let mut m = open_with(&[said(1, BOB, hostile)]);
+    // A file's name on this machine, as it is.
+    let mut form = Form::new(&m, Purpose::SendFile, vec![("", String::new())]);
+    form.choices = vec![Choice { label: hostile.into(), detail: hostile.into(), value: Value::Path(hostile.into()) }];
+    form.problem = Some(hostile.into());
+    m.dialog = Some(Dialog::Form(form));
+    m.warn(hostile);
+    let shown = screen(&mut m, 80, 24);
+    assert!(!shown.contains(|c| c != '\n' && sotto_kubectl::output::steers(c)), "{shown:?}");
+    assert!(shown.contains("abc de"), "{shown}");
 }

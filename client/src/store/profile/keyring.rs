@@ -52,7 +52,7 @@ mod system {
     use super::{KeyringError, Zeroizing};
 
     fn none() -> KeyringError {
-        KeyringError::Failed("there is none on this system that this program knows; use --unlock password".to_owned())
+        KeyringError::Failed("there is none on this system that this program knows".to_owned())
     }
 
     pub(in super::super) fn put(_: &str, _: &[u8]) -> Result<(), KeyringError> {
