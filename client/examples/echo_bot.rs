@@ -15,7 +15,7 @@ pub async fn run(profile: &str) -> Result<(), Error> {
                 && message.sender != *bot.address()
             {
                 let answer = Draft::text(format!("You said: {text}")).reply_to(message.key());
-                bot.post(message.conversation(), answer).await?;
+                bot.outbox().post(message.conversation(), answer).await?;
             }
             receiver.ack(message.receipt()).await?;
         }

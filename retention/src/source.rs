@@ -32,7 +32,7 @@ impl Inbox for ClientInbox {
         #[cfg(unix)]
         options.mode(0o640);
         let mut output = options.open(to).await.map_err(local)?;
-        let bytes = self.client.download(file, &mut output).await.map_err(|e| fetch_error(&e))?;
+        let bytes = self.client.files().download(file, &mut output, |_, _| ()).await.map_err(|e| fetch_error(&e))?;
         output.sync_all().await.map_err(local)?;
         Ok(bytes)
     }

@@ -115,7 +115,7 @@ impl Site {
     }
 
     async fn say(&self, from: &Client, to: &str, text: &str) {
-        let sent = from.send_text(&[address(to)], text, SendOptions::default()).await.unwrap();
+        let sent = from.outbox().send_text(&[address(to)], text).await.unwrap();
         assert_eq!(sent.retained_by, [address(NAME)]);
     }
 }
@@ -162,7 +162,7 @@ async fn what_two_people_say_arrives_as_records_and_a_restart_loses_nothing() {
 
     let sheet = site.network.folder.path().join("sheet.csv");
     fs::write(&sheet, vec![b'7'; 150_000]).unwrap();
-    bob.send_file(&[address("alice")], &sheet, Some("as promised".into()), SendOptions::default()).await.unwrap();
+    bob.send_file(&[address("alice")], &sheet, Some("as promised".into())).await.unwrap();
     let records = site.recorded(&["Good morning", "as promised"]).await;
     let file = &records.iter().find(|r| r["msgtype"] == 6000).unwrap()["file"];
     assert_eq!(file["filename"], "sheet.csv");
@@ -231,10 +231,9 @@ async fn a_lost_state_folder_and_a_removed_account_make_a_new_device() {
     // While it runs: the account is removed and made again.
     site.network.delete_user(NAME).await;
     site.network.put_user(NAME, Role::Retention, false, "retention-code").await;
-    let sent = eventually("a device again", || async {
-        alice.send_text(&[address("bob")], "three", SendOptions::default()).await.ok()
-    })
-    .await;
+    let sent =
+        eventually("a device again", || async { alice.outbox().send_text(&[address("bob")], "three").await.ok() })
+            .await;
     assert_eq!(sent.retained_by, [address(NAME)]);
     site.recorded(&["one", "two", "three"]).await;
     let aside = fs::read_dir(&site.config.state).unwrap().filter_map(Result::ok);

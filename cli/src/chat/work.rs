@@ -127,9 +127,9 @@ impl Inner {
         let client = &self.client;
         let told = |e: Error| told(&e);
         let news = match effect {
-            Effect::Conversations => News::Conversations(client.conversations().await.map_err(told)?),
+            Effect::Conversations => News::Conversations(client.conversations().list().await.map_err(told)?),
             Effect::Messages { id, before, limit } => {
-                let found = client.messages(id, *before, *limit).await.map_err(told)?;
+                let found = client.conversations().messages(id, *before, *limit).await.map_err(told)?;
                 News::Messages { id: id.clone(), before: *before, limit: *limit, found }
             }
             Effect::Since { id, position } => {
@@ -137,17 +137,21 @@ impl Inner {
                 News::Since { id: id.clone(), position: *position, found }
             }
             Effect::Search { words } => {
-                let found = client.search(words, HITS).await.map_err(told)?;
+                let found = client.conversations().search(words, HITS).await.map_err(told)?;
                 News::Found { words: words.clone(), found }
             }
-            Effect::Jump(key) => News::Jump(client.message(key).await.map_err(told)?.map(Box::new)),
-            Effect::Contacts => News::Contacts(client.contacts().await.map_err(told)?),
-            Effect::Identity(who) => News::Contact(Box::new(client.identity(who).await.map_err(told)?)),
+            Effect::Jump(key) => News::Jump(client.conversations().message(key).await.map_err(told)?.map(Box::new)),
+            Effect::Contacts => News::Contacts(client.contacts().list().await.map_err(told)?),
+            Effect::Identity(who) => News::Contact(Box::new(client.contacts().look_up(who).await.map_err(told)?)),
             Effect::MarkVerified(contact) => {
-                News::Contact(Box::new(client.mark_verified(&contact.0).await.map_err(told)?))
+                News::Contact(Box::new(client.contacts().mark_verified(&contact.0).await.map_err(told)?))
             }
-            Effect::Unverify(who) => News::Contact(Box::new(client.unmark_verified(who).await.map_err(told)?)),
-            Effect::AcceptChange(who) => News::Contact(Box::new(client.accept_change(who).await.map_err(told)?)),
+            Effect::Unverify(who) => {
+                News::Contact(Box::new(client.contacts().unmark_verified(who).await.map_err(told)?))
+            }
+            Effect::AcceptChange(who) => {
+                News::Contact(Box::new(client.contacts().accept_change(who).await.map_err(told)?))
+            }
             Effect::Rules => News::Rules(self.rules().await.map_err(told)?),
             Effect::SaveFile { transfer, file, path } => {
                 let path = self.save(*transfer, file, path).await?;
@@ -161,7 +165,7 @@ impl Inner {
             Effect::NewRoom { title, members } => {
                 let mut room = NewRoom::default();
                 (room.title, room.members) = (title.clone(), members.clone());
-                News::RoomMade(client.create_room(room).await.map_err(told)?)
+                News::RoomMade(client.rooms().create(room).await.map_err(told)?)
             }
             _ => return self.write(effect).await,
         };
@@ -172,24 +176,24 @@ impl Inner {
     async fn write(&self, effect: &Effect) -> Result<Option<News>, String> {
         let client = &self.client;
         let done = match effect {
-            Effect::Post { to, words, .. } => client.post(to.clone(), draft(words)).await.map(drop),
+            Effect::Post { to, words, .. } => client.outbox().post(to.clone(), draft(words)).await.map(drop),
             Effect::SendFile { transfer, to, path, words, .. } => {
                 self.send_file(*transfer, to.clone(), path, words).await
             }
-            Effect::Edit { key, text } => client.edit(key, text.clone()).await.map(drop),
-            Effect::Delete(key) => client.delete(key).await,
-            Effect::Cancel(key) => match client.cancel(key).await {
+            Effect::Edit { key, text } => client.outbox().edit(key, text.clone()).await.map(drop),
+            Effect::Delete(key) => client.outbox().delete(key).await,
+            Effect::Cancel(key) => match client.outbox().cancel(key).await {
                 // Too late: the relay may have it.
-                Ok(false) => client.delete(key).await,
+                Ok(false) => client.outbox().delete(key).await,
                 other => other.map(drop),
             },
-            Effect::React { key, emoji, on } => client.react(key, emoji, *on).await.map(drop),
-            Effect::Pin { key, on } => client.pin(key, *on).await.map(drop),
-            Effect::Forward { key, to } => client.forward(key, to.clone()).await.map(drop),
-            Effect::MarkRead { id, up_to } => client.mark_read(id, *up_to).await,
-            Effect::Typing { id, on } => client.typing(id, *on).await,
-            Effect::Presence(state) => client.presence(*state).await,
-            Effect::Room { id, change } => client.change_room(id, room_change(change)).await,
+            Effect::React { key, emoji, on } => client.outbox().react(key, emoji, *on).await.map(drop),
+            Effect::Pin { key, on } => client.outbox().pin(key, *on).await.map(drop),
+            Effect::Forward { key, to } => client.outbox().forward(key, to.clone()).await.map(drop),
+            Effect::MarkRead { id, up_to } => client.conversations().mark_read(id, *up_to).await,
+            Effect::Typing { id, on } => client.signals().typing(id, *on).await,
+            Effect::Presence(state) => client.signals().presence(*state).await,
+            Effect::Room { id, change } => client.rooms().change(id, room_change(change)).await,
             _ => Ok(()),
         };
         done.map(|()| None).map_err(|e| told(&e))
@@ -200,7 +204,7 @@ impl Inner {
         let mut pages: Vec<Vec<MessageView>> = Vec::new();
         let mut before = None;
         loop {
-            let page = self.client.messages(id, before, PAGE).await?;
+            let page = self.client.conversations().messages(id, before, PAGE).await?;
             let last = page.len() < PAGE as usize || page.first().is_none_or(|m| m.position <= position);
             before = page.first().map(|m| m.position);
             pages.push(page);
@@ -229,7 +233,7 @@ impl Inner {
     async fn send_file(&self, transfer: u64, to: Target, path: &Path, words: &Words) -> Result<(), Error> {
         let news = self.news.clone();
         let progress = move |done, total| drop(news.send(News::Progress { transfer, done, total }));
-        self.client.post_file(to, &at_home(path), file_draft(words), progress).await.map(drop)
+        self.client.outbox().post_file(to, &at_home(path), file_draft(words), progress).await.map(drop)
     }
 
     /// Fetches a file; never over one that is there.
@@ -241,7 +245,7 @@ impl Inner {
         let mut output = tokio::fs::File::from_std(output);
         let news = self.news.clone();
         let progress = move |done, total| drop(news.send(News::Progress { transfer, done, total }));
-        let fetched = match self.client.download_file(file, &mut output, progress).await {
+        let fetched = match self.client.files().download(file, &mut output, progress).await {
             Ok(_) => output.sync_all().await.map_err(|e| e.to_string()),
             Err(error) => Err(told(&error)),
         };

@@ -10,7 +10,7 @@ use crate::ui::Ui;
 pub(crate) async fn edit(args: &EditArgs, ui: Ui) -> Result<(), CliError> {
     let client = open(&args.change.profile, ui).await?;
     let view = message(&client, &args.change.message).await?;
-    let key = client.edit(&view.key, args.text.clone()).await?;
+    let key = client.outbox().edit(&view.key, args.text.clone()).await?;
     settle(&client, &key, args.change.queue, args.change.output, ui).await
 }
 
@@ -18,7 +18,7 @@ pub(crate) async fn edit(args: &EditArgs, ui: Ui) -> Result<(), CliError> {
 pub(crate) async fn delete(args: &ChangeArgs, ui: Ui) -> Result<(), CliError> {
     let client = open(&args.profile, ui).await?;
     let view = message(&client, &args.message).await?;
-    match client.take_back(&view.key).await? {
+    match client.outbox().take_back(&view.key).await? {
         Some(key) => settle(&client, &key, args.queue, args.output, ui).await,
         // It had not left yet.
         None => match args.output {
@@ -34,7 +34,7 @@ pub(crate) async fn delete(args: &ChangeArgs, ui: Ui) -> Result<(), CliError> {
 pub(crate) async fn react(args: &ReactArgs, ui: Ui) -> Result<(), CliError> {
     let client = open(&args.change.profile, ui).await?;
     let view = message(&client, &args.change.message).await?;
-    let key = client.react(&view.key, &args.emoji, !args.remove).await?;
+    let key = client.outbox().react(&view.key, &args.emoji, !args.remove).await?;
     settle(&client, &key, args.change.queue, args.change.output, ui).await
 }
 
@@ -42,7 +42,7 @@ pub(crate) async fn react(args: &ReactArgs, ui: Ui) -> Result<(), CliError> {
 pub(crate) async fn pin(args: &PinArgs, ui: Ui) -> Result<(), CliError> {
     let client = open(&args.change.profile, ui).await?;
     let view = message(&client, &args.change.message).await?;
-    let key = client.pin(&view.key, !args.remove).await?;
+    let key = client.outbox().pin(&view.key, !args.remove).await?;
     settle(&client, &key, args.change.queue, args.change.output, ui).await
 }
 
@@ -52,6 +52,6 @@ pub(crate) async fn forward(args: &ForwardArgs, ui: Ui) -> Result<(), CliError> 
     let to = target(&client, &args.to).await?;
     let to = to.ok_or_else(|| CliError::usage("where to?").hint("give addresses, or --conversation ID"))?;
     let view = message(&client, &args.change.message).await?;
-    let key = client.forward(&view.key, to).await?;
+    let key = client.outbox().forward(&view.key, to).await?;
     settle(&client, &key, args.change.queue, args.change.output, ui).await
 }

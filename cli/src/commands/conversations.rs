@@ -44,7 +44,7 @@ fn kind(kind: ConversationKind) -> &'static str {
 pub(crate) async fn run(args: &ConversationsArgs, ui: Ui) -> Result<(), CliError> {
     let client = open(&args.profile, ui).await?;
     let me = client.address().clone();
-    for view in client.conversations().await?.iter().filter(|c| !args.unread || c.unread > 0) {
+    for view in client.conversations().list().await?.iter().filter(|c| !args.unread || c.unread > 0) {
         match args.output {
             TextFormat::Json => ui.json(&json(view))?,
             TextFormat::Text => ui.result(&text(view, me.as_str()))?,
@@ -96,9 +96,9 @@ pub(crate) async fn read(args: &ReadArgs, ui: Ui) -> Result<(), CliError> {
     let client = open(&args.profile, ui).await?;
     let id = talk::id_of(&client, &args.place).await?;
     let id = id.ok_or_else(|| CliError::usage("which conversation?").hint("give addresses, or --conversation ID"))?;
-    client.mark_read(&id, u64::MAX).await?;
+    client.conversations().mark_read(&id, u64::MAX).await?;
     // Best effort: word of it waits in the outbox otherwise.
-    client.flush(std::time::Duration::from_secs(5)).await?;
+    client.outbox().flush(std::time::Duration::from_secs(5)).await?;
     Ok(())
 }
 
@@ -114,13 +114,15 @@ struct Settings {
 pub(crate) async fn settings(args: &SettingsArgs, ui: Ui) -> Result<(), CliError> {
     let client = open(&args.profile, ui).await?;
     if let Some(on) = args.read_receipts {
-        client.set_read_receipts(on).await?;
-        if client.read_receipts().await? != on {
+        client.conversations().set_read_receipts(on).await?;
+        if client.conversations().read_receipts().await? != on {
             ui.note("the network decides about read receipts for now; your choice counts when it leaves it to you");
         }
     }
-    let settings =
-        Settings { read_receipts: client.read_receipts().await?, quick_responses: client.quick_responses().await? };
+    let settings = Settings {
+        read_receipts: client.conversations().read_receipts().await?,
+        quick_responses: client.conversations().quick_responses().await?,
+    };
     match args.output {
         TextFormat::Json => ui.json(&settings),
         TextFormat::Text => {

@@ -69,13 +69,13 @@ struct Approved {
 async fn approve(args: &ApproveArgs, ui: Ui) -> Result<(), CliError> {
     let client = open(&args.profile, ui).await?;
     let code = code(args.code.as_deref(), ui)?;
-    let request = client.device_request(&code).await?;
+    let request = client.devices().request(&code).await?;
     let label = request.label.clone();
     let what = format!("Make {label} ({}, key {}) one of your devices?", request.device, request.fingerprint);
     if !args.yes && !ui.confirm(&what)? {
         return Err(CliError::new(Kind::Refused, "the device was not approved"));
     }
-    client.approve_device(&request).await?;
+    client.devices().approve(&request).await?;
     match args.output {
         TextFormat::Json => ui.json(&Approved {
             device: request.device.to_string(),
@@ -95,7 +95,7 @@ async fn remove(args: &RemoveArgs, ui: Ui) -> Result<(), CliError> {
     if !args.yes && !ui.confirm(&format!("Remove the device {device}? It gets nothing from now on."))? {
         return Err(CliError::new(Kind::Refused, "nothing was removed"));
     }
-    client.remove_device(device).await?;
+    client.devices().remove(device).await?;
     ui.result(&format!("removed {device}"))
 }
 
@@ -104,13 +104,13 @@ async fn reset(args: &ConfirmArgs, ui: Ui) -> Result<(), CliError> {
     if !args.yes && !ui.confirm("Remove all your devices but this one?")? {
         return Err(CliError::new(Kind::Refused, "nothing was removed"));
     }
-    client.reset_devices().await?;
+    client.devices().reset().await?;
     ui.result("this is your only device now")
 }
 
 async fn list(args: &DevicesArgs, ui: Ui) -> Result<(), CliError> {
     let client = open(&args.profile, ui).await?;
-    for device in client.devices().await? {
+    for device in client.devices().list().await? {
         if !device.genuine {
             ui.note(&format!(
                 "WARNING: device {} does not stand under your identity: it is not yours; tell the administrator",

@@ -35,7 +35,7 @@ pub(crate) async fn run(args: &HistoryArgs, ui: Ui) -> Result<(), CliError> {
     };
     let client = open(&args.profile, ui).await?;
     if args.cancel {
-        let begun = client.cancel_history().await?;
+        let begun = client.history().cancel().await?;
         return ui.result(if begun { "the transfer is left" } else { "no transfer was begun" });
     }
     let given = args.code.as_deref().map(|typed| code(Some(typed), ui)).transpose()?;
@@ -62,7 +62,7 @@ async fn send(
     ui: Ui,
 ) -> Result<Transferred, CliError> {
     ui.note("sealing the history …");
-    let mut sender = client.send_history(code).await?;
+    let mut sender = client.history().send(code).await?;
     if sender.resumed() {
         ui.note("going on with the transfer that was begun");
     }
@@ -85,7 +85,7 @@ async fn send(
 async fn client_cancel(client: &Client, sender: sotto_client::HistorySender) -> Result<(), CliError> {
     // It holds the profile's lock.
     drop(sender);
-    client.cancel_history().await?;
+    client.history().cancel().await?;
     Ok(())
 }
 
@@ -96,7 +96,7 @@ async fn receive(
     shows: bool,
     ui: Ui,
 ) -> Result<Transferred, CliError> {
-    let mut receiver = client.receive_history(code).await?;
+    let mut receiver = client.history().receive(code).await?;
     if receiver.resumed() {
         ui.note("going on with the transfer that was begun");
     }

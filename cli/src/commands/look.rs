@@ -12,8 +12,8 @@ use crate::ui::Ui;
 pub(crate) async fn show(args: &HistoryShowArgs, ui: Ui) -> Result<(), CliError> {
     let client = open(&args.profile, ui).await?;
     let views = match talk::id_of(&client, &args.place).await? {
-        Some(id) => client.messages(&id, args.before, args.limit).await?,
-        None => client.all_messages(args.before, args.limit).await?,
+        Some(id) => client.conversations().messages(&id, args.before, args.limit).await?,
+        None => client.conversations().all_messages(args.before, args.limit).await?,
     };
     talk::print(&views, args.output, ui)
 }
@@ -21,7 +21,7 @@ pub(crate) async fn show(args: &HistoryShowArgs, ui: Ui) -> Result<(), CliError>
 /// Runs `sotto history search`.
 pub(crate) async fn search(args: &HistorySearchArgs, ui: Ui) -> Result<(), CliError> {
     let client = open(&args.profile, ui).await?;
-    let views = client.search(&args.words.join(" "), args.limit).await?;
+    let views = client.conversations().search(&args.words.join(" "), args.limit).await?;
     talk::print(&views, args.output, ui)
 }
 

@@ -28,14 +28,14 @@ struct Line {
 pub(crate) async fn run(args: &OutboxArgs, ui: Ui) -> Result<(), CliError> {
     let client = open(&args.profile, ui).await?;
     if let Some(id) = &args.cancel {
-        let mut found = client.outbox().await?;
+        let mut found = client.outbox().list().await?;
         found.retain(|e| e.key.message.to_string().starts_with(&id.to_lowercase()));
         let entry = match (found.pop(), found.len()) {
             (Some(entry), 0) => entry,
             (None, _) => return Err(CliError::failed(format!("there is no `{id}` in the outbox"))),
             (Some(_), _) => return Err(CliError::usage(format!("`{id}` is ambiguous; give more of the id"))),
         };
-        if !client.cancel(&entry.key).await? {
+        if !client.outbox().cancel(&entry.key).await? {
             return Err(CliError::new(Kind::Refused, "it is too late: the relay has it, or may have it")
                 .hint("take it back with `sotto delete`"));
         }
@@ -45,7 +45,7 @@ pub(crate) async fn run(args: &OutboxArgs, ui: Ui) -> Result<(), CliError> {
         };
     }
     if args.flush {
-        let flushed = client.flush(args.timeout).await?;
+        let flushed = client.outbox().flush(args.timeout).await?;
         match args.output {
             TextFormat::Text => {
                 ui.result(&format!("{} sent, {} refused, {} waiting", flushed.sent, flushed.refused, flushed.left))?;
@@ -64,7 +64,7 @@ pub(crate) async fn run(args: &OutboxArgs, ui: Ui) -> Result<(), CliError> {
             _ => Ok(()),
         };
     }
-    client.outbox().await?.iter().try_for_each(|entry| print(entry, args.output, ui))
+    client.outbox().list().await?.iter().try_for_each(|entry| print(entry, args.output, ui))
 }
 
 fn print(entry: &OutboxEntry, format: TextFormat, ui: Ui) -> Result<(), CliError> {

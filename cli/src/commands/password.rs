@@ -19,7 +19,7 @@ pub(crate) async fn run(args: &PasswordArgs, ui: Ui) -> Result<(), CliError> {
         None => choose(ui, "The new password: ")?,
     };
     ui.note("changing the password …");
-    let changed = client.change_password(old, new).await?;
+    let changed = client.devices().change_password(old, new).await?;
     ui.result(if changed.before {
         "the password was new at the relay already; this profile opens with it now"
     } else {

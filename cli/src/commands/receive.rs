@@ -130,9 +130,9 @@ impl Session<'_> {
         self.shown += 1;
         self.receiver.ack(message.receipt()).await?;
         if self.args.mark_read
-            && let Some(view) = self.client.message(&message.key()).await?
+            && let Some(view) = self.client.conversations().message(&message.key()).await?
         {
-            self.client.mark_read(&view.conversation, view.position).await?;
+            self.client.conversations().mark_read(&view.conversation, view.position).await?;
         }
         Ok(())
     }
@@ -179,7 +179,7 @@ pub(crate) async fn save(client: &Client, file: &File, dir: &Path, ui: Ui) -> Re
     let (path, output) = create(dir, &file.name)?;
     let mut output = tokio::fs::File::from_std(output);
     let progress = Progress::of(&file.name);
-    let saved = client.download_file(file, &mut output, |done, total| progress.at(done, total)).await;
+    let saved = client.files().download(file, &mut output, |done, total| progress.at(done, total)).await;
     drop(progress);
     match saved {
         Ok(_) => {

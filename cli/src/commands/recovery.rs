@@ -20,13 +20,13 @@ struct Line<'a> {
 pub(crate) async fn run(args: &RecoveryArgs, ui: Ui) -> Result<(), CliError> {
     let client = open(&args.profile, ui).await?;
     if args.remove {
-        client.remove_recovery_key().await?;
+        client.devices().remove_recovery_key().await?;
         return match args.output {
             TextFormat::Json => ui.json(&Line { recovery_key: None, removed: true }),
             TextFormat::Text => ui.result("the recovery key opens nothing any more"),
         };
     }
-    let key = client.new_recovery_key().await?.to_text();
+    let key = client.devices().new_recovery_key().await?.to_text();
     match args.output {
         TextFormat::Json => ui.json(&Line { recovery_key: Some(&key), removed: false })?,
         TextFormat::Text => ui.result(&key)?,

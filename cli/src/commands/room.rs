@@ -213,7 +213,7 @@ async fn create(args: &CreateArgs, ui: Ui) -> Result<(), CliError> {
         expires_in: args.expires,
         burn_after_read: args.burn,
     };
-    let id = client.create_room(new).await?;
+    let id = client.rooms().create(new).await?;
     send(&client, ui).await?;
     match args.common.output {
         TextFormat::Text => ui.result(&id),
@@ -224,7 +224,7 @@ async fn create(args: &CreateArgs, ui: Ui) -> Result<(), CliError> {
 async fn change(room: &str, change: RoomChange, common: &Common, ui: Ui) -> Result<(), CliError> {
     let client = open(&common.profile, ui).await?;
     let id = find(&client, room).await?.id;
-    client.change_room(&id, change).await?;
+    client.rooms().change(&id, change).await?;
     send(&client, ui).await?;
     match common.output {
         TextFormat::Text => Ok(()),
@@ -234,7 +234,7 @@ async fn change(room: &str, change: RoomChange, common: &Common, ui: Ui) -> Resu
 
 /// Tells everybody. What cannot be sent now is in the outbox.
 async fn send(client: &Client, ui: Ui) -> Result<(), CliError> {
-    let flushed = client.flush(SENDING).await?;
+    let flushed = client.outbox().flush(SENDING).await?;
     if flushed.left > 0 {
         ui.note("done here, and not sent yet: it waits in the outbox, and goes with the next `sotto send` or `sotto receive`");
     }
@@ -260,7 +260,7 @@ async fn list(args: &ListArgs, ui: Ui) -> Result<(), CliError> {
 }
 
 async fn rooms(client: &Client) -> Result<Vec<ConversationView>, CliError> {
-    let mut views = client.conversations().await?;
+    let mut views = client.conversations().list().await?;
     views.retain(|view| view.kind == ConversationKind::Room);
     Ok(views)
 }
@@ -338,7 +338,7 @@ impl From<RoomView> for Line {
 }
 
 async fn show(client: &Client, id: &str, format: TextFormat, ui: Ui) -> Result<(), CliError> {
-    let room = client.room(id).await?.ok_or_else(|| CliError::usage(format!("there is no room `{id}` here")))?;
+    let room = client.rooms().get(id).await?.ok_or_else(|| CliError::usage(format!("there is no room `{id}` here")))?;
     if format == TextFormat::Json {
         return ui.json(&Line::from(room));
     }

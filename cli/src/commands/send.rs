@@ -44,7 +44,7 @@ pub(crate) async fn run(args: &SendArgs, ui: Ui) -> Result<(), CliError> {
     let Some(path) = &args.file else {
         let draft = options(&client, args, Draft::text(text.unwrap_or_default())).await?;
         if args.queue {
-            let key = client.post(to, draft).await?;
+            let key = client.outbox().post(to, draft).await?;
             return talk::settle(&client, &key, true, args.output, ui).await;
         }
         return report(&client.send_draft(to, draft).await?, args.output, ui);
@@ -53,7 +53,7 @@ pub(crate) async fn run(args: &SendArgs, ui: Ui) -> Result<(), CliError> {
     ui.note(&format!("sealing and uploading {} …", path.display()));
     if args.queue {
         let about = options(&client, args, about).await?;
-        let key = client.post_file(to, path, about, |_, _| {}).await?;
+        let key = client.outbox().post_file(to, path, about, |_, _| {}).await?;
         return talk::settle(&client, &key, true, args.output, ui).await;
     }
     let progress = Progress::of(&path.display().to_string());
@@ -74,7 +74,7 @@ fn only_text(words: &[String]) -> Result<Option<&str>, CliError> {
 }
 
 async fn quick(client: &Client, number: usize) -> Result<String, CliError> {
-    let texts = client.quick_responses().await?;
+    let texts = client.conversations().quick_responses().await?;
     number.checked_sub(1).and_then(|n| texts.get(n)).cloned().ok_or_else(|| {
         CliError::usage(format!("there is no quick response {number}"))
             .hint(format!("your security group has {}; `sotto settings` lists them", texts.len()))

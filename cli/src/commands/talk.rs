@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The one message whose id begins like this.
 pub(crate) async fn message(client: &Client, id: &str) -> Result<MessageView, CliError> {
-    let mut found = client.find(id).await?;
+    let mut found = client.conversations().find(id).await?;
     match (found.pop(), found.len()) {
         (Some(view), 0) => Ok(view),
         (None, _) => Err(CliError::failed(format!("there is no message `{id}` in the local history"))
@@ -28,7 +28,7 @@ pub(crate) async fn message(client: &Client, id: &str) -> Result<MessageView, Cl
 
 /// The one conversation whose id begins like this.
 pub(crate) async fn conversation(client: &Client, id: &str) -> Result<ConversationView, CliError> {
-    let mut found = client.conversations().await?;
+    let mut found = client.conversations().list().await?;
     let wanted = id.to_lowercase();
     found.retain(|c| !wanted.is_empty() && c.id.to_lowercase().starts_with(&wanted));
     match (found.pop(), found.len()) {
@@ -76,15 +76,15 @@ pub(crate) async fn settle(
 ) -> Result<(), CliError> {
     let mut state = "queued";
     if !queue {
-        client.flush(PATIENCE).await?;
-        if client.outbox().await?.iter().any(|e| &e.key == key) {
+        client.outbox().flush(PATIENCE).await?;
+        if client.outbox().list().await?.iter().any(|e| &e.key == key) {
             return Err(CliError::new(
                 Kind::Unreachable,
                 format!("{} waits in the outbox: the relay cannot be reached", key.message),
             )
             .hint("`sotto outbox --flush`, `sotto receive --follow` and `sotto chat` send it later"));
         }
-        if let Some(view) = client.message(key).await?.filter(|v| v.state == DeliveryState::Refused) {
+        if let Some(view) = client.conversations().message(key).await?.filter(|v| v.state == DeliveryState::Refused) {
             let hint = remedy(client, &view.conversation).await?;
             let message = view.reason.unwrap_or_else(|| "refused".to_owned());
             return Err(CliError { kind: Kind::Refused, message, hint });
@@ -100,9 +100,9 @@ pub(crate) async fn settle(
 /// What to do where nothing is sent because somebody's identity has changed. Why a message was refused is in the history in words
 /// only, so this is looked up.
 async fn remedy(client: &Client, conversation: &str) -> Result<Option<String>, CliError> {
-    let mut conversations = client.conversations().await?.into_iter();
+    let mut conversations = client.conversations().list().await?.into_iter();
     let Some(conversation) = conversations.find(|c| c.id == conversation) else { return Ok(None) };
-    let mut contacts = client.contacts().await?.into_iter();
+    let mut contacts = client.contacts().list().await?.into_iter();
     let changed = contacts.find(|c| c.state == TrustState::Changed && conversation.members.contains(&c.address));
     Ok(changed.and_then(|contact| hint(&TrustError::IdentityChanged(contact.address).into())))
 }

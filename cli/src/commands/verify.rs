@@ -28,18 +28,18 @@ pub(crate) async fn run(args: &VerifyArgs, ui: Ui) -> Result<(), CliError> {
     let client = open(&args.profile, ui).await?;
     let (confirm, who) = confirmed(args)?;
     let Some(who) = who else {
-        for contact in client.contacts().await? {
+        for contact in client.contacts().list().await? {
             show(&contact, false, args.output, ui)?;
         }
         return Ok(());
     };
     let who = address(who)?;
     // What can have been compared is what was known before this call, not what the relay says now.
-    let known = client.contacts().await?.into_iter().find(|contact| contact.address == who);
+    let known = client.contacts().list().await?.into_iter().find(|contact| contact.address == who);
     // Always asks the relay first, so that a change is seen before anything is marked.
-    let contact = client.identity(&who).await?;
+    let contact = client.contacts().look_up(&who).await?;
     let contact = if args.accept_change {
-        client.accept_change(&who).await?
+        client.contacts().accept_change(&who).await?
     } else if confirm != Confirm::No {
         match known {
             Some(compared) => {
@@ -48,12 +48,12 @@ pub(crate) async fn run(args: &VerifyArgs, ui: Ui) -> Result<(), CliError> {
                 if matches!(confirm, Confirm::Number(number) if digits(number) != ours) {
                     return Err(other_number(&compared));
                 }
-                client.mark_verified(&compared).await?
+                client.contacts().mark_verified(&compared).await?
             }
             None => return Err(Error::from(TrustError::NotTheCompared(who)).into()),
         }
     } else if args.forget {
-        client.unmark_verified(&who).await?
+        client.contacts().unmark_verified(&who).await?
     } else {
         contact
     };

@@ -85,14 +85,14 @@ async fn attempt(
 ) -> (Option<Transferred>, Option<Transferred>) {
     let sends = async {
         let code = LinkCode::parse(&code.to_text()).unwrap();
-        let mut sender = from.send_history(Some(code)).await.unwrap();
+        let mut sender = from.history().send(Some(code)).await.unwrap();
         if !sender.confirmed() {
             assert_eq!(sender.other_device().await.unwrap().device, to.device());
         }
         sender.run(|_, _| ()).await.unwrap()
     };
     let incoming = async {
-        let mut receiver = to.receive_history(None).await.unwrap();
+        let mut receiver = to.history().receive(None).await.unwrap();
         let (other, _) = receiver.other_device().await.unwrap();
         assert_eq!(other.device, from.device());
         receiver.run(|_, _| ()).await.unwrap()
@@ -109,22 +109,22 @@ async fn ten_thousand_messages_move_whatever_is_cut_off() {
     for n in 0..3_u8 {
         let path = network.folder.path().join(format!("file{n}"));
         std::fs::write(&path, vec![n; 70_000]).unwrap();
-        bob.send_file(&[address("alice")], &path, None, SendOptions::default()).await.unwrap();
+        bob.send_file(&[address("alice")], &path, None).await.unwrap();
     }
     for came in drain(&alice).await {
         let Body::File(file) = came.content.body else { panic!("no file") };
         files.push(file);
     }
     fill(&alice, MESSAGES, files).await;
-    let compared = alice.identity(&address("bob")).await.unwrap();
-    alice.mark_verified(&compared).await.unwrap();
+    let compared = alice.contacts().look_up(&address("bob")).await.unwrap();
+    alice.contacts().mark_verified(&compared).await.unwrap();
 
     let laptop = second_device(&network, &alice, "laptop").await;
-    bob.send_text(&[address("alice")], "newer than the device", SendOptions::default()).await.unwrap();
+    bob.outbox().send_text(&[address("alice")], "newer than the device").await.unwrap();
     assert_eq!((drain(&alice).await.len(), drain(&laptop).await.len()), (1, 1));
     let before = all(&laptop).await;
 
-    let mut receiver = laptop.receive_history(None).await.unwrap();
+    let mut receiver = laptop.history().receive(None).await.unwrap();
     let code = LinkCode::parse(&receiver.code()).unwrap();
     assert!(!receiver.resumed() && !receiver.confirmed());
     let waits = tokio::time::timeout(Duration::from_millis(50), receiver.other_device()).await;
@@ -143,7 +143,7 @@ async fn ten_thousand_messages_move_whatever_is_cut_off() {
         }
         if came.is_some() && sent.is_none() {
             // The receiver is through; the sender alone goes on, and hears of it.
-            let sender = alice.send_history(None).await.unwrap();
+            let sender = alice.history().send(None).await.unwrap();
             sent = Some(sender.run(|_, _| ()).await.unwrap());
         }
     }
@@ -162,31 +162,31 @@ async fn ten_thousand_messages_move_whatever_is_cut_off() {
     let marks = laptop.inner.store.run(move |tx| tx.annotations(&target.key())).await.unwrap();
     assert_eq!(marks.len(), 1);
     // What was compared on the old device counts on the new one.
-    let contacts = laptop.contacts().await.unwrap();
+    let contacts = laptop.contacts().list().await.unwrap();
     assert_eq!((contacts.len(), contacts[0].state), (1, TrustState::Verified));
     // The files lie at the relay still, and the keys have come with the messages.
     for (n, stored) in new.iter().filter(|m| m.device == bob.device()).take(3).enumerate() {
         let content: Content = minicbor::decode(&stored.content).unwrap();
         let Body::File(file) = content.body else { panic!("no file") };
         let mut clear = Vec::new();
-        laptop.download(&file, &mut clear).await.unwrap();
+        laptop.files().download(&file, &mut clear, |_, _| ()).await.unwrap();
         assert!(clear.len() == 70_000 && clear.iter().all(|b| usize::from(*b) == n));
     }
 
     // Nothing of it is left, and once more changes nothing.
     for client in [&alice, &laptop] {
-        assert!(!client.cancel_history().await.unwrap());
+        assert!(!client.history().cancel().await.unwrap());
     }
-    let sender = alice.send_history(None).await.unwrap();
+    let sender = alice.history().send(None).await.unwrap();
     let code = LinkCode::parse(&sender.code()).unwrap();
     drop(sender);
     let incoming = async {
-        let mut receiver = laptop.receive_history(Some(LinkCode::parse(&code.to_text()).unwrap())).await.unwrap();
+        let mut receiver = laptop.history().receive(Some(LinkCode::parse(&code.to_text()).unwrap())).await.unwrap();
         let (_, records) = receiver.other_device().await.unwrap();
         (records, receiver.run(|_, _| ()).await.unwrap())
     };
     let sends = async {
-        let mut sender = alice.send_history(None).await.unwrap();
+        let mut sender = alice.history().send(None).await.unwrap();
         assert!(sender.resumed());
         sender.other_device().await.unwrap();
         sender.run(|_, _| ()).await.unwrap()
@@ -203,9 +203,9 @@ async fn a_history_goes_to_an_own_device_with_the_code_and_consent_only() {
     let laptop = second_device(&network, &alice, "laptop").await;
     fill(&alice, 20, Vec::new()).await;
     // Declined: the sender is told, and nothing has come.
-    let mut receiver = laptop.receive_history(None).await.unwrap();
+    let mut receiver = laptop.history().receive(None).await.unwrap();
     let code = LinkCode::parse(&receiver.code()).unwrap();
-    let mut sender = alice.send_history(Some(code)).await.unwrap();
+    let mut sender = alice.history().send(Some(code)).await.unwrap();
     sender.other_device().await.unwrap();
     let sends = tokio::spawn(sender.run(|_, _| ()));
     receiver.other_device().await.unwrap();
@@ -214,17 +214,17 @@ async fn a_history_goes_to_an_own_device_with_the_code_and_consent_only() {
     assert!(matches!(declined, Error::Refused(Refusal::HistoryDeclined)), "{declined}");
     assert!(all(&laptop).await.is_empty());
     // Of another user, or with itself, nothing comes of it.
-    let theirs = bob.receive_history(None).await.unwrap();
+    let theirs = bob.history().receive(None).await.unwrap();
     let code = LinkCode::parse(&theirs.code()).unwrap();
-    let mut sender = alice.send_history(Some(code)).await.unwrap();
+    let mut sender = alice.history().send(Some(code)).await.unwrap();
     let waits = tokio::time::timeout(Duration::from_millis(300), sender.other_device()).await;
     assert!(waits.is_err(), "another user's link was found");
     drop(sender);
-    assert!(alice.cancel_history().await.unwrap());
-    let own = alice.receive_history(None).await.unwrap();
+    assert!(alice.history().cancel().await.unwrap());
+    let own = alice.history().receive(None).await.unwrap();
     let code = LinkCode::parse(&own.code()).unwrap();
     drop(own);
-    let mut sender = alice.send_history(Some(code)).await.unwrap();
+    let mut sender = alice.history().send(Some(code)).await.unwrap();
     assert!(matches!(sender.other_device().await.err(), Some(Error::Link(LinkError::Forged))));
 }
 

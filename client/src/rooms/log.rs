@@ -224,11 +224,6 @@ impl Log {
         }
         (0..self.nodes.len()).filter(|n| !has.has(*n)).collect()
     }
-
-    /// Whether an event of the room names this person as a member, at whatever time.
-    pub(crate) fn ever_named(&self, who: &Address) -> bool {
-        self.named.contains_key(who)
-    }
 }
 
 /// Whom an event names as members.

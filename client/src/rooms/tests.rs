@@ -52,7 +52,7 @@ pub(super) struct Story {
 impl Story {
     pub(super) fn new(author: &str, members: &[&str], moderators: &[&str]) -> Self {
         let first = create(author, members, moderators);
-        Self { room: first.room(), events: vec![first] }
+        Self { room: first.rooms().get(), events: vec![first] }
     }
 
     /// An event behind these.

@@ -52,11 +52,11 @@ async fn collect(client: &Client, from: &str, count: usize) -> Vec<String> {
 /// How far the messages of a client have got, for whoever has to find out why.
 async fn standing(client: &Client) -> String {
     let id = Conversation::of([address("alice"), address("bob")]).unwrap().id();
-    let views = client.messages(&id, None, 1000).await.unwrap();
+    let views = client.conversations().messages(&id, None, 1000).await.unwrap();
     let count = |state| views.iter().filter(|v| v.own && v.state == state).count();
     let states = [DeliveryState::Queued, DeliveryState::Sending, DeliveryState::Accepted, DeliveryState::Refused]
         .map(|s| (s, count(s)));
-    let waits = client.outbox().await.unwrap().into_iter().next();
+    let waits = client.outbox().list().await.unwrap().into_iter().next();
     let reasons: Vec<_> = views.iter().filter_map(|v| v.reason.clone()).collect();
     format!(
         "{states:?}, {} have come, first in the outbox: {waits:?}, {reasons:?}",
@@ -77,7 +77,7 @@ async fn over_a_bad_network_each_message_comes_once_and_in_order() {
     let bob = network.member_by("bob", proxy.address).await;
     let say = |from: Client, whom: &'static str| async move {
         for n in 0..EACH {
-            from.post(to(whom), Draft::text(n.to_string())).await.unwrap();
+            from.outbox().post(to(whom), Draft::text(n.to_string())).await.unwrap();
         }
     };
     let work = async {
@@ -110,7 +110,7 @@ async fn over_a_bad_network_each_message_comes_once_and_in_order() {
             .await;
             receiver.close().await;
         }
-        let views = alice.messages(&id, None, 1000).await.unwrap();
+        let views = alice.conversations().messages(&id, None, 1000).await.unwrap();
         assert_eq!(views.len(), 2 * EACH);
         if views.iter().filter(|v| v.own).all(|v| v.state == DeliveryState::Delivered) {
             break;
@@ -133,16 +133,16 @@ async fn what_waits_for_room_when_the_line_breaks_comes_all_the_same() {
     let bob = network.member_by("bob", line.address).await;
     let say = async |from: usize, to_: usize| {
         for n in from..to_ {
-            alice.post(to("bob"), Draft::text(n.to_string())).await.unwrap();
+            alice.outbox().post(to("bob"), Draft::text(n.to_string())).await.unwrap();
         }
-        assert_eq!(alice.flush(PATIENCE).await.unwrap().left, 0);
+        assert_eq!(alice.outbox().flush(PATIENCE).await.unwrap().left, 0);
     };
     say(0, 2).await;
     let mut receiver = bob.receive(true).unwrap();
     let first = [message(&mut receiver).await, message(&mut receiver).await];
     // Each of them is an event of another kind, which takes room.
     for n in 0..10 {
-        bob.post(to("alice"), Draft::text(n.to_string())).await.unwrap();
+        bob.outbox().post(to("alice"), Draft::text(n.to_string())).await.unwrap();
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     say(2, REST).await;
@@ -191,7 +191,7 @@ async fn child_process() {
             let following = follow(&client);
             let said = client.history(None, 10_000).await.unwrap().len();
             for n in said..SAID {
-                client.post(to(whom), Draft::text(n.to_string())).await.unwrap();
+                client.outbox().post(to(whom), Draft::text(n.to_string())).await.unwrap();
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
             following.await.unwrap();
@@ -200,9 +200,9 @@ async fn child_process() {
         // Says so many of its own.
         ("as", name) => {
             for n in 0..40 {
-                client.post(to("bob"), Draft::text(format!("{name} {n}"))).await.unwrap();
+                client.outbox().post(to("bob"), Draft::text(format!("{name} {n}"))).await.unwrap();
             }
-            assert_eq!(client.flush(PATIENCE).await.unwrap().left, 0);
+            assert_eq!(client.outbox().flush(PATIENCE).await.unwrap().left, 0);
         }
         other => panic!("no job {other:?}"),
     }

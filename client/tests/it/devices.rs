@@ -49,16 +49,16 @@ async fn with_approval(network: &Network, serial: u64) {
 async fn the_password_adds_a_device_and_both_get_everything() {
     let network = Network::start(true).await;
     let (alice, bob) = (network.member("alice").await, network.member("bob").await);
-    bob.send_text(&[address("alice")], "before", plain()).await.unwrap();
+    bob.outbox().send_text(&[address("alice")], "before", plain()).await.unwrap();
     let laptop = joined(options(&network, &alice, "laptop")).await;
     assert_eq!(laptop.whoami().fingerprint, alice.whoami().fingerprint);
     assert_ne!(laptop.device(), alice.device());
-    let devices = alice.devices().await.unwrap();
+    let devices = alice.devices().list().await.unwrap();
     assert!(devices.len() == 2 && devices.iter().all(|d| d.genuine) && devices[1].label == "laptop");
 
-    bob.send_text(&[address("alice")], "to both", plain()).await.unwrap();
-    alice.send_text(&[address("bob")], "from the phone", plain()).await.unwrap();
-    laptop.send_text(&[address("bob")], "from the laptop", plain()).await.unwrap();
+    bob.outbox().send_text(&[address("alice")], "to both", plain()).await.unwrap();
+    alice.outbox().send_text(&[address("bob")], "from the phone", plain()).await.unwrap();
+    laptop.outbox().send_text(&[address("bob")], "from the laptop", plain()).await.unwrap();
     assert_eq!(drain(&alice).await.iter().map(text).collect::<Vec<_>>(), ["before", "to both", "from the laptop"]);
     // What was sent before it was there, a new device cannot read.
     assert_eq!(drain(&laptop).await.iter().map(text).collect::<Vec<_>>(), ["to both", "from the phone"]);
@@ -98,19 +98,19 @@ async fn an_approval_adds_a_device_and_only_to_who_has_the_code() {
     assert!(matches!(unfinished, Error::Profile(ProfileError::Unfinished(_))), "{unfinished}");
 
     let code = LinkCode::parse(&shown.to_lowercase()).unwrap();
-    let request = alice.device_request(&code).await.unwrap();
+    let request = alice.devices().request(&code).await.unwrap();
     assert_eq!((request.label.as_str(), request.fingerprint), ("laptop", fingerprint));
 
     let waits = tokio::spawn(waiting.wait());
-    alice.approve_device(&request).await.unwrap();
-    alice.approve_device(&request).await.expect("can be run again");
+    alice.devices().approve(&request).await.unwrap();
+    alice.devices().approve(&request).await.expect("can be run again");
     let laptop = waits.await.unwrap().unwrap();
     assert_eq!(laptop.whoami().device_fingerprint, fingerprint);
-    assert_eq!(alice.devices().await.unwrap().len(), 2);
-    bob.send_text(&[address("alice")], "hello", plain()).await.unwrap();
+    assert_eq!(alice.devices().list().await.unwrap().len(), 2);
+    bob.outbox().send_text(&[address("alice")], "hello", plain()).await.unwrap();
     assert_eq!(drain(&laptop).await.len(), 1);
     // The link is gone.
-    assert!(matches!(alice.device_request(&code).await.err(), Some(Error::Refused(Refusal::NoSuchCode))));
+    assert!(matches!(alice.devices().request(&code).await.err(), Some(Error::Refused(Refusal::NoSuchCode))));
 }
 
 /// The relay waits for a link that is not there: what finds nothing takes long, and stands in a test of its own.
@@ -121,12 +121,12 @@ async fn a_request_is_found_by_its_users_devices_and_its_own_code() {
     let (alice, bob) = (network.member("alice").await, network.member("bob").await);
     let waiting = pending(options(&network, &alice, "laptop")).await;
     let code = LinkCode::parse(&waiting.code()).unwrap();
-    let (other, unknown) = tokio::join!(bob.device_request(&code), async {
-        alice.device_request(&LinkCode::generate(&mut SystemRng)).await
+    let (other, unknown) = tokio::join!(bob.devices().request(&code), async {
+        alice.devices().request(&LinkCode::generate(&mut SystemRng)).await
     });
     assert!(matches!(other.err(), Some(Error::Refused(Refusal::NoSuchCode))));
     assert!(matches!(unknown.err(), Some(Error::Refused(Refusal::NoSuchCode))));
-    assert_eq!(alice.device_request(&code).await.unwrap().label, "laptop");
+    assert_eq!(alice.devices().request(&code).await.unwrap().label, "laptop");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -138,8 +138,8 @@ async fn an_approved_device_that_was_cut_off_goes_on() {
         let name = format!("laptop{n}");
         let waiting = pending(options(&network, &alice, &name)).await;
         let code = LinkCode::parse(&waiting.code()).unwrap();
-        let request = alice.device_request(&code).await.unwrap();
-        alice.approve_device(&request).await.unwrap();
+        let request = alice.devices().request(&code).await.unwrap();
+        alice.devices().approve(&request).await.unwrap();
         let cut = tokio::time::timeout(std::time::Duration::from_millis(millis), waiting.wait()).await;
         let laptop = match cut {
             Ok(done) => done.unwrap(),
@@ -159,9 +159,9 @@ async fn an_approved_device_that_was_cut_off_goes_on() {
             },
         };
         assert_eq!(laptop.device(), request.device);
-        assert_eq!(laptop.devices().await.unwrap().iter().filter(|d| d.device == request.device).count(), 1);
+        assert_eq!(laptop.devices().list().await.unwrap().iter().filter(|d| d.device == request.device).count(), 1);
     }
-    assert_eq!(alice.devices().await.unwrap().len(), 5);
+    assert_eq!(alice.devices().list().await.unwrap().len(), 5);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -192,15 +192,15 @@ async fn a_recovery_key_adds_a_device_where_no_other_is_at_hand() {
     let stranger = RecoveryKey::generate(&mut SystemRng).to_text();
     let none = Client::link(with_key("a", &stranger)).await.err().unwrap();
     assert!(matches!(none, Error::Refused(Refusal::NoRecoveryKey)), "{none}");
-    let first = alice.new_recovery_key().await.unwrap().to_text();
-    let second = alice.new_recovery_key().await.unwrap().to_text();
+    let first = alice.devices().new_recovery_key().await.unwrap().to_text();
+    let second = alice.devices().new_recovery_key().await.unwrap().to_text();
     for wrong in [&stranger, &first] {
         let refused = Client::link(with_key("a", wrong)).await.err().unwrap();
         assert!(matches!(refused, Error::Refused(Refusal::WrongRecoveryKey)), "{refused}");
     }
     let laptop = joined(with_key("laptop", &second.to_lowercase())).await;
     assert_eq!(laptop.whoami().fingerprint, alice.whoami().fingerprint);
-    laptop.remove_recovery_key().await.unwrap();
+    laptop.devices().remove_recovery_key().await.unwrap();
     assert!(matches!(Client::link(with_key("b", &second)).await.err(), Some(Error::Refused(Refusal::NoRecoveryKey))));
 }
 
@@ -210,15 +210,15 @@ async fn removed_devices_are_out() {
     let (alice, bob) = (network.member("alice").await, network.member("bob").await);
     let laptop = joined(options(&network, &alice, "laptop")).await;
     let tablet = joined(options(&network, &alice, "tablet")).await;
-    assert!(matches!(alice.remove_device(alice.device()).await.err(), Some(Error::Refused(Refusal::OwnDevice))));
-    alice.remove_device(laptop.device()).await.unwrap();
-    let out = laptop.send_text(&[address("bob")], "x", plain()).await.err().unwrap();
+    assert!(matches!(alice.devices().remove(alice.device()).await.err(), Some(Error::Refused(Refusal::OwnDevice))));
+    alice.devices().remove(laptop.device()).await.unwrap();
+    let out = laptop.outbox().send_text(&[address("bob")], "x", plain()).await.err().unwrap();
     assert!(matches!(out, Error::Refused(Refusal::DeviceRemoved(_))), "{out}");
-    assert_eq!(bob.send_text(&[address("alice")], "to two", plain()).await.unwrap().devices, 2);
-    tablet.reset_devices().await.unwrap();
-    let devices = tablet.devices().await.unwrap();
+    assert_eq!(bob.outbox().send_text(&[address("alice")], "to two", plain()).await.unwrap().devices, 2);
+    tablet.devices().reset().await.unwrap();
+    let devices = tablet.devices().list().await.unwrap();
     assert!(devices.len() == 1 && devices[0].this);
-    let out = alice.devices().await.err().unwrap();
+    let out = alice.devices().list().await.err().unwrap();
     assert!(matches!(out, Error::Refused(Refusal::DeviceRemoved(_))), "{out}");
     assert_eq!(drain(&tablet).await.len(), 1);
 }
@@ -228,10 +228,10 @@ async fn a_lost_password_is_a_new_identity_which_everybody_sees() {
     let network = Network::start(false).await;
     let (alice, bob) = (network.member("alice").await, network.member("bob").await);
     let laptop = joined(options(&network, &alice, "laptop")).await;
-    bob.send_text(&[address("alice")], "before", plain()).await.unwrap();
+    bob.outbox().send_text(&[address("alice")], "before", plain()).await.unwrap();
     drain(&alice).await;
-    let (compared, old) = (bob.identity(&address("alice")).await.unwrap(), alice.whoami());
-    bob.mark_verified(&compared).await.unwrap();
+    let (compared, old) = (bob.contacts().look_up(&address("alice")).await.unwrap(), alice.whoami());
+    bob.contacts().mark_verified(&compared).await.unwrap();
     drop(alice);
 
     // The administrator makes a new invite; the old profile still opens by its file.
@@ -253,19 +253,19 @@ async fn a_lost_password_is_a_new_identity_which_everybody_sees() {
     assert_ne!(alice.whoami().fingerprint, old.fingerprint);
     // What the old profile held is in the new one; the old one's devices are out.
     assert_eq!(alice.history(None, 10).await.unwrap().len(), 1);
-    assert_eq!(alice.devices().await.unwrap().len(), 1);
-    let out = laptop.devices().await.err().unwrap();
+    assert_eq!(alice.devices().list().await.unwrap().len(), 1);
+    let out = laptop.devices().list().await.err().unwrap();
     assert!(matches!(out, Error::Refused(Refusal::DeviceRemoved(_))), "{out}");
 
     // Bob had verified her: nothing goes to the new identity until he accepts it.
-    let blocked = bob.send_text(&[address("alice")], "is it you?", plain()).await.err().unwrap();
+    let blocked = bob.outbox().send_text(&[address("alice")], "is it you?", plain()).await.err().unwrap();
     assert!(
         matches!(&blocked, Error::Trust(TrustError::IdentityChanged(who)) if who == &address("alice")),
         "{blocked}"
     );
-    assert_eq!(bob.identity(&address("alice")).await.unwrap().state, TrustState::Changed);
-    bob.accept_change(&address("alice")).await.unwrap();
-    bob.send_text(&[address("alice")], "it is", plain()).await.unwrap();
+    assert_eq!(bob.contacts().look_up(&address("alice")).await.unwrap().state, TrustState::Changed);
+    bob.contacts().accept_change(&address("alice")).await.unwrap();
+    bob.outbox().send_text(&[address("alice")], "it is", plain()).await.unwrap();
     assert_eq!(drain(&alice).await.iter().map(text).collect::<Vec<_>>(), ["it is"]);
 }
 
@@ -296,19 +296,19 @@ async fn a_new_password_counts_everywhere_it_was_said() {
     let network = Network::start(false).await;
     let alice = network.member("alice").await;
     let laptop = joined(options(&network, &alice, "laptop")).await;
-    let weak = alice.change_password(password(PASSWORD), password("short")).await.err().unwrap();
+    let weak = alice.devices().change_password(password(PASSWORD), password("short")).await.err().unwrap();
     assert!(matches!(weak, Error::Refused(Refusal::WeakPassword(_))), "{weak}");
-    let wrong = alice.change_password(password("not the old one"), password(NEW)).await.err().unwrap();
+    let wrong = alice.devices().change_password(password("not the old one"), password(NEW)).await.err().unwrap();
     assert!(matches!(wrong, Error::Profile(ProfileError::WrongPassword(_))), "{wrong}");
-    assert!(!alice.change_password(password(PASSWORD), password(NEW)).await.unwrap().before);
+    assert!(!alice.devices().change_password(password(PASSWORD), password(NEW)).await.unwrap().before);
     // Once more, as after an interruption between the relay and the profile.
-    assert!(alice.change_password(password(PASSWORD), password(NEW)).await.unwrap().before);
+    assert!(alice.devices().change_password(password(PASSWORD), password(NEW)).await.unwrap().before);
     let open = |name: &str, with: &str| Client::open(network.profile(name), Unlock::Password(password(with)));
     open("alice", NEW).await.unwrap();
     assert!(matches!(open("alice", PASSWORD).await.err(), Some(Error::Profile(ProfileError::WrongPassword(_)))));
     // The other device's profile follows when the same is said there.
     open("laptop", PASSWORD).await.unwrap();
-    assert!(laptop.change_password(password(PASSWORD), password(NEW)).await.unwrap().before);
+    assert!(laptop.devices().change_password(password(PASSWORD), password(NEW)).await.unwrap().before);
     open("laptop", NEW).await.unwrap();
 
     // The new one adds a device, by the vault that was sealed anew; the old one does not.

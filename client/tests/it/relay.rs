@@ -24,14 +24,14 @@ async fn two_people_talk_and_the_profile_keeps_it() {
     let me = alice.whoami();
     assert_eq!((me.address.as_str(), me.network.as_str()), ("alice@chat.acme.example", DOMAIN));
 
-    let sent = alice.send_text(&[address("bob")], "Good morning", plain()).await.unwrap();
+    let sent = alice.outbox().send_text(&[address("bob")], "Good morning", plain()).await.unwrap();
     assert!(sent.accepted_at_ms > 0 && sent.retained_by.is_empty() && sent.devices == 1);
     let got = drain(&bob).await;
     assert_eq!(got.len(), 1);
     assert_eq!((text(&got[0]), &got[0].sender, got[0].message), ("Good morning", &address("alice"), sent.message));
     assert!(!got[0].retained() && !got[0].verified);
     assert!(drain(&bob).await.is_empty(), "acknowledged is gone");
-    bob.send_text(&[address("alice")], "Hello", plain()).await.unwrap();
+    bob.outbox().send_text(&[address("alice")], "Hello", plain()).await.unwrap();
     assert_eq!(drain(&alice).await.len(), 1);
 
     // Opened again, by the file and by the password, the history is there.
@@ -43,7 +43,7 @@ async fn two_people_talk_and_the_profile_keeps_it() {
     assert_eq!(states, [MessageState::Accepted, MessageState::Received]);
     let wrong = Client::open(network.profile("alice"), Unlock::Password(Password::new("wrong".into()))).await;
     assert!(matches!(wrong.err(), Some(Error::Profile(ProfileError::WrongPassword(_)))));
-    let devices = alice.devices().await.unwrap();
+    let devices = alice.devices().list().await.unwrap();
     assert!(devices.len() == 1 && devices[0].this && devices[0].genuine);
 }
 
@@ -111,8 +111,8 @@ async fn an_interrupted_join_goes_on() {
                 }
             },
         };
-        assert_eq!(client.devices().await.unwrap().len(), 1);
-        client.send_text(&[address("user0")], "here", plain()).await.map_or_else(
+        assert_eq!(client.devices().list().await.unwrap().len(), 1);
+        client.outbox().send_text(&[address("user0")], "here", plain()).await.map_or_else(
             |e| assert!(n == 0 && matches!(e, Error::Refused(Refusal::NoRecipients)), "{e}"),
             |_| assert!(n > 0),
         );
@@ -141,7 +141,7 @@ async fn an_unfinished_profile_is_told_and_goes_on_with_the_same_keys() {
         assert!(matches!(refused, Error::Profile(ProfileError::WrongPassword(_))), "{refused}");
         let invite = network.invite("alice").await;
         let alice = Client::join(network.join_options(invite, "alice")).await.unwrap();
-        assert_eq!(alice.devices().await.unwrap().len(), 1);
+        assert_eq!(alice.devices().list().await.unwrap().len(), 1);
     }
 }
 
@@ -165,14 +165,20 @@ async fn files_travel_sealed_and_groups_are_one_conversation() {
             ("report.pdf", 300_000, Some("The report"))
         );
         let mut opened = Vec::new();
-        assert_eq!(client.download(file, &mut opened).await.unwrap(), 300_000);
+        assert_eq!(client.files().download(file, &mut opened, |_, _| ()).await.unwrap(), 300_000);
         assert_eq!(opened, clear);
         let mut forged = file.clone();
         forged.digest = [0; 32];
-        assert!(matches!(client.download(&forged, &mut Vec::new()).await, Err(Error::Attachment(_))));
+        assert!(matches!(
+            client.files().download(&forged, &mut Vec::new(), |_, _| ()).await,
+            Err(Error::Attachment(_))
+        ));
         let mut gone = file.clone();
         gone.blob = sotto_crypto::BlobId::from_bytes([7; 16]);
-        assert_eq!(client.download(&gone, &mut Vec::new()).await.err().unwrap().code(), Some(ErrorCode::NotFound));
+        assert_eq!(
+            client.files().download(&gone, &mut Vec::new(), |_, _| ()).await.err().unwrap().code(),
+            Some(ErrorCode::NotFound)
+        );
     }
     assert_eq!(std::fs::read_dir(network.profile("alice").join("spool")).unwrap().count(), 0);
 
@@ -183,9 +189,9 @@ async fn files_travel_sealed_and_groups_are_one_conversation() {
     let refused = dave.send_file(&[address("bob")], &path, None, plain()).await.err().unwrap();
     assert!(matches!(refused, Error::Refused(Refusal::FilesDisabled)), "{refused}");
     let long = SendOptions::default().expires_in(Duration::from_secs(61));
-    let refused = dave.send_text(&[address("bob")], "x", long).await.err().unwrap();
+    let refused = dave.outbox().send_text(&[address("bob")], "x", long).await.err().unwrap();
     assert!(matches!(refused, Error::Refused(Refusal::ExpiryTooLong { max_seconds: 60 })), "{refused}");
-    let sent = dave.send_text(&[address("bob")], "x", plain()).await.unwrap();
+    let sent = dave.outbox().send_text(&[address("bob")], "x", plain()).await.unwrap();
     assert!(sent.expires_at_ms.is_some());
 }
 
@@ -194,7 +200,7 @@ async fn what_is_not_acknowledged_comes_again_and_only_once_it_is_kept() {
     let network = Network::start(false).await;
     let (alice, bob) = (network.member("alice").await, network.member("bob").await);
     for n in 0..3 {
-        alice.send_text(&[address("bob")], &n.to_string(), plain()).await.unwrap();
+        alice.outbox().send_text(&[address("bob")], &n.to_string(), plain()).await.unwrap();
     }
     let mut receiver = bob.receive(false).unwrap();
     assert!(matches!(bob.receive(false).err(), Some(Error::Profile(ProfileError::Busy { .. }))));
@@ -218,7 +224,7 @@ async fn a_follower_outlives_a_restart_of_the_relay() {
     network.stop().await;
     assert!(matches!(next(&mut receiver).await, Event::Disconnected(error, _) if error.is_retryable()));
     network.run().await;
-    alice.send_text(&[address("bob")], "after the restart", plain()).await.unwrap();
+    alice.outbox().send_text(&[address("bob")], "after the restart", plain()).await.unwrap();
     let got = message(&mut receiver).await;
     assert_eq!(text(&got), "after the restart");
     receiver.ack(got.receipt()).await.unwrap();
@@ -230,35 +236,35 @@ async fn a_follower_outlives_a_restart_of_the_relay() {
 async fn a_changed_identity_is_told_and_blocks_where_it_was_verified() {
     let network = Network::start(false).await;
     let (alice, bob) = (network.member("alice").await, network.member("bob").await);
-    alice.send_text(&[address("bob")], "one", plain()).await.unwrap();
-    bob.send_text(&[address("alice")], "two", plain()).await.unwrap();
+    alice.outbox().send_text(&[address("bob")], "one", plain()).await.unwrap();
+    bob.outbox().send_text(&[address("alice")], "two", plain()).await.unwrap();
     drain(&alice).await;
     // Both see the same number.
-    let compared = alice.identity(&address("bob")).await.unwrap();
+    let compared = alice.contacts().look_up(&address("bob")).await.unwrap();
     let number = compared.safety_number.to_string();
-    assert_eq!(bob.identity(&address("alice")).await.unwrap().safety_number.to_string(), number);
+    assert_eq!(bob.contacts().look_up(&address("alice")).await.unwrap().safety_number.to_string(), number);
 
     // Bob registers anew. Nobody had verified him: it is told.
     network.delete_user("bob").await;
     let invite = network.invite("bob").await;
     let second = Client::join(network.join_options(invite, "bob2")).await.unwrap();
-    let sent = alice.send_text(&[address("bob")], "three", plain()).await.unwrap();
+    let sent = alice.outbox().send_text(&[address("bob")], "three", plain()).await.unwrap();
     assert_eq!(sent.changed, [address("bob")]);
     assert_eq!(drain(&second).await.len(), 1);
 
     // What was compared before the change is not what counts now, and is not marked.
-    let refused = alice.mark_verified(&compared).await.err().unwrap();
+    let refused = alice.contacts().mark_verified(&compared).await.err().unwrap();
     assert!(matches!(&refused, Error::Trust(TrustError::NotTheCompared(who)) if who == &address("bob")), "{refused}");
 
     // Verified, a change blocks, in both directions, until it is accepted.
-    let compared = alice.identity(&address("bob")).await.unwrap();
-    assert_eq!(alice.mark_verified(&compared).await.unwrap().state, TrustState::Verified);
+    let compared = alice.contacts().look_up(&address("bob")).await.unwrap();
+    assert_eq!(alice.contacts().mark_verified(&compared).await.unwrap().state, TrustState::Verified);
     network.delete_user("bob").await;
     let invite = network.invite("bob").await;
     let third = Client::join(network.join_options(invite, "bob3")).await.unwrap();
-    let refused = alice.send_text(&[address("bob")], "four", plain()).await.err().unwrap();
+    let refused = alice.outbox().send_text(&[address("bob")], "four", plain()).await.err().unwrap();
     assert!(matches!(&refused, Error::Trust(TrustError::IdentityChanged(who)) if who == &address("bob")), "{refused}");
-    third.send_text(&[address("alice")], "it is me", plain()).await.unwrap();
+    third.outbox().send_text(&[address("alice")], "it is me", plain()).await.unwrap();
     let mut receiver = alice.receive(false).unwrap();
     loop {
         match next(&mut receiver).await {
@@ -271,14 +277,14 @@ async fn a_changed_identity_is_told_and_blocks_where_it_was_verified() {
         }
     }
     receiver.close().await;
-    let contact = alice.identity(&address("bob")).await.unwrap();
+    let contact = alice.contacts().look_up(&address("bob")).await.unwrap();
     assert_eq!(contact.state, TrustState::Changed);
     assert!(contact.new_safety_number.is_some());
-    assert!(alice.mark_verified(&contact).await.is_err());
-    assert_eq!(alice.accept_change(&address("bob")).await.unwrap().state, TrustState::Pinned);
+    assert!(alice.contacts().mark_verified(&contact).await.is_err());
+    assert_eq!(alice.contacts().accept_change(&address("bob")).await.unwrap().state, TrustState::Pinned);
     let got = drain(&alice).await;
     assert_eq!(got.iter().map(text).collect::<Vec<_>>(), ["it is me"]);
-    alice.send_text(&[address("bob")], "five", plain()).await.unwrap();
+    alice.outbox().send_text(&[address("bob")], "five", plain()).await.unwrap();
 }
 
 fn service(network: &Network, identity: &IdentityKey, profile: &str) -> ServiceAccount {
@@ -300,7 +306,7 @@ async fn a_retained_conversation_reaches_the_retention_process() {
     let (alice, bob) = (network.member("alice").await, network.member("bob").await);
     let identity = network.retention("archive").await;
     let archive = Client::service(service(&network, &identity, "archive")).await.unwrap();
-    let sent = alice.send_text(&[address("bob")], "for the record", plain()).await.unwrap();
+    let sent = alice.outbox().send_text(&[address("bob")], "for the record", plain()).await.unwrap();
     assert_eq!(sent.retained_by, [address("archive")]);
     assert!(alice.is_retained(&sent.conversation).await.unwrap());
     let got = drain(&bob).await;
@@ -335,7 +341,7 @@ async fn a_retained_conversation_reaches_the_retention_process() {
     drop(archive);
     let archive = Client::service(service(&network, &identity, "archive-2")).await.unwrap();
     assert_eq!(archive.devices().await.unwrap().len(), 2);
-    alice.send_text(&[address("bob")], "still", plain()).await.unwrap();
+    alice.outbox().send_text(&[address("bob")], "still", plain()).await.unwrap();
     assert_eq!(drain(&archive).await.iter().map(text).collect::<Vec<_>>(), ["still"]);
 
     // Switched off, nobody else has it.
@@ -349,13 +355,16 @@ async fn a_retained_conversation_reaches_the_retention_process() {
 async fn who_is_unknown_or_suspended_is_told() {
     let network = Network::start(false).await;
     let (alice, bob) = (network.member("alice").await, network.member("bob").await);
-    let refused = alice.send_text(&[address("nobody")], "x", plain()).await.err().unwrap();
+    let refused = alice.outbox().send_text(&[address("nobody")], "x", plain()).await.err().unwrap();
     assert!(refused.to_string().contains("nobody@"), "{refused}");
-    assert!(matches!(alice.send_text(&[], "x", plain()).await, Err(Error::Refused(Refusal::NoRecipients))));
-    assert!(matches!(alice.send_text(&[address("bob")], "", plain()).await, Err(Error::Refused(Refusal::Empty))));
+    assert!(matches!(alice.outbox().send_text(&[], "x", plain()).await, Err(Error::Refused(Refusal::NoRecipients))));
+    assert!(matches!(
+        alice.outbox().send_text(&[address("bob")], "", plain()).await,
+        Err(Error::Refused(Refusal::Empty))
+    ));
     let long = "x".repeat(70_000);
     assert!(matches!(
-        alice.send_text(&[address("bob")], &long, plain()).await,
+        alice.outbox().send_text(&[address("bob")], &long, plain()).await,
         Err(Error::Refused(Refusal::TooLong { .. }))
     ));
 
@@ -371,7 +380,7 @@ async fn who_is_unknown_or_suspended_is_told() {
     };
     assert_eq!(ended.code(), Some(ErrorCode::Suspended), "{ended}");
     assert_eq!(
-        bob.send_text(&[address("alice")], "x", plain()).await.err().unwrap().code(),
+        bob.outbox().send_text(&[address("alice")], "x", plain()).await.err().unwrap().code(),
         Some(ErrorCode::Suspended)
     );
 }
@@ -384,12 +393,12 @@ async fn prekeys_are_topped_up_when_few_are_left() {
     // Each sender gets a burst of one-time prekeys, and then the medium-term one.
     for n in 0..26 {
         for sender in &senders {
-            sender.send_text(&[address("bob")], &n.to_string(), plain()).await.unwrap();
+            sender.outbox().send_text(&[address("bob")], &n.to_string(), plain()).await.unwrap();
         }
     }
     assert_eq!(drain(&bob).await.len(), 52);
     for sender in &senders {
-        sender.send_text(&[address("bob")], "more", plain()).await.unwrap();
+        sender.outbox().send_text(&[address("bob")], "more", plain()).await.unwrap();
     }
     assert_eq!(drain(&bob).await.len(), 2);
 }

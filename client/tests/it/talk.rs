@@ -62,7 +62,7 @@ async fn view(client: &Client, key: &MessageRef) -> MessageView {
 }
 
 async fn find(client: &Client, key: &MessageRef) -> Option<MessageView> {
-    client.message(key).await.unwrap()
+    client.conversations().message(key).await.unwrap()
 }
 
 async fn state(client: &Client, key: &MessageRef, wanted: DeliveryState) {
@@ -86,46 +86,46 @@ async fn what_is_said_is_accepted_delivered_read_edited_and_taken_back() {
     let network = Network::start(false).await;
     let (alice, bob) = (network.member("alice").await, network.member("bob").await);
     let following = Follower::of(&alice);
-    let key = alice.post(to(&["bob"]), Draft::text("helo").mention(address("bob"))).await.unwrap();
+    let key = alice.outbox().post(to(&["bob"]), Draft::text("helo").mention(address("bob"))).await.unwrap();
     state(&alice, &key, DeliveryState::Accepted).await;
 
     let _bob_follows = Follower::of(&bob);
     state(&alice, &key, DeliveryState::Delivered).await;
-    let [conversation] = bob.conversations().await.unwrap().try_into().ok().unwrap();
+    let [conversation] = bob.conversations().list().await.unwrap().try_into().ok().unwrap();
     assert_eq!((conversation.kind, conversation.unread, conversation.mentioned), (ConversationKind::Direct, 1, true));
     let got = conversation.last.unwrap();
     assert_eq!((words(&got), got.own, got.state), ("helo", false, DeliveryState::Received));
-    bob.mark_read(&conversation.id, got.position).await.unwrap();
-    assert_eq!(bob.conversation(&conversation.id).await.unwrap().unwrap().unread, 0);
+    bob.conversations().mark_read(&conversation.id, got.position).await.unwrap();
+    assert_eq!(bob.conversations().get(&conversation.id).await.unwrap().unwrap().unread, 0);
     state(&alice, &key, DeliveryState::Read).await;
     assert_eq!(view(&alice, &key).await.read_by, [address("bob")]);
 
-    alice.edit(&key, "hello".into()).await.unwrap();
-    assert!(matches!(bob.edit(&key, "no".into()).await, Err(Error::Refused(Refusal::NotYours))));
-    let answer = bob.post(to(&["alice"]), Draft::text("hi").reply_to(key.clone())).await.unwrap();
-    bob.react(&key, "👍", true).await.unwrap();
-    bob.pin(&key, true).await.unwrap();
+    alice.outbox().edit(&key, "hello".into()).await.unwrap();
+    assert!(matches!(bob.outbox().edit(&key, "no".into()).await, Err(Error::Refused(Refusal::NotYours))));
+    let answer = bob.outbox().post(to(&["alice"]), Draft::text("hi").reply_to(key.clone())).await.unwrap();
+    bob.outbox().react(&key, "👍", true).await.unwrap();
+    bob.outbox().pin(&key, true).await.unwrap();
     until("the edit", || async { (words(&view(&bob, &key).await) == "hello").then_some(()) }).await;
     until("the pin", || async { view(&alice, &key).await.pinned.then_some(()) }).await;
     let seen = view(&alice, &key).await;
     assert!(seen.edited && seen.pinned);
     assert_eq!(seen.reactions, [("👍".to_owned(), vec![address("bob")])]);
     assert_eq!(view(&alice, &answer).await.reply_to, Some(key.clone()));
-    bob.react(&key, "👍", false).await.unwrap();
+    bob.outbox().react(&key, "👍", false).await.unwrap();
     until("no reaction", || async { view(&alice, &key).await.reactions.is_empty().then_some(()) }).await;
 
-    let found = bob.search("HELLO", 5).await.unwrap();
+    let found = bob.conversations().search("HELLO", 5).await.unwrap();
     assert!(found.is_empty() || found[0].key == key, "the words of an edit are found where they are shown");
-    let passed_on = bob.forward(&answer, to(&["alice", "bob"])).await.unwrap();
+    let passed_on = bob.outbox().forward(&answer, to(&["alice", "bob"])).await.unwrap();
     let forwarded = view(&alice, &passed_on).await;
     assert_eq!((words(&forwarded), &forwarded.forwarded.as_ref().unwrap().from), ("hi", &address("bob")));
 
-    assert!(matches!(bob.delete(&key).await, Err(Error::Refused(Refusal::NotYours))));
-    alice.delete(&key).await.unwrap();
+    assert!(matches!(bob.outbox().delete(&key).await, Err(Error::Refused(Refusal::NotYours))));
+    alice.outbox().delete(&key).await.unwrap();
     until("gone", || async { (view(&bob, &key).await.body == ViewBody::Deleted).then_some(()) }).await;
     assert!(view(&alice, &key).await.body == ViewBody::Deleted);
-    assert!(bob.search("hello", 5).await.unwrap().is_empty());
-    until("all sent", || async { alice.outbox().await.unwrap().is_empty().then_some(()) }).await;
+    assert!(bob.conversations().search("hello", 5).await.unwrap().is_empty());
+    until("all sent", || async { alice.outbox().list().await.unwrap().is_empty().then_some(()) }).await;
     following.stop().await;
 }
 
@@ -135,15 +135,15 @@ async fn messages_end_for_real_while_the_client_runs() {
     let (alice, bob) = (network.member("alice").await, network.member("bob").await);
     let (_a, _b) = (Follower::of(&alice), Follower::of(&bob));
     let second = Duration::from_secs(1);
-    let stays = alice.post(to(&["bob"]), Draft::text("stays")).await.unwrap();
-    let expires = alice.post(to(&["bob"]), Draft::text("expires").expires_in(2 * second)).await.unwrap();
-    let burns = alice.post(to(&["bob"]), Draft::text("burns").burn_after_read(second)).await.unwrap();
+    let stays = alice.outbox().post(to(&["bob"]), Draft::text("stays")).await.unwrap();
+    let expires = alice.outbox().post(to(&["bob"]), Draft::text("expires").expires_in(2 * second)).await.unwrap();
+    let burns = alice.outbox().post(to(&["bob"]), Draft::text("burns").burn_after_read(second)).await.unwrap();
     view(&bob, &burns).await;
     // The sender's copy burns from sending; the reader's waits to be read.
     until("the sender's copy has burnt", || async { find(&alice, &burns).await.is_none().then_some(()) }).await;
     let unread = view(&bob, &burns).await;
     assert_eq!(unread.expires_at_ms, None);
-    bob.mark_read(&unread.conversation, unread.position).await.unwrap();
+    bob.conversations().mark_read(&unread.conversation, unread.position).await.unwrap();
     assert!(view(&bob, &burns).await.expires_at_ms.is_some());
     for (client, key) in [(&bob, &burns), (&bob, &expires), (&alice, &expires)] {
         until("it has ended", || async { find(client, key).await.is_none().then_some(()) }).await;
@@ -160,13 +160,13 @@ async fn the_timer_tells_those_who_watch() {
     let _bob = network.member("bob").await;
     let mut receiver = alice.receive(true).unwrap();
     let draft = Draft::text("short").expires_in(Duration::from_secs(1));
-    let key = alice.post(to(&["bob"]), draft).await.unwrap();
+    let key = alice.outbox().post(to(&["bob"]), draft).await.unwrap();
     let conversation = view(&alice, &key).await.conversation;
     // Without anybody looking: the events alone lead to its end.
     loop {
         if let Event::Changed(id) = crate::common::next(&mut receiver).await {
             assert_eq!(id, conversation);
-            if alice.conversation(&id).await.unwrap().unwrap().last.is_none() {
+            if alice.conversations().get(&id).await.unwrap().unwrap().last.is_none() {
                 break;
             }
         }
@@ -179,14 +179,16 @@ async fn receipts_are_sent_as_the_network_and_the_user_say() {
     let mut network = Network::start(false).await;
     let (alice, bob) = (network.member("alice").await, network.member("bob").await);
     let (alice_follows, bob_follows) = (Follower::of(&alice), Follower::of(&bob));
-    bob.set_read_receipts(false).await.unwrap();
-    assert!(!bob.read_receipts().await.unwrap());
-    let quiet = alice.post(to(&["bob"]), Draft::text("one")).await.unwrap();
+    bob.conversations().set_read_receipts(false).await.unwrap();
+    assert!(!bob.conversations().read_receipts().await.unwrap());
+    let quiet = alice.outbox().post(to(&["bob"]), Draft::text("one")).await.unwrap();
     let got = view(&bob, &quiet).await;
-    bob.mark_read(&got.conversation, got.position).await.unwrap();
+    bob.conversations().mark_read(&got.conversation, got.position).await.unwrap();
     state(&alice, &quiet, DeliveryState::Delivered).await;
-    until("nothing waits", || async { (bob.flush(Duration::from_secs(5)).await.unwrap().left == 0).then_some(()) })
-        .await;
+    until("nothing waits", || async {
+        (bob.outbox().flush(Duration::from_secs(5)).await.unwrap().left == 0).then_some(())
+    })
+    .await;
 
     // The network asks for them.
     network.document.read_receipts = ReadReceipts::ForceEnabled;
@@ -198,13 +200,13 @@ async fn receipts_are_sent_as_the_network_and_the_user_say() {
         Client::open(network.profile("bob"), Unlock::KeyFile).await.unwrap()
     };
     bob.policy().await.unwrap();
-    let loud = alice.post(to(&["bob"]), Draft::text("two")).await.unwrap();
-    alice.flush(Duration::from_secs(30)).await.unwrap();
+    let loud = alice.outbox().post(to(&["bob"]), Draft::text("two")).await.unwrap();
+    alice.outbox().flush(Duration::from_secs(30)).await.unwrap();
     assert_eq!(drain(&bob).await.len(), 1);
     let got = view(&bob, &loud).await;
-    assert!(bob.read_receipts().await.unwrap());
-    bob.mark_read(&got.conversation, got.position).await.unwrap();
-    assert_eq!(bob.flush(Duration::from_secs(30)).await.unwrap().left, 0);
+    assert!(bob.conversations().read_receipts().await.unwrap());
+    bob.conversations().mark_read(&got.conversation, got.position).await.unwrap();
+    assert_eq!(bob.outbox().flush(Duration::from_secs(30)).await.unwrap().left, 0);
     drain(&alice).await;
     state(&alice, &loud, DeliveryState::Read).await;
     assert_eq!(view(&alice, &quiet).await.state, DeliveryState::Delivered, "the one before was read in silence");
@@ -218,42 +220,43 @@ async fn the_outbox_outlives_the_process_and_the_relay() {
     network.stop().await;
     let mut keys = Vec::new();
     for n in 0..5 {
-        keys.push(alice.post(to(&["bob"]), Draft::text(n.to_string())).await.unwrap());
+        keys.push(alice.outbox().post(to(&["bob"]), Draft::text(n.to_string())).await.unwrap());
     }
-    let flushed = alice.flush(Duration::from_secs(3)).await.unwrap();
+    let flushed = alice.outbox().flush(Duration::from_secs(3)).await.unwrap();
     assert_eq!((flushed.sent, flushed.left), (0, 5));
     assert_eq!(view(&alice, &keys[0]).await.state, DeliveryState::Queued);
-    let waiting = alice.outbox().await.unwrap();
+    let waiting = alice.outbox().list().await.unwrap();
     assert_eq!(waiting.iter().map(|e| &e.key).collect::<Vec<_>>(), keys.iter().collect::<Vec<_>>());
     assert!(waiting[0].attempts > 0 && waiting[0].reason.is_some() && !waiting[0].uncertain);
     // One is taken back before it went, and one never leaves because its time is over.
-    assert!(alice.cancel(&keys[1]).await.unwrap());
+    assert!(alice.outbox().cancel(&keys[1]).await.unwrap());
     assert!(find(&alice, &keys[1]).await.is_none());
-    let brief = alice.post(to(&["bob"]), Draft::text("brief").expires_in(Duration::from_secs(1))).await.unwrap();
+    let brief =
+        alice.outbox().post(to(&["bob"]), Draft::text("brief").expires_in(Duration::from_secs(1))).await.unwrap();
     until("it has ended", || async { find(&alice, &brief).await.is_none().then_some(()) }).await;
     drop(alice);
 
     network.run().await;
     let alice = Client::open(network.profile("alice"), Unlock::KeyFile).await.unwrap();
-    let flushed = alice.flush(Duration::from_secs(30)).await.unwrap();
+    let flushed = alice.outbox().flush(Duration::from_secs(30)).await.unwrap();
     assert_eq!((flushed.sent, flushed.refused, flushed.left), (4, 0, 0));
     let got = drain(&bob).await;
     assert_eq!(got.iter().map(text).collect::<Vec<_>>(), ["0", "2", "3", "4"]);
-    assert!(!alice.cancel(&keys[0]).await.unwrap(), "too late");
+    assert!(!alice.outbox().cancel(&keys[0]).await.unwrap(), "too late");
     state(&alice, &keys[0], DeliveryState::Accepted).await;
 
     // What is refused says why, and does not hold up the rest.
-    let nobody = alice.post(to(&["nobody"]), Draft::text("x")).await.unwrap();
-    let after = alice.post(to(&["bob"]), Draft::text("after")).await.unwrap();
-    let flushed = alice.flush(Duration::from_secs(30)).await.unwrap();
+    let nobody = alice.outbox().post(to(&["nobody"]), Draft::text("x")).await.unwrap();
+    let after = alice.outbox().post(to(&["bob"]), Draft::text("after")).await.unwrap();
+    let flushed = alice.outbox().flush(Duration::from_secs(30)).await.unwrap();
     assert_eq!((flushed.sent, flushed.refused, flushed.left), (1, 1, 0));
     let refused = view(&alice, &nobody).await;
     assert_eq!(refused.state, DeliveryState::Refused);
     assert!(refused.reason.unwrap().contains("nobody@"));
     state(&alice, &after, DeliveryState::Accepted).await;
     // A note to oneself stays here.
-    let note = alice.post(to(&["alice"]), Draft::text("milk")).await.unwrap();
-    alice.flush(Duration::from_secs(30)).await.unwrap();
+    let note = alice.outbox().post(to(&["alice"]), Draft::text("milk")).await.unwrap();
+    alice.outbox().flush(Duration::from_secs(30)).await.unwrap();
     state(&alice, &note, DeliveryState::Accepted).await;
 }
 
@@ -274,13 +277,13 @@ async fn files_wait_in_the_outbox_sealed_and_go_with_progress() {
     let seen = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
     let heard = seen.clone();
     let progress = move |done, all| heard.lock().unwrap().push((done, all));
-    let key = alice.post_file(to(&["bob"]), &path, about, progress).await.unwrap();
+    let key = alice.outbox().post_file(to(&["bob"]), &path, about, progress).await.unwrap();
     std::fs::remove_file(&path).unwrap();
     let outgoing = network.profile("alice").join("outgoing");
     let sealed = std::fs::read(std::fs::read_dir(&outgoing).unwrap().next().unwrap().unwrap().path()).unwrap();
     assert!(!sealed.windows(64).any(|w| w == &clear[70_000..70_064]), "sealed");
     network.run().await;
-    assert_eq!(alice.flush(Duration::from_secs(30)).await.unwrap().sent, 1);
+    assert_eq!(alice.outbox().flush(Duration::from_secs(30)).await.unwrap().sent, 1);
     assert_eq!(std::fs::read_dir(&outgoing).unwrap().count(), 0);
     let progress = seen.lock().unwrap().clone();
     assert!(progress.len() > 1 && progress.last().is_some_and(|(done, all)| done == all), "{progress:?}");
@@ -293,10 +296,10 @@ async fn files_wait_in_the_outbox_sealed_and_go_with_progress() {
     );
     assert_eq!((file.caption.as_deref(), file.media_type.as_str()), (Some("listen"), "audio/ogg"));
     let mut opened = Vec::new();
-    bob.download(file, &mut opened).await.unwrap();
+    bob.files().download(file, &mut opened, |_, _| ()).await.unwrap();
     assert_eq!(opened, clear);
-    alice.edit(&key, "please listen".into()).await.unwrap();
-    alice.flush(Duration::from_secs(30)).await.unwrap();
+    alice.outbox().edit(&key, "please listen".into()).await.unwrap();
+    alice.outbox().flush(Duration::from_secs(30)).await.unwrap();
     drain(&bob).await;
     let ViewBody::File(file) = view(&bob, &key).await.body else { panic!("no file") };
     assert_eq!(file.caption.as_deref(), Some("please listen"));
@@ -306,7 +309,8 @@ async fn files_wait_in_the_outbox_sealed_and_go_with_progress() {
 async fn a_group_policy_bounds_what_is_said() {
     let network = Network::start(false).await;
     let (alice, _bob) = (network.member("alice").await, network.member("bob").await);
-    let queued = alice.post(to(&["bob"]), Draft::text("before").burn_after_read(Duration::from_mins(2))).await.unwrap();
+    let queued =
+        alice.outbox().post(to(&["bob"]), Draft::text("before").burn_after_read(Duration::from_mins(2))).await.unwrap();
     let mut strict = group();
     (strict.serial, strict.max_burn_seconds, strict.forwarding_enabled, strict.files_enabled) = (2, 60, false, false);
     strict.quick_responses = vec!["On my way".into()];
@@ -316,23 +320,26 @@ async fn a_group_policy_bounds_what_is_said() {
         Client::open(network.profile("alice"), Unlock::KeyFile).await.unwrap()
     };
     // What was said under other rules is held to those of now.
-    assert_eq!(alice.flush(Duration::from_secs(30)).await.unwrap().refused, 1);
+    assert_eq!(alice.outbox().flush(Duration::from_secs(30)).await.unwrap().refused, 1);
     assert!(view(&alice, &queued).await.reason.unwrap().contains("60 s"));
     let long = Draft::text("x").burn_after_read(Duration::from_secs(61));
     assert!(matches!(
-        alice.post(to(&["bob"]), long).await,
+        alice.outbox().post(to(&["bob"]), long).await,
         Err(Error::Refused(Refusal::BurnTooLong { max_seconds: 60 }))
     ));
-    assert!(matches!(alice.forward(&queued, to(&["bob"])).await, Err(Error::Refused(Refusal::ForwardingDisabled))));
+    assert!(matches!(
+        alice.outbox().forward(&queued, to(&["bob"])).await,
+        Err(Error::Refused(Refusal::ForwardingDisabled))
+    ));
     let file = network.folder.path().join("f");
     std::fs::write(&file, "x").unwrap();
-    let refused = alice.post_file(to(&["bob"]), &file, FileDraft::new(), |_, _| {}).await;
+    let refused = alice.outbox().post_file(to(&["bob"]), &file, FileDraft::new(), |_, _| {}).await;
     assert!(matches!(refused, Err(Error::Refused(Refusal::FilesDisabled))));
-    assert_eq!(alice.quick_responses().await.unwrap(), ["On my way"]);
+    assert_eq!(alice.conversations().quick_responses().await.unwrap(), ["On my way"]);
     let stranger = Draft::text("x").mention(address("carol"));
-    assert!(matches!(alice.post(to(&["bob"]), stranger).await, Err(Error::Refused(Refusal::NotAMember(_)))));
+    assert!(matches!(alice.outbox().post(to(&["bob"]), stranger).await, Err(Error::Refused(Refusal::NotAMember(_)))));
     assert!(matches!(
-        alice.post(Target::Conversation("none".into()), Draft::text("x")).await,
+        alice.outbox().post(Target::Conversation("none".into()), Draft::text("x")).await,
         Err(Error::Refused(Refusal::NoConversation(_)))
     ));
 }
@@ -341,7 +348,7 @@ async fn a_group_policy_bounds_what_is_said() {
 async fn what_waits_is_said_before_what_is_sent_past_the_outbox() {
     let network = Network::start(false).await;
     let (alice, bob) = (network.member("alice").await, network.member("bob").await);
-    alice.post(to(&["bob"]), Draft::text("first")).await.unwrap();
+    alice.outbox().post(to(&["bob"]), Draft::text("first")).await.unwrap();
     alice.send_draft(to(&["bob"]), Draft::text("second")).await.unwrap();
     assert_eq!(drain(&bob).await.iter().map(text).collect::<Vec<_>>(), ["first", "second"]);
 }
@@ -350,11 +357,11 @@ async fn what_waits_is_said_before_what_is_sent_past_the_outbox() {
 async fn typing_and_presence_are_seen_now_or_never_and_where_the_group_allows() {
     let network = Network::start(false).await;
     let (alice, bob) = (network.member("alice").await, network.member("bob").await);
-    alice.send_text(&[address("bob")], "hello", SendOptions::default()).await.unwrap();
+    alice.outbox().send_text(&[address("bob")], "hello").await.unwrap();
     drain(&bob).await;
-    let id = alice.conversations().await.unwrap()[0].id.clone();
+    let id = alice.conversations().list().await.unwrap()[0].id.clone();
     // Nobody is there: it is gone.
-    alice.typing(&id, true).await.unwrap();
+    alice.signals().typing(&id, true).await.unwrap();
     let mut receiver = bob.receive(true).unwrap();
     loop {
         match crate::common::next(&mut receiver).await {
@@ -363,9 +370,9 @@ async fn typing_and_presence_are_seen_now_or_never_and_where_the_group_allows() 
             _ => {}
         }
     }
-    alice.typing(&id, false).await.unwrap();
-    alice.typing(&id, false).await.unwrap();
-    alice.presence(Presence::Away).await.unwrap();
+    alice.signals().typing(&id, false).await.unwrap();
+    alice.signals().typing(&id, false).await.unwrap();
+    alice.signals().presence(Presence::Away).await.unwrap();
     let mut signals = Vec::new();
     while signals.len() < 2 {
         match crate::common::next(&mut receiver).await {
@@ -392,8 +399,8 @@ async fn typing_and_presence_are_seen_now_or_never_and_where_the_group_allows() 
         Client::open(network.profile("alice"), Unlock::KeyFile).await.unwrap()
     };
     alice.policy().await.unwrap();
-    alice.typing(&id, true).await.unwrap();
-    alice.send_text(&[address("bob")], "after", SendOptions::default()).await.unwrap();
+    alice.signals().typing(&id, true).await.unwrap();
+    alice.outbox().send_text(&[address("bob")], "after").await.unwrap();
     loop {
         match crate::common::next(&mut receiver).await {
             Event::Message(message) => {
@@ -415,7 +422,7 @@ async fn the_bot_of_the_example_answers() {
     let profile = network.profile("bot").display().to_string();
     let bot = tokio::spawn(async move { echo_bot::run(&profile).await });
     let mut receiver = alice.receive(true).unwrap();
-    let asked = alice.post(to(&["bot"]), Draft::text("anybody there?")).await.unwrap();
+    let asked = alice.outbox().post(to(&["bot"]), Draft::text("anybody there?")).await.unwrap();
     let answer = message(&mut receiver).await;
     assert_eq!((text(&answer), &answer.content.reply_to), ("You said: anybody there?", &Some(asked)));
     receiver.ack(answer.receipt()).await.unwrap();
