@@ -263,7 +263,7 @@ impl Inner {
             .store
             .run(move |tx| {
                 rooms.with(tx, room, |held, _| {
-                    let may = held.state().has(&me) && !held.state().closed;
+                    let may = held.state().has(&me) && !held.state().closed && held.stopped_by().is_none();
                     Ok(may.then(|| held.heads().to_vec()))
                 })
             })

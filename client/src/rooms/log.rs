@@ -6,6 +6,8 @@ use std::collections::{HashMap, HashSet};
 use sotto_crypto::Address;
 use sotto_wire::room::{EventId, RoomChange, RoomEvent, RoomId};
 
+use super::bits::Bits;
+use super::contest::Contests;
 use super::event::Entry;
 
 /// Events of one room, with those that wait. A client makes none beyond, and takes none.
@@ -53,6 +55,9 @@ pub(crate) struct Log {
     named: HashMap<Address, Vec<Index>>,
     /// Events of strangers: nothing that builds on them is in the room either.
     refused: HashSet<EventId>,
+    order: Vec<Index>,
+    contests: Contests,
+    weight: u64,
 }
 
 impl Log {
@@ -66,6 +71,9 @@ impl Log {
             waiters: HashMap::new(),
             named: HashMap::new(),
             refused: HashSet::new(),
+            order: Vec::new(),
+            contests: Contests::default(),
+            weight: 0,
         }
     }
 
@@ -193,17 +201,34 @@ impl Log {
         for who in names(&event) {
             self.named.entry(who.clone()).or_default().push(index);
         }
+        self.contests.add(index, &event, &ancestors);
+        self.weight += weight(&event);
         self.index.insert(id, index);
+        let at = self.order.partition_point(|&n| self.position(n) < Some((depth, id)));
+        self.order.insert(at, index);
         self.nodes.push(Node { id, event, parents, depth, ancestors });
         true
     }
 
     /// Every event in the room, in the order in which they are looked at: by depth, then by name. Parents come before
     /// their children, and what comes later does not change the order of what is here.
-    pub(crate) fn order(&self) -> Vec<Index> {
-        let mut order: Vec<Index> = (0..self.nodes.len()).collect();
-        order.sort_by_key(|&n| self.nodes.get(n).map(|node| (node.depth, node.id)));
-        order
+    pub(crate) fn order(&self) -> &[Index] {
+        &self.order
+    }
+
+    /// Where an event stands in the order among others.
+    fn position(&self, n: Index) -> Option<(u32, EventId)> {
+        self.nodes.get(n).map(|node| (node.depth, node.id))
+    }
+
+    /// Which events could overrule which.
+    pub(super) fn contests(&self) -> &Contests {
+        &self.contests
+    }
+
+    /// What one look at all events costs.
+    pub(super) fn weight(&self) -> u64 {
+        self.weight
     }
 
     /// The parents that events wait for, and that are nowhere here.
@@ -241,31 +266,12 @@ fn names(event: &RoomEvent) -> impl Iterator<Item = &Address> {
     author.into_iter().chain(people)
 }
 
-/// A set of small numbers.
-#[derive(Clone, Default)]
-struct Bits(Vec<u64>);
-
-impl Bits {
-    fn add(&mut self, n: usize) {
-        let word = n / 64;
-        if self.0.len() <= word {
-            self.0.resize(word + 1, 0);
-        }
-        if let Some(bits) = self.0.get_mut(word) {
-            *bits |= 1 << (n % 64);
-        }
-    }
-
-    fn add_all(&mut self, other: &Self) {
-        if self.0.len() < other.0.len() {
-            self.0.resize(other.0.len(), 0);
-        }
-        for (mine, theirs) in self.0.iter_mut().zip(&other.0) {
-            *mine |= theirs;
-        }
-    }
-
-    fn has(&self, n: usize) -> bool {
-        self.0.get(n / 64).is_some_and(|bits| bits & (1 << (n % 64)) != 0)
-    }
+/// What it costs to look at an event: one, and one for each person that it names.
+pub(super) fn weight(event: &RoomEvent) -> u64 {
+    let people = match &event.change {
+        RoomChange::Create(created) => created.members.len(),
+        RoomChange::Add(people) | RoomChange::Remove(people) => people.len(),
+        _ => 0,
+    };
+    1 + u64::try_from(people).unwrap_or(u64::MAX - 1)
 }

@@ -23,6 +23,10 @@ pub(crate) struct State {
     pub(crate) title: String,
     pub(crate) description: String,
     pub(crate) members: BTreeMap<Address, Member>,
+    /// The members by how long they have been there.
+    standing: BTreeMap<Place, Address>,
+    /// The moderators by seniority.
+    ranks: BTreeMap<Place, Address>,
     pub(crate) expires_in_s: Option<u64>,
     pub(crate) burn_after_read_s: Option<u64>,
     pub(crate) closed: bool,
@@ -36,10 +40,7 @@ impl State {
 
     /// The moderators, the most senior first.
     pub(crate) fn moderators(&self) -> Vec<Address> {
-        let mut found: Vec<(Place, &Address)> =
-            self.members.iter().filter_map(|(who, member)| member.moderator.map(|since| (since, who))).collect();
-        found.sort();
-        found.into_iter().map(|(_, who)| who.clone()).collect()
+        self.ranks.values().cloned().collect()
     }
 
     /// Whether this person is in it.
@@ -81,12 +82,13 @@ impl State {
         let author = &event.author;
         match &event.change {
             RoomChange::Create(created) => {
-                let founder = Member { since: (at, 0), moderator: Some((at, 0)) };
-                self.members.insert(author.clone(), founder);
+                self.join(author, (at, 0));
+                self.promote(author, (at, 0));
                 for (n, who) in created.members.iter().enumerate() {
-                    let since = (at, n + 1);
-                    let moderator = created.moderators.binary_search(who).is_ok().then_some(since);
-                    self.members.insert(who.clone(), Member { since, moderator });
+                    self.join(who, (at, n + 1));
+                    if created.moderators.binary_search(who).is_ok() {
+                        self.promote(who, (at, n + 1));
+                    }
                 }
                 self.title.clone_from(&created.title);
                 self.expires_in_s = created.expires_in_s;
@@ -95,30 +97,22 @@ impl State {
             RoomChange::Add(people) => {
                 for (n, who) in people.iter().enumerate() {
                     if self.members.len() < MAX_MEMBERS && !self.has(who) {
-                        self.members.insert(who.clone(), Member { since: (at, n), moderator: None });
+                        self.join(who, (at, n));
                     }
                 }
             }
             RoomChange::Remove(people) => {
                 for who in people {
                     if self.outranks(author, who) {
-                        self.members.remove(who);
+                        self.go(who);
                     }
                 }
             }
-            RoomChange::Leave => {
-                self.members.remove(author);
-            }
-            RoomChange::Moderator(who, true) => {
-                if let Some(member) = self.members.get_mut(who) {
-                    member.moderator.get_or_insert((at, 0));
-                }
-            }
+            RoomChange::Leave => self.go(author),
+            RoomChange::Moderator(who, true) => self.promote(who, (at, 0)),
             RoomChange::Moderator(who, false) => {
-                if (who == author || self.outranks(author, who))
-                    && let Some(member) = self.members.get_mut(who)
-                {
-                    member.moderator = None;
+                if who == author || self.outranks(author, who) {
+                    self.demote(who);
                 }
             }
             RoomChange::Title(title) => self.title.clone_from(title),
@@ -129,13 +123,39 @@ impl State {
         }
     }
 
+    fn join(&mut self, who: &Address, since: Place) {
+        self.members.insert(who.clone(), Member { since, moderator: None });
+        self.standing.insert(since, who.clone());
+    }
+
+    fn go(&mut self, who: &Address) {
+        self.demote(who);
+        if let Some(member) = self.members.remove(who) {
+            self.standing.remove(&member.since);
+        }
+    }
+
+    fn promote(&mut self, who: &Address, since: Place) {
+        if let Some(member) = self.members.get_mut(who)
+            && member.moderator.is_none()
+        {
+            member.moderator = Some(since);
+            self.ranks.insert(since, who.clone());
+        }
+    }
+
+    fn demote(&mut self, who: &Address) {
+        if let Some(since) = self.members.get_mut(who).and_then(|member| member.moderator.take()) {
+            self.ranks.remove(&since);
+        }
+    }
+
     /// Where the last moderator is gone, the longest-standing member is one.
     fn succeed(&mut self, at: usize) {
-        if self.members.values().any(|member| member.moderator.is_some()) {
-            return;
-        }
-        if let Some(oldest) = self.members.values_mut().min_by_key(|member| member.since) {
-            oldest.moderator = Some((at, 0));
+        if self.ranks.is_empty()
+            && let Some(oldest) = self.standing.values().next().cloned()
+        {
+            self.promote(&oldest, (at, 0));
         }
     }
 }

@@ -1,0 +1,100 @@
+//! Which events could overrule which, by what they say and by what their authors knew; whether they do is for `resolve` to
+//! say. Kept as events come in, so that it needs no search later: most rooms have next to none of these pairs.
+
+use std::collections::{BTreeMap, HashMap};
+
+use sotto_crypto::Address;
+use sotto_wire::room::{RoomChange, RoomEvent};
+
+use super::bits::Bits;
+use super::log::Index;
+
+/// How an event ends what somebody is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// They are put out.
+    Out,
+    /// They are demoted, and may still leave.
+    Down,
+    /// They leave or step down themselves.
+    Own,
+}
+
+/// A removal, demotion or leaving, with what it could overrule.
+pub(super) struct Contest {
+    /// Whether it ends what its own author is.
+    pub(super) own: bool,
+    /// Concurrent acts of those whom it names.
+    pub(super) acts: Bits,
+}
+
+/// The pairs of a room.
+#[derive(Default)]
+pub(super) struct Contests {
+    /// The events of each author, and whether they are leavings.
+    acts: HashMap<Address, Vec<(Index, bool)>>,
+    /// The events that end what somebody is.
+    ends: HashMap<Address, Vec<(Index, Way)>>,
+    contests: BTreeMap<Index, Contest>,
+    /// All acts that could be overruled.
+    contested: Bits,
+}
+
+impl Contests {
+    /// What this event could overrule, where anything.
+    pub(super) fn of(&self, n: Index) -> Option<&Contest> {
+        self.contests.get(&n)
+    }
+
+    /// Whether nothing could overrule anything.
+    pub(super) fn is_empty(&self) -> bool {
+        self.contests.is_empty()
+    }
+
+    /// Whether this event could be overruled.
+    pub(super) fn is_contested(&self, n: Index) -> bool {
+        self.contested.has(n)
+    }
+
+    /// Whether this event could be overruled, or overrule another.
+    pub(super) fn involve(&self, n: Index) -> bool {
+        self.contests.contains_key(&n) || self.is_contested(n)
+    }
+
+    /// Takes in an event that is an ancestor of none that is here: what is here and not its ancestor is concurrent.
+    pub(super) fn add(&mut self, n: Index, event: &RoomEvent, ancestors: &Bits) {
+        let leaves = event.change == RoomChange::Leave;
+        let mut pair = |end: Index, act: Index, way: Way, leaves: bool| {
+            if way == Way::Out || !leaves {
+                let new = || Contest { own: way == Way::Own, acts: Bits::default() };
+                self.contests.entry(end).or_insert_with(new).acts.add(act);
+                self.contested.add(act);
+            }
+        };
+        for &(end, way) in self.ends.get(&event.author).into_iter().flatten().filter(|(end, _)| !ancestors.has(*end)) {
+            pair(end, n, way, leaves);
+        }
+        let (people, way) = ends(event);
+        let people = people.iter().filter(|who| way == Way::Own || **who != event.author);
+        for who in people.clone() {
+            for &(act, leaves) in self.acts.get(who).into_iter().flatten().filter(|(act, _)| !ancestors.has(*act)) {
+                pair(n, act, way, leaves);
+            }
+        }
+        for who in people {
+            self.ends.entry(who.clone()).or_default().push((n, way));
+        }
+        self.acts.entry(event.author.clone()).or_default().push((n, leaves));
+    }
+}
+
+/// Whom the event ends as what they are, and how; most end nobody.
+fn ends(event: &RoomEvent) -> (&[Address], Way) {
+    match &event.change {
+        RoomChange::Remove(people) => (people, Way::Out),
+        RoomChange::Leave => (std::slice::from_ref(&event.author), Way::Own),
+        RoomChange::Moderator(who, false) if *who == event.author => (std::slice::from_ref(who), Way::Own),
+        RoomChange::Moderator(who, false) => (std::slice::from_ref(who), Way::Down),
+        _ => (&[], Way::Down),
+    }
+}
