@@ -119,6 +119,12 @@ impl Resolved {
         self.last.counts.iter().map(|counts| *counts != Counts::No).collect()
     }
 
+    /// How often the events had to be looked at.
+    #[cfg(test)]
+    pub(super) fn looks(&self) -> u64 {
+        self.looks
+    }
+
     /// What the events come to with those that the log has taken in since.
     pub(crate) fn extend(&mut self, log: &Log) {
         self.extend_within(log, BUDGET);

@@ -1,5 +1,6 @@
 //! Rooms by cases, and by property: whatever the order of arrival, and whatever hostile authors make.
 
+mod budget;
 mod cases;
 mod hostile;
 mod large;

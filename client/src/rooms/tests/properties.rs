@@ -1,6 +1,8 @@
 use proptest::prelude::*;
 use sotto_wire::room::RoomChange;
 
+use super::super::resolve::{BUDGET, resolve_within};
+use super::reference::plain;
 use super::*;
 
 const PEOPLE: [&str; 6] = ["alice", "bob", "carol", "dave", "erin", "frank"];
@@ -75,6 +77,56 @@ proptest! {
             inserted(&mut log, entry);
         }
         prop_assert_eq!(seen(&log), seen(&story.log()));
+    }
+
+    /// It is what the page on rooms says, however it was worked out: at once or bit by bit, with the budget or without.
+    #[test]
+    fn it_is_as_by_the_page(
+        steps in steps(60),
+        parts in prop::collection::vec(any::<prop::sample::Index>(), 0..6),
+        budget in prop_oneof![Just(BUDGET), 1..1_000_u64],
+        seed in prop::collection::vec(any::<prop::sample::Index>(), 61),
+    ) {
+        let mut story = Story::new("alice", &["bob", "carol", "dave", "erin"], &["bob", "carol", "dave"]);
+        wild(&mut story, &steps);
+        let log = story.log();
+        let resolved = resolve_within(&log, budget);
+        let (counted, state, stopped_by) = plain(&log, budget);
+        let fast: Vec<EventId> =
+            log.order().iter().filter(|n| resolved.counts(**n)).map(|n| log.nodes()[*n].id).collect();
+        prop_assert_eq!(fast, counted);
+        prop_assert_eq!(resolved.state(), &state);
+        prop_assert_eq!(&resolved.stopped_by, &stopped_by);
+        let mut ranks: Vec<_> = state.members.iter().filter_map(|(who, m)| Some((m.moderator?, who.clone()))).collect();
+        ranks.sort();
+        prop_assert_eq!(state.moderators(), ranks.into_iter().map(|(_, who)| who).collect::<Vec<_>>());
+
+        // In order of making first, then in any.
+        let expected = seen_of(&log, &resolved);
+        let mut events = story.events.clone();
+        for shuffled in [false, true] {
+            if shuffled {
+                for (n, other) in seed.iter().enumerate().take(events.len()) {
+                    let other = other.index(events.len());
+                    events.swap(n, other);
+                }
+            }
+            let mut ends: Vec<usize> = parts.iter().map(|part| part.index(events.len())).collect();
+            ends.extend([events.len() - 1, events.len()]);
+            ends.sort_unstable();
+            let mut log = Log::new(story.room);
+            let mut resolved = resolve_within(&log, budget);
+            let mut from = 0;
+            for end in ends {
+                for entry in &events[from..end] {
+                    inserted(&mut log, entry);
+                }
+                from = end;
+                resolved.extend_within(&log, budget);
+                prop_assert_eq!(seen_of(&log, &resolved), seen_of(&log, &resolve_within(&log, budget)));
+            }
+            prop_assert_eq!(&seen_of(&log, &resolved), &expected);
+        }
     }
 
     /// Whatever somebody makes who was put out by a senior, and whoever it pretends to have taken in before: nothing of it

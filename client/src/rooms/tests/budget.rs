@@ -1,0 +1,167 @@
+//! What rooms cost: honest ones, and those of people who make events in order to cost.
+
+use std::time::{Duration, Instant};
+
+use sotto_wire::room::RoomChange::{Add, Leave, Moderator, Remove, Title};
+
+use super::super::log::MAX_EVENTS;
+use super::*;
+
+fn title(n: usize) -> RoomChange {
+    Title(format!("title {n}"))
+}
+
+/// Takes a room's events in and says what they come to, and how long both took.
+fn timed(what: &str, story: &Story) -> (Log, Resolved, Duration) {
+    let start = Instant::now();
+    let log = story.log();
+    let taken_in = start.elapsed();
+    let start = Instant::now();
+    let resolved = resolve(&log);
+    let took = start.elapsed();
+    eprintln!(
+        "{what}: {} events, taken in {taken_in:?}, resolved {took:?}, {} looks, stopped by {:?}",
+        log.nodes().len(),
+        resolved.looks(),
+        resolved.stopped_by
+    );
+    assert!(taken_in + took < Duration::from_secs(10), "on any machine");
+    (log, resolved, taken_in + took)
+}
+
+/// The same in whatever order the events come, and bit by bit.
+fn same_in_any_order(story: &Story, expected: &Seen) {
+    let mut events = story.events.clone();
+    events.reverse();
+    assert_eq!(&seen(&log_of(story.room, &events)), expected);
+    // By name: as good as by chance.
+    events.sort_by_key(|entry| entry.id);
+    let mut log = Log::new(story.room);
+    let mut resolved = resolve(&log);
+    for part in events.chunks(events.len().div_ceil(5)) {
+        for entry in part {
+            inserted(&mut log, entry);
+        }
+        resolved.extend(&log);
+    }
+    assert_eq!(&seen_of(&log, &resolved), expected);
+}
+
+#[test]
+fn ten_thousand_honest_events_and_one_more() {
+    // 500 people; three moderators change the room in turns, now and then two at once; people come and go.
+    let people: Vec<String> = (0..499).map(|n| format!("u{n:03}")).collect();
+    let people: Vec<&str> = people.iter().map(String::as_str).collect();
+    let mut story = Story::new("alice", &people, &["u100", "u499"]);
+    let mut heads = vec![story.first()];
+    while story.events.len() < MAX_EVENTS - 3 {
+        let n = story.events.len();
+        let by = ["alice", "u100", "u499"][n % 3];
+        let who = people[101 + n % 300];
+        let change = match n % 10 {
+            0 => Remove(all(&[who])),
+            3 => Add(all(&[people[101 + (n - 3) % 300]])),
+            7 => Leave,
+            8 => Add(all(&[people[101 + (n - 1) % 300]])),
+            _ => title(n),
+        };
+        let author = if change == Leave { who } else { by };
+        let mut next = vec![story.after(&heads, author, change)];
+        if n.is_multiple_of(50) {
+            next.push(story.after(&heads, "alice", title(n)));
+        }
+        heads = next;
+    }
+    let (mut log, mut resolved, took) = timed("honest", &story);
+    let counted = resolved.counted().iter().filter(|counts| **counts).count();
+    assert!(
+        counted > 9_900 && resolved.looks() < 10 && resolved.stopped_by.is_none(),
+        "{counted} {}",
+        resolved.looks()
+    );
+    assert!(took < Duration::from_secs(2), "{took:?}");
+
+    let mut one_more = |what: &str, entry: &Entry| {
+        let start = Instant::now();
+        assert_eq!(inserted(&mut log, entry), Inserted::In(0));
+        resolved.extend(&log);
+        let took = start.elapsed();
+        eprintln!("one more, {what}: {took:?}");
+        assert_eq!(seen_of(&log, &resolved), seen(&log));
+        assert!(took < Duration::from_millis(50), "{took:?}");
+    };
+    let next = event(Some(story.room), &heads, "alice", title(1));
+    one_more("behind all", &next);
+    one_more("beside it", &event(Some(story.room), &heads, "u100", title(2)));
+    one_more("a removal beside them", &event(Some(story.room), &heads, "u100", Remove(all(&["u102"]))));
+}
+
+#[test]
+fn four_thousand_made_up_events_stop_at_the_budget_and_name_their_author() {
+    // Bob, who was put out, leaves two thousand times, from before: only one leaving can count at a time, so that each has
+    // to be overruled by itself.
+    let mut story = Story::new("alice", &["bob", "carol"], &["carol"]);
+    let first = story.first();
+    let removal = story.after(&[first], "alice", Remove(all(&["bob"])));
+    let mut honest = removal;
+    for n in 0..1999 {
+        honest = story.after(&[honest], "alice", title(n));
+    }
+    let mut forged = first;
+    for n in 0..2000 {
+        forged = if n % 2 == 0 { story.after(&[first], "bob", Leave) } else { forged };
+        // Forks need different names.
+        forged = story.after(&[forged], "bob", Leave);
+    }
+    let (log, resolved, took) = timed("hostile: leavings", &story);
+    assert_eq!(resolved.stopped_by, Some(a("bob")));
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    same_in_any_order(&story, &seen_of(&log, &resolved));
+}
+
+#[test]
+fn moderators_who_put_each_other_out_thousands_of_times() {
+    let names: Vec<String> = (0..40).map(|n| format!("m{n:02}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut story = Story::new("alice", &names, &names);
+    let mut ends: Vec<EventId> = vec![story.first(); names.len()];
+    let mut n = 0;
+    while story.events.len() < 4_000 {
+        let (me, other) = (n % 40, n * 7 % 40);
+        n += 1;
+        let change = match n % 5 {
+            0 => Add(all(&[names[other]])),
+            1 => Moderator(a(names[other]), true),
+            2 => Moderator(a(names[other]), false),
+            3 => Remove(all(&[names[other]])),
+            _ => title(n),
+        };
+        // Each on a way of their own, that meets another's now and then.
+        let parents = if n % 11 == 0 { vec![ends[me], ends[other]] } else { vec![ends[me]] };
+        ends[me] = story.after(&parents, names[me], change);
+    }
+    let (log, resolved, took) = timed("hostile: each other", &story);
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    same_in_any_order(&story, &seen_of(&log, &resolved));
+}
+
+#[test]
+fn long_lists_of_people_cost_too() {
+    // 5,000 names in each direction of 20 ways at once, all of them in conflict.
+    let people: Vec<String> = (0..498).map(|n| format!("u{n:03}")).collect();
+    let mut people: Vec<&str> = people.iter().map(String::as_str).collect();
+    let mut story = Story::new("alice", &people, &[]);
+    people.push("bob");
+    let first = story.first();
+    let added = story.after(&[first], "alice", Add(all(&["bob"])));
+    let mut way = added;
+    let mut leaving = added;
+    for n in 0..2_000 {
+        way = story.after(&[way], "alice", if n % 2 == 0 { Remove(all(&people)) } else { Add(all(&people)) });
+        leaving = story.after(&[leaving], "bob", Leave);
+    }
+    let (log, resolved, took) = timed("hostile: long lists", &story);
+    assert!(resolved.stopped_by.is_some());
+    assert!(took < Duration::from_secs(4), "{took:?}");
+    same_in_any_order(&story, &seen_of(&log, &resolved));
+}
