@@ -10,6 +10,7 @@ mod come;
 mod contest;
 mod event;
 mod log;
+mod people;
 mod resolve;
 mod room;
 mod state;

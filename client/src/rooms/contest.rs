@@ -1,13 +1,14 @@
 //! Which events could overrule which, by what they say and by what their authors knew; whether they do is for `resolve` to
 //! say. Kept as events come in, so that it needs no search later: most rooms have next to none of these pairs.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
-use sotto_crypto::Address;
-use sotto_wire::room::{RoomChange, RoomEvent};
+use sotto_wire::room::RoomChange;
 
 use super::bits::Bits;
 use super::log::Index;
+use super::people::{PerPerson, Person};
+use super::state::Act;
 
 /// How an event ends what somebody is.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -32,9 +33,9 @@ pub(super) struct Contest {
 #[derive(Default)]
 pub(super) struct Contests {
     /// The events of each author, and whether they are leavings.
-    acts: HashMap<Address, Vec<(Index, bool)>>,
+    acts: PerPerson<(Index, bool)>,
     /// The events that end what somebody is.
-    ends: HashMap<Address, Vec<(Index, Way)>>,
+    ends: PerPerson<(Index, Way)>,
     contests: BTreeMap<Index, Contest>,
     /// All acts that could be overruled.
     contested: Bits,
@@ -62,8 +63,8 @@ impl Contests {
     }
 
     /// Takes in an event that is an ancestor of none that is here: what is here and not its ancestor is concurrent.
-    pub(super) fn add(&mut self, n: Index, event: &RoomEvent, ancestors: &Bits) {
-        let leaves = event.change == RoomChange::Leave;
+    pub(super) fn add(&mut self, n: Index, act: &Act<'_, Person>, ancestors: &Bits) {
+        let (author, leaves) = (*act.author, *act.change == RoomChange::Leave);
         let mut pair = |end: Index, act: Index, way: Way, leaves: bool| {
             if way == Way::Out || !leaves {
                 let new = || Contest { own: way == Way::Own, acts: Bits::default() };
@@ -71,30 +72,30 @@ impl Contests {
                 self.contested.add(act);
             }
         };
-        for &(end, way) in self.ends.get(&event.author).into_iter().flatten().filter(|(end, _)| !ancestors.has(*end)) {
+        for &(end, way) in self.ends.of(author).iter().filter(|(end, _)| !ancestors.has(*end)) {
             pair(end, n, way, leaves);
         }
-        let (people, way) = ends(event);
-        let people = people.iter().filter(|who| way == Way::Own || **who != event.author);
+        let (people, way) = ends(act);
+        let people = people.iter().filter(|who| way == Way::Own || **who != author);
         for who in people.clone() {
-            for &(act, leaves) in self.acts.get(who).into_iter().flatten().filter(|(act, _)| !ancestors.has(*act)) {
+            for &(act, leaves) in self.acts.of(*who).iter().filter(|(act, _)| !ancestors.has(*act)) {
                 pair(n, act, way, leaves);
             }
         }
         for who in people {
-            self.ends.entry(who.clone()).or_default().push((n, way));
+            self.ends.add(*who, (n, way));
         }
-        self.acts.entry(event.author.clone()).or_default().push((n, leaves));
+        self.acts.add(author, (n, leaves));
     }
 }
 
 /// Whom the event ends as what they are, and how; most end nobody.
-fn ends(event: &RoomEvent) -> (&[Address], Way) {
-    match &event.change {
-        RoomChange::Remove(people) => (people, Way::Out),
-        RoomChange::Leave => (std::slice::from_ref(&event.author), Way::Own),
-        RoomChange::Moderator(who, false) if *who == event.author => (std::slice::from_ref(who), Way::Own),
-        RoomChange::Moderator(who, false) => (std::slice::from_ref(who), Way::Down),
+fn ends<'a>(act: &Act<'a, Person>) -> (&'a [Person], Way) {
+    match act.change {
+        RoomChange::Remove(_) => (act.people, Way::Out),
+        RoomChange::Leave => (std::slice::from_ref(act.author), Way::Own),
+        RoomChange::Moderator(_, false) if act.people == [*act.author] => (act.people, Way::Own),
+        RoomChange::Moderator(_, false) => (act.people, Way::Down),
         _ => (&[], Way::Down),
     }
 }

@@ -9,6 +9,8 @@ use sotto_wire::room::{EventId, RoomChange, RoomEvent, RoomId};
 use super::bits::Bits;
 use super::contest::Contests;
 use super::event::Entry;
+use super::people::{People, PerPerson, Person};
+use super::state::Act;
 
 /// Events of one room, with those that wait. A client makes none beyond, and takes none.
 pub(crate) const MAX_EVENTS: usize = 10_000;
@@ -23,7 +25,16 @@ pub(crate) struct Node {
     pub(crate) parents: Vec<Index>,
     /// The longest way to the event that created the room.
     pub(crate) depth: u32,
+    /// Its author and whom it names, by number.
+    author: Person,
+    people: Vec<Person>,
     ancestors: Bits,
+}
+
+impl Node {
+    pub(super) fn act(&self) -> Act<'_, Person> {
+        Act { author: &self.author, people: &self.people, change: &self.event.change }
+    }
 }
 
 /// What became of an event.
@@ -51,8 +62,9 @@ pub(crate) struct Log {
     waiting: HashMap<EventId, RoomEvent>,
     /// By missing parent.
     waiters: HashMap<EventId, Vec<EventId>>,
+    people: People,
     /// The events that name somebody as a member.
-    named: HashMap<Address, Vec<Index>>,
+    named: PerPerson<Index>,
     /// Events of strangers: nothing that builds on them is in the room either.
     refused: HashSet<EventId>,
     order: Vec<Index>,
@@ -69,7 +81,8 @@ impl Log {
             index: HashMap::new(),
             waiting: HashMap::new(),
             waiters: HashMap::new(),
-            named: HashMap::new(),
+            people: People::default(),
+            named: PerPerson::default(),
             refused: HashSet::new(),
             order: Vec::new(),
             contests: Contests::default(),
@@ -192,21 +205,29 @@ impl Log {
             ancestors.add(parent);
         }
         let creates = matches!(event.change, RoomChange::Create(_));
-        let named = |who| self.named.get(who).is_some_and(|by| by.iter().any(|n| ancestors.has(*n)));
+        let named = |who| {
+            let who = self.people.find(who);
+            who.is_some_and(|who| self.named.of(who).iter().any(|n| ancestors.has(*n)))
+        };
         if !creates && !named(&event.author) {
             self.refuse(id);
             return false;
         }
         let index = self.nodes.len();
-        for who in names(&event) {
-            self.named.entry(who.clone()).or_default().push(index);
+        let author = self.people.number(&event.author);
+        let people: Vec<Person> = named_in(&event.change).iter().map(|who| self.people.number(who)).collect();
+        if matches!(event.change, RoomChange::Create(_) | RoomChange::Add(_)) {
+            for who in creates.then_some(&author).into_iter().chain(&people) {
+                self.named.add(*who, index);
+            }
         }
-        self.contests.add(index, &event, &ancestors);
-        self.weight += weight(&event);
+        let act = Act { author: &author, people: &people, change: &event.change };
+        self.contests.add(index, &act, &ancestors);
+        self.weight += weight(&event.change);
         self.index.insert(id, index);
         let at = self.order.partition_point(|&n| self.position(n) < Some((depth, id)));
         self.order.insert(at, index);
-        self.nodes.push(Node { id, event, parents, depth, ancestors });
+        self.nodes.push(Node { id, event, parents, depth, author, people, ancestors });
         true
     }
 
@@ -224,6 +245,11 @@ impl Log {
     /// Which events could overrule which.
     pub(super) fn contests(&self) -> &Contests {
         &self.contests
+    }
+
+    /// Those whom the events name.
+    pub(super) fn people(&self) -> &People {
+        &self.people
     }
 
     /// What one look at all events costs.
@@ -252,26 +278,21 @@ impl Log {
 
     /// Whether an event of the room names this person as a member, at whatever time.
     pub(crate) fn ever_named(&self, who: &Address) -> bool {
-        self.named.contains_key(who)
+        self.people.find(who).is_some_and(|who| !self.named.of(who).is_empty())
     }
 }
 
-/// Whom an event names as members.
-fn names(event: &RoomEvent) -> impl Iterator<Item = &Address> {
-    let (author, people): (_, &[Address]) = match &event.change {
-        RoomChange::Create(created) => (Some(&event.author), &created.members),
-        RoomChange::Add(people) => (None, people),
-        _ => (None, &[]),
-    };
-    author.into_iter().chain(people)
+/// Whom a change names.
+pub(super) fn named_in(change: &RoomChange) -> &[Address] {
+    match change {
+        RoomChange::Create(created) => &created.members,
+        RoomChange::Add(people) | RoomChange::Remove(people) => people,
+        RoomChange::Moderator(who, _) => std::slice::from_ref(who),
+        _ => &[],
+    }
 }
 
-/// What it costs to look at an event: one, and one for each person that it names.
-pub(super) fn weight(event: &RoomEvent) -> u64 {
-    let people = match &event.change {
-        RoomChange::Create(created) => created.members.len(),
-        RoomChange::Add(people) | RoomChange::Remove(people) => people.len(),
-        _ => 0,
-    };
-    1 + u64::try_from(people).unwrap_or(u64::MAX - 1)
+/// What it costs to look at an event with this change: one, and one for each person whom it names.
+pub(super) fn weight(change: &RoomChange) -> u64 {
+    u64::try_from(named_in(change).len()).unwrap_or(u64::MAX - 1) + 1
 }

@@ -18,6 +18,7 @@ use sotto_wire::room::{EventId, MAX_PARENTS, RoomChange};
 use super::bits::Bits;
 use super::contest::Contest;
 use super::log::{Index, Log, weight};
+use super::people::Person;
 use super::state::{Place, State};
 
 /// No further look at a room is begun when those before cost as much: events, and people whom they name. No honest room
@@ -28,6 +29,7 @@ pub(crate) const BUDGET: u64 = 4_000_000;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Resolved {
     last: Look,
+    state: State,
     /// How many looks it took.
     looks: u64,
     /// The newest events that count, in ascending order, at most [`MAX_PARENTS`]: the parents of the next one.
@@ -40,7 +42,7 @@ pub(crate) struct Resolved {
 /// One look at all events, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Look {
-    state: State,
+    state: State<Person>,
     /// By place in the log.
     counts: Vec<Counts>,
     /// Whether an event that counts has closed the room before this one.
@@ -71,7 +73,13 @@ pub(super) fn resolve_within(log: &Log, budget: u64) -> Resolved {
         let stopped = !hit.is_empty() && !affords(looks, log, budget);
         if hit.is_empty() || stopped {
             let stopped_by = if stopped { costliest(log, &causes) } else { None };
-            return Resolved { heads: heads(log, &last), last, looks, stopped_by };
+            return Resolved {
+                state: last.state.by_address(log.people()),
+                heads: heads(log, &last),
+                last,
+                looks,
+                stopped_by,
+            };
         }
         // Each round takes at least one event out, and none comes back in: it ends.
         for &event in &hit {
@@ -95,7 +103,7 @@ fn affords(looks: u64, log: &Log, budget: u64) -> bool {
 fn costliest(log: &Log, causes: &BTreeMap<&Address, u64>) -> Option<Address> {
     let mut costs: BTreeMap<&Address, u64> = BTreeMap::new();
     for node in log.nodes() {
-        *costs.entry(&node.event.author).or_default() += weight(&node.event);
+        *costs.entry(&node.event.author).or_default() += weight(&node.event.change);
     }
     for (who, looks) in causes {
         *costs.entry(who).or_default() += looks.saturating_mul(log.weight());
@@ -106,7 +114,7 @@ fn costliest(log: &Log, causes: &BTreeMap<&Address, u64>) -> Option<Address> {
 impl Resolved {
     /// What the room is like.
     pub(crate) fn state(&self) -> &State {
-        &self.last.state
+        &self.state
     }
 
     /// Whether the event at this place in the log counts.
@@ -145,6 +153,7 @@ impl Resolved {
         for (at, &n) in new.iter().enumerate() {
             self.last.step(log, known + at, n);
         }
+        self.state = self.last.state.by_address(log.people());
         self.heads = heads(log, &self.last);
     }
 }
@@ -178,8 +187,9 @@ impl Look {
     fn step(&mut self, log: &Log, at: usize, n: Index) {
         let over = self.pass_over(log, n);
         let Some(node) = log.nodes().get(n) else { return };
-        let rank = self.state.rank(&node.event.author);
-        if self.state.apply(&node.event, at, over)
+        let act = node.act();
+        let rank = self.state.rank(act.author);
+        if self.state.apply(&act, at, over)
             && let Some(counts) = self.counts.get_mut(n)
         {
             *counts = rank.map_or(Counts::Yes, Counts::AsModerator);

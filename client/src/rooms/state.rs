@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use sotto_crypto::Address;
-use sotto_wire::room::{MAX_MEMBERS, RoomChange, RoomEvent};
+use sotto_wire::room::{MAX_MEMBERS, RoomChange};
+
+use super::people::{People, Person};
 
 /// A place in the order of events, and within one event: since then somebody is something. Who is something since an
 /// earlier place is senior.
@@ -17,44 +19,52 @@ pub(crate) struct Member {
     pub(crate) moderator: Option<Place>,
 }
 
-/// What a room is like.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct State {
+/// What somebody does to a room.
+pub(crate) struct Act<'a, P> {
+    pub(crate) author: &'a P,
+    /// Whom the change names.
+    pub(crate) people: &'a [P],
+    pub(crate) change: &'a RoomChange,
+}
+
+/// What a room is like. Its people go by address or by number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct State<P = Address> {
     pub(crate) title: String,
     pub(crate) description: String,
-    pub(crate) members: BTreeMap<Address, Member>,
+    pub(crate) members: BTreeMap<P, Member>,
     /// The members by how long they have been there.
-    standing: BTreeMap<Place, Address>,
+    standing: BTreeMap<Place, P>,
     /// The moderators by seniority.
-    ranks: BTreeMap<Place, Address>,
+    ranks: BTreeMap<Place, P>,
     pub(crate) expires_in_s: Option<u64>,
     pub(crate) burn_after_read_s: Option<u64>,
     pub(crate) closed: bool,
 }
 
-impl State {
+impl<P: Clone + Ord> State<P> {
     /// Everybody in it, by address.
-    pub(crate) fn people(&self) -> Vec<Address> {
+    pub(crate) fn people(&self) -> Vec<P> {
         self.members.keys().cloned().collect()
     }
 
     /// The moderators, the most senior first.
-    pub(crate) fn moderators(&self) -> Vec<Address> {
+    pub(crate) fn moderators(&self) -> Vec<P> {
         self.ranks.values().cloned().collect()
     }
 
     /// Whether this person is in it.
-    pub(crate) fn has(&self, who: &Address) -> bool {
+    pub(crate) fn has(&self, who: &P) -> bool {
         self.members.contains_key(who)
     }
 
     /// Since when this person is a moderator, where one.
-    pub(crate) fn rank(&self, who: &Address) -> Option<Place> {
+    pub(crate) fn rank(&self, who: &P) -> Option<Place> {
         self.members.get(who).and_then(|member| member.moderator)
     }
 
     /// Whether the first may put out or demote the second: everybody but moderators who are senior, or the same.
-    pub(crate) fn outranks(&self, who: &Address, other: &Address) -> bool {
+    pub(crate) fn outranks(&self, who: &P, other: &P) -> bool {
         match (self.rank(who), self.rank(other)) {
             (Some(rank), Some(other)) => rank < other,
             (Some(_), None) => true,
@@ -64,29 +74,29 @@ impl State {
 
     /// Does what the event says, where its author may do it; otherwise nothing, and it does not count. `at` is its place
     /// in the order, `ended` whether an event before it has closed the room.
-    pub(crate) fn apply(&mut self, event: &RoomEvent, at: usize, ended: bool) -> bool {
-        let author = &event.author;
-        let may = match &event.change {
+    pub(crate) fn apply(&mut self, act: &Act<'_, P>, at: usize, ended: bool) -> bool {
+        let author = act.author;
+        let may = match act.change {
             RoomChange::Create(_) => self.members.is_empty(),
             RoomChange::Leave => self.has(author),
             _ => !ended && self.rank(author).is_some(),
         };
         if may {
-            self.change(event, at);
+            self.change(act, at);
             self.succeed(at);
         }
         may
     }
 
-    fn change(&mut self, event: &RoomEvent, at: usize) {
-        let author = &event.author;
-        match &event.change {
+    fn change(&mut self, act: &Act<'_, P>, at: usize) {
+        let (author, people) = (act.author, act.people);
+        match act.change {
             RoomChange::Create(created) => {
                 self.join(author, (at, 0));
                 self.promote(author, (at, 0));
-                for (n, who) in created.members.iter().enumerate() {
+                for (n, (who, address)) in people.iter().zip(&created.members).enumerate() {
                     self.join(who, (at, n + 1));
-                    if created.moderators.binary_search(who).is_ok() {
+                    if created.moderators.binary_search(address).is_ok() {
                         self.promote(who, (at, n + 1));
                     }
                 }
@@ -94,14 +104,14 @@ impl State {
                 self.expires_in_s = created.expires_in_s;
                 self.burn_after_read_s = created.burn_after_read_s;
             }
-            RoomChange::Add(people) => {
+            RoomChange::Add(_) => {
                 for (n, who) in people.iter().enumerate() {
                     if self.members.len() < MAX_MEMBERS && !self.has(who) {
                         self.join(who, (at, n));
                     }
                 }
             }
-            RoomChange::Remove(people) => {
+            RoomChange::Remove(_) => {
                 for who in people {
                     if self.outranks(author, who) {
                         self.go(who);
@@ -109,10 +119,12 @@ impl State {
                 }
             }
             RoomChange::Leave => self.go(author),
-            RoomChange::Moderator(who, true) => self.promote(who, (at, 0)),
-            RoomChange::Moderator(who, false) => {
-                if who == author || self.outranks(author, who) {
-                    self.demote(who);
+            RoomChange::Moderator(_, true) => people.iter().for_each(|who| self.promote(who, (at, 0))),
+            RoomChange::Moderator(_, false) => {
+                for who in people {
+                    if who == author || self.outranks(author, who) {
+                        self.demote(who);
+                    }
                 }
             }
             RoomChange::Title(title) => self.title.clone_from(title),
@@ -123,19 +135,19 @@ impl State {
         }
     }
 
-    fn join(&mut self, who: &Address, since: Place) {
+    fn join(&mut self, who: &P, since: Place) {
         self.members.insert(who.clone(), Member { since, moderator: None });
         self.standing.insert(since, who.clone());
     }
 
-    fn go(&mut self, who: &Address) {
+    fn go(&mut self, who: &P) {
         self.demote(who);
         if let Some(member) = self.members.remove(who) {
             self.standing.remove(&member.since);
         }
     }
 
-    fn promote(&mut self, who: &Address, since: Place) {
+    fn promote(&mut self, who: &P, since: Place) {
         if let Some(member) = self.members.get_mut(who)
             && member.moderator.is_none()
         {
@@ -144,7 +156,7 @@ impl State {
         }
     }
 
-    fn demote(&mut self, who: &Address) {
+    fn demote(&mut self, who: &P) {
         if let Some(since) = self.members.get_mut(who).and_then(|member| member.moderator.take()) {
             self.ranks.remove(&since);
         }
@@ -156,6 +168,41 @@ impl State {
             && let Some(oldest) = self.standing.values().next().cloned()
         {
             self.promote(&oldest, (at, 0));
+        }
+    }
+}
+
+impl<P> Default for State<P> {
+    fn default() -> Self {
+        Self {
+            title: String::new(),
+            description: String::new(),
+            members: BTreeMap::new(),
+            standing: BTreeMap::new(),
+            ranks: BTreeMap::new(),
+            expires_in_s: None,
+            burn_after_read_s: None,
+            closed: false,
+        }
+    }
+}
+
+impl State<Person> {
+    /// The same by address.
+    pub(super) fn by_address(&self, people: &People) -> State {
+        let address = |who: &Person| people.address(*who).cloned();
+        let places = |map: &BTreeMap<Place, Person>| {
+            map.iter().filter_map(|(place, who)| Some((*place, address(who)?))).collect::<BTreeMap<_, _>>()
+        };
+        State {
+            title: self.title.clone(),
+            description: self.description.clone(),
+            members: self.members.iter().filter_map(|(who, member)| Some((address(who)?, *member))).collect(),
+            standing: places(&self.standing),
+            ranks: places(&self.ranks),
+            expires_in_s: self.expires_in_s,
+            burn_after_read_s: self.burn_after_read_s,
+            closed: self.closed,
         }
     }
 }

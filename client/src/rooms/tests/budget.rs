@@ -11,14 +11,22 @@ fn title(n: usize) -> RoomChange {
     Title(format!("title {n}"))
 }
 
+/// How long this thread has been at work; what other processes do meanwhile does not count, where the system tells.
+fn at_work() -> Duration {
+    static START: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
+    let told = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
+    let nanos = told.and_then(|text| text.split(' ').next()?.parse().ok());
+    nanos.map_or_else(|| START.elapsed(), Duration::from_nanos)
+}
+
 /// Takes a room's events in and says what they come to, and how long both took.
 fn timed(what: &str, story: &Story) -> (Log, Resolved, Duration) {
-    let start = Instant::now();
+    let start = at_work();
     let log = story.log();
-    let taken_in = start.elapsed();
-    let start = Instant::now();
+    let taken_in = at_work().saturating_sub(start);
+    let start = at_work();
     let resolved = resolve(&log);
-    let took = start.elapsed();
+    let took = at_work().saturating_sub(start);
     eprintln!(
         "{what}: {} events, taken in {taken_in:?}, resolved {took:?}, {} looks, stopped by {:?}",
         log.nodes().len(),
@@ -52,11 +60,11 @@ fn ten_thousand_honest_events_and_one_more() {
     // 500 people; three moderators change the room in turns, now and then two at once; people come and go.
     let people: Vec<String> = (0..499).map(|n| format!("u{n:03}")).collect();
     let people: Vec<&str> = people.iter().map(String::as_str).collect();
-    let mut story = Story::new("alice", &people, &["u100", "u499"]);
+    let mut story = Story::new("alice", &people, &["u100", "u498"]);
     let mut heads = vec![story.first()];
     while story.events.len() < MAX_EVENTS - 3 {
         let n = story.events.len();
-        let by = ["alice", "u100", "u499"][n % 3];
+        let by = ["alice", "u100", "u498"][n % 3];
         let who = people[101 + n % 300];
         let change = match n % 10 {
             0 => Remove(all(&[who])),
@@ -82,10 +90,10 @@ fn ten_thousand_honest_events_and_one_more() {
     assert!(took < Duration::from_secs(2), "{took:?}");
 
     let mut one_more = |what: &str, entry: &Entry| {
-        let start = Instant::now();
+        let start = at_work();
         assert_eq!(inserted(&mut log, entry), Inserted::In(0));
         resolved.extend(&log);
-        let took = start.elapsed();
+        let took = at_work().saturating_sub(start);
         eprintln!("one more, {what}: {took:?}");
         assert_eq!(seen_of(&log, &resolved), seen(&log));
         assert!(took < Duration::from_millis(50), "{took:?}");
@@ -102,17 +110,12 @@ fn four_thousand_made_up_events_stop_at_the_budget_and_name_their_author() {
     // to be overruled by itself.
     let mut story = Story::new("alice", &["bob", "carol"], &["carol"]);
     let first = story.first();
-    let removal = story.after(&[first], "alice", Remove(all(&["bob"])));
-    let mut honest = removal;
+    let (mut honest, mut forged) = (first, first);
     for n in 0..1999 {
         honest = story.after(&[honest], "alice", title(n));
-    }
-    let mut forged = first;
-    for n in 0..2000 {
-        forged = if n % 2 == 0 { story.after(&[first], "bob", Leave) } else { forged };
-        // Forks need different names.
         forged = story.after(&[forged], "bob", Leave);
     }
+    story.after(&[honest], "alice", Remove(all(&["bob"])));
     let (log, resolved, took) = timed("hostile: leavings", &story);
     assert_eq!(resolved.stopped_by, Some(a("bob")));
     assert!(took < Duration::from_secs(2), "{took:?}");

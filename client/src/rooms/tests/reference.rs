@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use super::super::log::{Index, weight};
-use super::super::state::{Place, State};
+use super::super::log::{Index, named_in, weight};
+use super::super::state::{Act, Place, State};
 use super::*;
 
 type Counts = BTreeMap<Index, Option<Place>>;
@@ -14,7 +14,7 @@ pub(super) fn plain(log: &Log, budget: u64) -> (Vec<EventId>, State, Option<Addr
     let mut overruled: Vec<Index> = Vec::new();
     let mut bills: BTreeMap<Address, u64> = BTreeMap::new();
     for node in log.nodes() {
-        *bills.entry(node.event.author.clone()).or_default() += weight(&node.event);
+        *bills.entry(node.event.author.clone()).or_default() += weight(&node.event.change);
     }
     let of_all: u64 = bills.values().sum();
     let mut spent = of_all;
@@ -48,7 +48,8 @@ fn look(log: &Log, overruled: &[Index]) -> (State, Counts) {
         let closes = |p: &Index| log.is_before(*p, n) && log.nodes()[*p].event.change == RoomChange::Close;
         let over = counts.keys().any(closes);
         let since = state.rank(&event.author);
-        if !overruled.contains(&n) && state.apply(event, at, over) {
+        let act = Act { author: &event.author, people: named_in(&event.change), change: &event.change };
+        if !overruled.contains(&n) && state.apply(&act, at, over) {
             counts.insert(n, since);
         }
     }
