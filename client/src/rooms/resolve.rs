@@ -22,11 +22,11 @@ use super::people::Person;
 use super::state::{Place, State};
 
 /// No further look at a room is begun when those before cost as much: events, and people whom they name. No honest room
-/// comes near: one of 10,000 events may have 400 removals that others did not know of, one of 1,000 as many as it has events.
-pub(crate) const BUDGET: u64 = 4_000_000;
+/// comes near: one of 10,000 events may have 200 removals that others did
+/// not know of, one of 1,000 as many as it has events.
+pub(crate) const BUDGET: u64 = 2_000_000;
 
 /// What a room's events come to.
-#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Resolved {
     last: Look,
     state: State,
@@ -40,7 +40,7 @@ pub(crate) struct Resolved {
 }
 
 /// One look at all events, in order.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Default)]
 struct Look {
     state: State<Person>,
     /// By place in the log.

@@ -1,6 +1,7 @@
 //! What a room is like, and what one event does to it.
 
-use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, VecDeque};
 
 use sotto_crypto::Address;
 use sotto_wire::room::{MAX_MEMBERS, RoomChange};
@@ -28,13 +29,13 @@ pub(crate) struct Act<'a, P> {
 }
 
 /// What a room is like. Its people go by address or by number.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct State<P = Address> {
     pub(crate) title: String,
     pub(crate) description: String,
     pub(crate) members: BTreeMap<P, Member>,
-    /// The members by how long they have been there.
-    standing: BTreeMap<Place, P>,
+    /// The members by how long they have been there, among others that went: who came since then, in order of coming.
+    standing: VecDeque<(Place, P)>,
     /// The moderators by seniority.
     ranks: BTreeMap<Place, P>,
     pub(crate) expires_in_s: Option<u64>,
@@ -65,11 +66,7 @@ impl<P: Clone + Ord> State<P> {
 
     /// Whether the first may put out or demote the second: everybody but moderators who are senior, or the same.
     pub(crate) fn outranks(&self, who: &P, other: &P) -> bool {
-        match (self.rank(who), self.rank(other)) {
-            (Some(rank), Some(other)) => rank < other,
-            (Some(_), None) => true,
-            (None, _) => false,
-        }
+        is_senior(self.rank(who), self.rank(other))
     }
 
     /// Does what the event says, where its author may do it; otherwise nothing, and it does not count. `at` is its place
@@ -106,15 +103,19 @@ impl<P: Clone + Ord> State<P> {
             }
             RoomChange::Add(_) => {
                 for (n, who) in people.iter().enumerate() {
-                    if self.members.len() < MAX_MEMBERS && !self.has(who) {
+                    if self.members.len() < MAX_MEMBERS {
                         self.join(who, (at, n));
                     }
                 }
             }
             RoomChange::Remove(_) => {
+                let rank = self.rank(author);
                 for who in people {
-                    if self.outranks(author, who) {
-                        self.go(who);
+                    if let Entry::Occupied(found) = self.members.entry(who.clone())
+                        && is_senior(rank, found.get().moderator)
+                    {
+                        let gone = found.remove();
+                        gone.moderator.map(|since| self.ranks.remove(&since));
                     }
                 }
             }
@@ -136,14 +137,20 @@ impl<P: Clone + Ord> State<P> {
     }
 
     fn join(&mut self, who: &P, since: Place) {
-        self.members.insert(who.clone(), Member { since, moderator: None });
-        self.standing.insert(since, who.clone());
+        if let Entry::Vacant(place) = self.members.entry(who.clone()) {
+            place.insert(Member { since, moderator: None });
+            self.standing.push_back((since, who.clone()));
+        }
+        // So that it does not grow with all who ever came.
+        if self.standing.len() > 2 * MAX_MEMBERS {
+            let members = &self.members;
+            self.standing.retain(|(since, who)| members.get(who).is_some_and(|member| member.since == *since));
+        }
     }
 
     fn go(&mut self, who: &P) {
-        self.demote(who);
-        if let Some(member) = self.members.remove(who) {
-            self.standing.remove(&member.since);
+        if let Some(since) = self.members.remove(who).and_then(|member| member.moderator) {
+            self.ranks.remove(&since);
         }
     }
 
@@ -164,11 +171,24 @@ impl<P: Clone + Ord> State<P> {
 
     /// Where the last moderator is gone, the longest-standing member is one.
     fn succeed(&mut self, at: usize) {
-        if self.ranks.is_empty()
-            && let Some(oldest) = self.standing.values().next().cloned()
+        while self.ranks.is_empty()
+            && let Some((since, who)) = self.standing.front().cloned()
         {
-            self.promote(&oldest, (at, 0));
+            if self.members.get(&who).is_some_and(|member| member.since == since) {
+                self.promote(&who, (at, 0));
+            } else {
+                self.standing.pop_front();
+            }
         }
+    }
+}
+
+/// Whether the first of two ranks is above the second.
+fn is_senior(rank: Option<Place>, other: Option<Place>) -> bool {
+    match (rank, other) {
+        (Some(rank), Some(other)) => rank < other,
+        (Some(_), None) => true,
+        (None, _) => false,
     }
 }
 
@@ -178,7 +198,7 @@ impl<P> Default for State<P> {
             title: String::new(),
             description: String::new(),
             members: BTreeMap::new(),
-            standing: BTreeMap::new(),
+            standing: VecDeque::new(),
             ranks: BTreeMap::new(),
             expires_in_s: None,
             burn_after_read_s: None,
@@ -188,18 +208,15 @@ impl<P> Default for State<P> {
 }
 
 impl State<Person> {
-    /// The same by address.
+    /// The same by address, to be shown.
     pub(super) fn by_address(&self, people: &People) -> State {
         let address = |who: &Person| people.address(*who).cloned();
-        let places = |map: &BTreeMap<Place, Person>| {
-            map.iter().filter_map(|(place, who)| Some((*place, address(who)?))).collect::<BTreeMap<_, _>>()
-        };
         State {
             title: self.title.clone(),
             description: self.description.clone(),
             members: self.members.iter().filter_map(|(who, member)| Some((address(who)?, *member))).collect(),
-            standing: places(&self.standing),
-            ranks: places(&self.ranks),
+            standing: VecDeque::new(),
+            ranks: self.ranks.iter().filter_map(|(since, who)| Some((*since, address(who)?))).collect(),
             expires_in_s: self.expires_in_s,
             burn_after_read_s: self.burn_after_read_s,
             closed: self.closed,

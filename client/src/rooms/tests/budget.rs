@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use sotto_wire::room::RoomChange::{Add, Leave, Moderator, Remove, Title};
 
 use super::super::log::MAX_EVENTS;
+use super::super::resolve::BUDGET;
 use super::*;
 
 fn title(n: usize) -> RoomChange {
@@ -62,7 +63,7 @@ fn ten_thousand_honest_events_and_one_more() {
     let people: Vec<&str> = people.iter().map(String::as_str).collect();
     let mut story = Story::new("alice", &people, &["u100", "u498"]);
     let mut heads = vec![story.first()];
-    while story.events.len() < MAX_EVENTS - 3 {
+    while story.events.len() < MAX_EVENTS - 60 {
         let n = story.events.len();
         let by = ["alice", "u100", "u498"][n % 3];
         let who = people[101 + n % 300];
@@ -89,19 +90,30 @@ fn ten_thousand_honest_events_and_one_more() {
     );
     assert!(took < Duration::from_secs(2), "{took:?}");
 
-    let mut one_more = |what: &str, entry: &Entry| {
+    // Several, since the system's clock of work is coarse.
+    let mut more = |what: &str, entries: &[Entry]| {
         let start = at_work();
-        assert_eq!(inserted(&mut log, entry), Inserted::In(0));
-        resolved.extend(&log);
-        let took = at_work().saturating_sub(start);
+        for entry in entries {
+            assert_eq!(inserted(&mut log, entry), Inserted::In(0));
+            resolved.extend(&log);
+        }
+        let took = at_work().saturating_sub(start) / u32::try_from(entries.len()).unwrap();
         eprintln!("one more, {what}: {took:?}");
         assert_eq!(seen_of(&log, &resolved), seen(&log));
         assert!(took < Duration::from_millis(50), "{took:?}");
     };
-    let next = event(Some(story.room), &heads, "alice", title(1));
-    one_more("behind all", &next);
-    one_more("beside it", &event(Some(story.room), &heads, "u100", title(2)));
-    one_more("a removal beside them", &event(Some(story.room), &heads, "u100", Remove(all(&["u102"]))));
+    let mut behind = Vec::new();
+    for n in 0..20 {
+        let next = event(Some(story.room), &heads, "alice", title(n));
+        heads = vec![next.id];
+        behind.push(next);
+    }
+    more("behind all", &behind);
+    let beside: Vec<Entry> = (0..20).map(|n| event(Some(story.room), &heads, "u100", title(100 + n))).collect();
+    more("beside others", &beside);
+    let removal = |n: usize| event(Some(story.room), &heads, "u100", Remove(all(&[people[101 + n]])));
+    let removals: Vec<Entry> = (0..20).map(removal).collect();
+    more("a removal beside others", &removals);
 }
 
 #[test]
@@ -150,21 +162,22 @@ fn moderators_who_put_each_other_out_thousands_of_times() {
 
 #[test]
 fn long_lists_of_people_cost_too() {
-    // 5,000 names in each direction of 20 ways at once, all of them in conflict.
+    // Alice puts out everybody and takes them in again, and bob leaves meanwhile, over and over.
     let people: Vec<String> = (0..498).map(|n| format!("u{n:03}")).collect();
     let mut people: Vec<&str> = people.iter().map(String::as_str).collect();
     let mut story = Story::new("alice", &people, &[]);
     people.push("bob");
-    let first = story.first();
-    let added = story.after(&[first], "alice", Add(all(&["bob"])));
-    let mut way = added;
-    let mut leaving = added;
-    for n in 0..2_000 {
+    let mut way = story.after(&[story.first()], "alice", Add(all(&["bob"])));
+    let mut leaving = way;
+    for n in 0..4_000 {
         way = story.after(&[way], "alice", if n % 2 == 0 { Remove(all(&people)) } else { Add(all(&people)) });
-        leaving = story.after(&[leaving], "bob", Leave);
+        if n % 4 == 0 {
+            leaving = story.after(&[leaving], "bob", Leave);
+        }
     }
     let (log, resolved, took) = timed("hostile: long lists", &story);
-    assert!(resolved.stopped_by.is_some());
+    assert!(log.weight() > BUDGET && resolved.looks() == 1);
+    assert_eq!(resolved.stopped_by, Some(a("alice")), "whose events cost more than one look may");
     assert!(took < Duration::from_secs(4), "{took:?}");
     same_in_any_order(&story, &seen_of(&log, &resolved));
 }
