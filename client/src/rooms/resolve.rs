@@ -152,9 +152,24 @@ impl Resolved {
         self.last.reach(log);
         for (at, &n) in new.iter().enumerate() {
             self.last.step(log, known + at, n);
+            self.head(log, n);
         }
         self.state = self.last.state.by_address(log.people());
-        self.heads = heads(log, &self.last);
+    }
+
+    /// Where an event counts that is the last in order, it is a head, and those before it are none any more.
+    fn head(&mut self, log: &Log, n: Index) {
+        if !self.counts(n) {
+            return;
+        }
+        if self.heads.len() == MAX_PARENTS {
+            // There may be more of them.
+            self.heads = heads(log, &self.last);
+        } else if let Some(node) = log.nodes().get(n) {
+            self.heads.retain(|head| log.find(head).is_none_or(|head| !log.is_before(head, n)));
+            self.heads.push(node.id);
+            self.heads.sort();
+        }
     }
 }
 

@@ -101,6 +101,7 @@ fn case(name: &str, story: &Story) -> Value {
         "expires_in_s": state.expires_in_s,
         "burn_after_read_s": state.burn_after_read_s,
         "closed": state.closed,
+        "stopped_by": resolved.stopped_by.as_ref().map(ToString::to_string),
     })
 }
 
