@@ -36,7 +36,7 @@ pub(super) struct Contests {
     acts: PerPerson<(Index, bool)>,
     /// The events that end what somebody is.
     ends: PerPerson<(Index, Way)>,
-    contests: BTreeMap<Index, Contest>,
+    pairs: BTreeMap<Index, Contest>,
     /// All acts that could be overruled.
     contested: Bits,
 }
@@ -44,12 +44,12 @@ pub(super) struct Contests {
 impl Contests {
     /// What this event could overrule, where anything.
     pub(super) fn of(&self, n: Index) -> Option<&Contest> {
-        self.contests.get(&n)
+        self.pairs.get(&n)
     }
 
     /// Whether nothing could overrule anything.
     pub(super) fn is_empty(&self) -> bool {
-        self.contests.is_empty()
+        self.pairs.is_empty()
     }
 
     /// Whether this event could be overruled.
@@ -59,7 +59,7 @@ impl Contests {
 
     /// Whether this event could be overruled, or overrule another.
     pub(super) fn involve(&self, n: Index) -> bool {
-        self.contests.contains_key(&n) || self.is_contested(n)
+        self.pairs.contains_key(&n) || self.is_contested(n)
     }
 
     /// Takes in an event that is an ancestor of none that is here: what is here and not its ancestor is concurrent.
@@ -68,7 +68,7 @@ impl Contests {
         let mut pair = |end: Index, act: Index, way: Way, leaves: bool| {
             if way == Way::Out || !leaves {
                 let new = || Contest { own: way == Way::Own, acts: Bits::default() };
-                self.contests.entry(end).or_insert_with(new).acts.add(act);
+                self.pairs.entry(end).or_insert_with(new).acts.add(act);
                 self.contested.add(act);
             }
         };

@@ -26,6 +26,9 @@ use super::state::{Place, State};
 /// not know of, one of 1,000 as many as it has events.
 pub(crate) const BUDGET: u64 = 2_000_000;
 
+/// So many events may be looked at again where one comes in near the end.
+const MARK: usize = 128;
+
 /// What a room's events come to.
 pub(crate) struct Resolved {
     last: Look,
@@ -47,6 +50,8 @@ struct Look {
     counts: Vec<Counts>,
     /// Whether an event that counts has closed the room before this one.
     ended: Vec<bool>,
+    /// What the room was like before the events at the last few places that [`MARK`] divides.
+    marks: Vec<(usize, State<Person>)>,
 }
 
 /// Whether an event counts.
@@ -138,23 +143,42 @@ impl Resolved {
         self.extend_within(log, BUDGET);
     }
 
+    pub(super) fn extend_within(&mut self, log: &Log, budget: u64) {
+        let known = self.last.counts.len();
+        let Some(first) = log.order().iter().position(|&n| n >= known) else { return };
+        if self.stopped_by.is_some() || !(self.append(log, known, first, budget) || self.look_again(log, first)) {
+            *self = resolve_within(log, budget);
+        }
+    }
+
     /// Where the new ones stand behind all others in order, and none of them can be in conflict with any, every look at the
     /// room would have been what it was, with these at its end: then only these are looked at. That is how it is where
     /// people change a room one after the other.
-    pub(super) fn extend_within(&mut self, log: &Log, budget: u64) {
-        let known = self.last.counts.len();
+    fn append(&mut self, log: &Log, known: usize, first: usize, budget: u64) -> bool {
         let new = log.order().get(known..).unwrap_or_default();
-        let apart = new.iter().all(|&n| n >= known && !log.contests().involve(n));
-        if !apart || self.stopped_by.is_some() || (self.looks > 1 && !affords(self.looks - 1, log, budget)) {
-            *self = resolve_within(log, budget);
-            return;
+        let affordable = self.looks == 1 || affords(self.looks - 1, log, budget);
+        if first != known || !affordable || new.iter().any(|&n| log.contests().involve(n)) {
+            return false;
         }
-        self.last.reach(log);
-        for (at, &n) in new.iter().enumerate() {
-            self.last.step(log, known + at, n);
+        self.last.go_on(log, known, &Bits::default());
+        for &n in new {
             self.head(log, n);
         }
         self.state = self.last.state.by_address(log.people());
+        true
+    }
+
+    /// Where one look was enough, and the new ones stand near the end: as where people change a room at the same time. One
+    /// look may be enough again, and it is as it was up to there.
+    fn look_again(&mut self, log: &Log, first: usize) -> bool {
+        let Some(from) = self.last.back_to(first).filter(|_| self.looks == 1) else { return false };
+        self.last.go_on(log, from, &Bits::default());
+        if !conflict(log, &self.last).is_empty() {
+            return false;
+        }
+        self.heads = heads(log, &self.last);
+        self.state = self.last.state.by_address(log.people());
+        true
     }
 
     /// Where an event counts that is the last in order, it is a head, and those before it are none any more.
@@ -177,21 +201,38 @@ impl Look {
     /// At all events but those that are overruled.
     fn at(log: &Log, overruled: &Bits) -> Self {
         let mut look = Self::default();
-        look.reach(log);
-        for (at, &n) in log.order().iter().enumerate() {
-            if overruled.has(n) {
-                look.pass_over(log, n);
-            } else {
-                look.step(log, at, n);
-            }
-        }
+        look.go_on(log, 0, overruled);
         look
     }
 
-    /// Makes place for all events of the log.
-    fn reach(&mut self, log: &Log) {
-        self.counts.resize(log.nodes().len(), Counts::No);
-        self.ended.resize(log.nodes().len(), false);
+    /// At the events from this place in the order on.
+    fn go_on(&mut self, log: &Log, from: usize, overruled: &Bits) {
+        let (order, all) = (log.order(), log.nodes().len());
+        self.counts.resize(all, Counts::No);
+        self.ended.resize(all, false);
+        for (at, &n) in order.iter().enumerate().skip(from) {
+            if at.is_multiple_of(MARK) && at + 2 * MARK > all {
+                self.marks.push((at, self.state.clone()));
+            }
+            if overruled.has(n) {
+                self.pass_over(log, n);
+            } else {
+                self.step(log, at, n);
+            }
+        }
+        let old = self.marks.len().saturating_sub(2);
+        self.marks.drain(..old);
+    }
+
+    /// Forgets what came at or after this place, and more: gives the place up to which it knows.
+    fn back_to(&mut self, place: usize) -> Option<usize> {
+        while let Some((at, state)) = self.marks.pop() {
+            if at <= place {
+                self.state = state;
+                return Some(at);
+            }
+        }
+        None
     }
 
     fn counts(&self, n: Index) -> Counts {
@@ -204,10 +245,10 @@ impl Look {
         let Some(node) = log.nodes().get(n) else { return };
         let act = node.act();
         let rank = self.state.rank(act.author);
-        if self.state.apply(&act, at, over)
-            && let Some(counts) = self.counts.get_mut(n)
-        {
-            *counts = rank.map_or(Counts::Yes, Counts::AsModerator);
+        let applied = self.state.apply(&act, at, over);
+        if let Some(counts) = self.counts.get_mut(n) {
+            let since = rank.map_or(Counts::Yes, Counts::AsModerator);
+            *counts = if applied { since } else { Counts::No };
         }
     }
 
