@@ -209,7 +209,7 @@ pub(super) struct Work<'a, 't> {
 }
 
 impl Work<'_, '_> {
-    fn change(&self, room: RoomId, change: RoomChange) -> Result<Result<ConversationId, Error>, StoreError> {
+    pub(super) fn change(&self, room: RoomId, change: RoomChange) -> Result<Result<ConversationId, Error>, StoreError> {
         let me = &self.account.address;
         let checked = self.rooms.with(self.tx, room, |held, _| {
             let allowed = match held.stopped_by() {

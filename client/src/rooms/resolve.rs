@@ -22,8 +22,8 @@ use super::people::Person;
 use super::state::{Place, State};
 
 /// No further look at a room is begun when those before cost as much: events, and people whom they name. No honest room
-/// comes near: one of 10,000 events may have 200 removals that others did
-/// not know of, one of 1,000 as many as it has events.
+/// comes near: one of 10,000 events may have 200 removals that others did not know of,
+/// one of 1,000 as many as it has events.
 pub(crate) const BUDGET: u64 = 2_000_000;
 
 /// So many events may be looked at again where one comes in near the end.

@@ -1,12 +1,21 @@
 //! What rooms cost: honest ones, and those of people who make events in order to cost.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use sotto_crypto::{PolicyKey, SystemRng};
 use sotto_wire::room::RoomChange::{Add, Leave, Moderator, Remove, Title};
 
+use super::super::change::{Work, note};
+use super::super::event::sign;
 use super::super::log::MAX_EVENTS;
 use super::super::resolve::BUDGET;
+use super::super::room::Rooms;
 use super::*;
+use crate::account::tests::account;
+use crate::error::{Error, Refusal};
+use crate::keyfile::StoreKey;
+use crate::store::{RoomEventRecord, Store};
 
 fn title(n: usize) -> RoomChange {
     Title(format!("title {n}"))
@@ -180,4 +189,49 @@ fn long_lists_of_people_cost_too() {
     assert_eq!(resolved.stopped_by, Some(a("alice")), "whose events cost more than one look may");
     assert!(took < Duration::from_secs(4), "{took:?}");
     same_in_any_order(&story, &seen_of(&log, &resolved));
+}
+
+#[test]
+fn a_stopped_room_stands_still_and_says_by_whom() {
+    let people: Vec<String> = (0..498).map(|n| format!("u{n:03}")).collect();
+    let people: Vec<&str> = people.iter().map(String::as_str).collect();
+    let mut story = Story::new("alice", &[&people[..], &["bob"]].concat(), &[]);
+    let (mut honest, mut forged) = (story.first(), story.first());
+    for _ in 0..60 {
+        honest = story.after(&[honest], "alice", Add(all(&people)));
+        forged = story.after(&[forged], "bob", Leave);
+    }
+    for _ in 0..60 {
+        forged = story.after(&[forged], "bob", Leave);
+    }
+    // Deeper than all of bob's.
+    for n in 0..70 {
+        honest = story.after(&[honest], "alice", title(n));
+    }
+    story.after(&[honest], "alice", Remove(all(&["bob"])));
+    assert_eq!(story.resolve().stopped_by, Some(a("bob")));
+
+    let alice = account("alice@x.example", &PolicyKey::generate(&mut SystemRng));
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(&dir.path().join("s.db"), &StoreKey::generate(&mut SystemRng)).unwrap();
+    let (rooms, room) = (Arc::new(Rooms::default()), story.room);
+    store
+        .run_blocking(|tx| {
+            for entry in &story.events {
+                let signed = sign(&entry.event, &alice);
+                tx.add_room_event(&RoomEventRecord { room, id: entry.id, signed })?;
+            }
+            rooms.with(tx, room, |held, news| {
+                assert!(note(tx, &alice.address, held, &news, 1)?);
+                assert_eq!(held.stopped_by(), Some(&a("bob")));
+                Ok(())
+            })?;
+            let conversation = sotto_wire::content::Conversation::Room(room).id();
+            assert!(crate::apply::conversation(tx, &conversation)?.unwrap().left, "nothing is sent to it");
+            let work = Work { tx, account: &alice, rooms: &rooms, now_ms: 1 };
+            let refused = work.change(room, title(1))?.unwrap_err();
+            assert!(matches!(&refused, Error::Refused(Refusal::RoomStopped(who)) if *who == a("bob")), "{refused}");
+            Ok(())
+        })
+        .unwrap();
 }

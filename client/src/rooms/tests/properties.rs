@@ -134,6 +134,31 @@ proptest! {
         }
     }
 
+    /// Where people change a large room at the same time, one after the other and all at once come to the same.
+    #[test]
+    fn near_the_end_of_a_large_room(before in 120..280_usize, steps in steps(40)) {
+        let mut story = Story::new("alice", &["bob", "carol", "dave", "erin"], &["bob", "carol", "dave"]);
+        let mut last = story.first();
+        for n in 0..before {
+            last = story.after(&[last], PEOPLE[n % 3], change(8, 0, n));
+        }
+        let (mut log, mut known) = (story.log(), story.events.len());
+        let mut resolved = resolve(&log);
+        for (n, (who, kind, whom, parents)) in steps.iter().enumerate() {
+            // Mostly not in conflict: one look is enough.
+            let change = change(if n.is_multiple_of(9) { *kind } else { 8 - 3 * (kind % 2) }, *whom, n);
+            let near = &story.events[story.events.len() - 6..];
+            let parents: Vec<EventId> = parents.iter().map(|p| p.get(near).id).collect();
+            story.after(&parents, PEOPLE[*who], change);
+            for entry in &story.events[known..] {
+                inserted(&mut log, entry);
+            }
+            known = story.events.len();
+            resolved.extend(&log);
+            prop_assert_eq!(seen_of(&log, &resolved), seen(&log));
+        }
+    }
+
     /// Whatever somebody makes who was put out by a senior, and whoever it pretends to have taken in before: nothing of it
     /// takes effect, nor undoes what is there.
     #[test]
