@@ -213,25 +213,24 @@ fn a_stopped_room_stands_still_and_says_by_whom() {
 
     let alice = account("alice@x.example", &PolicyKey::generate(&mut SystemRng));
     let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(&dir.path().join("s.db"), &StoreKey::generate(&mut SystemRng)).unwrap();
+    let kept = Store::open(&dir.path().join("s.db"), &StoreKey::generate(&mut SystemRng)).unwrap();
     let (rooms, room) = (Arc::new(Rooms::default()), story.room);
-    store
-        .run_blocking(|tx| {
-            for entry in &story.events {
-                let signed = sign(&entry.event, &alice);
-                tx.add_room_event(&RoomEventRecord { room, id: entry.id, signed })?;
-            }
-            rooms.with(tx, room, |held, news| {
-                assert!(note(tx, &alice.address, held, &news, 1)?);
-                assert_eq!(held.stopped_by(), Some(&a("bob")));
-                Ok(())
-            })?;
-            let conversation = sotto_wire::content::Conversation::Room(room).id();
-            assert!(crate::apply::conversation(tx, &conversation)?.unwrap().left, "nothing is sent to it");
-            let work = Work { tx, account: &alice, rooms: &rooms, now_ms: 1 };
-            let refused = work.change(room, title(1))?.unwrap_err();
-            assert!(matches!(&refused, Error::Refused(Refusal::RoomStopped(who)) if *who == a("bob")), "{refused}");
+    kept.run_blocking(|tx| {
+        for entry in &story.events {
+            let signed = sign(&entry.event, &alice);
+            tx.add_room_event(&RoomEventRecord { room, id: entry.id, signed })?;
+        }
+        rooms.with(tx, room, |held, news| {
+            assert!(note(tx, &alice.address, held, &news, 1)?);
+            assert_eq!(held.stopped_by(), Some(&a("bob")));
             Ok(())
-        })
-        .unwrap();
+        })?;
+        let conversation = sotto_wire::content::Conversation::Room(room).id();
+        assert!(crate::apply::conversation(tx, &conversation)?.unwrap().left, "nothing is sent to it");
+        let work = Work { tx, account: &alice, rooms: &rooms, now_ms: 1 };
+        let refused = work.change(room, title(1))?.unwrap_err();
+        assert!(matches!(&refused, Error::Refused(Refusal::RoomStopped(who)) if *who == a("bob")), "{refused}");
+        Ok(())
+    })
+    .unwrap();
 }
