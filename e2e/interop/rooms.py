@@ -9,7 +9,7 @@ import pathlib
 import random
 import sys
 
-MAX_MEMBERS, MAX_PARENTS, MAX_EVENTS = 500, 32, 10_000
+MAX_MEMBERS, MAX_PARENTS, MAX_EVENTS, BUDGET = 500, 32, 10_000, 2_000_000
 CREATE, ADD, REMOVE, LEAVE, MODERATOR, TITLE, DESCRIPTION, EXPIRY, BURN, CLOSE = range(10)
 PLAIN = object()
 
@@ -41,6 +41,10 @@ class Event:
         _, self.room, self.parents, self.author, _, _, (self.kind, self.what) = fields
         self.name = hashlib.new("sha512_256", b"sotto/1 room event\0" + payload).digest()
         self.room = self.room or self.name
+
+    def cost(self):
+        people = {CREATE: lambda: len(self.what[0][2]), MODERATOR: lambda: 1}.get(self.kind, lambda: 0)
+        return 1 + (len(self.what[0]) if self.kind in (ADD, REMOVE) else people())
 
     def takes_in(self):
         if self.kind == CREATE:
@@ -140,17 +144,26 @@ def resolve(room, payloads):
     there = log(room, [Event(payload) for payload in payloads])
     order = sorted(there.values(), key=lambda event: (event.depth, event.name))
     overruled = set()
+    bills = {}
+    for event in order:
+        bills[event.author] = bills.get(event.author, 0) + event.cost()
+    one_pass = spent = sum(bills.values())
+    stopped = False
     while True:
         state, counted = look(there, order, overruled)
         acts = [event for event in order if event.name in counted]
         hits = [(r, [e for e in acts if overrules(r, e, counted)]) for r in acts]
         hits = [(r, hit) for r, hit in hits if hit]
-        if not hits:
+        stopped = bool(hits) and spent >= BUDGET
+        if not hits or stopped:
             break
         first = min(hits, key=lambda pair: (counted[pair[0].name], order.index(pair[0])))
         overruled |= {event.name for event in first[1]}
+        spent += one_pass
+        bills[first[1][0].author] += one_pass
     under = set().union(*(event.ancestors for event in acts)) if acts else set()
     heads = [event.name for event in acts if event.name not in under][-MAX_PARENTS:]
+    state["stopped_by"] = min(bills, key=lambda who: (-bills[who], who.encode())) if stopped else None
     state["heads"] = [name.hex() for name in sorted(heads)]
     state["counted"] = [event.name.hex() for event in acts]
     return state

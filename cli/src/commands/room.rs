@@ -316,6 +316,8 @@ struct Line {
     left: bool,
     events: usize,
     incomplete: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stopped_by: Option<String>,
 }
 
 impl From<RoomView> for Line {
@@ -333,6 +335,7 @@ impl From<RoomView> for Line {
             left: room.left,
             events: room.events,
             incomplete: room.incomplete,
+            stopped_by: room.stopped_by.map(|who| who.to_string()),
         }
     }
 }
@@ -356,7 +359,11 @@ async fn show(client: &Client, id: &str, format: TextFormat, ui: Ui) -> Result<(
         let mark = place.map(|place| format!("  moderator {}", place + 1)).unwrap_or_default();
         ui.result(&format!("  {member}{mark}"))?;
     }
-    if room.closed {
+    if let Some(who) = &room.stopped_by {
+        ui.result(&format!(
+            "the room stands still: {who} made too many changes that contradict others; make a new room without them"
+        ))?;
+    } else if room.closed {
         ui.result("the room has ended")?;
     } else if room.left {
         ui.result("you are not in it any more")?;

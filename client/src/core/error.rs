@@ -364,6 +364,11 @@ pub enum Refusal {
     /// Somebody who is not in the room.
     #[error("{0} is not in the room")]
     NotInRoom(Address),
+    /// A room that cannot be worked out.
+    #[error(
+        "nothing can be changed in this room any more: {0} made too many changes that contradict others; make a new room without them"
+    )]
+    RoomStopped(Address),
     /// An event of a room that nobody would take.
     #[error("the room cannot be changed like this: {0}")]
     RoomForm(String),

@@ -71,6 +71,9 @@ pub struct RoomView {
     pub events: usize,
     /// Whether events are missing that others have: they are being asked for.
     pub incomplete: bool,
+    /// Whose changes contradict the others' so often that the room cannot be worked out: it stands still, nothing can be
+    /// changed in it or written to it. What is shown of it need not hold.
+    pub stopped_by: Option<Address>,
 }
 
 impl super::Rooms {
@@ -217,11 +220,15 @@ pub(super) struct Work<'a, 't> {
 }
 
 impl Work<'_, '_> {
-    fn change(&self, room: RoomId, change: RoomChange) -> Result<Result<ConversationId, Error>, StoreError> {
+    pub(super) fn change(&self, room: RoomId, change: RoomChange) -> Result<Result<ConversationId, Error>, StoreError> {
         let me = &self.account.address;
         let checked = self.rooms.with(self.tx, room, |held, _| {
-            let full = held.log.len() >= MAX_EVENTS;
-            Ok(if full { Err(FULL) } else { allowed(held.state(), me, change) }.map(|c| (c, held.state().people())))
+            let allowed = match held.stopped_by() {
+                Some(who) => Err(Refusal::RoomStopped(who.clone())),
+                None if held.log.len() >= MAX_EVENTS => Err(FULL),
+                None => allowed(held.state(), me, change),
+            };
+            Ok(allowed.map(|changes| (changes, held.state().people())))
         })?;
         let (changes, before) = match checked {
             Ok(checked) => checked,
@@ -429,7 +436,7 @@ pub(super) fn note(
     record.members.retain(|who| !processes.contains(who));
     record.heads = room.heads().to_vec();
     record.moderators = state.moderators();
-    record.left = state.closed || !state.has(me);
+    record.left = state.closed || !state.has(me) || room.stopped_by().is_some();
     record.expires_in_s = state.expires_in_s;
     record.burn_after_read_s = state.burn_after_read_s;
     let (retained, retained_by) = (record.retained, record.retained_by.clone());
@@ -484,5 +491,6 @@ fn view(id: ConversationId, me: &Address, held: &Room) -> RoomView {
         left: !state.has(me),
         events: held.log.nodes().len(),
         incomplete: !held.log.is_whole(),
+        stopped_by: held.stopped_by().cloned(),
     }
 }

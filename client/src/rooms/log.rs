@@ -6,7 +6,11 @@ use std::collections::{HashMap, HashSet};
 use sotto_crypto::Address;
 use sotto_wire::room::{EventId, RoomChange, RoomEvent, RoomId};
 
+use super::bits::Bits;
+use super::contest::Contests;
 use super::event::Entry;
+use super::people::{People, PerPerson, Person};
+use super::state::Act;
 
 /// Events of one room, with those that wait. A client makes none beyond, and takes none.
 pub(crate) const MAX_EVENTS: usize = 10_000;
@@ -21,7 +25,16 @@ pub(crate) struct Node {
     pub(crate) parents: Vec<Index>,
     /// The longest way to the event that created the room.
     pub(crate) depth: u32,
+    /// Its author and whom it names, by number.
+    author: Person,
+    people: Vec<Person>,
     ancestors: Bits,
+}
+
+impl Node {
+    pub(super) fn act(&self) -> Act<'_, Person> {
+        Act { author: &self.author, people: &self.people, change: &self.event.change }
+    }
 }
 
 /// What became of an event.
@@ -49,10 +62,14 @@ pub(crate) struct Log {
     waiting: HashMap<EventId, RoomEvent>,
     /// By missing parent.
     waiters: HashMap<EventId, Vec<EventId>>,
+    people: People,
     /// The events that name somebody as a member.
-    named: HashMap<Address, Vec<Index>>,
+    named: PerPerson<Index>,
     /// Events of strangers: nothing that builds on them is in the room either.
     refused: HashSet<EventId>,
+    order: Vec<Index>,
+    contests: Contests,
+    weight: u64,
 }
 
 impl Log {
@@ -64,8 +81,12 @@ impl Log {
             index: HashMap::new(),
             waiting: HashMap::new(),
             waiters: HashMap::new(),
-            named: HashMap::new(),
+            people: People::default(),
+            named: PerPerson::default(),
             refused: HashSet::new(),
+            order: Vec::new(),
+            contests: Contests::default(),
+            weight: 0,
         }
     }
 
@@ -184,26 +205,56 @@ impl Log {
             ancestors.add(parent);
         }
         let creates = matches!(event.change, RoomChange::Create(_));
-        let named = |who| self.named.get(who).is_some_and(|by| by.iter().any(|n| ancestors.has(*n)));
+        let named = |who| {
+            let who = self.people.find(who);
+            who.is_some_and(|who| self.named.of(who).iter().any(|n| ancestors.has(*n)))
+        };
         if !creates && !named(&event.author) {
             self.refuse(id);
             return false;
         }
         let index = self.nodes.len();
-        for who in names(&event) {
-            self.named.entry(who.clone()).or_default().push(index);
+        let author = self.people.number(&event.author);
+        let people: Vec<Person> = named_in(&event.change).iter().map(|who| self.people.number(who)).collect();
+        if matches!(event.change, RoomChange::Create(_) | RoomChange::Add(_)) {
+            for who in creates.then_some(&author).into_iter().chain(&people) {
+                self.named.add(*who, index);
+            }
         }
+        let act = Act { author: &author, people: &people, change: &event.change };
+        self.contests.add(index, &act, &ancestors);
+        self.weight += weight(&event.change);
         self.index.insert(id, index);
-        self.nodes.push(Node { id, event, parents, depth, ancestors });
+        let at = self.order.partition_point(|&n| self.position(n) < Some((depth, id)));
+        self.order.insert(at, index);
+        self.nodes.push(Node { id, event, parents, depth, author, people, ancestors });
         true
     }
 
     /// Every event in the room, in the order in which they are looked at: by depth, then by name. Parents come before
     /// their children, and what comes later does not change the order of what is here.
-    pub(crate) fn order(&self) -> Vec<Index> {
-        let mut order: Vec<Index> = (0..self.nodes.len()).collect();
-        order.sort_by_key(|&n| self.nodes.get(n).map(|node| (node.depth, node.id)));
-        order
+    pub(crate) fn order(&self) -> &[Index] {
+        &self.order
+    }
+
+    /// Where an event stands in the order among others.
+    fn position(&self, n: Index) -> Option<(u32, EventId)> {
+        self.nodes.get(n).map(|node| (node.depth, node.id))
+    }
+
+    /// Which events could overrule which.
+    pub(super) fn contests(&self) -> &Contests {
+        &self.contests
+    }
+
+    /// Those whom the events name.
+    pub(super) fn people(&self) -> &People {
+        &self.people
+    }
+
+    /// What one look at all events costs.
+    pub(super) fn weight(&self) -> u64 {
+        self.weight
     }
 
     /// The parents that events wait for, and that are nowhere here.
@@ -226,41 +277,17 @@ impl Log {
     }
 }
 
-/// Whom an event names as members.
-fn names(event: &RoomEvent) -> impl Iterator<Item = &Address> {
-    let (author, people): (_, &[Address]) = match &event.change {
-        RoomChange::Create(created) => (Some(&event.author), &created.members),
-        RoomChange::Add(people) => (None, people),
-        _ => (None, &[]),
-    };
-    author.into_iter().chain(people)
+/// Whom a change names.
+pub(super) fn named_in(change: &RoomChange) -> &[Address] {
+    match change {
+        RoomChange::Create(created) => &created.members,
+        RoomChange::Add(people) | RoomChange::Remove(people) => people,
+        RoomChange::Moderator(who, _) => std::slice::from_ref(who),
+        _ => &[],
+    }
 }
 
-/// A set of small numbers.
-#[derive(Clone, Default)]
-struct Bits(Vec<u64>);
-
-impl Bits {
-    fn add(&mut self, n: usize) {
-        let word = n / 64;
-        if self.0.len() <= word {
-            self.0.resize(word + 1, 0);
-        }
-        if let Some(bits) = self.0.get_mut(word) {
-            *bits |= 1 << (n % 64);
-        }
-    }
-
-    fn add_all(&mut self, other: &Self) {
-        if self.0.len() < other.0.len() {
-            self.0.resize(other.0.len(), 0);
-        }
-        for (mine, theirs) in self.0.iter_mut().zip(&other.0) {
-            *mine |= theirs;
-        }
-    }
-
-    fn has(&self, n: usize) -> bool {
-        self.0.get(n / 64).is_some_and(|bits| bits & (1 << (n % 64)) != 0)
-    }
+/// What it costs to look at an event with this change: one, and one for each person whom it names.
+pub(super) fn weight(change: &RoomChange) -> u64 {
+    u64::try_from(named_in(change).len()).unwrap_or(u64::MAX - 1) + 1
 }

@@ -31,7 +31,7 @@ impl Room {
 
     /// What it is like.
     pub(crate) fn state(&self) -> &State {
-        &self.resolved.state
+        self.resolved.state()
     }
 
     /// The newest events that count.
@@ -44,10 +44,9 @@ impl Room {
         heads.iter().all(|head| self.log.find(head).is_some())
     }
 
-    /// The events that count, by name.
-    fn counted(&self) -> impl Iterator<Item = (&EventId, &RoomEvent)> {
-        let nodes = self.log.nodes().iter().zip(&self.resolved.counted);
-        nodes.filter(|(_, counts)| **counts).map(|(node, _)| (&node.id, &node.event))
+    /// Whose events cost too much to look at, where they do: nothing more can be done in the room.
+    pub(crate) fn stopped_by(&self) -> Option<&Address> {
+        self.resolved.stopped_by.as_ref()
     }
 
     /// Reads what has been added to the store, by this process or another one. Gives the events that count now and did
@@ -67,7 +66,6 @@ impl Room {
         if added.is_empty() {
             return Ok(Vec::new());
         }
-        let before: std::collections::HashSet<EventId> = self.counted().map(|(id, _)| *id).collect();
         for (number, record) in added {
             self.read = Some((number, record.id));
             // It was verified before it was put there.
@@ -75,9 +73,11 @@ impl Room {
                 self.log.insert(Entry { id: record.id, event });
             }
         }
-        self.resolved = resolve(&self.log);
-        let news = self.counted().filter(|(id, _)| !before.contains(*id));
-        Ok(news.map(|(id, event)| (*id, event.clone())).collect())
+        let before = self.resolved.counted();
+        self.resolved.extend(&self.log);
+        let nodes = self.log.nodes().iter().enumerate();
+        let news = nodes.filter(|(n, _)| before.get(*n) != Some(&true) && self.resolved.counts(*n));
+        Ok(news.map(|(_, node)| (node.id, node.event.clone())).collect())
     }
 
     /// An event behind all that counts.
@@ -101,16 +101,18 @@ impl Room {
         device: sotto_crypto::DeviceId,
     ) -> (Vec<EventId>, Vec<Address>) {
         let (mut events, mut people) = (Vec::new(), BTreeSet::new());
-        let added = |event: &RoomEvent| match &event.change {
-            RoomChange::Add(people) if &event.author == me && event.device == device => people.clone(),
-            _ => Vec::new(),
-        };
-        let adds: Vec<(Index, Vec<Address>)> =
-            self.log.nodes().iter().map(|node| added(&node.event)).enumerate().collect();
+        let nodes = self.log.nodes().iter().enumerate();
+        let adds: Vec<(Index, &Vec<Address>)> = nodes
+            .filter(|(_, node)| &node.event.author == me && node.event.device == device)
+            .filter_map(
+                |(n, node)| if let RoomChange::Add(people) = &node.event.change { Some((n, people)) } else { None },
+            )
+            .collect();
         for (n, node) in self.log.nodes().iter().enumerate().skip(from).filter(|(_, node)| &node.event.author != me) {
-            let beside = adds.iter().filter(|(add, people)| !people.is_empty() && self.log.are_concurrent(*add, n));
-            let new =
-                beside.flat_map(|(_, people)| people).filter(|who| self.state().has(who) && *who != &node.event.author);
+            let beside = adds.iter().filter(|(add, _)| self.log.are_concurrent(*add, n));
+            let new = beside
+                .flat_map(|(_, people)| people.iter())
+                .filter(|who| self.state().has(who) && *who != &node.event.author);
             let new: Vec<Address> = new.cloned().collect();
             if !new.is_empty() {
                 events.push(node.id);

@@ -1,9 +1,12 @@
 //! What a room is like, and what one event does to it.
 
-use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, VecDeque};
 
 use sotto_crypto::Address;
-use sotto_wire::room::{MAX_MEMBERS, RoomChange, RoomEvent};
+use sotto_wire::room::{MAX_MEMBERS, RoomChange};
+
+use super::people::{People, Person};
 
 /// A place in the order of events, and within one event: since then somebody is something. Who is something since an
 /// earlier place is senior.
@@ -17,108 +20,112 @@ pub(crate) struct Member {
     pub(crate) moderator: Option<Place>,
 }
 
-/// What a room is like.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct State {
+/// What somebody does to a room.
+pub(crate) struct Act<'a, P> {
+    pub(crate) author: &'a P,
+    /// Whom the change names.
+    pub(crate) people: &'a [P],
+    pub(crate) change: &'a RoomChange,
+}
+
+/// What a room is like. Its people go by address or by number.
+#[derive(Clone, Debug)]
+pub(crate) struct State<P = Address> {
     pub(crate) title: String,
     pub(crate) description: String,
-    pub(crate) members: BTreeMap<Address, Member>,
+    pub(crate) members: BTreeMap<P, Member>,
+    /// The members by how long they have been there, among others that went: who came since then, in order of coming.
+    standing: VecDeque<(Place, P)>,
+    /// The moderators by seniority.
+    ranks: BTreeMap<Place, P>,
     pub(crate) expires_in_s: Option<u64>,
     pub(crate) burn_after_read_s: Option<u64>,
     pub(crate) closed: bool,
 }
 
-impl State {
+impl<P: Clone + Ord> State<P> {
     /// Everybody in it, by address.
-    pub(crate) fn people(&self) -> Vec<Address> {
+    pub(crate) fn people(&self) -> Vec<P> {
         self.members.keys().cloned().collect()
     }
 
     /// The moderators, the most senior first.
-    pub(crate) fn moderators(&self) -> Vec<Address> {
-        let mut found: Vec<(Place, &Address)> =
-            self.members.iter().filter_map(|(who, member)| member.moderator.map(|since| (since, who))).collect();
-        found.sort();
-        found.into_iter().map(|(_, who)| who.clone()).collect()
+    pub(crate) fn moderators(&self) -> Vec<P> {
+        self.ranks.values().cloned().collect()
     }
 
     /// Whether this person is in it.
-    pub(crate) fn has(&self, who: &Address) -> bool {
+    pub(crate) fn has(&self, who: &P) -> bool {
         self.members.contains_key(who)
     }
 
     /// Since when this person is a moderator, where one.
-    pub(crate) fn rank(&self, who: &Address) -> Option<Place> {
+    pub(crate) fn rank(&self, who: &P) -> Option<Place> {
         self.members.get(who).and_then(|member| member.moderator)
     }
 
     /// Whether the first may put out or demote the second: everybody but moderators who are senior, or the same.
-    pub(crate) fn outranks(&self, who: &Address, other: &Address) -> bool {
-        match (self.rank(who), self.rank(other)) {
-            (Some(rank), Some(other)) => rank < other,
-            (Some(_), None) => true,
-            (None, _) => false,
-        }
+    pub(crate) fn outranks(&self, who: &P, other: &P) -> bool {
+        is_senior(self.rank(who), self.rank(other))
     }
 
     /// Does what the event says, where its author may do it; otherwise nothing, and it does not count. `at` is its place
     /// in the order, `ended` whether an event before it has closed the room.
-    pub(crate) fn apply(&mut self, event: &RoomEvent, at: usize, ended: bool) -> bool {
-        let author = &event.author;
-        let may = match &event.change {
+    pub(crate) fn apply(&mut self, act: &Act<'_, P>, at: usize, ended: bool) -> bool {
+        let author = act.author;
+        let may = match act.change {
             RoomChange::Create(_) => self.members.is_empty(),
             RoomChange::Leave => self.has(author),
             _ => !ended && self.rank(author).is_some(),
         };
         if may {
-            self.change(event, at);
+            self.change(act, at);
             self.succeed(at);
         }
         may
     }
 
-    fn change(&mut self, event: &RoomEvent, at: usize) {
-        let author = &event.author;
-        match &event.change {
+    fn change(&mut self, act: &Act<'_, P>, at: usize) {
+        let (author, people) = (act.author, act.people);
+        match act.change {
             RoomChange::Create(created) => {
-                let founder = Member { since: (at, 0), moderator: Some((at, 0)) };
-                self.members.insert(author.clone(), founder);
-                for (n, who) in created.members.iter().enumerate() {
-                    let since = (at, n + 1);
-                    let moderator = created.moderators.binary_search(who).is_ok().then_some(since);
-                    self.members.insert(who.clone(), Member { since, moderator });
+                self.join(author, (at, 0));
+                self.promote(author, (at, 0));
+                for (n, (who, address)) in people.iter().zip(&created.members).enumerate() {
+                    self.join(who, (at, n + 1));
+                    if created.moderators.binary_search(address).is_ok() {
+                        self.promote(who, (at, n + 1));
+                    }
                 }
                 self.title.clone_from(&created.title);
                 self.expires_in_s = created.expires_in_s;
                 self.burn_after_read_s = created.burn_after_read_s;
             }
-            RoomChange::Add(people) => {
+            RoomChange::Add(_) => {
                 for (n, who) in people.iter().enumerate() {
-                    if self.members.len() < MAX_MEMBERS && !self.has(who) {
-                        self.members.insert(who.clone(), Member { since: (at, n), moderator: None });
+                    if self.members.len() < MAX_MEMBERS {
+                        self.join(who, (at, n));
                     }
                 }
             }
-            RoomChange::Remove(people) => {
+            RoomChange::Remove(_) => {
+                let rank = self.rank(author);
                 for who in people {
-                    if self.outranks(author, who) {
-                        self.members.remove(who);
+                    if let Entry::Occupied(found) = self.members.entry(who.clone())
+                        && is_senior(rank, found.get().moderator)
+                    {
+                        let gone = found.remove();
+                        gone.moderator.map(|since| self.ranks.remove(&since));
                     }
                 }
             }
-            RoomChange::Leave => {
-                self.members.remove(author);
-            }
-            RoomChange::Moderator(who, true) => {
-                if let Some(member) = self.members.get_mut(who) {
-                    member.moderator.get_or_insert((at, 0));
-                }
-            }
-            RoomChange::Moderator(who, false) => {
-                if (who == author || self.outranks(author, who))
-                    && let Some(member) = self.members.get_mut(who)
-                {
-                    member.moderator = None;
+            RoomChange::Leave => self.go(author),
+            RoomChange::Moderator(_, true) => people.iter().for_each(|who| self.promote(who, (at, 0))),
+            RoomChange::Moderator(_, false) => {
+                for who in people {
+                    if who == author || self.outranks(author, who) {
+                        self.demote(who);
+                    }
                 }
             }
             RoomChange::Title(title) => self.title.clone_from(title),
@@ -129,13 +136,90 @@ impl State {
         }
     }
 
+    fn join(&mut self, who: &P, since: Place) {
+        if let Entry::Vacant(place) = self.members.entry(who.clone()) {
+            place.insert(Member { since, moderator: None });
+            self.standing.push_back((since, who.clone()));
+        }
+        // So that it does not grow with all who ever came.
+        if self.standing.len() > 2 * MAX_MEMBERS {
+            let members = &self.members;
+            self.standing.retain(|(since, who)| members.get(who).is_some_and(|member| member.since == *since));
+        }
+    }
+
+    fn go(&mut self, who: &P) {
+        if let Some(since) = self.members.remove(who).and_then(|member| member.moderator) {
+            self.ranks.remove(&since);
+        }
+    }
+
+    fn promote(&mut self, who: &P, since: Place) {
+        if let Some(member) = self.members.get_mut(who)
+            && member.moderator.is_none()
+        {
+            member.moderator = Some(since);
+            self.ranks.insert(since, who.clone());
+        }
+    }
+
+    fn demote(&mut self, who: &P) {
+        if let Some(since) = self.members.get_mut(who).and_then(|member| member.moderator.take()) {
+            self.ranks.remove(&since);
+        }
+    }
+
     /// Where the last moderator is gone, the longest-standing member is one.
     fn succeed(&mut self, at: usize) {
-        if self.members.values().any(|member| member.moderator.is_some()) {
-            return;
+        while self.ranks.is_empty()
+            && let Some((since, who)) = self.standing.front().cloned()
+        {
+            if self.members.get(&who).is_some_and(|member| member.since == since) {
+                self.promote(&who, (at, 0));
+            } else {
+                self.standing.pop_front();
+            }
         }
-        if let Some(oldest) = self.members.values_mut().min_by_key(|member| member.since) {
-            oldest.moderator = Some((at, 0));
+    }
+}
+
+/// Whether the first of two ranks is above the second.
+fn is_senior(rank: Option<Place>, other: Option<Place>) -> bool {
+    match (rank, other) {
+        (Some(rank), Some(other)) => rank < other,
+        (Some(_), None) => true,
+        (None, _) => false,
+    }
+}
+
+impl<P> Default for State<P> {
+    fn default() -> Self {
+        Self {
+            title: String::new(),
+            description: String::new(),
+            members: BTreeMap::new(),
+            standing: VecDeque::new(),
+            ranks: BTreeMap::new(),
+            expires_in_s: None,
+            burn_after_read_s: None,
+            closed: false,
+        }
+    }
+}
+
+impl State<Person> {
+    /// The same by address, to be shown.
+    pub(super) fn by_address(&self, people: &People) -> State {
+        let address = |who: &Person| people.address(*who).cloned();
+        State {
+            title: self.title.clone(),
+            description: self.description.clone(),
+            members: self.members.iter().filter_map(|(who, member)| Some((address(who)?, *member))).collect(),
+            standing: VecDeque::new(),
+            ranks: self.ranks.iter().filter_map(|(since, who)| Some((*since, address(who)?))).collect(),
+            expires_in_s: self.expires_in_s,
+            burn_after_read_s: self.burn_after_read_s,
+            closed: self.closed,
         }
     }
 }

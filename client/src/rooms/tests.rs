@@ -1,9 +1,11 @@
 //! Rooms by cases, and by property: whatever the order of arrival, and whatever hostile authors make.
 
+mod budget;
 mod cases;
 mod hostile;
 mod large;
 mod properties;
+mod reference;
 mod vectors;
 
 use sotto_crypto::{Address, DeviceId};
@@ -82,20 +84,20 @@ impl Story {
     }
 
     pub(super) fn people(&self) -> Vec<String> {
-        self.resolve().state.people().iter().map(|p| p.local().to_owned()).collect()
+        self.resolve().state().people().iter().map(|p| p.local().to_owned()).collect()
     }
 
     pub(super) fn moderators(&self) -> Vec<String> {
-        self.resolve().state.moderators().iter().map(|p| p.local().to_owned()).collect()
+        self.resolve().state().moderators().iter().map(|p| p.local().to_owned()).collect()
     }
 
     pub(super) fn title(&self) -> String {
-        self.resolve().state.title
+        self.resolve().state().title.clone()
     }
 
     pub(super) fn counts(&self, id: EventId) -> bool {
         let log = self.log();
-        log.find(&id).is_some_and(|n| resolve(&log).counted[n])
+        log.find(&id).is_some_and(|n| resolve(&log).counts(n))
     }
 }
 
@@ -117,10 +119,16 @@ pub(super) struct Seen {
     closed: bool,
     heads: Vec<EventId>,
     counted: Vec<EventId>,
+    stopped_by: Option<Address>,
 }
 
 pub(super) fn seen(log: &Log) -> Seen {
-    let Resolved { state, heads, counted } = resolve(log);
+    let resolved = resolve(log);
+    seen_of(log, &resolved)
+}
+
+pub(super) fn seen_of(log: &Log, resolved: &Resolved) -> Seen {
+    let (state, counted) = (resolved.state(), resolved.counted());
     let mut by_seniority: Vec<_> = state.members.iter().map(|(who, m)| (m.since, who.clone())).collect();
     by_seniority.sort();
     let mut ids: Vec<EventId> =
@@ -132,8 +140,9 @@ pub(super) fn seen(log: &Log) -> Seen {
         moderators: state.moderators(),
         times: (state.expires_in_s, state.burn_after_read_s),
         closed: state.closed,
-        heads,
+        heads: resolved.heads.clone(),
         counted: ids,
+        stopped_by: resolved.stopped_by.clone(),
     }
 }
 

@@ -1,6 +1,9 @@
 use proptest::prelude::*;
 use sotto_wire::room::RoomChange;
 
+use super::super::resolve::{BUDGET, resolve_within};
+use super::super::state::State;
+use super::reference::plain;
 use super::*;
 
 const PEOPLE: [&str; 6] = ["alice", "bob", "carol", "dave", "erin", "frank"];
@@ -77,6 +80,85 @@ proptest! {
         prop_assert_eq!(seen(&log), seen(&story.log()));
     }
 
+    /// It is what the page on rooms says, however it was worked out: at once or bit by bit, with the budget or without.
+    #[test]
+    fn it_is_as_by_the_page(
+        steps in steps(60),
+        parts in prop::collection::vec(any::<prop::sample::Index>(), 0..6),
+        budget in prop_oneof![Just(BUDGET), 1..1_000_u64],
+        seed in prop::collection::vec(any::<prop::sample::Index>(), 61),
+    ) {
+        let mut story = Story::new("alice", &["bob", "carol", "dave", "erin"], &["bob", "carol", "dave"]);
+        wild(&mut story, &steps);
+        let log = story.log();
+        let resolved = resolve_within(&log, budget);
+        let (counted, state, stopped_by) = plain(&log, budget);
+        let fast: Vec<EventId> =
+            log.order().iter().filter(|n| resolved.counts(**n)).map(|n| log.nodes()[*n].id).collect();
+        prop_assert_eq!(fast, counted);
+        let all = |state: &State| {
+            let times = (state.expires_in_s, state.burn_after_read_s, state.closed);
+            (state.members.clone(), state.moderators(), state.title.clone(), times)
+        };
+        prop_assert_eq!(all(resolved.state()), all(&state));
+        prop_assert_eq!(&resolved.stopped_by, &stopped_by);
+        let mut ranks: Vec<_> = state.members.iter().filter_map(|(who, m)| Some((m.moderator?, who.clone()))).collect();
+        ranks.sort();
+        prop_assert_eq!(state.moderators(), ranks.into_iter().map(|(_, who)| who).collect::<Vec<_>>());
+
+        // In order of making first, then in any.
+        let expected = seen_of(&log, &resolved);
+        let mut events = story.events.clone();
+        for shuffled in [false, true] {
+            if shuffled {
+                for (n, other) in seed.iter().enumerate().take(events.len()) {
+                    let other = other.index(events.len());
+                    events.swap(n, other);
+                }
+            }
+            let mut ends: Vec<usize> = parts.iter().map(|part| part.index(events.len())).collect();
+            ends.extend([events.len() - 1, events.len()]);
+            ends.sort_unstable();
+            let mut log = Log::new(story.room);
+            let mut resolved = resolve_within(&log, budget);
+            let mut from = 0;
+            for end in ends {
+                for entry in &events[from..end] {
+                    inserted(&mut log, entry);
+                }
+                from = end;
+                resolved.extend_within(&log, budget);
+                prop_assert_eq!(seen_of(&log, &resolved), seen_of(&log, &resolve_within(&log, budget)));
+            }
+            prop_assert_eq!(&seen_of(&log, &resolved), &expected);
+        }
+    }
+
+    /// Where people change a large room at the same time, one after the other and all at once come to the same.
+    #[test]
+    fn near_the_end_of_a_large_room(before in 120..280_usize, steps in steps(40)) {
+        let mut story = Story::new("alice", &["bob", "carol", "dave", "erin"], &["bob", "carol", "dave"]);
+        let mut last = story.first();
+        for n in 0..before {
+            last = story.after(&[last], PEOPLE[n % 3], change(8, 0, n));
+        }
+        let (mut log, mut known) = (story.log(), story.events.len());
+        let mut resolved = resolve(&log);
+        for (n, (who, kind, whom, parents)) in steps.iter().enumerate() {
+            // Mostly not in conflict: one look is enough.
+            let change = change(if n.is_multiple_of(9) { *kind } else { 8 - 3 * (kind % 2) }, *whom, n);
+            let near = &story.events[story.events.len() - 6..];
+            let parents: Vec<EventId> = parents.iter().map(|p| p.get(near).id).collect();
+            story.after(&parents, PEOPLE[*who], change);
+            for entry in &story.events[known..] {
+                inserted(&mut log, entry);
+            }
+            known = story.events.len();
+            resolved.extend(&log);
+            prop_assert_eq!(seen_of(&log, &resolved), seen(&log));
+        }
+    }
+
     /// Whatever somebody makes who was put out by a senior, and whoever it pretends to have taken in before: nothing of it
     /// takes effect, nor undoes what is there.
     #[test]
@@ -97,10 +179,10 @@ proptest! {
         honest(&mut story, &before, &["alice", "bob", "carol", "dave"]);
         let known = story.events.len();
         let heads = story.resolve().heads;
-        prop_assume!(story.resolve().state.outranks(&a("alice"), &a("bob")));
+        prop_assume!(story.resolve().state().outranks(&a("alice"), &a("bob")));
         story.after(&heads, "alice", RoomChange::Remove(vec![a("bob")]));
         honest(&mut story, &after, &["alice", "carol", "dave"]);
-        prop_assume!(!story.resolve().state.has(&a("bob")));
+        prop_assume!(!story.resolve().state().has(&a("bob")));
         let expected = seen(&story.log());
 
         // Bob forges behind the past, and recruits who never was there.

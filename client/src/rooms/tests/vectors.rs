@@ -78,11 +78,13 @@ fn stories() -> Vec<(&'static str, Story)> {
 
 fn case(name: &str, story: &Story) -> Value {
     let log = story.log();
-    let Resolved { state, heads, counted } = resolve(&log);
+    let resolved = resolve(&log);
+    let (state, heads) = (resolved.state(), &resolved.heads);
     let id = |id: &EventId| HEXLOWER.encode(id.as_bytes());
     let mut by_seniority: Vec<_> = state.members.iter().map(|(who, m)| (m.since, who.to_string())).collect();
     by_seniority.sort();
-    let counts: Vec<String> = log.order().into_iter().filter(|n| counted[*n]).map(|n| id(&log.nodes()[n].id)).collect();
+    let counts: Vec<String> =
+        log.order().iter().filter(|n| resolved.counts(**n)).map(|&n| id(&log.nodes()[n].id)).collect();
     // As they may come: the last first.
     let events: Vec<String> =
         story.events.iter().rev().map(|e| HEXLOWER.encode(&sotto_crypto::encode(&e.event))).collect();
@@ -99,6 +101,7 @@ fn case(name: &str, story: &Story) -> Value {
         "expires_in_s": state.expires_in_s,
         "burn_after_read_s": state.burn_after_read_s,
         "closed": state.closed,
+        "stopped_by": resolved.stopped_by.as_ref().map(ToString::to_string),
     })
 }
 
