@@ -1,4 +1,4 @@
-// Runs a WebAssembly program whose only wish to its host is random numbers:  node run.mjs PROGRAM.wasm
+// Runs a WebAssembly program whose only wish to its host is random numbers:  node host.mjs PROGRAM.wasm
 // What wasm-bindgen's own tool would generate is three lines here, since the program calls one function of its host.
 import { readFileSync } from "node:fs";
 
