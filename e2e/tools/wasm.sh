@@ -10,7 +10,10 @@ cache=${SOTTO_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/sotto}
 folder=$cache/wasm
 die() { echo "wasm: error: $*" >&2; exit 1; }
 
-stamp=$(sha256sum < "$here/wasm.sh" | cut -c1-16)
+# What our crates ask for at least.
+minimum=$(sed -nE 's/^rust-version = "(.*)"$/\1/p' "$here/../../Cargo.toml")
+[ -n "$minimum" ] || die "no rust-version in Cargo.toml"
+stamp=$( (cat "$here/wasm.sh"; echo "$minimum") | sha256sum | cut -c1-16)
 mkdir -p "$cache"
 # One download at a time: `make prepare` may be at it.
 exec 9> "$cache/.wasm-lock"
@@ -19,7 +22,7 @@ if [ "$(cat "$folder/.stamp" 2>/dev/null)" = "$stamp" ] && "$folder/rustc" --ver
   echo "wasm: $("$folder/rustc" --version) is up to date in $folder"
   exit 0
 fi
-if ! command -v apt-get > /dev/null || ! command -v dpkg-deb > /dev/null; then
+if ! command -v apt-get > /dev/null || ! command -v dpkg > /dev/null; then
   die "the compiler for WebAssembly comes from Debian's security archive, and this is not Debian"
 fi
 
@@ -28,7 +31,9 @@ dependency() { apt-cache depends --important "$1" 2>/dev/null | sed -nE "s/^ *De
 
 # Into the folder that this runs in. Some packages have their version in their names.
 download() {
-  local std llvm
+  local std llvm version
+  version=$(apt-cache show --no-all-versions rustc-web 2>/dev/null | sed -n 's/^Version: //p')
+  dpkg --compare-versions "${version:-0}" ge "$minimum" || { echo "rustc-web is known here as '$version'; $minimum is needed"; return 1; }
   std=$(dependency libstd-rust-web-dev 'libstd-rust-web-[0-9.]+')
   llvm=$(dependency "${std:-none}" 'libllvm[0-9]+')
   [ -n "$llvm" ] || return 1
@@ -46,7 +51,7 @@ if ! download > log 2>&1; then
   if [ "$(id -u)" = 0 ]; then apt-get update -q > log 2>&1 || true; fi
   download >> log 2>&1 || {
     tail -n 20 log >&2
-    die "Debian's packages of rustc-web cannot be had: is the archive reachable, bookworm-security among its sources, and have its lists been fetched (apt-get update, as root)?"
+    die "Debian's packages of rustc-web cannot be had: is the archive reachable, is bookworm-security among the sources, are the lists of today (apt-get update, as root)?"
   }
 fi
 for package in *.deb; do
