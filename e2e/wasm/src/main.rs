@@ -16,7 +16,10 @@ use sotto_wire::content::{Body, Content, Conversation};
 
 type Checked = Result<(), Box<dyn Error>>;
 
-const CHECKS: [(&str, fn() -> Checked); 3] =
+/// What it shows, and how.
+type Check = (&'static str, fn() -> Checked);
+
+const CHECKS: [Check; 3] =
     [("a safety number", a_safety_number), ("a message of the vectors", a_known_message), ("a new message", a_message)];
 
 fn main() -> ExitCode {
