@@ -47,6 +47,9 @@ generate: ## Writes the files that are made: crds/*.yaml, the chart's copies and
 check-generated: ## Fails when a generated file is not what the code makes
 	@e2e/tools/check-generated.sh
 
+wasm: wasm-tools ## What is to run in a browser (crypto, wire): builds for wasm32-unknown-unknown, and runs under Node 20
+	@e2e/wasm/run.sh
+
 unit: ## Unit and integration tests of every crate
 	cargo test --release --locked --workspace
 
@@ -120,12 +123,16 @@ tools: ## Builds Kubernetes, etcd, CoreDNS and Helm with Go into the tool cache 
 	@e2e/tools/build.sh
 
 # Each step is timed for the summary of `make test`.
-PREPARE := tools cargo-deny gitops-deps moto
+# The compiler for WebAssembly first: seconds, and the first of them that a stage needs.
+PREPARE := wasm-tools tools cargo-deny gitops-deps moto
 prepare: ## All that the tests need of other projects, in one go (`make test` does it beside its first stages)
 	@for step in $(PREPARE); do \
 	  at=$$SECONDS; $(MAKE) $$step; \
 	  printf '%-46s %4d s\n' "make $$step" $$((SECONDS - at)) >> "$${SOTTO_PREPARED:-/dev/null}"; \
 	done
+
+wasm-tools: ## Downloads a compiler for WebAssembly, from Debian, into the tool cache (once)
+	@e2e/tools/wasm.sh
 
 gitops-deps: ## Compiles the parts of Argo CD and Flux that `make gitops` runs (once, minutes)
 	@e2e/gitops/run.sh prepare
@@ -151,4 +158,4 @@ cargo-deny: ## Installs cargo-deny into the tool cache (once)
 cargo-fuzz: ## Installs cargo-fuzz into the tool cache (once)
 	$(call install,cargo-fuzz,$(CARGO_FUZZ_VERSION))
 
-.PHONY: help test screens fmt lint deny generate check-generated unit interop build e2e-local chart gitops api image e2e-cluster cluster-up cluster-down clean-state debian tools prepare gitops-deps moto bench bench-operator faults fuzz cargo-deny cargo-fuzz
+.PHONY: help test screens fmt lint deny generate check-generated wasm unit interop build e2e-local chart gitops api image e2e-cluster cluster-up cluster-down clean-state debian tools prepare wasm-tools gitops-deps moto bench bench-operator faults fuzz cargo-deny cargo-fuzz

@@ -35,6 +35,14 @@ obstacle() {
   printf '1.26\n%s\n' "$go_version" | sort -V -C || echo "Go $go_version is too old: 1.26 or newer is needed"
 }
 
+node_20() { node -e 'process.exit(process.versions.node.split(".")[0] < 20 ? 1 : 0)' 2>/dev/null; }
+
+# Why nothing can be built and run as WebAssembly here; nothing when it can.
+wasm_obstacle() {
+  grep -qx 'VERSION_CODENAME=bookworm' /etc/os-release 2>/dev/null || { echo "this is not Debian 12, whose archive has the compiler"; return; }
+  node_20 || echo "there is no Node 20 or later"
+}
+
 wanted() { [ -z "${SOTTO_STAGES:-}" ] || [[ " $SOTTO_STAGES " == *" $1 "* ]]; }
 
 # stage NAME TITLE: runs `make NAME`; the first failure ends the run.
@@ -107,6 +115,12 @@ fi
 [ -n "$why" ] || [ "${SOTTO_E2E_EXISTING_CLUSTER:-}" = 1 ] || begin_preparing
 stage fmt "formatting"
 stage lint "clippy, warnings denied"
+no_wasm=$(wasm_obstacle)
+if [ -z "$no_wasm" ]; then
+  stage wasm "WebAssembly: crypto and wire"
+else
+  left_out "WebAssembly: crypto and wire" "$no_wasm"
+fi
 stage check-generated "generated files are up to date"
 stage unit "unit and integration tests"
 if python3 -c 'import venv, sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; then
@@ -126,7 +140,7 @@ elif [ -z "$why" ]; then
   stage tools "Kubernetes, etcd, CoreDNS, Helm from source"
   stage api "operator against a real API server"
   stage chart "Helm chart"
-  if node -e 'process.exit(process.versions.node.split(".")[0] < 20 ? 1 : 0)' 2>/dev/null && command -v npm >/dev/null; then
+  if node_20 && command -v npm >/dev/null; then
     stage gitops "GitOps: Argo CD, Flux, kustomize, AWS CDK"
   else
     left_out "GitOps: Argo CD, Flux, kustomize, AWS CDK" "there is no Node 20 or later with npm"
