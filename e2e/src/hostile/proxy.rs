@@ -19,7 +19,7 @@ use crate::{Failure, Outcome};
 /// More than any request or answer of a test has.
 const MOST: usize = 32 * 1024 * 1024;
 /// A link waits 20 seconds for its slot.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The real relay.
 pub(super) struct Upstream {
