@@ -256,12 +256,12 @@ impl Hostile {
 }
 
 /// An address.
-fn address(text: &str) -> Outcome<Address> {
+pub fn address(text: &str) -> Outcome<Address> {
     Address::parse(text).map_err(|e| Failure(format!("{text}: {e}")))
 }
 
 /// Milliseconds since 1970.
-fn now_ms() -> u64 {
+pub fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
