@@ -239,6 +239,11 @@ impl Hostile {
         Ok(all.into_iter().map(|(_, delivery)| delivery).collect())
     }
 
+    /// How many of these deliveries were not acknowledged.
+    pub fn unacknowledged(&self, to: &str) -> Outcome<usize> {
+        Ok(self.shared.state().seen.unacknowledged(&address(to)?))
+    }
+
     /// How many forged deliveries wait for somebody.
     pub fn forged_left(&self, to: &str) -> Outcome<usize> {
         let to = address(to)?;

@@ -1,6 +1,6 @@
 //! What an operator learns from what passes by.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use minicbor::Decode;
 use sotto_crypto::{
@@ -34,6 +34,8 @@ pub(super) struct Seen {
     /// The first answer that each device got about its rules.
     policies: BTreeMap<DeviceId, PolicyAnswer>,
     delivered: Vec<(DeviceId, Delivery)>,
+    /// Positions in the queues of devices that were acknowledged.
+    acknowledged: BTreeSet<(DeviceId, u64)>,
 }
 
 impl Seen {
@@ -101,6 +103,16 @@ impl Seen {
 
     pub(super) fn note_delivery(&mut self, device: DeviceId, delivery: &Delivery) {
         self.delivered.push((device, delivery.clone()));
+    }
+
+    pub(super) fn note_acknowledged(&mut self, device: DeviceId, positions: &[u64]) {
+        self.acknowledged.extend(positions.iter().map(|seq| (device, *seq)));
+    }
+
+    /// How much of what was delivered to somebody is not acknowledged.
+    pub(super) fn unacknowledged(&self, of: &Address) -> usize {
+        let places: BTreeSet<_> = self.delivered(of).into_iter().map(|(device, d)| (device, d.seq)).collect();
+        places.difference(&self.acknowledged).count()
     }
 
     /// Which device calls.

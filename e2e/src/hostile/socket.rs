@@ -99,7 +99,9 @@ impl Bridge {
                 };
                 let (forged, real): (Vec<u64>, Vec<u64>) = positions.into_iter().partition(|seq| *seq >= FORGED_FROM);
                 if let Some(device) = self.device {
-                    self.shared.state().acknowledged(device, &forged);
+                    let mut state = self.shared.state();
+                    state.acknowledged(device, &forged);
+                    state.seen.note_acknowledged(device, &real);
                 }
                 if real.is_empty() {
                     return Some(());

@@ -60,6 +60,34 @@ impl Stage {
         Ok(stage)
     }
 
+    /// Acme with these people by way of the malicious relay, and its peer Beta with those; nobody keeps a record.
+    pub(crate) fn with_beta(acme: &[&str], beta: &[&str]) -> Outcome<Self> {
+        let network = |name: &str, peer: &str| {
+            format!(
+                "---
+apiVersion: sotto.dev/v1alpha1
+kind: Network
+metadata: {{name: {name}}}
+spec:
+  domain: chat.{name}.example
+  federation: {{mode: Restricted, peers: [{{domain: chat.{peer}.example}}]}}
+---
+apiVersion: sotto.dev/v1alpha1
+kind: SecurityGroup
+metadata: {{name: {name}-staff}}
+spec: {{networkRef: {{name: {name}}}, default: true, federation: {{mode: All}}}}
+"
+            )
+        };
+        let users =
+            acme.iter().map(|name| user(name, "acme", "")).chain(beta.iter().map(|name| user(name, "beta", "")));
+        let manifests = [network("acme", "beta"), network("beta", "acme"), users.collect()].concat();
+        let stage = Self::with(&manifests)?;
+        acme.iter().try_for_each(|name| stage.join(name))?;
+        beta.iter().try_for_each(|name| stage.site.join(name))?;
+        Ok(stage)
+    }
+
     /// With these manifests, of which one is the network `acme`; nobody has joined.
     pub(crate) fn with(manifests: &str) -> Outcome<Self> {
         let site = Site::with(manifests)?;
