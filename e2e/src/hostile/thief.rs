@@ -202,3 +202,33 @@ impl Loot {
         opened.next()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A row as SQLite writes it: the type of the value, the table's name, the row key, the value.
+    fn row(key: &StoreKey, value: &[u8]) -> Vec<u8> {
+        let (row, nonce) = ([7; ROW], [9; NONCE]);
+        let aad = [b"prekey".as_slice(), &[0], &row].concat();
+        let sealed = key.0.encrypt((&nonce).into(), Payload { msg: value, aad: &aad }).unwrap();
+        let kind = u8::try_from(12 + 2 * (NONCE + sealed.len())).unwrap();
+        [&[0, kind], b"prekey".as_slice(), &row, &nonce, &sealed].concat()
+    }
+
+    #[test]
+    fn a_value_is_found_wherever_it_lies_also_without_its_length() {
+        let profile = tempfile::tempdir().unwrap();
+        fs::write(profile.path().join("unlock.key"), "ab".repeat(32)).unwrap();
+        let key = StoreKey::of(profile.path()).unwrap();
+        let mut overwritten = row(&key, b"second");
+        overwritten[..2].fill(0xff);
+        let bytes = [b"prekey and nothing else".to_vec(), row(&key, b"first"), vec![0; 99], overwritten].concat();
+        fs::create_dir(profile.path().join("spool")).unwrap();
+        fs::write(profile.path().join("spool/anything"), &bytes).unwrap();
+        let values: Vec<_> = steal(profile.path()).unwrap().values.into_iter().map(|v| v.value).collect();
+        assert_eq!(values, [b"first".to_vec(), b"second".to_vec()]);
+        assert_eq!(in_clear(profile.path(), &[b"nothing else"]).unwrap().len(), 1);
+        assert!(in_clear(profile.path(), &[b"second"]).unwrap().is_empty());
+    }
+}

@@ -14,9 +14,9 @@ fn who_is_left_out_of_a_room_is_named() -> Outcome {
     for who in ["ben", "cid"] {
         stage.good(who, &["receive"])?;
     }
-    let send = |text: &str| stage.good("ann", &["send", "--conversation", &room, text, "-o", "json"]);
+    let say = |text: &str| stage.good("ann", &["send", "--conversation", &room, text, "-o", "json"]);
 
-    let sent = send("to everybody")?;
+    let sent = say("to everybody")?;
     let line = lines(&sent)?.pop().unwrap_or_default();
     let none = line["leftOut"].is_null() || line["leftOut"] == serde_json::json!([]);
     ensure(none && !sent.stderr.contains(&cid), || format!("told without a reason\n{}", sent.shown()))?;
@@ -24,7 +24,7 @@ fn who_is_left_out_of_a_room_is_named() -> Outcome {
     ensure(received.stdout.contains("to everybody"), || received.shown())?;
 
     stage.relay.play(Trick::MemberGone(address(&cid)?));
-    let sent = send("to all but one")?;
+    let sent = say("to all but one")?;
     let said = sent.stderr.lines().find(|line| line.contains(&cid));
     let why = said.is_some_and(|line| line.contains("cannot be written to"));
     ensure(why, || format!("not told who was left out, and why\n{}", sent.shown()))?;
@@ -40,7 +40,7 @@ fn who_is_left_out_of_a_room_is_named() -> Outcome {
     ensure(!received.stdout.contains("to all but one"), || received.shown())?;
 
     stage.relay.honest();
-    let sent = send("to everybody again")?;
+    let sent = say("to everybody again")?;
     ensure(!sent.stderr.contains(&cid), || format!("told when it is over\n{}", sent.shown()))?;
     let received = stage.good("cid", &["receive"])?;
     ensure(received.stdout.contains("to everybody again"), || received.shown())

@@ -11,7 +11,7 @@ const ARCHIVE: &str = "retention.acme-records@chat.acme.example";
 const BETA_ARCHIVE: &str = "retention.beta-records@chat.beta.example";
 
 /// Ann writes to the room, and everybody sees that it is retained, and by whom.
-fn seen_by_everybody(stage: &Stage, room: &str, text: &str) -> Outcome {
+fn seen_by_everybody(stage: &Stage, (title, room): (&str, &str), text: &str) -> Outcome {
     let sent = stage.good("ann", &["send", "--conversation", room, text, "-o", "json"])?;
     let line = lines(&sent)?.pop().unwrap_or_default();
     ensure(sent.stderr.contains(ARCHIVE), || format!("the writer is not told\n{}", sent.shown()))?;
@@ -28,7 +28,7 @@ fn seen_by_everybody(stage: &Stage, room: &str, text: &str) -> Outcome {
         let of_room = all.iter().find(|c| c["id"] == room).cloned().unwrap_or_default();
         ensure(of_room["retained"] == true, || format!("conversations of {who}: {of_room}"))?;
         let listed = stage.good(who, &["conversations"])?;
-        let shown = listed.stdout.lines().find(|line| line.contains("Plans")).unwrap_or_default();
+        let shown = listed.stdout.lines().find(|line| line.contains(title)).unwrap_or_default();
         ensure(shown.contains("[retained]"), || format!("the list of {who}\n{}", listed.shown()))?;
     }
     wait_until(&format!("the record of `{text}`"), PATIENCE, || {
@@ -43,12 +43,18 @@ fn seen_by_everybody(stage: &Stage, room: &str, text: &str) -> Outcome {
 fn a_retention_process_that_was_named_a_member() -> Outcome {
     let stage = Stage::new(&["ann", "ben", "mal"], RETAINED)?;
     let (ann, ben) = (at("ann"), at("ben"));
-    let room = stage.good("mal", &["room", "create", "Plans", &ann, &ben])?.stdout.trim().to_owned();
-    for who in ["ann", "ben"] {
-        stage.good(who, &["receive"])?;
-    }
-    seen_by_everybody(&stage, &room, "before the trick")?;
+    let create = |title: &str| -> Outcome<String> {
+        let made = stage.good("mal", &["room", "create", title, &ann, &ben])?;
+        for who in ["ann", "ben"] {
+            stage.good(who, &["receive"])?;
+        }
+        Ok(made.stdout.trim().to_owned())
+    };
+    let room = create("Plans")?;
+    seen_by_everybody(&stage, ("Plans", &room), "without a trick")?;
 
+    // In a room in which nothing was said yet.
+    let room = create("Schemes")?;
     let mal = stage.colleague("mal")?;
     let (id, heads) = mal.rooms()?.pop().ok_or_else(|| sotto_e2e::Failure("mal has no room".into()))?;
     let archive = vec![sotto_e2e::hostile::address(ARCHIVE)?];
@@ -57,7 +63,7 @@ fn a_retention_process_that_was_named_a_member() -> Outcome {
     for who in ["ann", "ben"] {
         stage.good(who, &["receive"])?;
     }
-    seen_by_everybody(&stage, &room, "after the trick")
+    seen_by_everybody(&stage, ("Schemes", &room), "after the trick")
 }
 
 /// An honest client does not make it a member.
