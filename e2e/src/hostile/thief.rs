@@ -173,7 +173,7 @@ fn value_at(key: &StoreKey, table: &'static str, bytes: &[u8], at: usize) -> Opt
     // SQLite's type of a value: twice its length, and twelve for a BLOB; as a varint of one or two bytes.
     let kind = if long & 0x80 == 0 { usize::from(short) } else { usize::from(long & 0x7f) << 7 | usize::from(short) };
     let stated = kind.checked_sub(12).map(|twice| twice / 2);
-    let lengths = stated.into_iter().chain(NONCE + TAG..LONGEST.min(rest.len()));
+    let lengths = stated.into_iter().chain(NONCE + TAG..=LONGEST.min(rest.len()));
     lengths.filter_map(|length| rest.get(..length)).find_map(|sealed| key.open(table, row, sealed))
 }
 
