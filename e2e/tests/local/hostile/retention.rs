@@ -20,10 +20,10 @@ fn seen_by_everybody(stage: &Stage, (title, room): (&str, &str), text: &str) -> 
     let received = stage.good("ben", &["receive"])?;
     let shown = received.stdout.lines().find(|line| line.contains(text)).unwrap_or_default();
     ensure(shown.contains("[retained]"), || format!("a reader is not told\n{}", received.shown()))?;
-    let received = stage.lines("mal", &["receive"])?;
+    let received = stage.lines("cid", &["receive"])?;
     let shown = received.iter().find(|line| line["text"] == text).cloned().unwrap_or_default();
     ensure(shown["retained"] == true, || format!("receive -o json: {received:?}"))?;
-    for who in ["ann", "ben", "mal"] {
+    for who in ["ann", "ben", "cid"] {
         let all = stage.lines(who, &["conversations"])?;
         let of_room = all.iter().find(|c| c["id"] == room).cloned().unwrap_or_default();
         ensure(of_room["retained"] == true, || format!("conversations of {who}: {of_room}"))?;
@@ -41,11 +41,11 @@ fn seen_by_everybody(stage: &Stage, (title, room): (&str, &str), text: &str) -> 
 #[test]
 #[ignore = "starts whole sites: `make e2e-local`"]
 fn a_retention_process_that_was_named_a_member() -> Outcome {
-    let stage = Stage::new(&["ann", "ben", "mal"], RETAINED)?;
-    let (ann, ben) = (at("ann"), at("ben"));
+    let stage = Stage::new(&["ann", "ben", "cid", "mal"], RETAINED)?;
+    let (ann, ben, cid) = (at("ann"), at("ben"), at("cid"));
     let create = |title: &str| -> Outcome<String> {
-        let made = stage.good("mal", &["room", "create", title, &ann, &ben])?;
-        for who in ["ann", "ben"] {
+        let made = stage.good("mal", &["room", "create", title, &ann, &ben, &cid])?;
+        for who in ["ann", "ben", "cid"] {
             stage.good(who, &["receive"])?;
         }
         Ok(made.stdout.trim().to_owned())
@@ -59,8 +59,8 @@ fn a_retention_process_that_was_named_a_member() -> Outcome {
     let (id, heads) = mal.rooms()?.pop().ok_or_else(|| sotto_e2e::Failure("mal has no room".into()))?;
     let archive = vec![sotto_e2e::hostile::address(ARCHIVE)?];
     let changes = vec![RoomChange::Add(archive.clone()), RoomChange::Remove(archive)];
-    mal.change_room((id, &heads), &mal.person, changes, &mal.recipients(&[&ann, &ben], true)?)?;
-    for who in ["ann", "ben"] {
+    mal.change_room((id, &heads), &mal.person, changes, &mal.recipients(&[&ann, &ben, &cid], true)?)?;
+    for who in ["ann", "ben", "cid"] {
         stage.good(who, &["receive"])?;
     }
     seen_by_everybody(&stage, ("Schemes", &room), "after the trick")
