@@ -1,5 +1,6 @@
 //! What the end-to-end tests share: running programs with a time limit and errors that explain themselves, waiting for a
-//! condition instead of sleeping, a Kubernetes cluster, a bare Kubernetes API server with an operator beside it, the AWS stand-in, and a record of the figures that were measured.
+//! condition instead of sleeping, a Kubernetes cluster, a bare Kubernetes API server with an operator beside it, the AWS stand-in,
+//! those who attack, and a record of the figures that were measured.
 //!
 //! The tests are in `tests/`; `make test` prepares what they need and starts them.
 
@@ -8,6 +9,7 @@ mod aws;
 mod cluster;
 mod command;
 mod figures;
+pub mod hostile;
 mod http;
 mod kubelet;
 mod kubernetes;

@@ -13,7 +13,7 @@ const ALICE: &str = "alice@chat.acme.example";
 const BOB: &str = "bob@chat.acme.example";
 
 /// A terminal in the site's folder.
-fn terminal(site: &Site, columns: u16, rows: u16) -> Outcome<Terminal> {
+pub(crate) fn terminal(site: &Site, columns: u16, rows: u16) -> Outcome<Terminal> {
     let home = site.folder().join("home");
     let program = sotto_program()?;
     let variables = [("SOTTO_HOME", text(&home)?), ("SOTTO", text(&program)?), ("HOME", text(site.folder())?)];
@@ -27,7 +27,7 @@ fn text(path: &Path) -> Outcome<&str> {
 }
 
 /// Starts the interface in the terminal, and waits until it is connected.
-fn chat(terminal: &Terminal, user: &str) -> Outcome {
+pub(crate) fn chat(terminal: &Terminal, user: &str) -> Outcome {
     terminal.line(&format!("$SOTTO chat --profile {user}; echo ended with $?"))?;
     terminal
         .wait("a connection", |screen| screen.lines().next().is_some_and(|top| top.trim_end().ends_with("online")))?;

@@ -4,6 +4,7 @@
 
 mod chat;
 mod devices;
+mod hostile;
 mod manifests;
 mod path;
 mod runner;

@@ -31,6 +31,15 @@ impl Site {
         Ok(site)
     }
 
+    /// With these manifests only.
+    pub(crate) fn with(manifests: &str) -> Outcome<Self> {
+        let site = Self { folder: TempDir::new()? };
+        fs::create_dir(site.manifests())?;
+        site.save("site.yaml", manifests)?;
+        fs::write(site.password_file(), PASSWORD)?;
+        Ok(site)
+    }
+
     pub(crate) fn manifests(&self) -> PathBuf {
         self.folder.path().join("manifests")
     }
@@ -41,6 +50,11 @@ impl Site {
 
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// The folder of a profile.
+    pub(crate) fn profile(&self, user: &str) -> PathBuf {
+        self.folder.path().join("home/profiles").join(user)
     }
 
     fn password_file(&self) -> PathBuf {
@@ -82,7 +96,11 @@ impl Site {
 
     /// The user joins, with a profile of the same name.
     pub(crate) fn join(&self, user: &str) -> Outcome {
-        let invite = self.invite(user)?;
+        self.join_by(user, self.invite(user)?)
+    }
+
+    /// The user joins by an invite that may have been changed on its way.
+    pub(crate) fn join_by(&self, user: &str, invite: String) -> Outcome {
         let run = self.sotto("join")?.args(["--profile", user, "--password-file", "password"]);
         run.secret_arg(invite).output().map(drop)
     }

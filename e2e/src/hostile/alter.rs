@@ -1,0 +1,124 @@
+//! What tricks make of requests and answers.
+
+use axum::http::{Method, StatusCode};
+use sotto_crypto::Address;
+use sotto_wire::api::{Accepted, Envelope, FetchRecipients, Identities, PasswordStarted, RecipientRole, Recipients};
+use sotto_wire::{ApiError, ErrorCode};
+
+use super::person::split;
+use super::proxy::{Answer, Call};
+use super::seen::read;
+use super::{Shared, Shown, State, Trick, now_ms};
+
+/// The answer of a proxy that does not ask the relay at all.
+pub(super) fn instead(shared: &Shared, call: &Call, body: &[u8]) -> Option<Answer> {
+    if call.method != Method::POST {
+        return None;
+    }
+    match call.path.as_str() {
+        "/v1/recipients" => gone(&shared.state(), &read(body)?),
+        "/v1/envelopes" => intercept(shared, &read(body)?),
+        _ => None,
+    }
+}
+
+/// In the relay's own words, that somebody cannot be written to.
+fn gone(state: &State, request: &FetchRecipients) -> Option<Answer> {
+    let claimed = |who: &&Address| state.tricks.contains(&Trick::MemberGone((*who).clone()));
+    let gone = request.addresses.iter().find(claimed)?;
+    let words = "cannot be written to: no such user, not registered yet, suspended, or without a device";
+    Some(refusal(ErrorCode::NotFound, format!("{gone} {words}")))
+}
+
+/// Messages to a false identity are read, and delivered to the others that they are for: their real relay would refuse
+/// them, since it knows no such device.
+fn intercept(shared: &Shared, envelope: &Envelope) -> Option<Answer> {
+    let mut state = shared.state();
+    for trick in &mut state.tricks {
+        if let Trick::RecipientsChange(times @ 1..) = trick {
+            *times -= 1;
+            return Some(refusal(ErrorCode::RecipientsChanged, "the recipients have changed; ask again".to_owned()));
+        }
+    }
+    let impostors: Vec<_> = state.impostors.values().cloned().collect();
+    let opened: Vec<_> = impostors
+        .iter()
+        .filter_map(|impostor| Some((impostor.address.clone(), impostor.open(envelope)?.content.to_vec())))
+        .collect();
+    if opened.is_empty() {
+        return None;
+    }
+    state.opened.extend(opened);
+    for (device, delivery) in split(envelope) {
+        shared.put(&mut state, device, delivery);
+    }
+    Some(Answer::cbor(&Accepted { accepted_at_ms: now_ms() }))
+}
+
+fn refusal(code: ErrorCode, message: String) -> Answer {
+    let status = StatusCode::from_u16(code.status()).unwrap_or(StatusCode::BAD_REQUEST);
+    let body = serde_json::to_vec(&ApiError::new(code, message)).unwrap_or_default();
+    Answer { status, kind: Some("application/json".to_owned()), body }
+}
+
+/// A good answer of the relay, as the caller gets it.
+pub(super) fn answer(shared: &Shared, call: &Call, asked: &[u8], answer: Vec<u8>) -> Vec<u8> {
+    let mut state = shared.state();
+    state.seen.note(call, asked, &answer);
+    let altered = match call.path.as_str() {
+        "/v1/recipients" => false_recipients(&mut state, &answer),
+        "/v1/identities" => false_identities(&mut state, &answer),
+        "/v1/policy" if state.tricks.contains(&Trick::HoldBack) => {
+            let caller = state.seen.caller(call);
+            caller.and_then(|device| state.seen.first_policy(device)).as_ref().map(sotto_crypto::encode)
+        }
+        "/v1/password/start" => other_rules(&state, &answer),
+        _ => None,
+    };
+    altered.unwrap_or(answer)
+}
+
+/// Those who are shown with a false identity, to those who ask in this way.
+fn victims(state: &State, asked: Shown) -> Vec<Address> {
+    let of = |trick: &Trick| match trick {
+        Trick::FalseIdentity { victim, shown } if *shown == Shown::Everywhere || *shown == asked => {
+            Some(victim.clone())
+        }
+        _ => None,
+    };
+    state.tricks.iter().filter_map(of).collect()
+}
+
+fn false_recipients(state: &mut State, answer: &[u8]) -> Option<Vec<u8>> {
+    let mut recipients: Recipients = read(answer)?;
+    let victims = victims(state, Shown::Recipients);
+    for user in &mut recipients.users {
+        if user.role == RecipientRole::Addressed && victims.contains(&user.address) {
+            let impostor = state.impostor(&user.address);
+            user.identity = impostor.identity.clone();
+            user.devices = impostor.as_recipient().into_iter().collect();
+        }
+    }
+    Some(sotto_crypto::encode(&recipients))
+}
+
+fn false_identities(state: &mut State, answer: &[u8]) -> Option<Vec<u8>> {
+    let mut found: Identities = read(answer)?;
+    let victims = victims(state, Shown::Lookup);
+    for (address, identity) in &mut found.identities {
+        if victims.contains(address) {
+            *identity = state.impostor(address).identity.clone();
+        }
+    }
+    Some(sotto_crypto::encode(&found))
+}
+
+fn other_rules(state: &State, answer: &[u8]) -> Option<Vec<u8>> {
+    let name = state.tricks.iter().find_map(|trick| match trick {
+        Trick::RulesOfGroup(name) => Some(name),
+        _ => None,
+    })?;
+    let started: PasswordStarted = read(answer)?;
+    let group = state.seen.group(name)?;
+    Some(sotto_crypto::encode(&PasswordStarted { group, ..started }))
+}
