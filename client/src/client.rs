@@ -190,7 +190,8 @@ impl Client {
             person.then(|| {
                 let last = sending.clone();
                 let task = task::keep("sending", move || keep_sending(sending.clone(), follow));
-                let last = async move { drop(last.pump(Instant::now() + CLOSING, None).await) }.boxed();
+                let last =
+                    Box::new(move || async move { drop(last.pump(Instant::now() + CLOSING, None).await) }.boxed());
                 Beside { task, last }
             })
         })

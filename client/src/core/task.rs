@@ -51,15 +51,15 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_task_that_panics_is_started_again() {
         let lives = Arc::new(AtomicU32::new(0));
         let lived = lives.clone();
         let task = keep("test", move || {
             let life = lived.fetch_add(1, Ordering::Relaxed);
-            async move { assert!(life == 3, "a panic that the test wants") }
+            async move { assert!(life == 1, "a panic that the test wants") }
         });
         task.await.unwrap();
-        assert_eq!(lives.load(Ordering::Relaxed), 4);
+        assert_eq!(lives.load(Ordering::Relaxed), 2);
     }
 }

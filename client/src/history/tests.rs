@@ -9,12 +9,13 @@ use sotto_wire::content::{Body, Content, Conversation, File, MessageRef};
 use super::*;
 use crate::common::{Network, PASSWORD, address, drain};
 use crate::store::{Annotation, Mark, MessageState, StoredMessage, Unread};
-use crate::{Client, LinkOptions, NewDevice, Password, Refusal, SendOptions, TrustState};
+use crate::{Client, FileDraft, LinkOptions, NewDevice, Password, Refusal, Target, TrustState};
 
 const MESSAGES: u32 = 10_000;
 
 async fn second_device(network: &Network, of: &Client, profile: &str) -> Client {
-    let options = LinkOptions::new(of.link_url().unwrap(), network.profile(profile), Password::new(PASSWORD.into()));
+    let options =
+        LinkOptions::new(of.devices().link_url().unwrap(), network.profile(profile), Password::new(PASSWORD.into()));
     match Client::link(options).await.unwrap() {
         NewDevice::Joined(client) => client,
         NewDevice::Pending(_) => panic!("it waits for an approval"),
@@ -46,6 +47,9 @@ fn message(n: u32, files: &[File]) -> (StoredMessage, Content) {
         reason: None,
         retention_missing: false,
         event: None,
+        retained_by: Vec::new(),
+        devices: 0,
+        left_out: Vec::new(),
     };
     (stored, content)
 }
@@ -53,7 +57,7 @@ fn message(n: u32, files: &[File]) -> (StoredMessage, Content) {
 /// Fills a store, and puts a reaction to every hundredth message.
 async fn fill(client: &Client, count: u32, files: Vec<File>) {
     client
-        .inner
+        .trust
         .store
         .run(move |tx| {
             for n in 0..count {
@@ -73,7 +77,8 @@ async fn fill(client: &Client, count: u32, files: Vec<File>) {
 }
 
 async fn all(client: &Client) -> Vec<StoredMessage> {
-    client.history(None, u32::MAX).await.unwrap()
+    let page = client.trust.store.run(|tx| tx.page(None, None, u32::MAX)).await.unwrap();
+    page.into_iter().map(|placed| placed.message).collect()
 }
 
 /// One attempt of each side; `None` where it was cut off.
@@ -109,7 +114,10 @@ async fn ten_thousand_messages_move_whatever_is_cut_off() {
     for n in 0..3_u8 {
         let path = network.folder.path().join(format!("file{n}"));
         std::fs::write(&path, vec![n; 70_000]).unwrap();
-        bob.send_file(&[address("alice")], &path, None).await.unwrap();
+        bob.outbox()
+            .send_file(Target::People(vec![address("alice")]), &path, FileDraft::new(), |_, _| ())
+            .await
+            .unwrap();
     }
     for came in drain(&alice).await {
         let Body::File(file) = came.content.body else { panic!("no file") };
@@ -159,7 +167,7 @@ async fn ten_thousand_messages_move_whatever_is_cut_off() {
     assert!(old.iter().zip(&new).all(|(a, b)| a.content == b.content && a.retained == b.retained));
     assert_eq!(new.last().unwrap().key(), before.last().unwrap().key());
     let (target, _) = message(300, &[]);
-    let marks = laptop.inner.store.run(move |tx| tx.annotations(&target.key())).await.unwrap();
+    let marks = laptop.trust.store.run(move |tx| tx.annotations(&target.key())).await.unwrap();
     assert_eq!(marks.len(), 1);
     // What was compared on the old device counts on the new one.
     let contacts = laptop.contacts().list().await.unwrap();

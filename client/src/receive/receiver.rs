@@ -49,7 +49,7 @@ pub(crate) struct Beside {
     /// Sends what waits in the outbox.
     pub(crate) task: JoinHandle<()>,
     /// What is done at the end.
-    pub(crate) last: BoxFuture<'static, ()>,
+    pub(crate) last: Box<dyn FnOnce() -> BoxFuture<'static, ()> + Send + Sync>,
 }
 
 impl Receiver {
@@ -94,7 +94,7 @@ impl Receiver {
         let _ = timeout(2 * CLOSING, &mut self.task).await;
         if let Some(beside) = self.beside.take() {
             beside.task.abort();
-            beside.last.await;
+            (beside.last)().await;
         }
     }
 }

@@ -54,7 +54,7 @@ pub(super) struct Story {
 impl Story {
     pub(super) fn new(author: &str, members: &[&str], moderators: &[&str]) -> Self {
         let first = create(author, members, moderators);
-        Self { room: first.rooms().get(), events: vec![first] }
+        Self { room: first.room(), events: vec![first] }
     }
 
     /// An event behind these.

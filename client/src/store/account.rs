@@ -112,7 +112,7 @@ pub(crate) mod tests {
     use sotto_crypto::{PolicyKey, SystemRng, verify_device};
 
     use super::*;
-    use crate::store::Tls;
+    use crate::core::endpoint::Tls;
 
     pub(crate) fn account(address: &str, policy: &PolicyKey) -> Account {
         Account::new_device(

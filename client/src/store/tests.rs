@@ -10,7 +10,7 @@ pub(crate) fn pin(name: &str, verified: bool) -> Pin {
         identity: IdentityKey::generate(&mut SystemRng).verifying_key(),
         verified,
         since_ms: 7,
-        shown: None,
+        change: None,
     }
 }
 
@@ -29,6 +29,9 @@ fn message(n: u8, expires_at_ms: Option<u64>) -> StoredMessage {
         reason: None,
         retention_missing: false,
         event: None,
+        retained_by: Vec::new(),
+        devices: 0,
+        left_out: Vec::new(),
     }
 }
 
@@ -86,8 +89,8 @@ fn messages_keep_their_order_and_expire() {
         store.run_blocking(|tx| tx.put_message(&message(n, (n == 3).then_some(100)))).unwrap();
     }
     let ids = |conversation: Option<&'static str>, limit| {
-        let found = store.run_blocking(|tx| tx.history(conversation, limit)).unwrap();
-        found.iter().map(|m| m.id.as_bytes()[0]).collect::<Vec<_>>()
+        let found = store.run_blocking(|tx| tx.page(conversation, None, limit)).unwrap();
+        found.iter().map(|p| p.message.id.as_bytes()[0]).collect::<Vec<_>>()
     };
     assert_eq!(ids(None, 100), [1, 2, 3, 4, 5, 6]);
     assert_eq!(ids(Some("odd"), 2), [3, 5]);

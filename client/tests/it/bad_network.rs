@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use crate::common::proxy::{Line, Proxy};
 use crate::common::{Network, address, message, text};
-use sotto_client::{Client, DeliveryState, Draft, Event, Target, Unlock};
-use sotto_wire::content::{Body, Conversation};
+use sotto_client::{Client, DeliveryState, Draft, Event, Target, Unlock, ViewBody};
+use sotto_wire::content::Conversation;
 
 /// For all of a test: CI is slow, and the network is bad on purpose.
 const PATIENCE: Duration = Duration::from_mins(4);
@@ -189,7 +189,7 @@ async fn child_process() {
         // Says the rest of the numbers: goes on after the last one that is in the history.
         ("say", whom) => {
             let following = follow(&client);
-            let said = client.history(None, 10_000).await.unwrap().len();
+            let said = client.conversations().all_messages(None, 10_000).await.unwrap().len();
             for n in said..SAID {
                 client.outbox().post(to(whom), Draft::text(n.to_string())).await.unwrap();
                 tokio::time::sleep(Duration::from_millis(5)).await;
@@ -229,12 +229,12 @@ fn follow(client: &Client) -> tokio::task::JoinHandle<()> {
 
 async fn texts(profile: &Path) -> Vec<String> {
     let client = Client::open(profile, Unlock::KeyFile).await.unwrap();
-    let history = client.history(None, 10_000).await.unwrap();
-    let text = |content: &[u8]| match minicbor::decode::<sotto_wire::content::Content>(content).unwrap().body {
-        Body::Text(text) => text,
+    let history = client.conversations().all_messages(None, 10_000).await.unwrap();
+    let text = |body| match body {
+        ViewBody::Text(text) => text,
         _ => panic!("no text"),
     };
-    history.iter().map(|m| text(&m.content)).collect()
+    history.into_iter().map(|m| text(m.body)).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]

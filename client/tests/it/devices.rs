@@ -2,23 +2,19 @@
 
 use crate::common::{Network, PASSWORD, address, drain, group, text};
 use sotto_client::{
-    Client, Error, LinkOptions, NewDevice, Password, PendingDevice, ProfileError, Refusal, SendOptions, TrustError,
-    TrustState, Unlock,
+    Client, Error, LinkOptions, NewDevice, Password, PendingDevice, ProfileError, Refusal, TrustError, TrustState,
+    Unlock,
 };
 use sotto_crypto::{LinkCode, LinkError, RecoveryKey, SystemRng};
 use sotto_wire::ErrorCode;
 use sotto_wire::admin::Role;
-
-fn plain() -> SendOptions {
-    SendOptions::default()
-}
 
 fn password(text: &str) -> Password {
     Password::new(text.into())
 }
 
 fn options(network: &Network, of: &Client, profile: &str) -> LinkOptions {
-    let link = of.link_url().unwrap().to_url().parse().unwrap();
+    let link = of.devices().link_url().unwrap().to_url().parse().unwrap();
     let mut options = LinkOptions::new(link, network.profile(profile), password(PASSWORD));
     profile.clone_into(&mut options.label);
     options
@@ -49,16 +45,16 @@ async fn with_approval(network: &Network, serial: u64) {
 async fn the_password_adds_a_device_and_both_get_everything() {
     let network = Network::start(true).await;
     let (alice, bob) = (network.member("alice").await, network.member("bob").await);
-    bob.outbox().send_text(&[address("alice")], "before", plain()).await.unwrap();
+    bob.outbox().send_text(&[address("alice")], "before").await.unwrap();
     let laptop = joined(options(&network, &alice, "laptop")).await;
     assert_eq!(laptop.whoami().fingerprint, alice.whoami().fingerprint);
     assert_ne!(laptop.device(), alice.device());
     let devices = alice.devices().list().await.unwrap();
     assert!(devices.len() == 2 && devices.iter().all(|d| d.genuine) && devices[1].label == "laptop");
 
-    bob.outbox().send_text(&[address("alice")], "to both", plain()).await.unwrap();
-    alice.outbox().send_text(&[address("bob")], "from the phone", plain()).await.unwrap();
-    laptop.outbox().send_text(&[address("bob")], "from the laptop", plain()).await.unwrap();
+    bob.outbox().send_text(&[address("alice")], "to both").await.unwrap();
+    alice.outbox().send_text(&[address("bob")], "from the phone").await.unwrap();
+    laptop.outbox().send_text(&[address("bob")], "from the laptop").await.unwrap();
     assert_eq!(drain(&alice).await.iter().map(text).collect::<Vec<_>>(), ["before", "to both", "from the laptop"]);
     // What was sent before it was there, a new device cannot read.
     assert_eq!(drain(&laptop).await.iter().map(text).collect::<Vec<_>>(), ["to both", "from the phone"]);
@@ -107,7 +103,7 @@ async fn an_approval_adds_a_device_and_only_to_who_has_the_code() {
     let laptop = waits.await.unwrap().unwrap();
     assert_eq!(laptop.whoami().device_fingerprint, fingerprint);
     assert_eq!(alice.devices().list().await.unwrap().len(), 2);
-    bob.outbox().send_text(&[address("alice")], "hello", plain()).await.unwrap();
+    bob.outbox().send_text(&[address("alice")], "hello").await.unwrap();
     assert_eq!(drain(&laptop).await.len(), 1);
     // The link is gone.
     assert!(matches!(alice.devices().request(&code).await.err(), Some(Error::Refused(Refusal::NoSuchCode))));
@@ -212,9 +208,9 @@ async fn removed_devices_are_out() {
     let tablet = joined(options(&network, &alice, "tablet")).await;
     assert!(matches!(alice.devices().remove(alice.device()).await.err(), Some(Error::Refused(Refusal::OwnDevice))));
     alice.devices().remove(laptop.device()).await.unwrap();
-    let out = laptop.outbox().send_text(&[address("bob")], "x", plain()).await.err().unwrap();
+    let out = laptop.outbox().send_text(&[address("bob")], "x").await.err().unwrap();
     assert!(matches!(out, Error::Refused(Refusal::DeviceRemoved(_))), "{out}");
-    assert_eq!(bob.outbox().send_text(&[address("alice")], "to two", plain()).await.unwrap().devices, 2);
+    assert_eq!(bob.outbox().send_text(&[address("alice")], "to two").await.unwrap().devices, 2);
     tablet.devices().reset().await.unwrap();
     let devices = tablet.devices().list().await.unwrap();
     assert!(devices.len() == 1 && devices[0].this);
@@ -228,7 +224,7 @@ async fn a_lost_password_is_a_new_identity_which_everybody_sees() {
     let network = Network::start(false).await;
     let (alice, bob) = (network.member("alice").await, network.member("bob").await);
     let laptop = joined(options(&network, &alice, "laptop")).await;
-    bob.outbox().send_text(&[address("alice")], "before", plain()).await.unwrap();
+    bob.outbox().send_text(&[address("alice")], "before").await.unwrap();
     drain(&alice).await;
     let (compared, old) = (bob.contacts().look_up(&address("alice")).await.unwrap(), alice.whoami());
     bob.contacts().mark_verified(&compared).await.unwrap();
@@ -252,20 +248,20 @@ async fn a_lost_password_is_a_new_identity_which_everybody_sees() {
     let alice = Client::join(new_options(invite)).await.unwrap();
     assert_ne!(alice.whoami().fingerprint, old.fingerprint);
     // What the old profile held is in the new one; the old one's devices are out.
-    assert_eq!(alice.history(None, 10).await.unwrap().len(), 1);
+    assert_eq!(alice.conversations().all_messages(None, 10).await.unwrap().len(), 1);
     assert_eq!(alice.devices().list().await.unwrap().len(), 1);
     let out = laptop.devices().list().await.err().unwrap();
     assert!(matches!(out, Error::Refused(Refusal::DeviceRemoved(_))), "{out}");
 
     // Bob had verified her: nothing goes to the new identity until he accepts it.
-    let blocked = bob.outbox().send_text(&[address("alice")], "is it you?", plain()).await.err().unwrap();
+    let blocked = bob.outbox().send_text(&[address("alice")], "is it you?").await.err().unwrap();
     assert!(
         matches!(&blocked, Error::Trust(TrustError::IdentityChanged(who)) if who == &address("alice")),
         "{blocked}"
     );
     assert_eq!(bob.contacts().look_up(&address("alice")).await.unwrap().state, TrustState::Changed);
     bob.contacts().accept_change(&address("alice")).await.unwrap();
-    bob.outbox().send_text(&[address("alice")], "it is", plain()).await.unwrap();
+    bob.outbox().send_text(&[address("alice")], "it is").await.unwrap();
     assert_eq!(drain(&alice).await.iter().map(text).collect::<Vec<_>>(), ["it is"]);
 }
 

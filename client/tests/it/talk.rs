@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use crate::common::{Network, address, drain, group, message, text};
 use sotto_client::{
-    Client, ConversationKind, DeliveryState, Draft, Error, Event, FileDraft, MessageView, Receiver, Refusal,
-    SendOptions, Target, Unlock, ViewBody,
+    Client, ConversationKind, DeliveryState, Draft, Error, Event, FileDraft, MessageView, Receiver, Refusal, Target,
+    Unlock, ViewBody,
 };
 use sotto_wire::content::{Body, FileKind, MessageRef, Presence};
 use sotto_wire::policy::ReadReceipts;
@@ -150,7 +150,7 @@ async fn messages_end_for_real_while_the_client_runs() {
     }
     assert_eq!(words(&view(&bob, &stays).await), "stays");
     // Nothing is left of it that a search or the history would find.
-    assert_eq!(bob.history(None, 10).await.unwrap().len(), 1);
+    assert_eq!(bob.conversations().all_messages(None, 10).await.unwrap().len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -349,7 +349,7 @@ async fn what_waits_is_said_before_what_is_sent_past_the_outbox() {
     let network = Network::start(false).await;
     let (alice, bob) = (network.member("alice").await, network.member("bob").await);
     alice.outbox().post(to(&["bob"]), Draft::text("first")).await.unwrap();
-    alice.send_draft(to(&["bob"]), Draft::text("second")).await.unwrap();
+    alice.outbox().send(to(&["bob"]), Draft::text("second")).await.unwrap();
     assert_eq!(drain(&bob).await.iter().map(text).collect::<Vec<_>>(), ["first", "second"]);
 }
 
@@ -388,7 +388,7 @@ async fn typing_and_presence_are_seen_now_or_never_and_where_the_group_allows() 
         }
     }
     assert_eq!(signals, ["typing false", "presence"], "what is said twice is sent once");
-    assert_eq!(bob.history(None, 9).await.unwrap().len(), 1);
+    assert_eq!(bob.conversations().all_messages(None, 9).await.unwrap().len(), 1);
 
     // The group does not show it: nothing is sent, and a text shows that nothing came before it.
     let mut quiet = group();

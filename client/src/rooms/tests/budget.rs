@@ -12,9 +12,9 @@ use super::super::log::MAX_EVENTS;
 use super::super::resolve::BUDGET;
 use super::super::room::Rooms;
 use super::*;
-use crate::account::tests::account;
-use crate::error::{Error, Refusal};
-use crate::keyfile::StoreKey;
+use crate::core::error::{Error, Refusal};
+use crate::store::account::tests::account;
+use crate::store::key::StoreKey;
 use crate::store::{RoomEventRecord, Store};
 
 fn title(n: usize) -> RoomChange {
@@ -226,7 +226,7 @@ fn a_stopped_room_stands_still_and_says_by_whom() {
             Ok(())
         })?;
         let conversation = sotto_wire::content::Conversation::Room(room).id();
-        assert!(crate::apply::conversation(tx, &conversation)?.unwrap().left, "nothing is sent to it");
+        assert!(crate::store::conversation(tx, &conversation)?.unwrap().left, "nothing is sent to it");
         let work = Work { tx, account: &alice, rooms: &rooms, now_ms: 1 };
         let refused = work.change(room, title(1))?.unwrap_err();
         assert!(matches!(&refused, Error::Refused(Refusal::RoomStopped(who)) if *who == a("bob")), "{refused}");

@@ -11,7 +11,7 @@ use crate::rooms::NewRoom;
 use crate::{Client, Event, Target, Unopened};
 
 async fn flush(client: &Client) {
-    assert_eq!(client.flush(std::time::Duration::from_mins(1)).await.unwrap().left, 0);
+    assert_eq!(client.outbox().flush(std::time::Duration::from_mins(1)).await.unwrap().left, 0);
 }
 
 /// Receives all, and gives the reasons of what was not opened.
@@ -39,43 +39,43 @@ async fn an_event_under_another_identity_is_left_out() {
     let (alice, mallory, bob) =
         (network.member("alice").await, network.member("mallory").await, network.member("bob").await);
     let members = vec![address("bob"), address("mallory")];
-    let id = alice.create_room(NewRoom { title: "Plans".into(), members, ..NewRoom::default() }).await.unwrap();
+    let id = alice.rooms().create(NewRoom { title: "Plans".into(), members, ..NewRoom::default() }).await.unwrap();
     flush(&alice).await;
     assert!(reasons(&mallory).await.is_empty() && reasons(&bob).await.is_empty());
-    let room = bob.room(&id).await.unwrap().unwrap().room;
+    let room = bob.rooms().get(&id).await.unwrap().unwrap().room;
 
     // Mallory makes an identity and a device for alice, and has her make mallory a moderator.
     let (identity, key) = (IdentityKey::generate(&mut SystemRng), DeviceKey::generate(&mut SystemRng));
     let device = alice.whoami().device;
     let certificate = DeviceCertificate::new(address("alice"), device, key.verifying_key(), 1);
     let certificate = Signed::sign(&certificate, &identity);
-    let inner = mallory.inner.clone();
+    let keeper = mallory.rooms().keeper.clone();
     let change = RoomChange::Moderator(address("mallory"), true);
     let made = mallory
-        .inner
+        .trust
         .store
         .run(move |tx| {
-            let event = inner.rooms.with(tx, room, |held, _| Ok(held.next(address("alice"), device, 1, change)))?;
+            let event = keeper.rooms.with(tx, room, |held, _| Ok(held.next(address("alice"), device, 1, change)))?;
             let signed = sign_as(&event, &key, certificate, identity.verifying_key());
-            queue(tx, &inner.account, room, Body::Room(vec![signed]), vec![address("bob")], 1)
+            queue(tx, &keeper.account, room, Body::Room(vec![signed]), vec![address("bob")], 1)
         })
         .await
         .unwrap();
     made.unwrap();
     flush(&mallory).await;
     assert_eq!(reasons(&bob).await, [Unopened::RoomAuthor(address("alice"))]);
-    let view = bob.room(&id).await.unwrap().unwrap();
+    let view = bob.rooms().get(&id).await.unwrap().unwrap();
     assert_eq!((view.moderators, view.events), (vec![address("alice")], 1));
 
     // Mallory's own device may sign, but mallory may not do it: the event is kept and does not count.
-    let inner = mallory.inner.clone();
+    let keeper = mallory.rooms().keeper.clone();
     let change = RoomChange::Moderator(address("mallory"), true);
     let made = mallory
-        .inner
+        .trust
         .store
         .run(move |tx| {
-            let account = &inner.account;
-            let event = inner
+            let account = &keeper.account;
+            let event = keeper
                 .rooms
                 .with(tx, room, |held, _| Ok(held.next(account.address.clone(), account.device, 1, change)))?;
             let signed = super::super::event::sign(&event, account);
@@ -86,9 +86,9 @@ async fn an_event_under_another_identity_is_left_out() {
     made.unwrap();
     flush(&mallory).await;
     assert!(reasons(&bob).await.is_empty());
-    let view = bob.room(&id).await.unwrap().unwrap();
+    let view = bob.rooms().get(&id).await.unwrap().unwrap();
     assert_eq!((view.moderators, view.events), (vec![address("alice")], 2));
-    bob.post(Target::Conversation(id), crate::Draft::text("still fine")).await.unwrap();
+    bob.outbox().post(Target::Conversation(id), crate::Draft::text("still fine")).await.unwrap();
     flush(&bob).await;
     assert!(reasons(&alice).await.is_empty());
 }

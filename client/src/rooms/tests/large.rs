@@ -1,6 +1,5 @@
 //! The largest room: 500 members with two devices each.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -90,7 +89,7 @@ fn a_message_to_500_members_is_one_envelope_with_one_wrap_a_device() {
     eprintln!("state of a room of 500, a message: {:?}", start.elapsed() / 100);
 
     let answer = Recipients { users: members.iter().map(|who| user(who, &policy)).collect(), networks: Vec::new() };
-    let (document, key, none) = (network_document("x.example", 1), policy.verifying_key(), BTreeMap::new());
+    let (document, key) = (network_document("x.example", 1), policy.verifying_key());
     let view = Asker {
         address: &alice.address,
         device,
@@ -98,7 +97,6 @@ fn a_message_to_500_members_is_one_envelope_with_one_wrap_a_device() {
         policy_key: &key,
         network: &document,
         group: "staff",
-        pins: &none,
         serials: &[],
         memberships: &[],
         now_ms: 1_000,

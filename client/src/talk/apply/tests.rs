@@ -47,6 +47,9 @@ fn stored(sender: &str, n: u8, content: &Content) -> StoredMessage {
         reason: None,
         retention_missing: false,
         event: None,
+        retained_by: Vec::new(),
+        devices: 0,
+        left_out: Vec::new(),
     }
 }
 
@@ -72,7 +75,7 @@ fn a_message_burns_from_reading_and_the_senders_copy_from_sending() {
             assert_eq!(receipts.len(), 2, "delivered and read, and none for the own one");
             assert_eq!(tx.expire(7999)?, [pair().id()]);
             assert_eq!(tx.expire(8000)?, [pair().id()]);
-            assert!(tx.history(None, 9)?.is_empty());
+            assert!(tx.page(None, None, 9)?.is_empty());
             Ok(())
         })
         .unwrap();

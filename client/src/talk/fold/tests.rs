@@ -40,6 +40,9 @@ fn message() -> StoredMessage {
         reason: None,
         retention_missing: false,
         event: None,
+        retained_by: Vec::new(),
+        devices: 0,
+        left_out: Vec::new(),
     }
 }
 
@@ -50,7 +53,7 @@ fn mark(by: u8, n: u8, at_ms: u64, mark: Mark) -> Annotation {
 fn view(annotations: &[Annotation], me: u8, moderators: &[Address]) -> MessageView {
     let placed = Placed { position: 7, message: message() };
     let members = conversation().members();
-    fold(&placed, annotations, &Around { me: &who(me), members: &members, moderators, verified: false })
+    fold(&placed, annotations, &Around { me: &who(me), members: &members, moderators, sender: None })
 }
 
 fn text(view: &MessageView) -> Option<&str> {
@@ -151,7 +154,7 @@ fn through_the_store(marks: &[Annotation], before: usize, me: u8) -> MessageView
             let placed = tx.placed_message(&name(0, 1))?.unwrap();
             let annotations = tx.annotations(&name(0, 1))?;
             let members = conversation().members();
-            let around = Around { me: &me, members: &members, moderators: &[], verified: false };
+            let around = Around { me: &me, members: &members, moderators: &[], sender: None };
             Ok(MessageView { position: 0, ..fold(&placed, &annotations, &around) })
         })
         .unwrap()

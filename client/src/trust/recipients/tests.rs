@@ -12,7 +12,6 @@ struct World {
     policy: PolicyKey,
     alice: Account,
     document: NetworkDocument,
-    pins: BTreeMap<Address, Pin>,
     serials: Vec<Serials>,
     memberships: Vec<MembershipRecord>,
 }
@@ -23,14 +22,7 @@ impl World {
     fn new() -> Self {
         let policy = PolicyKey::generate(&mut SystemRng);
         let alice = account("alice@x.example", &policy);
-        Self {
-            alice,
-            document: network_document("x.example", 1),
-            policy,
-            pins: BTreeMap::new(),
-            serials: Vec::new(),
-            memberships: Vec::new(),
-        }
+        Self { alice, document: network_document("x.example", 1), policy, serials: Vec::new(), memberships: Vec::new() }
     }
 
     fn check(&self, asked: &[&Account], answer: &Recipients) -> Result<Checked, Error> {
@@ -42,7 +34,6 @@ impl World {
             policy_key: &key,
             network: &self.document,
             group: "staff",
-            pins: &self.pins,
             serials: &self.serials,
             memberships: &self.memberships,
             now_ms: NOW,
@@ -110,8 +101,8 @@ fn a_good_answer_pins_and_gives_recipients() {
     let bob = account("bob@x.example", &world.policy);
     let checked = world.check(&[&bob], &answer(vec![member(&bob, &world.policy)])).unwrap();
     assert_eq!(checked.recipients.len(), 1);
-    assert_eq!(checked.pins.len(), 1);
-    assert!(checked.retained_by.is_empty() && checked.replaced.is_empty() && checked.blocked.is_empty());
+    assert_eq!(checked.identities, [(bob.address.clone(), bob.identity.clone())]);
+    assert!(checked.retained_by.is_empty());
 }
 
 #[test]
@@ -163,21 +154,6 @@ fn own_devices_stand_under_the_own_identity() {
     // The sending device itself is no recipient.
     let users = vec![member(&bob, &world.policy), user(&world.alice, RecipientRole::Own)];
     assert!(matches!(world.check(&[&bob], &answer(users)), Err(Error::Trust(TrustError::Device { .. }))));
-}
-
-#[test]
-fn a_changed_identity_is_told_or_blocks() {
-    let mut world = World::new();
-    let bob = account("bob@x.example", &world.policy);
-    let new_bob = other_identity(&bob, &world.policy);
-    for (verified, blocked) in [(false, 0), (true, 1)] {
-        let pin =
-            Pin { address: bob.address.clone(), identity: bob.identity.clone(), verified, since_ms: 1, shown: None };
-        world.pins.insert(bob.address.clone(), pin);
-        let checked = world.check(&[&bob], &answer(vec![member(&new_bob, &world.policy)])).unwrap();
-        assert_eq!((checked.blocked.len(), checked.replaced.len()), (blocked, 1 - blocked));
-        assert_eq!(checked.pins.len(), 1);
-    }
 }
 
 #[test]
