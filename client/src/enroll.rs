@@ -4,3 +4,4 @@
 pub(crate) mod join;
 pub(crate) mod link;
 mod replace;
+mod start;

@@ -3,8 +3,8 @@
 //! side may be killed at any moment and run again.
 
 mod file;
-mod receive;
-mod send;
+pub(crate) mod receive;
+pub(crate) mod send;
 mod transfer;
 
 use std::sync::Arc;
@@ -16,10 +16,7 @@ use sotto_wire::limits;
 use crate::core::error::Error;
 use crate::core::task::blocking;
 use crate::store::Store;
-use crate::trust::Trust;
-
-pub use receive::HistoryReceiver;
-pub use send::HistorySender;
+use crate::trust::state::Trust;
 
 /// Slots of the first link: the receiving device's offer, the sending one's answer, and how it goes on.
 const OFFER: u32 = 0;

@@ -5,56 +5,17 @@
 //! `change` is what the user does to rooms, `come` what others do.
 
 mod bits;
-mod change;
+pub(crate) mod change;
 mod come;
 mod contest;
 mod event;
+pub(crate) mod keeper;
 mod log;
 mod people;
 mod resolve;
 mod room;
 mod state;
 mod words;
-
-use std::ops::Deref;
-use std::sync::Arc;
-
-use crate::send::Sending;
-use room::Rooms as Cache;
-
-pub use change::{NewRoom, RoomView};
-
-/// Keeps the rooms of an account: what the user does to them, and what others do.
-pub(crate) struct RoomKeeper {
-    sending: Arc<Sending>,
-    rooms: Arc<Cache>,
-}
-
-impl RoomKeeper {
-    pub(crate) fn new(sending: Arc<Sending>) -> Self {
-        Self { sending, rooms: Arc::default() }
-    }
-}
-
-impl Deref for RoomKeeper {
-    type Target = Sending;
-
-    fn deref(&self) -> &Sending {
-        &self.sending
-    }
-}
-
-/// The user's rooms. Cheap to clone.
-#[derive(Clone)]
-pub struct Rooms {
-    keeper: Arc<RoomKeeper>,
-}
-
-impl Rooms {
-    pub(crate) fn new(keeper: Arc<RoomKeeper>) -> Self {
-        Self { keeper }
-    }
-}
 
 #[cfg(test)]
 pub(crate) mod tests;

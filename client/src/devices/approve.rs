@@ -3,7 +3,7 @@
 
 use sotto_crypto::{DeviceId, Fingerprint, LinkCode, LinkKeys, LinkOffer, LinkPurpose, SystemRng};
 
-use super::Devices;
+use super::own::Devices;
 use crate::core::error::{Error, Refusal};
 
 /// The new device's offer.

@@ -5,7 +5,7 @@ use sotto_crypto::{SystemRng, VaultKey, seal_vault};
 use sotto_wire::ErrorCode;
 use sotto_wire::api::{PasswordFinish, PasswordStart, PasswordStarted};
 
-use super::Devices;
+use super::own::Devices;
 use crate::core::error::{Error, Refusal};
 use crate::core::retry::retrying;
 use crate::core::secret::Password;

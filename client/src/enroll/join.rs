@@ -24,8 +24,8 @@ use crate::store::profile::{Lock, Profile, Unlock};
 use crate::store::{AccountRecord, Serials, Store};
 use crate::transport::api::{Api, post};
 use crate::transport::http::Http;
-use crate::trust::Purpose;
 use crate::trust::policy;
+use crate::trust::state::Purpose;
 
 /// What a person joins with. Holds secrets: no Debug.
 #[non_exhaustive]
@@ -100,22 +100,6 @@ pub(crate) enum Progress {
     Complete(Store, Arc<Account>),
 }
 
-impl Client {
-    /// Registers by an invite and makes the profile. An interrupted join is run again with the same options.
-    pub async fn join(options: JoinOptions) -> Result<Self, Error> {
-        if options.replace {
-            return super::replace::join_in_place(options).await;
-        }
-        join(options).await
-    }
-
-    /// Opens the profile of a service account, and registers it before where it has to be. Whoever runs it gets all that
-    /// comes, and keeps it elsewhere.
-    pub async fn service(account: ServiceAccount) -> Result<Self, Error> {
-        service(account).await
-    }
-}
-
 /// Joins by an invite.
 pub(super) async fn join(options: JoinOptions) -> Result<Client, Error> {
     let profile = Profile::at(options.profile);
@@ -140,7 +124,7 @@ pub(super) async fn join(options: JoinOptions) -> Result<Client, Error> {
 }
 
 /// Opens a service's profile, and registers it before where it has to be.
-async fn service(account: ServiceAccount) -> Result<Client, Error> {
+pub(super) async fn service(account: ServiceAccount) -> Result<Client, Error> {
     let profile = Profile::at(account.profile);
     let joining = Joining {
         address: account.address,

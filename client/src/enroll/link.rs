@@ -22,14 +22,14 @@ use crate::core::retry::retrying;
 use crate::core::secret::{Password, RegistrationCode};
 use crate::core::task::blocking;
 use crate::core::text::clean_label;
+use crate::devices::approve::{ANSWER, OFFER};
 use crate::devices::login::{log_in, network, register_device};
 use crate::devices::opaque::ExportKey;
-use crate::devices::{ANSWER, OFFER};
 use crate::store::account::Account;
 use crate::store::profile::{Lock, Profile};
 use crate::store::{PendingLink, Serials, Store};
 use crate::transport::http::Http;
-use crate::trust::Purpose;
+use crate::trust::state::Purpose;
 
 /// What a new device joins with. Holds secrets: no Debug.
 #[non_exhaustive]

@@ -2,16 +2,16 @@
 
 use sotto_wire::content::Content;
 
-use super::Receiving;
 use super::message::Unopened;
 use super::open::{Outcome, Unsealed};
+use super::state::Receiving;
 use crate::core::clock::now_ms;
 use crate::core::error::Error;
 use crate::store::{Reason, SeenIn};
 use crate::talk::apply::{Class, class};
-use crate::trust::Purpose;
 use crate::trust::identity::{TrustState, Verdict};
 use crate::trust::pins::see;
+use crate::trust::state::Purpose;
 
 /// What is known of a sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use crate::core::error::{AttachmentError, Error, TransportError};
 use crate::core::spool::{Spooled, too_large, unopenable};
-use crate::trust::Trust;
+use crate::trust::state::Trust;
 
 /// A relay that holds a file must begin to give it out within this time.
 const FIRST_ANSWER: Duration = Duration::from_secs(30);

@@ -6,6 +6,7 @@ use sotto_crypto::{Address, Domain, MessageId};
 use sotto_wire::content::Presence;
 
 use super::message::{ReceivedMessage, UnopenedMessage};
+use super::state::Receiving;
 use crate::core::error::Error;
 use crate::store::AsideCount;
 use crate::talk::view::ConversationId;
@@ -105,5 +106,14 @@ impl Event {
             Self::Unopened(unopened) => unopened.sender.as_ref(),
             _ => None,
         }
+    }
+}
+
+impl Receiving {
+    /// Whose messages wait until they can be shown.
+    pub(crate) async fn waiting(&self) -> Result<Vec<Waiting>, Error> {
+        let mut counts = self.store.list::<AsideCount>().await?;
+        counts.sort_by(|a, b| (&a.sender, a.reason).cmp(&(&b.sender, b.reason)));
+        Ok(counts.iter().map(Waiting::of).collect())
     }
 }

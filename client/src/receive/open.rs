@@ -5,8 +5,8 @@ use sotto_crypto::{Opened, PrekeyRef, PrekeySecret, SealedHeader};
 use sotto_wire::api::Delivery;
 use sotto_wire::content::MessageRef;
 
-use super::Receiving;
 use super::message::{OpenedAllTheSame, Receipt, ReceivedMessage, Unopened, UnopenedMessage};
+use super::state::Receiving;
 use crate::core::error::Error;
 use crate::core::task::blocking;
 use crate::store::{Aside, MessageKey, PrekeyRecord, Reason};

@@ -1,48 +1,23 @@
 //! Where a message belongs: its conversation, who else has it, and what is kept of it.
 
-use futures::future::BoxFuture;
 use sotto_crypto::{Address, DeviceId, RecipientList};
 use sotto_wire::content::{Content, Conversation};
 use sotto_wire::room::RoomId;
 
-use super::Receiving;
 use super::authenticate::Sender;
 use super::message::{Keep, Receipt, ReceivedMessage, Unopened};
 use super::open::{Outcome, Unsealed};
+use super::rooms::RoomMessage;
+use super::state::Receiving;
 use crate::core::clock::now_ms;
 use crate::core::error::Error;
 use crate::store::{MessageState, Reason, StoredMessage};
 use crate::talk::apply::{self, Class};
-use crate::trust::{Purpose, policy};
+use crate::trust::policy;
+use crate::trust::state::Purpose;
 
 /// The version of the content that this program knows.
 pub(super) const CONTENT: u8 = 1;
-
-/// What a message to a room comes to.
-pub(crate) enum RoomMessage {
-    /// It is shown, and these recipients are none of the room's members: retention processes.
-    Shown(Vec<Address>),
-    /// It was of the room's making, and has been done.
-    Done,
-    /// Its sender knew events that are not here.
-    Waits,
-    /// Its sender is no member, or the user is none.
-    Stranger,
-    /// An event is signed under another identity than this person has.
-    Author(Address),
-}
-
-/// Says where messages to rooms belong: the rooms, which stand above.
-pub(crate) trait Rooms: Send + Sync {
-    /// Decides on a message to a room that has come.
-    fn place<'a>(
-        &'a self,
-        room: RoomId,
-        sender: &'a Address,
-        content: &'a Content,
-        recipients: &'a RecipientList,
-    ) -> BoxFuture<'a, Result<RoomMessage, Error>>;
-}
 
 impl Receiving {
     /// Gives a message of an authenticated sender its place.

@@ -6,7 +6,7 @@ use sotto_crypto::{PrekeyBatch, PrekeyKind, SystemRng, generate_prekeys};
 use sotto_wire::api::PrekeyCount;
 use sotto_wire::limits;
 
-use super::Receiving;
+use super::state::Receiving;
 use crate::core::clock::now_ms;
 use crate::core::error::{Error, StoreError};
 use crate::store::account::Account;

@@ -1,20 +1,18 @@
 //! Receiving, as it is used: events come out, acknowledgements go in.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use futures::future::BoxFuture;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::Receiving;
 use super::event::Event;
 use super::message::Receipt;
-use super::socket::{CLOSING, Line};
+use super::socket::{CLOSING, Line, Shared};
+use super::state::Receiving;
 use crate::core::clock::now_ms;
 use crate::core::error::Error;
-use crate::store::MessageKey;
 
 /// Events that may wait for the receiver. The relay has at most 64 deliveries unacknowledged.
 const EVENTS: usize = 64;
@@ -35,13 +33,6 @@ pub struct Acker {
     receiving: Arc<Receiving>,
     shared: Arc<Shared>,
     positions: mpsc::UnboundedSender<u64>,
-}
-
-/// Messages that were given out and are not acknowledged yet, so that a repeat after a new connection is not given out
-/// again.
-#[derive(Default)]
-pub(super) struct Shared {
-    pub(super) in_flight: Mutex<HashMap<MessageKey, u64>>,
 }
 
 /// What goes on beside receiving for as long as a receiver follows.

@@ -5,9 +5,9 @@ use sotto_wire::api::Signal;
 use sotto_wire::content::{Body, Content, Conversation};
 use std::sync::PoisonError;
 
-use super::Receiving;
 use super::event::Event;
 use super::place::is_between;
+use super::state::Receiving;
 use crate::core::clock::now_ms;
 use crate::core::error::Error;
 use crate::core::task::blocking;

@@ -1,8 +1,8 @@
 //! One task holds the socket: it takes in what comes, gives it out, and sends acknowledgements; it connects again when it
 //! has to.
 
-use std::collections::BTreeSet;
-use std::sync::{Arc, PoisonError};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sotto_crypto::SealedHeader;
@@ -15,22 +15,21 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
-use super::Receiving;
 use super::event::{Event, RefusedElsewhere};
 use super::message::{Receipt, ReceivedMessage};
 use super::open::Outcome;
 use super::place::CONTENT;
-use super::receiver::Shared;
+use super::state::Receiving;
 use crate::core::clock::now_ms;
 use crate::core::error::{Error, ProfileError, Refusal, TransportError};
 use crate::core::retry::{Backoff, random};
 use crate::store::profile::Lock;
-use crate::store::{Aside, MessageState, Reason};
+use crate::store::{Aside, MessageKey, MessageState, Reason};
 use crate::talk::apply::{Class, class};
 use crate::talk::view::ConversationId;
 use crate::transport::ws::{Incoming, Socket};
-use crate::trust::Purpose;
 use crate::trust::identity::TrustState;
+use crate::trust::state::Purpose;
 
 /// A sign of life is asked for this often, and must have come within the next three.
 const PING: Duration = Duration::from_secs(30);
@@ -42,6 +41,13 @@ pub(super) const CLOSING: Duration = Duration::from_secs(5);
 const RECONNECT: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(30));
 /// Attempts to connect, where the receiver does not follow.
 const ATTEMPTS: u32 = 4;
+
+/// Messages that were given out and are not acknowledged yet, so that a repeat after a new connection is not given out
+/// again.
+#[derive(Default)]
+pub(super) struct Shared {
+    pub(super) in_flight: Mutex<HashMap<MessageKey, u64>>,
+}
 
 /// The task that holds the socket.
 pub(super) struct Line {

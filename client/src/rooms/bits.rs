@@ -1,6 +1,9 @@
 //! A set of small numbers.
 
 /// A set of small numbers, a bit each.
+/// Place of an event in the log of its room.
+pub(crate) type Index = usize;
+
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Bits(Vec<u64>);
 

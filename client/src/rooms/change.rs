@@ -8,8 +8,8 @@ use sotto_crypto::{Address, SystemRng, rand_core::Rng as _};
 use sotto_wire::content::{Body, Content, Conversation};
 use sotto_wire::room::{Created, MAX_MEMBERS, RoomChange, RoomEvent, RoomId, SignedRoomEvent};
 
-use super::RoomKeeper;
 use super::event::{Entry, MAX_PAYLOAD, event_id, sign};
+use super::keeper::RoomKeeper;
 use super::log::MAX_EVENTS;
 use super::room::{Room, Rooms, chunks};
 use super::state::State;
@@ -76,7 +76,7 @@ pub struct RoomView {
     pub stopped_by: Option<Address>,
 }
 
-impl super::Rooms {
+impl super::keeper::Rooms {
     /// Makes a room. Durable here when this returns; everybody hears of it through the outbox.
     pub async fn create(&self, new: NewRoom) -> Result<ConversationId, Error> {
         let keeper = &self.keeper;

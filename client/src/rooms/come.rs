@@ -10,14 +10,14 @@ use sotto_wire::content::{Body, Content, Conversation};
 use sotto_wire::limits;
 use sotto_wire::room::{EventId, RoomId, SignedRoomEvent};
 
-use super::RoomKeeper;
 use super::change::{note, queue};
 use super::event::{Entry, verify};
+use super::keeper::RoomKeeper;
 use super::room::{Room, chunks};
 use crate::core::clock::now_ms;
 use crate::core::error::{Error, StoreError};
 use crate::core::task::blocking;
-use crate::receive::place::{RoomMessage, Rooms};
+use crate::receive::rooms::{RoomMessage, Rooms};
 use crate::store::{ConversationRecord, RoomEventRecord, SeenIn, Tx, conversation};
 use crate::trust::pins::see;
 use crate::trust::retention::processes;

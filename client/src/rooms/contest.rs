@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 
 use sotto_wire::room::RoomChange;
 
-use super::bits::Bits;
-use super::log::Index;
+use super::bits::{Bits, Index};
 use super::people::{PerPerson, Person};
 use super::state::Act;
 

@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use sotto_crypto::Address;
 use sotto_wire::room::{EventId, RoomChange, RoomEvent, RoomId};
 
-use super::bits::Bits;
+use super::bits::{Bits, Index};
 use super::contest::Contests;
 use super::event::Entry;
 use super::people::{People, PerPerson, Person};
@@ -14,9 +14,6 @@ use super::state::Act;
 
 /// Events of one room, with those that wait. A client makes none beyond, and takes none.
 pub(crate) const MAX_EVENTS: usize = 10_000;
-
-/// Place of an event in [`Log::nodes`].
-pub(crate) type Index = usize;
 
 /// An event in the room.
 pub(crate) struct Node {

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use sotto_crypto::Address;
 use sotto_wire::room::{EventId, RoomChange, RoomEvent, RoomId, SignedRoomEvent};
 
+use super::bits::Index;
 use super::event::Entry;
-use super::log::{Index, Log};
+use super::log::Log;
 use super::resolve::{Resolved, resolve};
 use super::state::State;
 use crate::core::error::StoreError;

@@ -3,12 +3,12 @@
 use sotto_crypto::Address;
 use sotto_wire::content::{Body, Content, MessageRef};
 
-use super::Sending;
 use super::compose::entry;
 use super::outbox::Outbox;
+use super::state::Sending;
 use crate::core::clock::now_ms;
-use crate::core::error::{Error, Refusal, StoreError};
-use crate::store::{Annotation, Audience, ConversationRecord, OutboxKind, OutboxRecord, Placed, Tx, conversation};
+use crate::core::error::{Error, Refusal};
+use crate::store::{Audience, ConversationRecord, OutboxKind, Placed, conversation};
 use crate::talk::apply::{self, MAX_EMOJI};
 
 impl Outbox {
@@ -119,11 +119,4 @@ impl Sending {
 /// What a message says, where it is readable.
 fn said(placed: &Placed) -> Option<Body> {
     minicbor::decode::<Content>(&placed.message.content).ok().map(|content| content.body)
-}
-
-/// What an entry has done here is taken back: nobody else will hear of it.
-pub(crate) fn roll_back(tx: &Tx<'_>, entry: &OutboxRecord) -> Result<(), StoreError> {
-    let Ok(content) = minicbor::decode::<Content>(&entry.content) else { return Ok(()) };
-    let marks: Vec<Annotation> = apply::marks(&entry.key, &entry.conversation.id(), content.sent_at_ms, &content.body);
-    marks.iter().try_for_each(|mark| tx.unannotate(mark))
 }

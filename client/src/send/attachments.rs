@@ -17,7 +17,7 @@ use sotto_wire::limits;
 use tokio_util::io::ReaderStream;
 use zeroize::Zeroizing;
 
-use super::Sending;
+use super::state::{Progress, Sending};
 use crate::core::error::{AttachmentError, Error};
 use crate::core::spool::{Spooled, too_large, unopenable};
 use crate::core::task::blocking;
@@ -41,9 +41,6 @@ impl<W: Write> Write for Digesting<W> {
         self.inner.flush()
     }
 }
-
-/// Hears of uploaded and all bytes.
-pub(crate) type Progress = Arc<dyn Fn(u64, u64) + Send + Sync>;
 
 /// What stands in a message for a blob that is not uploaded yet.
 const NOT_YET: BlobId = BlobId::from_bytes([0; 16]);

@@ -5,13 +5,14 @@ use sotto_wire::content::{Body, Content, Conversation, MessageRef};
 use sotto_wire::limits;
 use zeroize::Zeroizing;
 
+use super::state::Sending;
 use crate::core::clock::now_ms;
 use crate::core::error::{Error, Refusal, StoreError};
-use crate::send::Sending;
 use crate::store::account::Account;
 use crate::store::{
-    Audience, ConversationRecord, MessageState, OutboxKind, OutboxRecord, StoredMessage, Tx, conversation,
+    Annotation, Audience, ConversationRecord, MessageState, OutboxKind, OutboxRecord, StoredMessage, Tx, conversation,
 };
+use crate::talk::apply;
 use crate::talk::view::{DraftOptions, Target};
 use crate::trust::policy::{self, Policy};
 
@@ -181,4 +182,11 @@ pub(crate) fn audience(tx: &Tx<'_>, me: &Address, entry: &OutboxRecord) -> Resul
 /// Whether an entry has a message in the history.
 pub(crate) fn is_said(kind: OutboxKind) -> bool {
     matches!(kind, OutboxKind::Text | OutboxKind::File)
+}
+
+/// What an entry has done here is taken back: nobody else will hear of it.
+pub(crate) fn roll_back(tx: &Tx<'_>, entry: &OutboxRecord) -> Result<(), StoreError> {
+    let Ok(content) = minicbor::decode::<Content>(&entry.content) else { return Ok(()) };
+    let marks: Vec<Annotation> = apply::marks(&entry.key, &entry.conversation.id(), content.sent_at_ms, &content.body);
+    marks.iter().try_for_each(|mark| tx.unannotate(mark))
 }

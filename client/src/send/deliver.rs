@@ -7,8 +7,8 @@ use sotto_wire::content::{Content, Conversation};
 use sotto_wire::{ErrorCode, limits};
 use zeroize::Zeroizing;
 
-use super::Sending;
 use super::compose::audience;
+use super::state::Sending;
 use crate::core::clock::now_ms;
 use crate::core::error::{Error, Refusal};
 use crate::core::task::blocking;

@@ -9,9 +9,9 @@ use sotto_crypto::Address;
 use sotto_wire::content::{Body, Forwarded, MessageRef};
 use tokio::time::{Instant, sleep};
 
-use super::Sending;
 use super::attachments::name_of;
 use super::settle::Sent;
+use super::state::Sending;
 use crate::core::error::{AttachmentError, Error, Refusal};
 use crate::store::{OutboxKind, outbox_all};
 use crate::talk::conversations::Conversations;

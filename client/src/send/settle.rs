@@ -7,9 +7,8 @@ use sotto_crypto::{Address, MessageId};
 use sotto_wire::content::{Conversation, MessageRef};
 use tokio::time::{Instant, sleep};
 
-use super::Sending;
-use super::act::roll_back;
-use super::compose::{Composed, is_said};
+use super::compose::{Composed, is_said, roll_back};
+use super::state::Sending;
 use crate::core::error::{Error, Refusal};
 use crate::store::{ConversationRecord, LeftOut, MessageState, Pin, Unread, conversation};
 use crate::trust::identity::TrustState;

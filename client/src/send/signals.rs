@@ -1,8 +1,7 @@
 //! Signals that are sent: typing and presence. Sealed and signed like messages, to devices that are connected now, in the own
 //! network only; kept nowhere. Best effort: what cannot be sent is not.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use sotto_crypto::{Address, MessageId, Recipient, SystemRng};
@@ -11,7 +10,7 @@ use sotto_wire::content::{Body, Content, Conversation, Presence};
 use sotto_wire::limits;
 use tokio::time::Instant;
 
-use super::Sending;
+use super::state::Sending;
 use crate::core::clock::now_ms;
 use crate::core::error::{Error, Refusal};
 use crate::core::task::blocking;
@@ -24,17 +23,6 @@ const KNOWN: Duration = Duration::from_mins(1);
 const SAY_AGAIN: Duration = Duration::from_secs(3);
 /// People who hear of a presence: those of the newest direct conversations.
 const FRIENDS: usize = 16;
-
-/// Recipients, and when they were asked for.
-type Asked = (Instant, Vec<Recipient>);
-
-/// What is remembered of signals, while the client lives.
-#[derive(Default)]
-pub(super) struct Said {
-    recipients: Mutex<HashMap<Vec<Address>, Asked>>,
-    /// What was last said of typing in a conversation, and when.
-    said: Mutex<HashMap<String, (bool, Instant)>>,
-}
 
 /// Typing and presence. Cheap to clone.
 #[derive(Clone)]

@@ -15,9 +15,9 @@ use sotto_wire::limits;
 use tokio::sync::MutexGuard;
 use tokio::time::{Instant, timeout_at};
 
-use super::Sending;
-use super::act::roll_back;
+use super::compose::roll_back;
 use super::deliver::{Accepted, Delivered};
+use super::state::Sending;
 use crate::core::clock::now_ms;
 use crate::core::error::{Error, Refusal, StoreError};
 use crate::core::retry::{Backoff, random};

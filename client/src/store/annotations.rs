@@ -4,9 +4,10 @@ use rusqlite::OptionalExtension as _;
 use sotto_wire::content::MessageRef;
 use zeroize::Zeroizing;
 
+use super::db::{Tx, sealed_row};
 use super::erasable::Slot;
 use super::messages::clamp;
-use super::{Annotation, Tx, sealed_row};
+use super::talk::Annotation;
 use crate::core::error::StoreError;
 
 pub(super) const TABLE: &str = "annotations";

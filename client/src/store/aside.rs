@@ -9,9 +9,10 @@ use sotto_wire::limits;
 use sotto_wire::room::RoomId;
 
 use super::cipher::RowKey;
+use super::db::{Tx, decode};
 use super::messages::clamp;
+use super::records::Record;
 use super::talk::parts_of;
-use super::{Record, Tx, decode};
 use crate::core::error::StoreError;
 
 const TABLE: &str = "aside";

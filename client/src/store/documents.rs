@@ -4,7 +4,7 @@ use minicbor::{Decode, Encode};
 use sotto_crypto::{Address, Domain, Fingerprint, Signed};
 use sotto_wire::policy::{GroupDocument, MembershipDocument, NetworkDocument};
 
-use super::Record;
+use super::records::Record;
 
 /// Which group somebody is in, by the newest membership document that was seen.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]

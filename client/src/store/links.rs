@@ -4,7 +4,7 @@ use minicbor::{Decode, Encode};
 use sotto_crypto::{Address, DeviceId, Fingerprint, IdentityPublic, PolicyPublic};
 use zeroize::Zeroize as _;
 
-use super::Record;
+use super::records::Record;
 
 /// A new device that waits for its approval. One row.
 #[derive(Clone, Encode, Decode)]

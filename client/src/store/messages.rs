@@ -6,8 +6,10 @@ use sotto_wire::content::MessageRef;
 use zeroize::Zeroizing;
 
 use super::cipher::RowKey;
+use super::db::{Tx, decode};
 use super::erasable::Slot;
-use super::{ConversationRecord, StoredMessage, Tx, decode};
+use super::records::StoredMessage;
+use super::talk::ConversationRecord;
 use crate::core::error::StoreError;
 
 pub(super) const TABLE: &str = "messages";

@@ -5,11 +5,12 @@ use sotto_crypto::{Address, IdentityPublic};
 use sotto_wire::content::MessageRef;
 use sotto_wire::room::RoomId;
 
+use super::aside::{Aside, Reason};
 use super::cipher::RowKey;
-use super::{
-    Aside, Change, HistoryIn, HistoryOut, PendingLink, Pin, PrekeyRecord, Reason, Record, SeenIn, Tx, annotations,
-    messages, outbox,
-};
+use super::db::Tx;
+use super::links::{HistoryIn, HistoryOut, PendingLink};
+use super::records::{Change, Pin, PrekeyRecord, Record, SeenIn};
+use super::{annotations, messages, outbox};
 use crate::core::error::StoreError;
 
 /// Form 1 had no keys that can be erased.

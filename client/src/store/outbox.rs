@@ -5,9 +5,10 @@ use sotto_wire::content::MessageRef;
 use zeroize::Zeroizing;
 
 use super::cipher::RowKey;
+use super::db::{Tx, sealed_row};
 use super::erasable::Slot;
 use super::messages::clamp;
-use super::{OutboxRecord, Tx, sealed_row};
+use super::talk::OutboxRecord;
 use crate::core::error::StoreError;
 
 pub(super) const TABLE: &str = "outbox";

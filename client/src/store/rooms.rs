@@ -6,7 +6,7 @@ use sotto_wire::room::{EventId, RoomId, SignedRoomEvent};
 use zeroize::Zeroizing;
 
 use super::cipher::RowKey;
-use super::{Tx, decode};
+use super::db::{Tx, decode};
 use crate::core::error::StoreError;
 
 const TABLE: &str = "room_events";

@@ -3,7 +3,8 @@
 
 use sotto_crypto::PrekeyRef;
 
-use super::{BatchRecord, PrekeyRecord, Record as _, Tx};
+use super::db::Tx;
+use super::records::{BatchRecord, PrekeyRecord, Record as _};
 use crate::core::error::StoreError;
 
 /// Ends what has had its time. Gives the conversations that look different.

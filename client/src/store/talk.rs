@@ -6,7 +6,8 @@ use sotto_wire::content::{Conversation, MessageRef, ReceiptKind};
 use sotto_wire::room::EventId;
 use zeroize::Zeroize as _;
 
-use super::{Record, Tx};
+use super::db::Tx;
+use super::records::Record;
 use crate::core::error::StoreError;
 
 /// A conversation that something was sent or received in.

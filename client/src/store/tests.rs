@@ -1,8 +1,13 @@
+use std::path::Path;
 use std::process::Command;
+
+use rusqlite::Connection;
 
 use sotto_crypto::{Address, DeviceId, IdentityKey, MessageId, SystemRng};
 
+use super::key::StoreKey;
 use super::*;
+use crate::core::error::StoreError;
 
 pub(crate) fn pin(name: &str, verified: bool) -> Pin {
     Pin {

@@ -14,10 +14,10 @@ use super::view::{ConversationKind, ConversationView, MessageView, ViewBody};
 use crate::core::clock::now_ms;
 use crate::core::error::{Error, StoreError};
 use crate::store::{ConversationRecord, Pin, Placed, SettingsRecord, Tx, conversation, sweep};
-use crate::trust::Trust;
 use crate::trust::identity::TrustState;
 use crate::trust::policy::Policy;
 use crate::trust::retention::retainers;
+use crate::trust::state::Trust;
 
 /// Messages that are opened at a time while searching.
 const PAGE: u32 = 500;

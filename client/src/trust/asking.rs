@@ -4,10 +4,10 @@
 use sotto_crypto::Address;
 use sotto_wire::api::Recipients;
 
-use super::Trust;
 use super::identity::Verdict;
 use super::pins::{put_membership, see};
 use super::recipients::{Asker, Checked, check};
+use super::state::Trust;
 use crate::core::clock::now_ms;
 use crate::core::error::{Error, TrustError};
 use crate::core::task::blocking;

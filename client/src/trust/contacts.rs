@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use sotto_crypto::{Address, Fingerprint, IdentityPublic, SafetyNumber, safety_number};
 
-use super::Trust;
 use super::identity::{IdentityChange, TrustState};
 use super::pins::{decide, see};
+use super::state::Trust;
 use crate::core::clock::now_ms;
 use crate::core::error::{Error, Refusal, TrustError};
 use crate::store::{Pin, SeenIn};

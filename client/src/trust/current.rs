@@ -6,13 +6,11 @@ use sotto_crypto::Address;
 
 use super::pins::put_membership;
 use super::policy::{self, Policy};
-use super::{Purpose, Trust};
+use super::state::{Purpose, Trust, UNKNOWN};
 use crate::core::clock::now_ms;
 use crate::core::error::Error;
 use crate::store::{MembershipRecord, PolicyRecord, Serials};
 
-/// No number of wrong passwords that a group has.
-pub(super) const UNKNOWN: u32 = u32::MAX;
 /// For this long (milliseconds) a policy is not fetched again: the relay enforces a newer one anyway.
 const POLICY_FRESH_MS: u64 = 15_000;
 /// For this long (milliseconds) a policy is good enough to warn by, and a relay that gave none is not asked again.

@@ -3,8 +3,8 @@
 
 use sotto_crypto::{Address, IdentityPublic};
 
-use super::Trust;
 use super::identity::{Verdict, judge, merge};
+use super::state::Trust;
 use crate::core::error::{Error, StoreError};
 use crate::store::{MembershipRecord, Pin, Record as _, SeenIn, Tx};
 

@@ -7,8 +7,7 @@ use sotto_wire::room::RoomChange;
 use super::super::change::queue;
 use super::super::event::sign_as;
 use crate::common::{Network, address, next};
-use crate::rooms::NewRoom;
-use crate::{Client, Event, Target, Unopened};
+use crate::{Client, Event, NewRoom, Target, Unopened};
 
 async fn flush(client: &Client) {
     assert_eq!(client.outbox().flush(std::time::Duration::from_mins(1)).await.unwrap().left, 0);

@@ -1,0 +1,269 @@
+//! The database as a value: transactions, sealed values, and the keys that end with them.
+
+use std::cell::RefCell;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior};
+use zeroize::Zeroizing;
+
+use super::cipher::{Cipher, RowKey};
+use super::erasable::{Erasable, Slot};
+use super::records::Record;
+use crate::core::error::{Error, StoreError};
+
+/// A cheap handle.
+#[derive(Clone)]
+pub(crate) struct Store {
+    pub(super) inner: Arc<Inner>,
+}
+
+pub(super) struct Inner {
+    pub(super) connection: Mutex<Connection>,
+    pub(super) cipher: Cipher,
+    pub(super) keys: Erasable,
+}
+
+impl Store {
+    /// Runs one transaction, all or nothing, off the async threads.
+    pub(crate) async fn run<T, F>(&self, work: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
+        let store = self.clone();
+        tokio::task::spawn_blocking(move || store.run_blocking(work))
+            .await
+            .map_err(|_| Error::Internal("work on the local store was cut off"))?
+            .map_err(Error::from)
+    }
+
+    /// Every value of a table.
+    pub(crate) async fn list<R: Record + Send + 'static>(&self) -> Result<Vec<R>, Error> {
+        self.run(list_all).await
+    }
+
+    /// Runs one transaction on this thread.
+    pub(crate) fn run_blocking<T>(&self, work: impl FnOnce(&Tx<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        self.inner.run(work)
+    }
+}
+
+impl Inner {
+    pub(super) fn run<T>(&self, work: impl FnOnce(&Tx<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        // A panic while the lock was held has rolled its transaction back: the connection is good.
+        let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let tx = Tx { tx, cipher: &self.cipher, keys: &self.keys, slots: RefCell::default() };
+        let worked = work(&tx);
+        let Tx { tx, slots, .. } = tx;
+        let slots = slots.into_inner();
+        if !slots.locked {
+            let value = worked?;
+            tx.commit()?;
+            return Ok(value);
+        }
+        let ended = self.end(tx, &slots, worked);
+        self.keys.unlock()?;
+        ended
+    }
+
+    /// Ends a transaction that has taken or erased keys. New ones are on disk before the values that need them; old ones go
+    /// when nothing needs them any more.
+    fn end<T>(&self, tx: Transaction<'_>, slots: &Slots, worked: Result<T, StoreError>) -> Result<T, StoreError> {
+        let committed = worked.and_then(|value| {
+            if !slots.taken.is_empty() {
+                self.keys.sync()?;
+            }
+            tx.commit()?;
+            Ok(value)
+        });
+        match committed {
+            Ok(value) => {
+                self.keys.erase(&slots.ended)?;
+                if slots.at_once {
+                    self.keys.sync()?;
+                }
+                Ok(value)
+            }
+            Err(error) => {
+                self.keys.erase(&slots.taken)?;
+                Err(error)
+            }
+        }
+    }
+}
+
+/// What a transaction does to the file of keys.
+#[derive(Default)]
+struct Slots {
+    /// Whether it holds the file.
+    locked: bool,
+    /// Filled for values that it puts.
+    taken: Vec<Slot>,
+    /// Of values that it removes or puts anew.
+    ended: Vec<Slot>,
+    /// Whether the erasure has to be on disk when the transaction is.
+    at_once: bool,
+}
+
+/// One transaction.
+pub(crate) struct Tx<'a> {
+    pub(super) tx: Transaction<'a>,
+    pub(super) cipher: &'a Cipher,
+    pub(super) keys: &'a Erasable,
+    slots: RefCell<Slots>,
+}
+
+impl Tx<'_> {
+    /// From here on no other process changes the file of keys.
+    pub(super) fn begin_slots(&self) -> Result<(), StoreError> {
+        let mut slots = self.slots.borrow_mut();
+        if !slots.locked {
+            self.keys.lock()?;
+            slots.locked = true;
+        }
+        Ok(())
+    }
+
+    /// Seals a value under a key of its own, which ends with it.
+    pub(super) fn seal_ending(
+        &self,
+        table: &'static str,
+        row: &RowKey,
+        value: &[u8],
+    ) -> Result<(Vec<u8>, Slot), StoreError> {
+        self.begin_slots()?;
+        let (slot, key) = self.keys.take()?;
+        self.slots.borrow_mut().taken.push(slot);
+        Ok((self.cipher.seal(table, row, Some(&key), value)?, slot))
+    }
+
+    /// Opens a value, under the key in its slot where it has one.
+    pub(super) fn open(
+        &self,
+        table: &'static str,
+        row: &RowKey,
+        slot: Option<Slot>,
+        sealed: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, StoreError> {
+        let key = match slot {
+            Some(slot) => Some(self.keys.key(slot)?.ok_or(StoreError::Sealed { table })?),
+            None => None,
+        };
+        self.cipher.open(table, row, key.as_ref(), sealed)
+    }
+
+    /// Erases keys when the transaction is done. `at_once`: what they open must not be there any more when it returns,
+    /// whatever happens to the machine.
+    pub(super) fn end_slots(&self, ended: impl IntoIterator<Item = Slot>, at_once: bool) -> Result<(), StoreError> {
+        let ended: Vec<Slot> = ended.into_iter().collect();
+        if !ended.is_empty() {
+            self.begin_slots()?;
+            let mut slots = self.slots.borrow_mut();
+            slots.ended.extend(ended);
+            slots.at_once |= at_once;
+        }
+        Ok(())
+    }
+
+    /// Every slot that a value has its key in.
+    pub(super) fn used_slots(&self) -> Result<Vec<Slot>, StoreError> {
+        let mut statement = self.tx.prepare(
+            "SELECT slot FROM cells WHERE slot IS NOT NULL UNION ALL SELECT slot FROM messages WHERE slot IS NOT NULL
+             UNION ALL SELECT slot FROM annotations WHERE slot IS NOT NULL
+             UNION ALL SELECT slot FROM outbox WHERE slot IS NOT NULL",
+        )?;
+        Ok(statement.query_map([], |r| r.get(0))?.collect::<Result<_, _>>()?)
+    }
+
+    pub(super) fn row(&self, table: &'static str, key: &[Vec<u8>]) -> RowKey {
+        let parts: Vec<&[u8]> = key.iter().map(Vec::as_slice).collect();
+        self.cipher.row(table, &parts)
+    }
+
+    /// The value with this key.
+    pub(crate) fn get<R: Record>(&self, key: &[Vec<u8>]) -> Result<Option<R>, StoreError> {
+        let row = self.row(R::TABLE, key);
+        let found: Option<(Option<Slot>, Vec<u8>)> = self
+            .tx
+            .prepare_cached("SELECT slot, value FROM cells WHERE tbl = ?1 AND key = ?2")?
+            .query_row((R::TABLE, row), |r| Ok((r.get(0)?, r.get(1)?)))
+            .optional()?;
+        found.map(|(slot, sealed)| decode(R::TABLE, &self.open(R::TABLE, &row, slot, &sealed)?)).transpose()
+    }
+
+    /// Every value of a table, in no order that means anything.
+    pub(crate) fn list<R: Record>(&self) -> Result<Vec<R>, StoreError> {
+        let mut statement = self.tx.prepare_cached("SELECT key, slot, value FROM cells WHERE tbl = ?1")?;
+        let rows = statement.query_map([R::TABLE], sealed_row)?.collect::<Result<Vec<_>, _>>()?;
+        rows.iter().map(|row| self.opened(R::TABLE, row)).collect()
+    }
+
+    pub(super) fn opened<T: for<'b> minicbor::Decode<'b, ()>>(
+        &self,
+        table: &'static str,
+        (row, slot, sealed): &SealedRow,
+    ) -> Result<T, StoreError> {
+        decode(table, &self.open(table, row, *slot, sealed)?)
+    }
+
+    /// Whether a table has no value.
+    pub(crate) fn is_empty<R: Record>(&self) -> Result<bool, StoreError> {
+        Ok(!self.tx.prepare_cached("SELECT 1 FROM cells WHERE tbl = ?1 LIMIT 1")?.exists([R::TABLE])?)
+    }
+
+    /// Puts a value in its place, over what is there.
+    pub(crate) fn put<R: Record>(&self, record: &R) -> Result<(), StoreError> {
+        let row = self.row(R::TABLE, &record.key());
+        let clear = Zeroizing::new(sotto_crypto::encode(record));
+        let (sealed, slot) = if R::ENDS {
+            self.end_cell::<R>(&row)?;
+            let (sealed, slot) = self.seal_ending(R::TABLE, &row, &clear)?;
+            (sealed, Some(slot))
+        } else {
+            (self.cipher.seal(R::TABLE, &row, None, &clear)?, None)
+        };
+        self.tx
+            .prepare_cached(
+                "INSERT INTO cells (tbl, key, value, slot) VALUES (?1, ?2, ?3, ?4)
+                 ON CONFLICT DO UPDATE SET value = ?3, slot = ?4",
+            )?
+            .execute((R::TABLE, row, sealed, slot))?;
+        Ok(())
+    }
+
+    /// Removes the value with this key, where there is one.
+    pub(crate) fn delete<R: Record>(&self, key: &[Vec<u8>]) -> Result<(), StoreError> {
+        let row = self.row(R::TABLE, key);
+        if R::ENDS {
+            self.end_cell::<R>(&row)?;
+        }
+        self.tx.prepare_cached("DELETE FROM cells WHERE tbl = ?1 AND key = ?2")?.execute((R::TABLE, row))?;
+        Ok(())
+    }
+
+    fn end_cell<R: Record>(&self, row: &RowKey) -> Result<(), StoreError> {
+        let slot: Option<Option<Slot>> = self
+            .tx
+            .prepare_cached("SELECT slot FROM cells WHERE tbl = ?1 AND key = ?2")?
+            .query_row((R::TABLE, row), |r| r.get(0))
+            .optional()?;
+        self.end_slots(slot.flatten(), true)
+    }
+}
+
+/// Row key, slot and sealed value.
+pub(super) type SealedRow = (RowKey, Option<Slot>, Vec<u8>);
+
+pub(super) fn sealed_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<SealedRow> {
+    Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+}
+
+/// [`Tx::list`] for transactions of every lifetime.
+pub(crate) fn list_all<R: Record>(tx: &Tx<'_>) -> Result<Vec<R>, StoreError> {
+    tx.list()
+}
+
+pub(super) fn decode<T: for<'b> minicbor::Decode<'b, ()>>(table: &'static str, bytes: &[u8]) -> Result<T, StoreError> {
+    minicbor::decode(bytes).map_err(|e| StoreError::Value { table, reason: e.to_string() })
+}
