@@ -16,8 +16,9 @@ use sotto_crypto::Address;
 use sotto_wire::room::{EventId, MAX_PARENTS, RoomChange};
 
 use super::bits::Bits;
+use super::bits::Index;
 use super::contest::Contest;
-use super::log::{Index, Log, weight};
+use super::log::{Log, weight};
 use super::people::Person;
 use super::state::{Place, State};
 

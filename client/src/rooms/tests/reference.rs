@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use super::super::log::{Index, named_in, weight};
+use super::super::bits::Index;
+use super::super::log::{named_in, weight};
 use super::super::state::{Act, Place, State};
 use super::*;
 
