@@ -1,37 +1,81 @@
-//! The client library: account, devices, conversations, sync. Everything that talks to a relay as a user does so
-//! through it: the `sotto` command, the retention process, bots.
+//! The client library: account, devices, conversations, rooms. Everything that talks to a relay as a user does so through it:
+//! the `sotto` command, the retention process, bots.
+//!
+//! # A bot
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), sotto_client::Error> {
-//! use sotto_client::{Client, Event, JoinOptions, Password, SendOptions};
+//! use sotto_client::{Client, Draft, Event, JoinOptions, Password, Target};
 //! # let invite = "sotto://…".parse().map_err(|_| sotto_client::Error::Internal("no invite"))?;
 //! # let bob = sotto_crypto::Address::parse("bob@chat.acme.example").map_err(|_| sotto_client::Error::Internal("no address"))?;
 //!
 //! // Once: registers, makes the keys, makes the profile. Later: `Client::open`.
 //! let alice = Client::join(JoinOptions::new(invite, "profiles/alice", Password::new("a good one".into()))).await?;
 //! // Returns when the relay has the message durably.
-//! alice.send_text(&[bob], "Good morning", SendOptions::default()).await?;
+//! let sent = alice.outbox().send_text(&[bob], "Good morning").await?;
+//! assert!(sent.changed.is_empty(), "somebody has another identity than before");
 //! // One receiver at a time. What is not acknowledged comes again.
 //! let mut receiver = alice.receive(true)?;
 //! while let Some(event) = receiver.next().await {
-//!     if let Event::Message(message) = event? {
-//!         receiver.ack(message.receipt()).await?;
+//!     match event? {
+//!         Event::Message(message) => {
+//!             // Durable in the outbox before the message counts as received: no answer is forgotten.
+//!             let answer = Draft::text("I have it").reply_to(message.key());
+//!             alice.outbox().post(message.conversation(), answer).await?;
+//!             receiver.ack(message.receipt()).await?;
+//!         }
+//!         // What cannot be shown yet has been acknowledged, and is kept until it can.
+//!         Event::Waiting(waiting) => println!("{} messages wait", waiting.len()),
+//!         _ => {}
 //!     }
 //! }
 //! # Ok(()) }
 //! ```
 //!
-//! There are two ways to say something. [`Client::send_text`], [`Client::send_file`] and [`Client::send_draft`] return when
-//! the relay has it, or say why not. [`Client::post`] and its like return when it is durable in the outbox: a receiver that
-//! follows sends it as soon as it can, in order, over restarts and bad networks. `examples/echo_bot.rs` is a whole bot.
+//! `examples/echo_bot.rs` is a whole one.
 //!
-//! Module by module: `registration` joins; `compose` makes messages; `send` asks for recipients, has `recipients` check them
-//! (pure: identities are pinned, devices certified, nobody added, retention as the signed policy says), seals and posts;
-//! `outbox` and `pump` do so for what waits; `receiver` holds the socket, has `inbox` open what comes, and acknowledges what
-//! the caller has handled; `apply` is what a message does to the store, `fold` (pure) makes of it what is shown, and `talk`
-//! shows it; `signals` sends and hears
-//! typing and presence; `prekeys` keeps the published keys fresh; `store` is the encrypted local store; `transport` is HTTP, WebSocket
-//! and TLS.
+//! # By topic
+//!
+//! | topic | what |
+//! |---|---|
+//! | [`Client::outbox`] | says things, and does things to messages: [`send`](Outbox::send) waits for the relay, [`post`](Outbox::post) does not |
+//! | [`Client::receive`] | what comes, as [`Event`]s |
+//! | [`Client::conversations`] | what is there: lists, pages, search, what was read, who retains it |
+//! | [`Client::contacts`] | who people are: safety numbers, and changes that wait for an acknowledgement |
+//! | [`Client::rooms`] | rooms with members and moderators |
+//! | [`Client::devices`] | the user's devices, the password, the recovery key |
+//! | [`Client::history`] | the history, from one device to another |
+//! | [`Client::files`] | files that came with messages |
+//! | [`Client::signals`] | typing and presence |
+//!
+//! # Who somebody is
+//!
+//! The relay is not trusted to say it. An identity is pinned when it is first seen; when another one shows, by whatever way,
+//! that is a state ([`TrustState::Replaced`], or [`TrustState::Changed`] for who was verified) until a person has
+//! acknowledged it: sending to the verified is refused, and everything else says so.
+//!
+//! ```no_run
+//! # async fn example(client: sotto_client::Client) -> Result<(), sotto_client::Error> {
+//! use sotto_client::TrustState;
+//!
+//! for contact in client.contacts().list().await? {
+//!     if let Some(change) = &contact.change {
+//!         println!("{}: {} is now {}", contact.address, change.old, change.new);
+//!     }
+//!     // After a person has compared the number with theirs:
+//!     if contact.state == TrustState::Pinned {
+//!         client.contacts().mark_verified(&contact).await?;
+//!     }
+//! }
+//! # Ok(()) }
+//! ```
+//!
+//! # How it is made
+//!
+//! Layers that import downwards only, which `tests/it/layers.rs` watches: `core`; `store` (encrypted, with keys that are really
+//! erased); `transport`; `trust` (the only one that decides who somebody is); `talk` (what messages do, and how they are
+//! shown); `send` (through the outbox, always); `receive` (open, authenticate, place; what cannot be shown is set aside);
+//! `rooms`, `devices`, `history`; `client` (the handle); `enroll` (join, link, replace, service).
 
 // The tests' network is shared with the tests in `tests/`, which name the crate from outside.
 #[cfg(test)]

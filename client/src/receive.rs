@@ -13,3 +13,6 @@ pub(crate) mod rooms;
 mod signals;
 mod socket;
 pub(crate) mod state;
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use super::compose::audience;
 use super::state::Sending;
 use crate::core::clock::now_ms;
-use crate::core::error::{Error, Refusal};
+use crate::core::error::{Error, Refusal, TrustError};
 use crate::core::task::blocking;
 use crate::store::{LeftOut, OutboxKind, OutboxRecord, conversation};
 
@@ -39,7 +39,7 @@ pub(super) struct Accepted {
 impl Sending {
     /// Seals and posts, again where the recipients' devices or the policy have changed meanwhile.
     pub(super) async fn deliver(&self, entry: &OutboxRecord) -> Result<Delivered, Error> {
-        for _ in 0..ROUNDS {
+        for round in 1..=ROUNDS {
             let content = self.content_to_seal(entry).await?;
             let mut asked = self.whom(entry).await?;
             let (answer, left_out) = self.recipients(entry, &mut asked).await?;
@@ -47,6 +47,11 @@ impl Sending {
                 // A note to oneself with no other device to go to, and word for devices that there are not.
                 Err(Error::Refused(Refusal::NoRecipients)) => {
                     return Ok(Delivered::Accepted(Accepted { at_ms: now_ms(), left_out, ..Accepted::default() }));
+                }
+                // The relay may know a newer policy than the one at hand.
+                Err(Error::Trust(TrustError::Retention { .. })) if round < ROUNDS => {
+                    self.forget_policy().await;
+                    continue;
                 }
                 believed => believed?,
             };

@@ -187,7 +187,8 @@ impl Tx<'_> {
         Ok((rows.into_iter().map(open).collect::<Result<_, _>>()?, last))
     }
 
-    /// Forgets what has waited for too long.
+    /// Forgets what has waited for too long, and that something of somebody was not kept of whom nothing waits: it was told
+    /// when it came.
     pub(super) fn end_aside(&self, now_ms: u64) -> Result<(), StoreError> {
         let ended = self
             .tx
@@ -198,6 +199,70 @@ impl Tx<'_> {
             let held: Aside = decode(TABLE, &self.cipher.open(TABLE, &row, None, &sealed)?)?;
             self.take_aside(&held.key)?;
         }
+        for count in self.list::<AsideCount>()?.iter().filter(|count| count.waiting == 0) {
+            self.delete::<AsideCount>(&count.key())?;
+        }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sotto_crypto::{DeviceId, MessageId, SystemRng};
+
+    use super::super::Store;
+    use super::super::key::StoreKey;
+    use super::super::list_all;
+    use super::*;
+
+    fn aside(sender: &str, n: u64, size: usize) -> Aside {
+        let mut id = [0; 16];
+        id[..8].copy_from_slice(&n.to_be_bytes());
+        let sender = Address::parse(sender).unwrap();
+        let key = MessageRef { sender, device: DeviceId::from_bytes([1; 16]), message: MessageId::from_bytes(id) };
+        Aside { key, reason: Reason::Newer(1), delivery: vec![7; size], order: n + 1 }
+    }
+
+    #[test]
+    fn one_sender_and_one_network_have_so_much_room_and_no_more() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("s.db"), &StoreKey::generate(&mut SystemRng)).unwrap();
+        store
+            .run_blocking(|tx| {
+                for n in 0..MAX_OF_SENDER.0 + 30 {
+                    tx.put_aside(&aside("mallory@y.example", n, 100), 5)?;
+                }
+                // The same again counts once.
+                tx.put_aside(&aside("mallory@y.example", 3, 100), 5)?;
+                // Few, and large.
+                for n in 0..5 {
+                    tx.put_aside(&aside("eve@y.example", 10_000 + n, 1024 * 1024), 5)?;
+                }
+                // Others of the network, until it is full; and somebody of another one.
+                for n in 0..MAX_OF_NETWORK.0 {
+                    tx.put_aside(&aside(&format!("u{}@y.example", n / 100), 20_000 + n, 10), 5)?;
+                }
+                tx.put_aside(&aside("alice@x.example", 90_000, 10), 5)
+            })
+            .unwrap();
+        let counts = store.run_blocking(list_all::<AsideCount>).unwrap();
+        let of = |who: &str| counts.iter().find(|c| c.sender.as_str() == who).map(|c| (c.waiting, c.dropped));
+        assert_eq!(of("mallory@y.example"), Some((MAX_OF_SENDER.0, 30)));
+        assert_eq!(of("eve@y.example"), Some((4, 1)));
+        assert_eq!(of("alice@x.example"), Some((1, 0)));
+        let all: u64 = counts.iter().filter(|c| c.sender.domain_str() == "y.example").map(|c| c.waiting).sum();
+        assert_eq!(all, MAX_OF_NETWORK.0);
+
+        // In the order in which they came, page by page.
+        let (first, next) = store.run_blocking(|tx| tx.aside(0, 3)).unwrap();
+        assert_eq!(first.iter().map(|a| a.order).collect::<Vec<_>>(), [1, 2, 3]);
+        assert_eq!(next, Some(3));
+        // Taken, there is room again; and in the end all goes by itself.
+        assert!(store.run_blocking(|tx| tx.take_aside(&first[0].key)).unwrap());
+        assert!(!store.run_blocking(|tx| tx.take_aside(&first[0].key)).unwrap());
+        store.run_blocking(|tx| tx.put_aside(&aside("mallory@y.example", 5_000, 100), 5)).unwrap();
+        store.run_blocking(|tx| tx.end_aside(5 + KEPT_MS)).unwrap();
+        assert!(store.run_blocking(|tx| tx.aside(0, 3)).unwrap().0.is_empty());
+        assert!(store.run_blocking(list_all::<AsideCount>).unwrap().is_empty());
     }
 }

@@ -108,3 +108,164 @@ fn under_keys(tx: &Tx<'_>, table: &'static str, name: &str) -> Result<(), StoreE
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::Connection;
+    use sotto_crypto::{BatchId, IdentityKey, MessageId, SystemRng};
+
+    use super::super::cipher::Cipher;
+    use super::super::key::StoreKey;
+    use super::super::{MessageState, Store, list_all};
+    use super::*;
+    use crate::trust::identity::TrustState;
+
+    /// The tables of form 1.
+    const FORM_1: &str = "
+        CREATE TABLE cells (
+            tbl TEXT NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL, PRIMARY KEY (tbl, key)) WITHOUT ROWID;
+        CREATE TABLE messages (
+            seq INTEGER PRIMARY KEY AUTOINCREMENT, key BLOB NOT NULL UNIQUE, conversation BLOB NOT NULL,
+            unread INTEGER NOT NULL DEFAULT 0, expires_at_ms INTEGER, value BLOB NOT NULL);
+        CREATE TABLE annotations (
+            key BLOB PRIMARY KEY, target BLOB NOT NULL, expires_at_ms INTEGER, value BLOB NOT NULL) WITHOUT ROWID;
+        CREATE TABLE outbox (
+            seq INTEGER PRIMARY KEY AUTOINCREMENT, key BLOB NOT NULL UNIQUE, expires_at_ms INTEGER, value BLOB NOT NULL);
+        CREATE TABLE room_events (
+            seq INTEGER PRIMARY KEY AUTOINCREMENT, key BLOB NOT NULL UNIQUE, room BLOB NOT NULL, value BLOB NOT NULL);
+        CREATE TABLE seen (key BLOB PRIMARY KEY, forget_at_ms INTEGER NOT NULL) WITHOUT ROWID;
+        PRAGMA user_version = 1;";
+
+    fn cell<R: Record>(file: &Connection, cipher: &Cipher, record: &R) {
+        let key = record.key();
+        let row = cipher.row(R::TABLE, &key.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        let sealed = cipher.seal(R::TABLE, &row, None, &sotto_crypto::encode(record)).unwrap();
+        file.execute("INSERT INTO cells (tbl, key, value) VALUES (?1, ?2, ?3)", (R::TABLE, row, sealed)).unwrap();
+    }
+
+    #[test]
+    fn a_profile_of_form_1_is_brought_forward() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("store.db");
+        let key = StoreKey::generate(&mut SystemRng);
+        let cipher = Cipher::new(&key);
+        let identity = || IdentityKey::generate(&mut SystemRng).verifying_key();
+        let address = |name: &str| Address::parse(&format!("{name}@x.example")).unwrap();
+        let pin = |name, verified, shown| OldPin {
+            address: address(name),
+            identity: identity(),
+            verified,
+            since_ms: 7,
+            shown,
+        };
+        let message = MessageRef {
+            sender: address("bob"),
+            device: sotto_crypto::DeviceId::from_bytes([1; 16]),
+            message: MessageId::from_bytes([2; 16]),
+        };
+        let prekey = PrekeyRecord {
+            batch: BatchId::from_bytes([3; 16]),
+            index: 4,
+            one_time: true,
+            secret: b"a secret that must end one day, in clear here".to_vec(),
+        };
+        {
+            let file = Connection::open(&path).unwrap();
+            file.execute_batch(FORM_1).unwrap();
+            cell(&file, &cipher, &pin("alice", false, None));
+            cell(&file, &cipher, &pin("bob", true, Some(identity())));
+            cell(&file, &cipher, &prekey);
+            let held =
+                OldHeld { key: message.clone(), room: RoomId::from_bytes([5; 32]), delivery: vec![1, 2, 3], order: 9 };
+            cell(&file, &cipher, &held);
+            let old = OldMessage::of(&message);
+            let row = cipher.row(
+                messages::TABLE,
+                &[message.sender.as_str().as_bytes(), message.device.as_bytes(), message.message.as_bytes()],
+            );
+            let sealed = cipher.seal(messages::TABLE, &row, None, &sotto_crypto::encode(&old)).unwrap();
+            file.execute("INSERT INTO messages (key, conversation, value) VALUES (?1, ?1, ?2)", (row, sealed)).unwrap();
+        }
+        let store = Store::open(&path, &key).unwrap();
+        let pins = store.run_blocking(list_all::<Pin>).unwrap();
+        let state = |name| pins.iter().find(|pin| pin.address == address(name)).unwrap().state();
+        assert_eq!((state("alice"), state("bob")), (TrustState::Pinned, TrustState::Changed));
+        let (aside, _) = store.run_blocking(|tx| tx.aside(0, 10)).unwrap();
+        assert!(aside.len() == 1 && aside[0].delivery == [1, 2, 3]);
+        let placed = store.run_blocking(|tx| tx.placed_message(&message)).unwrap().unwrap();
+        assert_eq!(
+            (placed.message.content.as_slice(), placed.message.state),
+            (b"said".as_slice(), MessageState::Received)
+        );
+        let secrets = store.run_blocking(list_all::<PrekeyRecord>).unwrap();
+        assert!(secrets.len() == 1 && secrets[0].secret == prekey.secret);
+        // Nothing that must end opens under the store's key alone, neither in a row nor in what the file holds beside rows.
+        store
+            .run_blocking(|tx| tx.delete::<PrekeyRecord>(&prekey.key()).and_then(|()| tx.delete_message(&message)))
+            .unwrap();
+        drop(store);
+        let row = cipher.row(PrekeyRecord::TABLE, &prekey.key().iter().map(Vec::as_slice).collect::<Vec<_>>());
+        for file in std::fs::read_dir(dir.path()).unwrap().map(|file| file.unwrap().path()) {
+            let bytes = std::fs::read(file).unwrap();
+            for at in 0..bytes.len() {
+                let sealed = bytes.get(at..at + 12 + 16 + sotto_crypto::encode(&prekey).len());
+                let opened = sealed.and_then(|sealed| cipher.open(PrekeyRecord::TABLE, &row, None, sealed).ok());
+                assert!(opened.is_none(), "the secret still opens");
+            }
+        }
+        // Once more changes nothing.
+        assert_eq!(Store::open(&path, &key).unwrap().run_blocking(list_all::<Pin>).unwrap().len(), 2);
+    }
+
+    /// A message of form 1.
+    #[derive(Encode)]
+    #[cbor(array)]
+    struct OldMessage {
+        #[n(0)]
+        id: MessageId,
+        #[n(1)]
+        sender: Address,
+        #[n(2)]
+        device: sotto_crypto::DeviceId,
+        #[cbor(n(3), with = "minicbor::bytes")]
+        content: Vec<u8>,
+        #[n(4)]
+        conversation: String,
+        #[n(5)]
+        accepted_at_ms: u64,
+        #[n(6)]
+        stored_at_ms: u64,
+        #[n(7)]
+        expires_at_ms: Option<u64>,
+        #[n(8)]
+        retained: bool,
+        #[n(9)]
+        state: MessageState,
+        #[n(10)]
+        reason: Option<String>,
+        #[n(11)]
+        retention_missing: bool,
+        #[n(12)]
+        event: Option<String>,
+    }
+
+    impl OldMessage {
+        fn of(name: &MessageRef) -> Self {
+            Self {
+                id: name.message,
+                sender: name.sender.clone(),
+                device: name.device,
+                content: b"said".to_vec(),
+                conversation: "c".into(),
+                accepted_at_ms: 1,
+                stored_at_ms: 2,
+                expires_at_ms: None,
+                retained: false,
+                state: MessageState::Received,
+                reason: None,
+                retention_missing: false,
+                event: None,
+            }
+        }
+    }
+}

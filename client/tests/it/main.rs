@@ -9,3 +9,4 @@ mod layers;
 mod relay;
 mod rooms;
 mod talk;
+mod trust;

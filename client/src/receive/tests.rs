@@ -1,0 +1,69 @@
+//! Somebody who sends what this program cannot show, against a real relay.
+
+use sotto_wire::content::{Body, Content, Conversation};
+
+use crate::common::{Network, address, next, text};
+use crate::core::clock::now_ms;
+use crate::send::compose::entry;
+use crate::store::{Audience, OutboxKind};
+use crate::{Client, Event, ReceivedMessage, Waiting, WaitsFor};
+
+/// Sends as many messages of a version that nobody knows.
+async fn send_newer(from: &Client, to: &str, count: u32) {
+    let account = from.trust.account.clone();
+    let conversation = Conversation::of([account.address.clone(), address(to)]).unwrap();
+    from.trust
+        .store
+        .run(move |tx| {
+            for n in 0..count {
+                let body = Body::Text(format!("from the future {n}"));
+                let content = Content { version: 99, ..Content::new(conversation.clone(), now_ms(), body) };
+                let entry = entry(&account, &content, OutboxKind::Text, Audience::Members, now_ms()).unwrap();
+                tx.put_outbox(&entry)?;
+            }
+            Ok(())
+        })
+        .await
+        .unwrap();
+    let done = from.outbox().flush(std::time::Duration::from_mins(2)).await.unwrap();
+    assert_eq!((done.left, done.refused), (0, 0));
+}
+
+async fn all(client: &Client) -> (Vec<ReceivedMessage>, Vec<Waiting>) {
+    let mut receiver = client.receive(false).unwrap();
+    let (mut messages, mut waiting) = (Vec::new(), Vec::new());
+    loop {
+        match next(&mut receiver).await {
+            Event::Message(message) => {
+                receiver.ack(message.receipt()).await.unwrap();
+                messages.push(*message);
+            }
+            Event::Unopened(unopened) => panic!("given out: {}", unopened.reason),
+            Event::Waiting(told) => waiting = told,
+            Event::CaughtUp => break,
+            _ => {}
+        }
+    }
+    receiver.close().await;
+    (messages, waiting)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_shown_yet_stops_nothing_and_is_told() {
+    let network = Network::start(false).await;
+    let (bob, carol, mallory) =
+        (network.member("bob").await, network.member("carol").await, network.member("mallory").await);
+    // More than the relay gives out before the first is acknowledged.
+    send_newer(&mallory, "bob", 210).await;
+    carol.outbox().send_text(&[address("bob")], "still here").await.unwrap();
+    let (messages, waiting) = all(&bob).await;
+    assert_eq!(messages.iter().map(text).collect::<Vec<_>>(), ["still here"]);
+    assert_eq!(waiting.len(), 1);
+    let told = &waiting[0];
+    assert_eq!((&told.sender, told.waits_for), (&address("mallory"), WaitsFor::NewerVersion));
+    assert_eq!((told.count, told.dropped), (200, 10));
+    // The relay has nothing left of it, and it is told again for as long as it waits.
+    let (messages, waiting) = all(&bob).await;
+    assert!(messages.is_empty() && waiting.len() == 1 && waiting[0].count == 200);
+    assert_eq!(bob.waiting().await.unwrap(), waiting);
+}
