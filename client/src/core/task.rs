@@ -54,9 +54,9 @@ mod tests {
     #[tokio::test]
     async fn a_task_that_panics_is_started_again() {
         let lives = Arc::new(AtomicU32::new(0));
-        let lived = lives.clone();
+        let counted = lives.clone();
         let task = keep("test", move || {
-            let life = lived.fetch_add(1, Ordering::Relaxed);
+            let life = counted.fetch_add(1, Ordering::Relaxed);
             async move { assert!(life == 1, "a panic that the test wants") }
         });
         task.await.unwrap();

@@ -31,31 +31,27 @@ impl Receiving {
             });
         };
         let from = &unsealed.header.sender;
-        let retained_by = match content.conversation {
-            Conversation::Room(room) => {
-                match self.room_message(room, from, &content, &unsealed.opened.recipients).await? {
-                    RoomMessage::Shown(outsiders) => outsiders,
-                    RoomMessage::Done => Vec::new(),
-                    RoomMessage::Stranger if apply::class(&content.body) == Class::Said => {
-                        return Ok(unsealed.not_shown(Unopened::Conversation));
-                    }
-                    // What strangers do to messages, or say of them, concerns nobody.
-                    RoomMessage::Stranger => return Ok(Outcome::Dropped(unsealed.receipt())),
-                    RoomMessage::Author(who) => return Ok(unsealed.not_shown(Unopened::RoomAuthor(who))),
-                    RoomMessage::Waits => return Ok(unsealed.aside(Reason::RoomEvents(room))),
+        let recipients = &unsealed.opened.recipients;
+        let retained_by = if let Conversation::Room(room) = content.conversation {
+            match self.room_message(room, from, &content, recipients).await? {
+                RoomMessage::Shown(outsiders) => outsiders,
+                RoomMessage::Done => Vec::new(),
+                RoomMessage::Stranger if apply::class(&content.body) == Class::Said => {
+                    return Ok(unsealed.not_shown(Unopened::Conversation));
                 }
+                // What strangers do to messages, or say of them, concerns nobody.
+                RoomMessage::Stranger => return Ok(Outcome::Dropped(unsealed.receipt())),
+                RoomMessage::Author(who) => return Ok(unsealed.not_shown(Unopened::RoomAuthor(who))),
+                RoomMessage::Waits => return Ok(unsealed.aside(Reason::RoomEvents(room))),
             }
-            _ => {
-                let members = content.conversation.members();
-                let whole = apply::is_for_everybody(&content.body);
-                match outsiders(from, &self.account.address, &members, &unsealed.opened.recipients, whole) {
-                    Some(outsiders) => outsiders,
-                    None => return Ok(unsealed.not_shown(Unopened::Conversation)),
-                }
+        } else {
+            let (members, whole) = (content.conversation.members(), apply::is_for_everybody(&content.body));
+            match outsiders(from, &self.account.address, &members, recipients, whole) {
+                Some(outsiders) => outsiders,
+                None => return Ok(unsealed.not_shown(Unopened::Conversation)),
             }
         };
-        let retention_missing =
-            self.retention_missing(from, &unsealed.opened.recipients, unsealed.delivery.accepted_at_ms).await?;
+        let retention_missing = self.retention_missing(from, recipients, unsealed.delivery.accepted_at_ms).await?;
         Ok(Outcome::Message(Box::new(self.received(unsealed, sender, content, retained_by, retention_missing))))
     }
 

@@ -1,12 +1,12 @@
 //! Somebody who sends what this program cannot show, against a real relay.
 
-use sotto_wire::content::{Body, Content, Conversation};
+use sotto_wire::content::{Body, Content, Conversation, MessageRef, ReceiptKind};
 
 use crate::common::{Network, address, next, text};
 use crate::core::clock::now_ms;
 use crate::send::compose::entry;
 use crate::store::{Audience, OutboxKind};
-use crate::{Client, Event, ReceivedMessage, Waiting, WaitsFor};
+use crate::{Client, Event, ReceivedMessage, SeenIn, TrustState, Waiting, WaitsFor};
 
 /// Sends as many messages of a version that nobody knows.
 async fn send_newer(from: &Client, to: &str, count: u32) {
@@ -66,4 +66,30 @@ async fn what_cannot_be_shown_yet_stops_nothing_and_is_told() {
     let (messages, waiting) = all(&bob).await;
     assert!(messages.is_empty() && waiting.len() == 1 && waiting[0].count == 200);
     assert_eq!(bob.waiting().await.unwrap(), waiting);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receipt_of_another_identity_is_told_though_nothing_is_shown() {
+    let network = Network::start(false).await;
+    let (alice, bob) = (network.member("alice").await, network.member("bob").await);
+    let sent = alice.outbox().send_text(&[address("bob")], "hello").await.unwrap();
+    bob.outbox().send_text(&[address("alice")], "hello yourself").await.unwrap();
+    assert_eq!(all(&alice).await.0.len(), 1);
+    network.delete_user("bob").await;
+    let invite = network.invite("bob").await;
+    let second = Client::join(network.join_options(invite, "bob2")).await.unwrap();
+    let (account, now) = (second.trust.account.clone(), now_ms());
+    let read = MessageRef { sender: address("alice"), device: alice.device(), message: sent.message };
+    let body = Body::Receipt(ReceiptKind::Read, vec![read]);
+    let content = Content::new(sent.conversation, now, body);
+    let only = Audience::Only(vec![address("alice")]);
+    let receipt = entry(&account, &content, OutboxKind::Receipt, only, now).unwrap();
+    second.trust.store.run(move |tx| tx.put_outbox(&receipt)).await.unwrap();
+    assert_eq!(second.outbox().flush(std::time::Duration::from_mins(1)).await.unwrap().sent, 1);
+
+    let (messages, waiting) = all(&alice).await;
+    assert!(messages.is_empty() && waiting.is_empty());
+    let bob = &alice.contacts().known(&[address("bob")]).await.unwrap()[0];
+    assert_eq!((bob.state, bob.change.as_ref().unwrap().seen_in), (TrustState::Replaced, SeenIn::Receipt));
+    assert_eq!(alice.outbox().send_text(&[address("bob")], "who is it?").await.unwrap().changed, [address("bob")]);
 }

@@ -20,7 +20,7 @@ impl Tx<'_> {
         let parts: Vec<&[u8]> = slot.iter().map(Vec::as_slice).collect();
         let row = self.cipher.row(TABLE, &parts);
         let held = self
-            .tx
+            .sql
             .prepare_cached("SELECT key, slot, value FROM annotations WHERE key = ?1")?
             .query_row([row], sealed_row)
             .optional()?;
@@ -31,10 +31,10 @@ impl Tx<'_> {
             self.end_slots(held.1, true)?;
         }
         let target = self.row_of(&annotation.target);
-        let has_target = self.tx.prepare_cached("SELECT 1 FROM messages WHERE key = ?1")?.exists([target])?;
+        let has_target = self.sql.prepare_cached("SELECT 1 FROM messages WHERE key = ?1")?.exists([target])?;
         let clear = Zeroizing::new(sotto_crypto::encode(annotation));
         let (sealed, slot) = self.seal_ending(TABLE, &row, &clear)?;
-        self.tx
+        self.sql
             .prepare_cached(
                 "INSERT INTO annotations (key, target, expires_at_ms, value, slot) VALUES (?1, ?2, ?3, ?4, ?5)
                  ON CONFLICT (key) DO UPDATE SET expires_at_ms = ?3, value = ?4, slot = ?5",
@@ -45,7 +45,7 @@ impl Tx<'_> {
 
     /// All that was done to a message.
     pub(crate) fn annotations(&self, target: &MessageRef) -> Result<Vec<Annotation>, StoreError> {
-        let mut statement = self.tx.prepare_cached("SELECT key, slot, value FROM annotations WHERE target = ?1")?;
+        let mut statement = self.sql.prepare_cached("SELECT key, slot, value FROM annotations WHERE target = ?1")?;
         let rows = statement.query_map([self.row_of(target)], sealed_row)?.collect::<Result<Vec<_>, _>>()?;
         rows.iter().map(|row| self.opened(TABLE, row)).collect()
     }
@@ -57,7 +57,7 @@ impl Tx<'_> {
         limit: u32,
     ) -> Result<(Vec<Annotation>, Option<Vec<u8>>), StoreError> {
         let mut statement =
-            self.tx.prepare_cached("SELECT key, slot, value FROM annotations WHERE key > ?1 ORDER BY key LIMIT ?2")?;
+            self.sql.prepare_cached("SELECT key, slot, value FROM annotations WHERE key > ?1 ORDER BY key LIMIT ?2")?;
         let rows =
             statement.query_map((after.unwrap_or_default(), limit), sealed_row)?.collect::<Result<Vec<_>, _>>()?;
         let next = rows.last().filter(|_| rows.len() == limit as usize).map(|(row, ..)| row.to_vec());
@@ -66,7 +66,7 @@ impl Tx<'_> {
 
     /// The message has come: what was done to it lives as long as it does.
     pub(crate) fn adopt_annotations(&self, target: &MessageRef) -> Result<(), StoreError> {
-        self.tx
+        self.sql
             .prepare_cached("UPDATE annotations SET expires_at_ms = NULL WHERE target = ?1")?
             .execute([self.row_of(target)])?;
         Ok(())
@@ -91,7 +91,7 @@ impl Tx<'_> {
         parameter: impl rusqlite::ToSql,
     ) -> Result<(), StoreError> {
         let slots = self
-            .tx
+            .sql
             .prepare_cached(&format!("DELETE FROM annotations WHERE {which} RETURNING slot"))?
             .query_map([parameter], |r| r.get::<_, Option<Slot>>(0))?
             .collect::<Result<Vec<_>, _>>()?;

@@ -98,11 +98,11 @@ impl Tx<'_> {
         let row = self.aside_row(&message.key);
         let by_sender = self.cipher.row(TABLE, &[b"sender", sender.as_str().as_bytes()]);
         let by_network = self.cipher.row(TABLE, &[b"network", sender.domain_str().as_bytes()]);
-        let known = self.tx.prepare_cached("SELECT 1 FROM aside WHERE key = ?1")?.exists([row])?;
+        let known = self.sql.prepare_cached("SELECT 1 FROM aside WHERE key = ?1")?.exists([row])?;
         let size = message.delivery.len() as u64;
         let fits = |query: &str, of: RowKey, (messages, bytes): (u64, u64)| -> Result<bool, StoreError> {
             let (count, sum): (i64, i64) =
-                self.tx.prepare_cached(query)?.query_row([of], |r| Ok((r.get(0)?, r.get(1)?)))?;
+                self.sql.prepare_cached(query)?.query_row([of], |r| Ok((r.get(0)?, r.get(1)?)))?;
             Ok(u64::try_from(count).is_ok_and(|n| n < messages) && u64::try_from(sum).is_ok_and(|n| n + size <= bytes))
         };
         let room = known
@@ -114,7 +114,7 @@ impl Tx<'_> {
                 )?;
         if room {
             let sealed = self.cipher.seal(TABLE, &row, None, &sotto_crypto::encode(message))?;
-            self.tx
+            self.sql
                 .prepare_cached(
                     "INSERT INTO aside (key, sender, network, reason, bytes, position, forget_at_ms, value)
                      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
@@ -134,9 +134,9 @@ impl Tx<'_> {
         if !known {
             let mut count = self.aside_count(sender, message.reason)?;
             if room {
-                count.waiting += 1
+                count.waiting += 1;
             } else {
-                count.dropped += 1
+                count.dropped += 1;
             }
             self.put(&count)?;
         }
@@ -152,19 +152,19 @@ impl Tx<'_> {
     pub(crate) fn take_aside(&self, message: &MessageRef) -> Result<bool, StoreError> {
         let row = self.aside_row(message);
         let found: Option<Vec<u8>> = self
-            .tx
+            .sql
             .prepare_cached("SELECT value FROM aside WHERE key = ?1")?
             .query_row([row], |r| r.get(0))
             .optional()?;
         let Some(sealed) = found else { return Ok(false) };
         let held: Aside = decode(TABLE, &self.cipher.open(TABLE, &row, None, &sealed)?)?;
-        self.tx.prepare_cached("DELETE FROM aside WHERE key = ?1")?.execute([row])?;
+        self.sql.prepare_cached("DELETE FROM aside WHERE key = ?1")?.execute([row])?;
         let mut count = self.aside_count(&message.sender, held.reason)?;
         count.waiting = count.waiting.saturating_sub(1);
         if count.waiting == 0 {
-            self.delete::<AsideCount>(&count.key())?
+            self.delete::<AsideCount>(&count.key())?;
         } else {
-            self.put(&count)?
+            self.put(&count)?;
         }
         Ok(true)
     }
@@ -173,7 +173,7 @@ impl Tx<'_> {
     /// where there may be more.
     pub(crate) fn aside(&self, after: u64, limit: u32) -> Result<(Vec<Aside>, Option<u64>), StoreError> {
         let mut statement = self
-            .tx
+            .sql
             .prepare_cached("SELECT key, position, value FROM aside WHERE position > ?1 ORDER BY position LIMIT ?2")?;
         let rows = statement
             .query_map((clamp(after), limit), |r| {
@@ -191,7 +191,7 @@ impl Tx<'_> {
     /// when it came.
     pub(super) fn end_aside(&self, now_ms: u64) -> Result<(), StoreError> {
         let ended = self
-            .tx
+            .sql
             .prepare_cached("SELECT key, value FROM aside WHERE forget_at_ms <= ?1")?
             .query_map([clamp(now_ms)], |r| Ok((r.get::<_, RowKey>(0)?, r.get::<_, Vec<u8>>(1)?)))?
             .collect::<Result<Vec<_>, _>>()?;

@@ -53,9 +53,9 @@ impl Inner {
         // A panic while the lock was held has rolled its transaction back: the connection is good.
         let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
         let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let tx = Tx { tx, cipher: &self.cipher, keys: &self.keys, slots: RefCell::default() };
+        let tx = Tx { sql: tx, cipher: &self.cipher, keys: &self.keys, slots: RefCell::default() };
         let worked = work(&tx);
-        let Tx { tx, slots, .. } = tx;
+        let Tx { sql: tx, slots, .. } = tx;
         let slots = slots.into_inner();
         if !slots.locked {
             let value = worked?;
@@ -108,7 +108,7 @@ struct Slots {
 
 /// One transaction.
 pub(crate) struct Tx<'a> {
-    pub(super) tx: Transaction<'a>,
+    pub(super) sql: Transaction<'a>,
     pub(super) cipher: &'a Cipher,
     pub(super) keys: &'a Erasable,
     slots: RefCell<Slots>,
@@ -168,7 +168,7 @@ impl Tx<'_> {
 
     /// Every slot that a value has its key in.
     pub(super) fn used_slots(&self) -> Result<Vec<Slot>, StoreError> {
-        let mut statement = self.tx.prepare(
+        let mut statement = self.sql.prepare(
             "SELECT slot FROM cells WHERE slot IS NOT NULL UNION ALL SELECT slot FROM messages WHERE slot IS NOT NULL
              UNION ALL SELECT slot FROM annotations WHERE slot IS NOT NULL
              UNION ALL SELECT slot FROM outbox WHERE slot IS NOT NULL",
@@ -185,7 +185,7 @@ impl Tx<'_> {
     pub(crate) fn get<R: Record>(&self, key: &[Vec<u8>]) -> Result<Option<R>, StoreError> {
         let row = self.row(R::TABLE, key);
         let found: Option<(Option<Slot>, Vec<u8>)> = self
-            .tx
+            .sql
             .prepare_cached("SELECT slot, value FROM cells WHERE tbl = ?1 AND key = ?2")?
             .query_row((R::TABLE, row), |r| Ok((r.get(0)?, r.get(1)?)))
             .optional()?;
@@ -194,7 +194,7 @@ impl Tx<'_> {
 
     /// Every value of a table, in no order that means anything.
     pub(crate) fn list<R: Record>(&self) -> Result<Vec<R>, StoreError> {
-        let mut statement = self.tx.prepare_cached("SELECT key, slot, value FROM cells WHERE tbl = ?1")?;
+        let mut statement = self.sql.prepare_cached("SELECT key, slot, value FROM cells WHERE tbl = ?1")?;
         let rows = statement.query_map([R::TABLE], sealed_row)?.collect::<Result<Vec<_>, _>>()?;
         rows.iter().map(|row| self.opened(R::TABLE, row)).collect()
     }
@@ -209,7 +209,7 @@ impl Tx<'_> {
 
     /// Whether a table has no value.
     pub(crate) fn is_empty<R: Record>(&self) -> Result<bool, StoreError> {
-        Ok(!self.tx.prepare_cached("SELECT 1 FROM cells WHERE tbl = ?1 LIMIT 1")?.exists([R::TABLE])?)
+        Ok(!self.sql.prepare_cached("SELECT 1 FROM cells WHERE tbl = ?1 LIMIT 1")?.exists([R::TABLE])?)
     }
 
     /// Puts a value in its place, over what is there.
@@ -223,7 +223,7 @@ impl Tx<'_> {
         } else {
             (self.cipher.seal(R::TABLE, &row, None, &clear)?, None)
         };
-        self.tx
+        self.sql
             .prepare_cached(
                 "INSERT INTO cells (tbl, key, value, slot) VALUES (?1, ?2, ?3, ?4)
                  ON CONFLICT DO UPDATE SET value = ?3, slot = ?4",
@@ -238,13 +238,13 @@ impl Tx<'_> {
         if R::ENDS {
             self.end_cell::<R>(&row)?;
         }
-        self.tx.prepare_cached("DELETE FROM cells WHERE tbl = ?1 AND key = ?2")?.execute((R::TABLE, row))?;
+        self.sql.prepare_cached("DELETE FROM cells WHERE tbl = ?1 AND key = ?2")?.execute((R::TABLE, row))?;
         Ok(())
     }
 
     fn end_cell<R: Record>(&self, row: &RowKey) -> Result<(), StoreError> {
         let slot: Option<Option<Slot>> = self
-            .tx
+            .sql
             .prepare_cached("SELECT slot FROM cells WHERE tbl = ?1 AND key = ?2")?
             .query_row((R::TABLE, row), |r| r.get(0))
             .optional()?;

@@ -73,13 +73,13 @@ impl Tx<'_> {
     /// Whether this message has been received before.
     pub(crate) fn has_seen(&self, key: &MessageKey) -> Result<bool, StoreError> {
         let row = self.message_row(SEEN, key);
-        Ok(self.tx.prepare_cached("SELECT 1 FROM seen WHERE key = ?1")?.exists([row])?)
+        Ok(self.sql.prepare_cached("SELECT 1 FROM seen WHERE key = ?1")?.exists([row])?)
     }
 
     /// Remembers that this message has been received, until no repeat of it can come.
     pub(crate) fn mark_seen(&self, key: &MessageKey, forget_at_ms: u64) -> Result<(), StoreError> {
         let row = self.message_row(SEEN, key);
-        self.tx
+        self.sql
             .prepare_cached("INSERT INTO seen (key, forget_at_ms) VALUES (?1, ?2) ON CONFLICT DO NOTHING")?
             .execute((row, clamp(forget_at_ms)))?;
         Ok(())
@@ -93,7 +93,7 @@ impl Tx<'_> {
         // Words that were replaced or taken back must not be opened from an old page of the file.
         self.end_message_slots("SELECT slot FROM messages WHERE key = ?1", row, true)?;
         let (sealed, slot) = self.seal_ending(TABLE, &row, &clear)?;
-        self.tx
+        self.sql
             .prepare_cached(
                 "INSERT INTO messages (key, conversation, expires_at_ms, value, slot) VALUES (?1, ?2, ?3, ?4, ?5)
                  ON CONFLICT (key) DO UPDATE SET expires_at_ms = ?3, value = ?4, slot = ?5",
@@ -104,7 +104,7 @@ impl Tx<'_> {
 
     /// Says whether a message counts as unread.
     pub(crate) fn set_unread(&self, message: &MessageRef, unread: Unread) -> Result<(), StoreError> {
-        self.tx
+        self.sql
             .prepare_cached("UPDATE messages SET unread = ?2 WHERE key = ?1")?
             .execute((self.row_of(message), unread.column()))?;
         Ok(())
@@ -114,7 +114,7 @@ impl Tx<'_> {
     pub(crate) fn unread(&self, conversation: &str) -> Result<(u32, bool), StoreError> {
         let row = self.conversation_row(conversation);
         Ok(self
-            .tx
+            .sql
             .prepare_cached(
                 "SELECT COUNT(*), COALESCE(MAX(unread), 0) FROM messages WHERE conversation = ?1 AND unread > 0",
             )?
@@ -124,7 +124,7 @@ impl Tx<'_> {
     /// The unread messages of a conversation up to a position, oldest first.
     pub(crate) fn unread_messages(&self, conversation: &str, up_to: u64) -> Result<Vec<Placed>, StoreError> {
         let row = self.conversation_row(conversation);
-        let mut statement = self.tx.prepare_cached(
+        let mut statement = self.sql.prepare_cached(
             "SELECT seq, key, slot, value FROM messages WHERE conversation = ?1 AND unread > 0 AND seq <= ?2 ORDER BY seq",
         )?;
         let rows = statement.query_map((row, clamp(up_to)), sealed)?.collect::<Result<Vec<_>, _>>()?;
@@ -135,13 +135,13 @@ impl Tx<'_> {
     pub(crate) fn put_message_before(&self, message: &StoredMessage) -> Result<bool, StoreError> {
         let key = message.key();
         let row = self.row_of(&key);
-        if self.tx.prepare_cached("SELECT 1 FROM messages WHERE key = ?1")?.exists([row])? {
+        if self.sql.prepare_cached("SELECT 1 FROM messages WHERE key = ?1")?.exists([row])? {
             return Ok(false);
         }
         let conversation = self.conversation_row(&message.conversation);
         let clear = Zeroizing::new(sotto_crypto::encode(message));
         let (sealed, slot) = self.seal_ending(TABLE, &row, &clear)?;
-        self.tx
+        self.sql
             .prepare_cached(
                 "INSERT INTO messages (seq, key, conversation, expires_at_ms, value, slot)
                  SELECT COALESCE(MIN(m.seq) - 1, (SELECT s.seq FROM sqlite_sequence s WHERE s.name = 'messages')),
@@ -169,7 +169,7 @@ impl Tx<'_> {
     pub(crate) fn placed_message(&self, message: &MessageRef) -> Result<Option<Placed>, StoreError> {
         let row = self.row_of(message);
         let found = self
-            .tx
+            .sql
             .prepare_cached("SELECT seq, key, slot, value FROM messages WHERE key = ?1")?
             .query_row([row], sealed)
             .optional()?;
@@ -184,7 +184,7 @@ impl Tx<'_> {
         limit: u32,
     ) -> Result<Vec<Placed>, StoreError> {
         let conversation = conversation.map(|id| self.conversation_row(id));
-        let mut statement = self.tx.prepare_cached(
+        let mut statement = self.sql.prepare_cached(
             "SELECT seq, key, slot, value FROM messages WHERE (?1 IS NULL OR conversation = ?1) AND seq < ?2
              ORDER BY seq DESC LIMIT ?3",
         )?;
@@ -199,7 +199,7 @@ impl Tx<'_> {
         let row = self.row_of(message);
         self.end_annotations("target = ?1", row)?;
         self.end_message_slots("SELECT slot FROM messages WHERE key = ?1", row, true)?;
-        self.tx.prepare_cached("DELETE FROM messages WHERE key = ?1")?.execute([row])?;
+        self.sql.prepare_cached("DELETE FROM messages WHERE key = ?1")?.execute([row])?;
         Ok(())
     }
 
@@ -211,7 +211,7 @@ impl Tx<'_> {
         at_once: bool,
     ) -> Result<(), StoreError> {
         let slots = self
-            .tx
+            .sql
             .prepare_cached(query)?
             .query_map([parameter], |r| r.get::<_, Option<Slot>>(0))?
             .collect::<Result<Vec<_>, _>>()?;
@@ -221,7 +221,7 @@ impl Tx<'_> {
     /// Whether something's time is over.
     pub(crate) fn has_expired(&self, now_ms: u64) -> Result<bool, StoreError> {
         Ok(self
-            .tx
+            .sql
             .prepare_cached("SELECT 1 FROM messages WHERE expires_at_ms <= ?1 LIMIT 1")?
             .exists([clamp(now_ms)])?)
     }
@@ -230,12 +230,12 @@ impl Tx<'_> {
     /// Gives the conversations that have changed.
     pub(crate) fn expire(&self, now_ms: u64) -> Result<Vec<String>, StoreError> {
         let now = clamp(now_ms);
-        self.tx.prepare_cached("DELETE FROM seen WHERE forget_at_ms <= ?1")?.execute([now])?;
+        self.sql.prepare_cached("DELETE FROM seen WHERE forget_at_ms <= ?1")?.execute([now])?;
         self.end_annotations("expires_at_ms <= ?1", now)?;
         self.end_message_slots("SELECT slot FROM outbox WHERE expires_at_ms <= ?1", now, true)?;
-        self.tx.prepare_cached("DELETE FROM outbox WHERE expires_at_ms <= ?1")?.execute([now])?;
+        self.sql.prepare_cached("DELETE FROM outbox WHERE expires_at_ms <= ?1")?.execute([now])?;
         let ended = self
-            .tx
+            .sql
             .prepare_cached("SELECT seq, key, slot, value FROM messages WHERE expires_at_ms <= ?1")?
             .query_map([now], sealed)?
             .collect::<Result<Vec<_>, _>>()?;
@@ -246,7 +246,7 @@ impl Tx<'_> {
             // A value that does not open has no conversation to tell of, and goes all the same.
             conversations.extend(self.placed(row).ok().map(|placed| placed.message.conversation));
         }
-        self.tx.prepare_cached("DELETE FROM messages WHERE expires_at_ms <= ?1")?.execute([now])?;
+        self.sql.prepare_cached("DELETE FROM messages WHERE expires_at_ms <= ?1")?.execute([now])?;
         conversations.sort();
         conversations.dedup();
         Ok(conversations)

@@ -16,7 +16,7 @@ use crate::core::error::StoreError;
 /// Form 1 had no keys that can be erased.
 pub(super) fn add_columns(tx: &Tx<'_>) -> Result<(), StoreError> {
     for table in ["cells", "messages", "annotations", "outbox"] {
-        tx.tx.execute_batch(&format!("ALTER TABLE {table} ADD COLUMN slot INTEGER"))?;
+        tx.sql.execute_batch(&format!("ALTER TABLE {table} ADD COLUMN slot INTEGER"))?;
     }
     Ok(())
 }
@@ -96,9 +96,9 @@ fn again<R: Record>(tx: &Tx<'_>) -> Result<(), StoreError> {
 /// Seals every value of a table under a key of its own.
 fn under_keys(tx: &Tx<'_>, table: &'static str, name: &str) -> Result<(), StoreError> {
     let rows: Vec<RowKey> =
-        tx.tx.prepare(&format!("SELECT key FROM {name}"))?.query_map([], |r| r.get(0))?.collect::<Result<_, _>>()?;
-    let mut read = tx.tx.prepare(&format!("SELECT value FROM {name} WHERE key = ?1"))?;
-    let mut write = tx.tx.prepare(&format!("UPDATE {name} SET value = ?2, slot = ?3 WHERE key = ?1"))?;
+        tx.sql.prepare(&format!("SELECT key FROM {name}"))?.query_map([], |r| r.get(0))?.collect::<Result<_, _>>()?;
+    let mut read = tx.sql.prepare(&format!("SELECT value FROM {name} WHERE key = ?1"))?;
+    let mut write = tx.sql.prepare(&format!("UPDATE {name} SET value = ?2, slot = ?3 WHERE key = ?1"))?;
     for row in rows {
         let sealed: Vec<u8> = read.query_row([row], |r| r.get(0))?;
         // One that does not open is damaged, and stays what it is.

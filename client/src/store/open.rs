@@ -76,16 +76,16 @@ impl Inner {
     /// Makes the tables, or brings an older form forward; erases keys that a process has left that was ended.
     fn prepare(&self) -> Result<(), StoreError> {
         let brought_forward = self.run(|tx| {
-            let form: i64 = tx.tx.pragma_query_value(None, "user_version", |row| row.get(0))?;
+            let form: i64 = tx.sql.pragma_query_value(None, "user_version", |row| row.get(0))?;
             match form {
-                0 => tx.tx.execute_batch(TABLES)?,
+                0 => tx.sql.execute_batch(TABLES)?,
                 1 => migrate::add_columns(tx)?,
                 FORM => {}
                 newer => return Err(StoreError::Newer(newer)),
             }
             if form < FORM {
-                tx.tx.execute_batch(ADDED)?;
-                tx.tx.pragma_update(None, "user_version", FORM)?;
+                tx.sql.execute_batch(ADDED)?;
+                tx.sql.pragma_update(None, "user_version", FORM)?;
             }
             if form == 1 {
                 migrate::from_form_1(tx)?;

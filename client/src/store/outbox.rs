@@ -25,7 +25,7 @@ impl Tx<'_> {
         let clear = Zeroizing::new(sotto_crypto::encode(entry));
         self.end_outbox_slots(row, false)?;
         let (sealed, slot) = self.seal_ending(TABLE, &row, &clear)?;
-        self.tx
+        self.sql
             .prepare_cached(
                 "INSERT INTO outbox (key, expires_at_ms, value, slot) VALUES (?1, ?2, ?3, ?4)
                  ON CONFLICT (key) DO UPDATE SET expires_at_ms = ?2, value = ?3, slot = ?4",
@@ -36,21 +36,21 @@ impl Tx<'_> {
 
     /// Everything that waits, oldest first.
     pub(crate) fn outbox(&self) -> Result<Vec<OutboxRecord>, StoreError> {
-        let mut statement = self.tx.prepare_cached("SELECT key, slot, value FROM outbox ORDER BY seq")?;
+        let mut statement = self.sql.prepare_cached("SELECT key, slot, value FROM outbox ORDER BY seq")?;
         let rows = statement.query_map([], sealed_row)?.collect::<Result<Vec<_>, _>>()?;
         rows.iter().map(|row| self.opened(TABLE, row)).collect()
     }
 
     /// Whether nothing waits.
     pub(crate) fn outbox_is_empty(&self) -> Result<bool, StoreError> {
-        Ok(!self.tx.prepare_cached("SELECT 1 FROM outbox LIMIT 1")?.exists([])?)
+        Ok(!self.sql.prepare_cached("SELECT 1 FROM outbox LIMIT 1")?.exists([])?)
     }
 
     /// One entry.
     pub(crate) fn outbox_entry(&self, message: &MessageRef) -> Result<Option<OutboxRecord>, StoreError> {
         let row = self.outbox_row(message);
         let found = self
-            .tx
+            .sql
             .prepare_cached("SELECT key, slot, value FROM outbox WHERE key = ?1")?
             .query_row([row], sealed_row)
             .optional()?;
@@ -59,7 +59,7 @@ impl Tx<'_> {
 
     fn end_outbox_slots(&self, row: RowKey, at_once: bool) -> Result<(), StoreError> {
         let slot: Option<Option<Slot>> = self
-            .tx
+            .sql
             .prepare_cached("SELECT slot FROM outbox WHERE key = ?1")?
             .query_row([row], |r| r.get(0))
             .optional()?;
@@ -70,7 +70,7 @@ impl Tx<'_> {
     pub(crate) fn delete_outbox(&self, message: &MessageRef) -> Result<(), StoreError> {
         let row = self.outbox_row(message);
         self.end_outbox_slots(row, true)?;
-        self.tx.prepare_cached("DELETE FROM outbox WHERE key = ?1")?.execute([row])?;
+        self.sql.prepare_cached("DELETE FROM outbox WHERE key = ?1")?.execute([row])?;
         Ok(())
     }
 }

@@ -38,7 +38,7 @@ impl Tx<'_> {
         let clear = Zeroizing::new(sotto_crypto::encode(event));
         let sealed = self.cipher.seal(TABLE, &row, None, &clear)?;
         let added = self
-            .tx
+            .sql
             .prepare_cached("INSERT INTO room_events (key, room, value) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING")?
             .execute((row, self.room_row(&event.room), sealed))?;
         Ok(added > 0)
@@ -48,7 +48,7 @@ impl Tx<'_> {
     pub(crate) fn room_event(&self, id: &EventId) -> Result<Option<RoomEventRecord>, StoreError> {
         let row = self.cipher.row(TABLE, &[id.as_bytes()]);
         let sealed: Option<Vec<u8>> = self
-            .tx
+            .sql
             .prepare_cached("SELECT value FROM room_events WHERE key = ?1")?
             .query_row([row], |r| r.get(0))
             .optional()?;
@@ -58,7 +58,7 @@ impl Tx<'_> {
     /// The events of a room that were added after the one with this number, each with its number.
     pub(crate) fn room_events(&self, room: &RoomId, after: i64) -> Result<Vec<(i64, RoomEventRecord)>, StoreError> {
         let mut statement = self
-            .tx
+            .sql
             .prepare_cached("SELECT seq, key, value FROM room_events WHERE room = ?1 AND seq > ?2 ORDER BY seq")?;
         let rows = statement.query_map((self.room_row(room), after), numbered)?.collect::<Result<Vec<_>, _>>()?;
         self.opened_events(rows)
@@ -67,7 +67,7 @@ impl Tx<'_> {
     /// The first `limit` events of all rooms that were added after the one with this number.
     pub(crate) fn all_room_events(&self, after: i64, limit: u32) -> Result<Vec<(i64, RoomEventRecord)>, StoreError> {
         let mut statement =
-            self.tx.prepare_cached("SELECT seq, key, value FROM room_events WHERE seq > ?1 ORDER BY seq LIMIT ?2")?;
+            self.sql.prepare_cached("SELECT seq, key, value FROM room_events WHERE seq > ?1 ORDER BY seq LIMIT ?2")?;
         let rows = statement.query_map((after, limit), numbered)?.collect::<Result<Vec<_>, _>>()?;
         self.opened_events(rows)
     }

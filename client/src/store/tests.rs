@@ -186,6 +186,6 @@ fn two_processes_share_a_store() {
     let store = Store::open(&path, &child_key()).unwrap();
     assert_eq!(store.run_blocking(list_all::<Pin>).unwrap().len(), 100);
     let whole: String =
-        store.run_blocking(|tx| Ok(tx.tx.query_row("PRAGMA integrity_check", [], |r| r.get(0))?)).unwrap();
+        store.run_blocking(|tx| Ok(tx.sql.query_row("PRAGMA integrity_check", [], |r| r.get(0))?)).unwrap();
     assert_eq!(whole, "ok");
 }

@@ -22,7 +22,7 @@ impl Trust {
         let memberships = self.memberships(asked.to_vec()).await?;
         let (account, known, asked) = (self.account.clone(), self.known.clone(), asked.to_vec());
         let checked = blocking(move || {
-            let asker = Asker {
+            let view = Asker {
                 address: &account.address,
                 device: account.device,
                 identity: &account.identity,
@@ -33,7 +33,7 @@ impl Trust {
                 memberships: &memberships,
                 now_ms: now_ms(),
             };
-            check(&asker, &mut known.lock(), &asked, &answer)
+            check(&view, &mut known.lock(), &asked, &answer)
         })
         .await?;
         let (identities, serials) = (checked.identities.clone(), checked.serials.clone());

@@ -122,9 +122,8 @@ pub(crate) fn merge(here: Option<&Pin>, theirs: &Pin, now_ms: u64) -> Option<Pin
     let same = here.identity == theirs.identity;
     let change = |first: &Pin, second: &Pin| first.change.clone().or_else(|| second.change.clone());
     let merged = match (here.verified, theirs.verified) {
-        (false, false) if same => Pin { change: change(here, theirs), ..here.clone() },
+        (a, b) if a == b && same => Pin { change: change(here, theirs), ..here.clone() },
         (false, false) => Pin { change: here.change.clone().or_else(|| Some(seen(theirs))), ..here.clone() },
-        (true, true) if same => Pin { change: change(here, theirs), ..here.clone() },
         (true, _) if same => here.clone(),
         (true, _) => Pin { change: here.change.clone().or_else(|| Some(seen(theirs))), ..here.clone() },
         (false, true) if same => theirs.clone(),

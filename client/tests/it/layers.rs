@@ -87,28 +87,28 @@ fn expand(base: &str, text: &str, found: &mut Vec<String>) {
     let (path, rest) = text.split_at(end);
     let joined =
         [base, path.trim_end_matches("::")].iter().filter(|p| !p.is_empty()).copied().collect::<Vec<_>>().join("::");
-    if path.ends_with("::") || path.is_empty() {
-        if let Some(list) = rest.strip_prefix('{') {
-            let (mut depth, mut part) = (0, String::new());
-            for c in list.chars() {
-                match c {
-                    '{' => depth += 1,
-                    '}' if depth == 0 => break,
-                    '}' => depth -= 1,
-                    ',' if depth == 0 => {
-                        expand(&joined, part.trim(), found);
-                        part.clear();
-                        continue;
-                    }
-                    _ => {}
+    if (path.ends_with("::") || path.is_empty())
+        && let Some(list) = rest.strip_prefix('{')
+    {
+        let (mut depth, mut part) = (0, String::new());
+        for c in list.chars() {
+            match c {
+                '{' => depth += 1,
+                '}' if depth == 0 => break,
+                '}' => depth -= 1,
+                ',' if depth == 0 => {
+                    expand(&joined, part.trim(), found);
+                    part.clear();
+                    continue;
                 }
-                part.push(c);
+                _ => {}
             }
-            if !part.trim().is_empty() {
-                expand(&joined, part.trim(), found);
-            }
-            return;
+            part.push(c);
         }
+        if !part.trim().is_empty() {
+            expand(&joined, part.trim(), found);
+        }
+        return;
     }
     if !joined.is_empty() {
         found.push(joined);

@@ -97,31 +97,6 @@ async fn what_a_message_that_is_over_has_shown_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_receipt_has_shown_is_told() {
-    let network = Network::start(false).await;
-    let (alice, _) = acquainted(&network).await;
-    let carol = network.member("carol").await;
-    let second = bob_anew(&network, "bob2").await;
-    // A message of a third person in a conversation of three: bob's receipt for it is for alice's eyes as well as carol's
-    // when she is its sender. So alice says something that only carol's device, and bob's new one, get.
-    let all = Target::People(vec![address("alice"), address("bob")]);
-    carol.outbox().send(all, Draft::text("to both")).await.unwrap();
-    assert_eq!(drain(&second).await.len(), 1);
-    second.outbox().flush(Duration::from_mins(1)).await.unwrap();
-    // The receipt went to carol, who had never met the bob of before.
-    assert_eq!(drain(&carol).await.len(), 0);
-    assert_eq!(carol.contacts().known(&[address("bob")]).await.unwrap()[0].state, TrustState::Pinned);
-    // Now carol knows bob, and he comes anew once more: his receipt alone tells her.
-    let third = bob_anew(&network, "bob3").await;
-    alice.outbox().send(Target::People(vec![address("bob"), address("carol")]), Draft::text("again")).await.unwrap();
-    drain(&third).await;
-    third.outbox().send_text(&[address("carol")], "it is me").await.unwrap();
-    drain(&carol).await;
-    let bob = &carol.contacts().known(&[address("bob")]).await.unwrap()[0];
-    assert_eq!((bob.state, bob.change.as_ref().unwrap().seen_in), (TrustState::Replaced, SeenIn::Message));
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_member_who_cannot_be_written_to_is_named() {
     let network = Network::start(false).await;
     let (alice, bob, _carol) =
