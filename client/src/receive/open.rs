@@ -85,7 +85,13 @@ impl Receiving {
     /// Opens a delivery, authenticates its sender, and gives it its place. An error is one of this machine (the store);
     /// everything else is an outcome.
     pub(super) async fn take_in(&self, delivery: Delivery) -> Result<Outcome, Error> {
-        let unsealed = match self.unseal(delivery).await? {
+        let opened = self.unseal(delivery).await?;
+        self.take_in_opened(opened).await
+    }
+
+    /// The same, of one that was opened before.
+    pub(super) async fn take_in_opened(&self, opened: Result<Unsealed, Outcome>) -> Result<Outcome, Error> {
+        let unsealed = match opened {
             Ok(unsealed) => unsealed,
             Err(outcome) => return Ok(outcome),
         };
@@ -96,7 +102,7 @@ impl Receiving {
     }
 
     /// Opens a delivery under the prekey that it names, and verifies the signature inside.
-    async fn unseal(&self, delivery: Delivery) -> Result<Result<Unsealed, Outcome>, Error> {
+    pub(super) async fn unseal(&self, delivery: Delivery) -> Result<Result<Unsealed, Outcome>, Error> {
         let Ok(header) = sotto_crypto::decode_strict::<SealedHeader>(&delivery.header) else {
             return Ok(Err(closed(&delivery, None, Unopened::Form)));
         };

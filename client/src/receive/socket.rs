@@ -5,6 +5,9 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures::future::{BoxFuture, ready};
+use futures::stream::FuturesOrdered;
+use futures::{FutureExt as _, StreamExt as _};
 use sotto_crypto::SealedHeader;
 use sotto_wire::api::{Delivery, Notice, ServerFrame};
 use sotto_wire::close::CloseCode;
@@ -17,7 +20,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use super::event::{Event, RefusedElsewhere};
 use super::message::{Receipt, ReceivedMessage};
-use super::open::Outcome;
+use super::open::{Outcome, Unsealed};
 use super::place::CONTENT;
 use super::state::Receiving;
 use crate::core::clock::now_ms;
@@ -39,6 +42,8 @@ const MAINTENANCE: Duration = Duration::from_hours(1);
 /// For a last exchange with the relay when receiving ends.
 pub(super) const CLOSING: Duration = Duration::from_secs(5);
 const RECONNECT: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(30));
+/// Deliveries that are opened at the same time: as many as keep the processors busy while one is given out.
+const AHEAD: usize = 16;
 /// Attempts to connect, where the receiver does not follow.
 const ATTEMPTS: u32 = 4;
 
@@ -190,6 +195,7 @@ impl Line {
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut heard = Instant::now();
         let receiving = self.receiving.clone();
+        let mut ahead = FuturesOrdered::new();
         loop {
             let step = tokio::select! {
                 biased;
@@ -208,10 +214,14 @@ impl Line {
                 }
                 Some(changed) = self.changes.recv() => self.tell(&mut socket, changed).await,
                 () = receiving.acknowledged.notified() => self.try_again(&mut socket, Again::Accepted).await,
-                incoming = socket.next() => {
+                Some(next) = ahead.next(), if !ahead.is_empty() => self.next(&mut socket, next).await,
+                incoming = socket.next(), if ahead.len() < AHEAD => {
                     heard = Instant::now();
                     match incoming {
-                        Ok(Incoming::Frame(frame)) => self.frame(&mut socket, *frame).await,
+                        Ok(Incoming::Frame(frame)) => {
+                            ahead.push_back(self.begin(*frame));
+                            Ok(())
+                        }
                         Ok(Incoming::Alive) => Ok(()),
                         Ok(Incoming::Closed(code)) => Err(self.closed(code).into()),
                         Err(error) => Err(error.into()),
@@ -260,12 +270,39 @@ impl Line {
         positions
     }
 
-    async fn frame(&mut self, socket: &mut Socket, frame: ServerFrame) -> Result<(), Broken> {
+    /// Begins with a frame. Deliveries are opened side by side, on all processors, and go on in the order in which they came.
+    fn begin(&self, frame: ServerFrame) -> BoxFuture<'static, Next> {
+        let ServerFrame::Delivery(delivery) = frame else { return ready(Next::Frame(frame)).boxed() };
+        let (receiving, again) = (self.receiving.clone(), delivery.clone());
+        let opening = tokio::spawn(async move { receiving.unseal(delivery).await });
+        async move {
+            let opened = opening.await.unwrap_or(Err(Error::Internal("a message could not be opened")));
+            Next::Opened(Box::new((again, opened)))
+        }
+        .boxed()
+    }
+
+    /// Goes on with a frame.
+    async fn next(&mut self, socket: &mut Socket, next: Next) -> Result<(), Broken> {
+        let frame = match next {
+            Next::Frame(frame) => frame,
+            Next::Opened(opened) => {
+                let (delivery, opened) = *opened;
+                let taken = match opened {
+                    Ok(opened) => self.receiving.take_in_opened(opened).await,
+                    Err(error) => Err(error),
+                };
+                let seq = delivery.seq;
+                let outcome = self.or_aside(taken, delivery)?;
+                return match self.outcome(socket, seq, outcome).await? {
+                    Some(room) => self.try_again(socket, Again::Room(room)).await,
+                    None => Ok(()),
+                };
+            }
+        };
         match frame {
-            ServerFrame::Delivery(delivery) => match self.delivery(socket, delivery).await? {
-                Some(room) => self.try_again(socket, Again::Room(room)).await,
-                None => Ok(()),
-            },
+            // Opened before.
+            ServerFrame::Delivery(_) => Ok(()),
             ServerFrame::Notice(notice) => {
                 let seq = notice.seq;
                 let refused = self.note(notice).await?;
@@ -289,7 +326,13 @@ impl Line {
     /// One delivery. Gives the room whose events have come with it: what waited for them may be opened now.
     async fn delivery(&mut self, socket: &mut Socket, delivery: Delivery) -> Result<Option<RoomId>, Broken> {
         let seq = delivery.seq;
-        match self.take_in(delivery).await? {
+        let taken = self.receiving.take_in(delivery.clone()).await;
+        let outcome = self.or_aside(taken, delivery)?;
+        self.outcome(socket, seq, outcome).await
+    }
+
+    async fn outcome(&mut self, socket: &mut Socket, seq: u64, outcome: Outcome) -> Result<Option<RoomId>, Broken> {
+        match outcome {
             Outcome::Repeat => {
                 // The relay hears now what it had not heard: that brings things forward as well.
                 self.brought = true;
@@ -329,20 +372,18 @@ impl Line {
         Ok(None)
     }
 
-    /// Takes a delivery in. One that makes this program panic waits for a version that it does not.
-    async fn take_in(&self, delivery: Delivery) -> Result<Outcome, Error> {
-        let again = (self.receiving.purpose == Purpose::Person).then(|| delivery.clone());
-        match (self.receiving.take_in(delivery).await, again) {
-            (Err(Error::Internal(what)), Some(delivery)) => {
+    /// A delivery that makes this program panic waits for a version that it does not.
+    fn or_aside(&self, taken: Result<Outcome, Error>, delivery: Delivery) -> Result<Outcome, Error> {
+        match taken {
+            Err(Error::Internal(what)) if self.receiving.purpose == Purpose::Person => {
                 tracing::error!(what, "a message cannot be opened; it is set aside");
                 let header = sotto_crypto::decode_strict::<SealedHeader>(&delivery.header);
                 let header = header.map_err(|_| Error::Internal(what))?;
                 let key = MessageRef { sender: header.sender, device: header.device, message: header.message };
                 let (reason, order) = (Reason::Newer(CONTENT), delivery.seq);
-                let delivery = sotto_crypto::encode(&delivery);
-                Ok(Outcome::Aside(Box::new(Aside { key, reason, delivery, order })))
+                Ok(Outcome::Aside(Box::new(Aside { key, reason, delivery: sotto_crypto::encode(&delivery), order })))
             }
-            (taken, _) => taken,
+            taken => taken,
         }
     }
 
@@ -372,7 +413,10 @@ impl Line {
     /// Whether a message that was set aside may be shown now.
     async fn has_reason(&self, aside: &Aside, which: Again) -> Result<bool, Error> {
         Ok(match (which, aside.reason) {
-            (Again::All, Reason::RoomEvents(_)) => true,
+            // Of a room of which nothing is here yet, nothing has come that it could have waited for.
+            (Again::All, Reason::RoomEvents(room)) => {
+                self.receiving.store.run(move |tx| tx.has_room_events(&room)).await?
+            }
             (Again::Room(room), Reason::RoomEvents(waits)) => room == waits,
             (Again::All, Reason::Newer(known)) => known < CONTENT,
             (Again::All | Again::Accepted, Reason::Identity) => {
@@ -504,6 +548,12 @@ impl Line {
             .into(),
         }
     }
+}
+
+/// What has been begun with.
+enum Next {
+    Frame(ServerFrame),
+    Opened(Box<(Delivery, Result<Result<Unsealed, Outcome>, Error>)>),
 }
 
 /// What is to be tried again.

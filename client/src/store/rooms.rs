@@ -44,6 +44,14 @@ impl Tx<'_> {
         Ok(added > 0)
     }
 
+    /// Whether anything of this room has come.
+    pub(crate) fn has_room_events(&self, room: &RoomId) -> Result<bool, StoreError> {
+        Ok(self
+            .sql
+            .prepare_cached("SELECT 1 FROM room_events WHERE room = ?1 LIMIT 1")?
+            .exists([self.room_row(room)])?)
+    }
+
     /// One event.
     pub(crate) fn room_event(&self, id: &EventId) -> Result<Option<RoomEventRecord>, StoreError> {
         let row = self.cipher.row(TABLE, &[id.as_bytes()]);
