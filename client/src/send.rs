@@ -18,10 +18,10 @@ use std::sync::{Arc, Mutex};
 use sotto_wire::content::MessageRef;
 
 use crate::core::error::Error;
+use crate::core::platform::Instant;
 use crate::core::retry::Backoff;
 use crate::trust::Trust;
 use signals::Said;
-use tokio::time::Instant;
 
 pub(crate) use worker::keep_sending;
 

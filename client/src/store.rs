@@ -27,6 +27,7 @@ use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehav
 use zeroize::Zeroizing;
 
 use crate::core::error::{Error, StoreError};
+use crate::core::platform::blocking;
 use cipher::{Cipher, RowKey};
 use erasable::{Erasable, Slot};
 use key::StoreKey;
@@ -124,7 +125,7 @@ impl Store {
         F: FnOnce(&Tx<'_>) -> Result<T, StoreError> + Send + 'static,
     {
         let store = self.clone();
-        tokio::task::spawn_blocking(move || store.run_blocking(work))
+        blocking(move || store.run_blocking(work))
             .await
             .map_err(|_| Error::Internal("work on the local store was cut off"))?
             .map_err(Error::from)

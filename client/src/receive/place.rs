@@ -1,6 +1,5 @@
 //! Where a message belongs: its conversation, who else has it, and what is kept of it.
 
-use futures::future::BoxFuture;
 use sotto_crypto::{Address, DeviceId, RecipientList};
 use sotto_wire::content::{Content, Conversation};
 use sotto_wire::room::RoomId;
@@ -11,6 +10,7 @@ use super::message::{Keep, Receipt, ReceivedMessage, Unopened};
 use super::open::{Outcome, Unsealed};
 use crate::core::clock::now_ms;
 use crate::core::error::Error;
+use crate::core::platform::BoxFuture;
 use crate::store::{MessageState, Reason, StoredMessage};
 use crate::talk::apply::{self, Class};
 use crate::trust::{Purpose, policy};

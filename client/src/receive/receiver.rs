@@ -3,10 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use futures::future::BoxFuture;
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
-use tokio::time::timeout;
 
 use super::Receiving;
 use super::event::Event;
@@ -14,6 +11,7 @@ use super::message::Receipt;
 use super::socket::{CLOSING, Line};
 use crate::core::clock::now_ms;
 use crate::core::error::Error;
+use crate::core::platform::{BoxFuture, JoinHandle, spawn, timeout};
 use crate::store::MessageKey;
 
 /// Events that may wait for the receiver. The relay has at most 64 deliveries unacknowledged.
@@ -66,7 +64,7 @@ impl Receiver {
         let (stop, stopped) = mpsc::channel(1);
         let shared = Arc::new(Shared::default());
         let line = Line::new(receiving.clone(), shared.clone(), events_in, acks, stopped, follow, lock);
-        let task = tokio::spawn(line.run());
+        let task = spawn(line.run());
         let acker = Acker { receiving: receiving.clone(), shared, positions };
         Ok(Self { events, acker, stop: Some(stop), task, beside: beside() })
     }

@@ -12,8 +12,6 @@ use sotto_wire::content::{Body, Conversation, MessageRef};
 use sotto_wire::room::RoomId;
 use sotto_wire::{ApiError, ErrorCode, limits};
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use super::Receiving;
 use super::event::{Event, RefusedElsewhere};
@@ -23,6 +21,7 @@ use super::place::CONTENT;
 use super::receiver::Shared;
 use crate::core::clock::now_ms;
 use crate::core::error::{Error, ProfileError, Refusal, TransportError};
+use crate::core::platform::{Instant, JoinHandle, interval, sleep, spawn, timeout};
 use crate::core::retry::{Backoff, random};
 use crate::store::profile::Lock;
 use crate::store::{Aside, MessageState, Reason};
@@ -181,7 +180,6 @@ impl Line {
     /// One connection, from the first frame to its end.
     async fn converse(&mut self, mut socket: Socket) -> End {
         let mut ping = interval(PING);
-        ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut heard = Instant::now();
         let receiving = self.receiving.clone();
         loop {
@@ -211,7 +209,7 @@ impl Line {
                         Err(error) => Err(error.into()),
                     }
                 }
-                _ = ping.tick() => {
+                () = ping.tick() => {
                     if self.opened > 0 || self.looked_after.elapsed() > MAINTENANCE {
                         self.maintain();
                     }
@@ -467,7 +465,7 @@ impl Line {
         if self.maintenance.as_ref().is_none_or(JoinHandle::is_finished) {
             (self.opened, self.looked_after) = (0, Instant::now());
             let receiving = self.receiving.clone();
-            self.maintenance = Some(tokio::spawn(async move {
+            self.maintenance = Some(spawn(async move {
                 if let Err(error) = receiving.maintain_prekeys().await {
                     tracing::warn!(%error, "the prekeys could not be looked after; tried again with the next connection");
                 }

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use sotto_crypto::{Address, MessageId};
 use sotto_wire::content::{Conversation, MessageRef};
-use tokio::time::{Instant, sleep};
 
 use super::Sending;
 use super::act::roll_back;
 use super::compose::{Composed, is_said};
 use crate::core::error::{Error, Refusal};
+use crate::core::platform::{Instant, sleep};
 use crate::store::{ConversationRecord, LeftOut, MessageState, Pin, Unread, conversation};
 use crate::trust::identity::TrustState;
 
