@@ -4,12 +4,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::FutureExt as _;
 use sotto_crypto::{Address, DeviceId, Domain, Fingerprint};
-use tokio::time::Instant;
 
 use crate::core::clock::now_ms;
 use crate::core::error::{Error, ProfileError, StoreError};
+use crate::core::platform::{Instant, boxed};
 use crate::core::task;
 use crate::devices::own::Devices;
 use crate::history::History;
@@ -192,7 +191,7 @@ impl Client {
                 let last = sending.clone();
                 let task = task::keep("sending", move || keep_sending(sending.clone(), follow));
                 let last =
-                    Box::new(move || async move { drop(last.pump(Instant::now() + CLOSING, None).await) }.boxed());
+                    Box::new(move || boxed(async move { drop(last.pump(Instant::now() + CLOSING, None).await) }));
                 Beside { task, last }
             })
         })

@@ -14,6 +14,7 @@ use sotto_crypto::{DeviceId, Fingerprint, LinkId, LinkKeys};
 use sotto_wire::limits;
 
 use crate::core::error::Error;
+use crate::core::platform::{fs, sleep};
 use crate::core::task::blocking;
 use crate::store::Store;
 use crate::trust::state::Trust;
@@ -79,7 +80,7 @@ pub(crate) async fn take_over(trust: &Trust, from: Store) -> Result<(), Error> {
     blocking(move || {
         let sealed = file::seal(&from, &path)?;
         let taken = file::import(&to, &path, &sealed.key, &|_| ());
-        let _ = std::fs::remove_file(&path);
+        let _ = fs::remove_file(&path);
         taken.map(drop)
     })
     .await
@@ -108,7 +109,7 @@ async fn wait_for(trust: &Trust, link: LinkId, slot: u32) -> Result<Vec<u8>, Err
             Ok(None) => {}
             Err(error) if error.is_retryable() => {
                 tracing::debug!(%error, "asking again");
-                tokio::time::sleep(Duration::from_secs(1)).await;
+                sleep(Duration::from_secs(1)).await;
             }
             Err(error) => return Err(error),
         }

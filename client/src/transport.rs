@@ -2,9 +2,13 @@
 
 pub(crate) mod api;
 pub(crate) mod http;
-pub(crate) mod tls;
+// What stands on the sockets of an operating system; a page in a browser has the browser's own.
+#[cfg_attr(target_family = "wasm", path = "transport/web/tls.rs")]
+mod tls;
+#[cfg_attr(target_family = "wasm", path = "transport/web/ws.rs")]
 pub(crate) mod ws;
 
+pub(crate) use tls::body_of;
 use url::Url;
 
 use crate::core::endpoint::{Endpoint, Tls};
@@ -30,6 +34,7 @@ pub(crate) fn target_of(endpoint: &Endpoint) -> Result<Target, TransportError> {
 
 /// An endpoint that has been checked.
 #[derive(Clone, Debug)]
+#[cfg_attr(target_family = "wasm", expect(dead_code, reason = "a browser takes the whole URL"))]
 pub(crate) struct Target {
     /// Without a slash at the end.
     pub(crate) base: String,
@@ -43,8 +48,8 @@ pub(crate) fn connection_error(relay: &str, error: &(dyn std::error::Error + 'st
     let mut next = Some(error);
     let mut last = error.to_string();
     while let Some(e) = next {
-        if let Some(rustls::Error::InvalidCertificate(reason)) = as_rustls(e) {
-            return TransportError::Certificate { relay: relay.to_owned(), reason: certificate_reason(reason) };
+        if let Some(reason) = tls::refusal(e) {
+            return TransportError::Certificate { relay: relay.to_owned(), reason };
         }
         last = e.to_string();
         next = e.source();
@@ -52,34 +57,9 @@ pub(crate) fn connection_error(relay: &str, error: &(dyn std::error::Error + 'st
     TransportError::Unreachable { relay: relay.to_owned(), reason: last }
 }
 
-/// An I/O error hides what it wraps from `source`, and may wrap another one.
-fn as_rustls<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
-    error.downcast_ref::<rustls::Error>().or_else(|| as_rustls(error.downcast_ref::<std::io::Error>()?.get_ref()?))
-}
-
-fn certificate_reason(error: &rustls::CertificateError) -> String {
-    match error {
-        rustls::CertificateError::Other(other) => other.0.to_string(),
-        rustls::CertificateError::UnknownIssuer => "its certificate comes from an unknown authority".to_owned(),
-        rustls::CertificateError::Expired | rustls::CertificateError::ExpiredContext { .. } => {
-            "its certificate has expired (is this machine's clock right?)".to_owned()
-        }
-        other => format!("its certificate is not valid ({other:?})"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_refused_certificate_is_found_under_what_wraps_it() {
-        let refused = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
-        let wrapped = std::io::Error::other(std::io::Error::new(std::io::ErrorKind::InvalidData, refused));
-        assert!(matches!(connection_error("r", &wrapped), TransportError::Certificate { .. }));
-        let other = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
-        assert!(matches!(connection_error("r", &other), TransportError::Unreachable { .. }));
-    }
 
     #[test]
     fn url_and_tls_must_agree() {

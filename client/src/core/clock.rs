@@ -1,8 +1,8 @@
 //! The one place where the time is read; everything else is given it.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use super::platform;
 
 /// Milliseconds since the epoch.
 pub fn now_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
+    u64::try_from(platform::since_epoch().as_millis()).unwrap_or(u64::MAX)
 }

@@ -7,6 +7,7 @@ use sotto_crypto::SystemRng;
 use sotto_crypto::rand_core::Rng as _;
 
 use crate::core::error::Error;
+use crate::core::platform::sleep;
 
 /// Waiting times that double from `first` to `most`, each with its last half random, so that many clients do not
 /// come back at the same moment.
@@ -53,7 +54,7 @@ where
             Err(error) if error.is_retryable() && attempt < ATTEMPTS => {
                 tracing::debug!(attempt, %error, "trying again");
                 attempt += 1;
-                tokio::time::sleep(backoff.next(random())).await;
+                sleep(backoff.next(random())).await;
             }
             ended => return ended,
         }

@@ -1,12 +1,12 @@
 //! Sealed files on their way: what they are while they lie on this machine's disk.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use sotto_crypto::{BlobId, SystemRng};
 use sotto_wire::limits;
 
 use super::error::AttachmentError;
+use super::platform::fs;
 
 /// A sealed file that is deleted when it is no longer needed.
 pub(crate) struct Spooled(pub(crate) PathBuf);

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use tokio::task::JoinHandle;
-
 use super::error::Error;
+use super::platform::{self, JoinHandle, MaybeSend, life, sleep, spawn};
 use super::retry::{Backoff, random};
 
 /// Between two lives of a task that has panicked.
@@ -14,23 +13,19 @@ const AGAIN: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_s
 /// when the work ends by itself.
 pub(crate) fn keep<F, Fut>(name: &'static str, mut work: F) -> JoinHandle<()>
 where
-    F: FnMut() -> Fut + Send + 'static,
-    Fut: Future<Output = ()> + Send + 'static,
+    F: FnMut() -> Fut + MaybeSend + 'static,
+    Fut: Future<Output = ()> + MaybeSend + 'static,
 {
-    tokio::spawn(async move {
+    spawn(async move {
         let (mut backoff, mut panics) = (AGAIN, 0_u64);
         loop {
             // Aborted with this one: a task that nobody holds must not go on.
-            let mut life = tokio::task::JoinSet::new();
-            life.spawn(work());
-            match life.join_next().await {
-                Some(Err(error)) if error.is_panic() => {
-                    panics += 1;
-                    tracing::error!(name, panics, "a task has panicked; it is started again");
-                    tokio::time::sleep(backoff.next(random())).await;
-                }
-                _ => return,
+            if life(work()).await.is_ok() {
+                return;
             }
+            panics += 1;
+            tracing::error!(name, panics, "a task has panicked; it is started again");
+            sleep(backoff.next(random())).await;
         }
     })
 }
@@ -41,7 +36,7 @@ where
     T: Send + 'static,
     F: FnOnce() -> Result<T, Error> + Send + 'static,
 {
-    tokio::task::spawn_blocking(work).await.map_err(|_| Error::Internal("work in the background was cut off"))?
+    platform::blocking(work).await.map_err(|_| Error::Internal("work in the background was cut off"))?
 }
 
 #[cfg(test)]

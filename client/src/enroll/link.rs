@@ -18,6 +18,7 @@ use crate::client::Client;
 use crate::core::clock::now_ms;
 use crate::core::endpoint::Endpoint;
 use crate::core::error::{Error, ProfileError, Refusal, StoreError, TrustError};
+use crate::core::platform::sleep;
 use crate::core::retry::retrying;
 use crate::core::secret::{Password, RegistrationCode};
 use crate::core::task::blocking;
@@ -188,7 +189,7 @@ impl PendingDevice {
                 }
                 Err(error) if error.is_retryable() => {
                     tracing::debug!(%error, "asking again");
-                    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+                    sleep(std::time::Duration::from_secs(1)).await;
                 }
                 Err(error) => return Err(error),
             }

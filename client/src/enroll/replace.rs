@@ -2,7 +2,6 @@
 //! place when it is complete; the old one stays, set aside, and what it holds is taken over where it opens without the
 //! password. Each step can be run again.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::join::{JoinOptions, join};
@@ -10,6 +9,7 @@ use crate::client::Client;
 use crate::client::open_store;
 use crate::core::clock::now_ms;
 use crate::core::error::{Error, ProfileError};
+use crate::core::platform::fs;
 use crate::core::task::blocking;
 use crate::history::take_over;
 use crate::store::AccountRecord;
@@ -20,7 +20,7 @@ pub(crate) async fn join_in_place(mut options: JoinOptions) -> Result<Client, Er
     options.replace = false;
     let place = options.profile.clone();
     let (beside, password) = (suffixed(&place, ".new"), options.password.clone());
-    if !Profile::at(&place).exists() && !beside.is_dir() {
+    if !Profile::at(&place).exists() && !fs::is_dir(&beside) {
         return join(options).await;
     }
     let address = options.invite.address.clone();

@@ -1,6 +1,5 @@
 //! The sealed file: `length || [kind, value]` for each record, sealed as an attachment is.
 
-use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::Path;
 
@@ -12,6 +11,7 @@ use zeroize::Zeroizing;
 use super::transfer::{Imported, KINDS, Kind};
 use crate::core::clock::now_ms;
 use crate::core::error::{AttachmentError, Error, StoreError};
+use crate::core::platform::fs::File;
 use crate::store::{Store, Tx};
 
 /// Largest record: a message of 64 KiB with what stands around it.

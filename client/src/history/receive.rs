@@ -14,6 +14,7 @@ use super::{
     received, wait_for,
 };
 use crate::core::error::{AttachmentError, Error, StoreError};
+use crate::core::platform::{files, fs};
 use crate::core::task::blocking;
 use crate::core::text::clean_label;
 use crate::store::profile::Lock;
@@ -43,7 +44,7 @@ impl History {
         let (state, resumed) = if let Some(state) = begun.filter(same) {
             (state, true)
         } else {
-            let _ = std::fs::remove_file(self.incoming()?);
+            let _ = fs::remove_file(self.incoming()?);
             let code = code.unwrap_or_else(|| LinkCode::generate(&mut SystemRng));
             let secret = LinkSecret::generate(&mut SystemRng);
             let keys = LinkKeys::new(&code, LinkPurpose::History);
@@ -153,7 +154,7 @@ impl HistoryReceiver {
         let store = trust.store.clone();
         let imported = blocking(move || {
             if file::digest(&path)? != digest {
-                let _ = std::fs::remove_file(&path);
+                let _ = fs::remove_file(&path);
                 let changed = "it is not what the other device has sealed; run this again to have it once more";
                 return Err(AttachmentError::Unopenable(changed.into()).into());
             }
@@ -171,7 +172,7 @@ impl HistoryReceiver {
         let trust = &self.history.trust;
         let size = self.offered()?.size;
         let mut output =
-            tokio::fs::OpenOptions::new().create(true).truncate(false).write(true).open(path).await.map_err(io)?;
+            files::OpenOptions::new().create(true).truncate(false).write(true).open(path).await.map_err(io)?;
         let here = output.metadata().await.map_err(io)?.len().min(size);
         let pieces = size.div_ceil(PIECE);
         let first = if here == size { pieces } else { here / PIECE };
@@ -195,7 +196,7 @@ impl HistoryReceiver {
         Ok(())
     }
 
-    async fn note_received(&self, output: &mut tokio::fs::File, number: u64) -> Result<(), Error> {
+    async fn note_received(&self, output: &mut files::File, number: u64) -> Result<(), Error> {
         // The sender removes it at the relay then.
         output.flush().await.map_err(io)?;
         output.sync_all().await.map_err(io)?;
@@ -215,7 +216,7 @@ impl HistoryReceiver {
 
     async fn finish(&self) -> Result<(), Error> {
         self.history.trust.store.run(|tx| tx.delete::<HistoryIn>(&[])).await?;
-        let _ = std::fs::remove_file(self.history.incoming()?);
+        let _ = fs::remove_file(self.history.incoming()?);
         Ok(())
     }
 }

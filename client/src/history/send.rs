@@ -13,6 +13,7 @@ use super::{
     link, place, received, wait_for, wait_for_note,
 };
 use crate::core::error::{AttachmentError, Error, Refusal, StoreError};
+use crate::core::platform::{files, fs};
 use crate::core::task::blocking;
 use crate::core::text::clean_label;
 use crate::store::HistoryOut;
@@ -41,7 +42,7 @@ impl History {
             Some(code) => *code.to_text() == state.code,
             None => true,
         };
-        let (state, resumed) = if let Some(state) = begun.filter(|state| same(state) && path.exists()) {
+        let (state, resumed) = if let Some(state) = begun.filter(|state| same(state) && fs::exists(&path)) {
             (state, true)
         } else {
             let code = code.unwrap_or_else(|| LinkCode::generate(&mut SystemRng));
@@ -93,7 +94,7 @@ impl History {
             }
         }
         for path in [out, incoming] {
-            let _ = std::fs::remove_file(path);
+            let _ = fs::remove_file(path);
         }
         Ok(!begun.is_empty())
     }
@@ -190,7 +191,7 @@ impl HistorySender {
     async fn upload(&mut self, progress: &(impl Fn(u64, u64) + Send + Sync)) -> Result<(), Error> {
         let trust = self.history.trust.clone();
         let pieces = self.state.size.div_ceil(PIECE);
-        let mut input = tokio::fs::File::open(self.history.outgoing()?).await.map_err(AttachmentError::Io)?;
+        let mut input = files::File::open(self.history.outgoing()?).await.map_err(AttachmentError::Io)?;
         let first = self.state.uploaded;
         input.seek(std::io::SeekFrom::Start(first * PIECE)).await.map_err(AttachmentError::Io)?;
         for piece in first..pieces {
@@ -224,7 +225,7 @@ impl HistorySender {
         let trust = &self.history.trust;
         // First what says that there is one: what is left then is forgotten by itself, and by the next transfer.
         trust.store.run(|tx| tx.delete::<HistoryOut>(&[])).await?;
-        let _ = std::fs::remove_file(self.history.outgoing()?);
+        let _ = fs::remove_file(self.history.outgoing()?);
         let (last, _) = place(self.state.size.div_ceil(PIECE).saturating_sub(1));
         let numbers = last.saturating_sub(LINKS_AHEAD)..=last;
         let links = numbers.filter(|n| *n > 0).map(|n| link(&self.keys, n)).chain([self.keys.id()]);

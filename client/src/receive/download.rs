@@ -2,9 +2,11 @@
 //! with the file.
 
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::TryStreamExt as _;
 use sha2::{Digest as _, Sha512_256};
 use sotto_crypto::{AttachmentKey, AttachmentOpener, SEALED_CHUNK, sealed_len};
 use sotto_wire::content::File;
@@ -12,6 +14,7 @@ use sotto_wire::limits;
 use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use crate::core::error::{AttachmentError, Error, TransportError};
+use crate::core::platform::{files, timeout};
 use crate::core::spool::{Spooled, too_large, unopenable};
 use crate::trust::state::Trust;
 
@@ -59,13 +62,14 @@ impl Files {
     ) -> Result<[u8; 32], Error> {
         let api = &self.trust.api;
         // However many attempts: another network's relay that is away must not keep anybody waiting for minutes.
-        let asked = tokio::time::timeout(FIRST_ANSWER, api.blob(&file.domain, &file.blob));
-        let mut answer =
+        let asked = timeout(FIRST_ANSWER, api.blob(&file.domain, &file.blob));
+        let answer =
             asked.await.map_err(|_| TransportError::Timeout { relay: self.trust.account.endpoint.url.clone() })??;
-        let mut spool = tokio::fs::File::create(to).await.map_err(AttachmentError::Io)?;
+        let mut spool = files::File::create(to).await.map_err(AttachmentError::Io)?;
         let mut digest = Sha512_256::new();
         let mut total = 0_u64;
-        while let Some(chunk) = answer.chunk().await.map_err(|e| api.http.error(&e))? {
+        let mut answer = pin!(answer.bytes_stream());
+        while let Some(chunk) = answer.try_next().await.map_err(|e| api.http.error(&e))? {
             total = total.saturating_add(chunk.len() as u64);
             if total > most {
                 return Err(AttachmentError::Unopenable("it is larger than the message says".into()).into());
@@ -86,7 +90,7 @@ pub(crate) async fn open_file<W: AsyncWrite + Unpin>(
 ) -> Result<u64, AttachmentError> {
     let key = AttachmentKey::from_bytes(&file.key).map_err(|e| AttachmentError::Unopenable(e.to_string()))?;
     let mut opener = AttachmentOpener::new(&key);
-    let mut input = tokio::fs::File::open(sealed).await?;
+    let mut input = files::File::open(sealed).await?;
     let mut current = chunk(&mut input).await?;
     let mut total = 0;
     loop {
@@ -103,7 +107,7 @@ pub(crate) async fn open_file<W: AsyncWrite + Unpin>(
     }
 }
 
-async fn chunk(input: &mut tokio::fs::File) -> std::io::Result<Vec<u8>> {
+async fn chunk(input: &mut files::File) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(SEALED_CHUNK);
     input.take(SEALED_CHUNK as u64).read_to_end(&mut bytes).await?;
     Ok(bytes)

@@ -9,6 +9,7 @@ use sotto_wire::limits;
 use super::state::Receiving;
 use crate::core::clock::now_ms;
 use crate::core::error::{Error, StoreError};
+use crate::core::platform::blocking;
 use crate::store::account::Account;
 use crate::store::{BatchRecord, PrekeyRecord, Tx, sweep};
 
@@ -95,7 +96,7 @@ impl Receiving {
         if !kinds.is_empty() {
             let account = self.account.clone();
             let store = self.store.clone();
-            let batches = tokio::task::spawn_blocking(move || {
+            let batches = blocking(move || {
                 let batches: Vec<NewBatch> =
                     kinds.into_iter().map(|kind| NewBatch::generate(&mut SystemRng, &account, kind, now)).collect();
                 store.run_blocking(|tx| batches.iter().try_for_each(|b| b.store(tx)))?;

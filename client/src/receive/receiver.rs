@@ -2,10 +2,7 @@
 
 use std::sync::{Arc, PoisonError};
 
-use futures::future::BoxFuture;
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
-use tokio::time::timeout;
 
 use super::event::Event;
 use super::message::Receipt;
@@ -13,6 +10,7 @@ use super::socket::{CLOSING, Line, Shared};
 use super::state::Receiving;
 use crate::core::clock::now_ms;
 use crate::core::error::Error;
+use crate::core::platform::{BoxFuture, JoinHandle, spawn, timeout};
 
 /// Events that may wait for the receiver. The relay has at most 64 deliveries unacknowledged.
 const EVENTS: usize = 64;
@@ -57,7 +55,7 @@ impl Receiver {
         let (stop, stopped) = mpsc::channel(1);
         let shared = Arc::new(Shared::default());
         let line = Line::new(receiving.clone(), shared.clone(), events_in, acks, stopped, follow, lock);
-        let task = tokio::spawn(line.run());
+        let task = spawn(line.run());
         let acker = Acker { receiving: receiving.clone(), shared, positions };
         Ok(Self { events, acker, stop: Some(stop), task, beside: beside() })
     }

@@ -1,6 +1,6 @@
 //! What the way in asks of the rooms, which stand above it.
 
-use futures::future::BoxFuture;
+use crate::core::platform::BoxFuture;
 use sotto_crypto::{Address, RecipientList};
 use sotto_wire::content::Content;
 use sotto_wire::room::RoomId;

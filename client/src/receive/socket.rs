@@ -5,9 +5,9 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures::future::{BoxFuture, ready};
+use futures::StreamExt as _;
+use futures::future::ready;
 use futures::stream::FuturesOrdered;
-use futures::{FutureExt as _, StreamExt as _};
 use sotto_crypto::SealedHeader;
 use sotto_wire::api::{Delivery, Notice, ServerFrame};
 use sotto_wire::close::CloseCode;
@@ -15,8 +15,6 @@ use sotto_wire::content::{Body, Conversation, MessageRef};
 use sotto_wire::room::RoomId;
 use sotto_wire::{ApiError, ErrorCode, limits};
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use super::event::{Event, RefusedElsewhere};
 use super::message::{Receipt, ReceivedMessage};
@@ -25,6 +23,7 @@ use super::place::CONTENT;
 use super::state::Receiving;
 use crate::core::clock::now_ms;
 use crate::core::error::{Error, ProfileError, Refusal, TransportError};
+use crate::core::platform::{BoxFuture, Instant, JoinHandle, boxed, interval, sleep, spawn, timeout};
 use crate::core::retry::{Backoff, random};
 use crate::store::profile::Lock;
 use crate::store::{Aside, MessageKey, MessageState, Reason};
@@ -192,7 +191,6 @@ impl Line {
     /// One connection, from the first frame to its end.
     async fn converse(&mut self, mut socket: Socket) -> End {
         let mut ping = interval(PING);
-        ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut heard = Instant::now();
         let receiving = self.receiving.clone();
         let mut ahead = FuturesOrdered::new();
@@ -227,7 +225,7 @@ impl Line {
                         Err(error) => Err(error.into()),
                     }
                 }
-                _ = ping.tick() => {
+                () = ping.tick() => {
                     if self.opened > 0 || self.looked_after.elapsed() > MAINTENANCE {
                         self.maintain();
                     }
@@ -272,14 +270,13 @@ impl Line {
 
     /// Begins with a frame. Deliveries are opened side by side, on all processors, and go on in the order in which they came.
     fn begin(&self, frame: ServerFrame) -> BoxFuture<'static, Next> {
-        let ServerFrame::Delivery(delivery) = frame else { return ready(Next::Frame(frame)).boxed() };
+        let ServerFrame::Delivery(delivery) = frame else { return boxed(ready(Next::Frame(frame))) };
         let (receiving, again) = (self.receiving.clone(), delivery.clone());
-        let opening = tokio::spawn(async move { receiving.unseal(delivery).await });
-        async move {
+        let opening = spawn(async move { receiving.unseal(delivery).await });
+        boxed(async move {
             let opened = opening.await.unwrap_or(Err(Error::Internal("a message could not be opened")));
             Next::Opened(Box::new((again, opened)))
-        }
-        .boxed()
+        })
     }
 
     /// Goes on with a frame.
@@ -517,7 +514,7 @@ impl Line {
         if self.maintenance.as_ref().is_none_or(JoinHandle::is_finished) {
             (self.opened, self.looked_after) = (0, Instant::now());
             let receiving = self.receiving.clone();
-            self.maintenance = Some(tokio::spawn(async move {
+            self.maintenance = Some(spawn(async move {
                 if let Err(error) = receiving.maintain_prekeys().await {
                     tracing::warn!(%error, "the prekeys could not be looked after; tried again with the next connection");
                 }

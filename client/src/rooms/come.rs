@@ -3,8 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures::FutureExt as _;
-use futures::future::BoxFuture;
 use sotto_crypto::{Address, IdentityPublic, RecipientList};
 use sotto_wire::content::{Body, Content, Conversation};
 use sotto_wire::limits;
@@ -16,6 +14,7 @@ use super::keeper::RoomKeeper;
 use super::room::{Room, chunks};
 use crate::core::clock::now_ms;
 use crate::core::error::{Error, StoreError};
+use crate::core::platform::{BoxFuture, boxed};
 use crate::core::task::blocking;
 use crate::receive::rooms::{RoomMessage, Rooms};
 use crate::store::{ConversationRecord, RoomEventRecord, SeenIn, Tx, conversation};
@@ -30,7 +29,7 @@ impl Rooms for RoomKeeper {
         content: &'a Content,
         recipients: &'a RecipientList,
     ) -> BoxFuture<'a, Result<RoomMessage, Error>> {
-        self.room_message(room, sender, content, recipients).boxed()
+        boxed(self.room_message(room, sender, content, recipients))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sotto_crypto::Address;
 use sotto_wire::room::{EventId, RoomChange, RoomEvent, RoomId, SignedRoomEvent};
@@ -13,6 +13,7 @@ use super::log::Log;
 use super::resolve::{Resolved, resolve};
 use super::state::State;
 use crate::core::error::StoreError;
+use crate::core::platform::Instant;
 use crate::store::Tx;
 
 /// A room, as far as its events are known.
@@ -190,7 +191,7 @@ impl Rooms {
     pub(crate) fn is_due(&self, room: RoomId, who: &Address, answer: bool) -> bool {
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        said.retain(|_, at| now.duration_since(*at) < AGAIN);
+        said.retain(|_, at| now.saturating_duration_since(*at) < AGAIN);
         // Messages to ever new rooms do not make us ask for ever more.
         let of_them = said.keys().filter(|(_, whom, answered)| whom == who && *answered == answer).count();
         let due = of_them < AT_ONCE && !said.contains_key(&(room, who.clone(), answer));

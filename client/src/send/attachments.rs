@@ -2,7 +2,6 @@
 //! the file.
 
 use std::ffi::OsStr;
-use std::fs::{self, File as StdFile};
 use std::io::{self, Read as _, Write};
 use std::path::Path;
 use std::sync::{Arc, PoisonError};
@@ -19,10 +18,13 @@ use zeroize::Zeroizing;
 
 use super::state::{Progress, Sending};
 use crate::core::error::{AttachmentError, Error};
+use crate::core::platform::files;
+use crate::core::platform::fs::{self, File as StdFile};
 use crate::core::spool::{Spooled, too_large, unopenable};
 use crate::core::task::blocking;
 use crate::core::text::clean_name;
 use crate::store::{OutboxRecord, outbox_all};
+use crate::transport::body_of;
 
 /// Counts and digests what goes through.
 struct Digesting<W> {
@@ -86,11 +88,11 @@ impl SealedFile {
 impl Sending {
     /// Uploads sealed bytes.
     async fn upload(&self, sealed: &Path, progress: Option<Progress>) -> Result<BlobId, Error> {
-        let all = tokio::fs::metadata(sealed).await.map_err(AttachmentError::Io)?.len();
+        let all = files::metadata(sealed).await.map_err(AttachmentError::Io)?.len();
         let stored = self
             .api
             .upload(|| async {
-                let file = tokio::fs::File::open(sealed).await.map_err(AttachmentError::Io)?;
+                let file = files::File::open(sealed).await.map_err(AttachmentError::Io)?;
                 let (progress, mut sent) = (progress.clone(), 0);
                 let chunks = ReaderStream::with_capacity(file, SEALED_CHUNK).inspect_ok(move |chunk: &Bytes| {
                     sent += chunk.len() as u64;
@@ -98,7 +100,7 @@ impl Sending {
                         progress(sent, all);
                     }
                 });
-                Ok(reqwest::Body::wrap_stream(chunks))
+                Ok(body_of(chunks).await.map_err(AttachmentError::Io)?)
             })
             .await?;
         Ok(stored.blob)
@@ -164,15 +166,11 @@ impl Sending {
     pub(crate) async fn sweep_outgoing(&self) -> Result<(), Error> {
         let dir = self.profile.outgoing()?;
         // Listed before the entries: a file is there before the entry that names it.
-        let old = |e: &fs::DirEntry| {
-            let age = e.metadata().and_then(|m| m.modified()).ok().and_then(|at| at.elapsed().ok());
-            age.is_some_and(|age| age > SWEEP_AFTER)
-        };
-        let files: Vec<_> = fs::read_dir(&dir).map_err(AttachmentError::Io)?.flatten().filter(old).collect();
+        let old = fs::older_than(&dir, SWEEP_AFTER).map_err(AttachmentError::Io)?;
         let entries = self.store.run(outbox_all).await?;
-        for file in files {
-            if !entries.iter().any(|e| e.upload.as_deref().map(OsStr::new) == Some(file.file_name().as_os_str())) {
-                let _ = fs::remove_file(file.path());
+        for file in old {
+            if !entries.iter().any(|e| e.upload.as_deref().map(OsStr::new) == file.file_name()) {
+                let _ = fs::remove_file(file);
             }
         }
         Ok(())
@@ -258,15 +256,15 @@ mod tests {
         for size in [0, 1, 65_536, 200_000] {
             let clear: Vec<u8> = (0..size).map(|n: u32| n.to_le_bytes()[0]).collect();
             let path = dir.path().join("clear");
-            fs::write(&path, &clear).unwrap();
+            std::fs::write(&path, &clear).unwrap();
             let sealed = seal_file(&path, dir.path()).unwrap();
-            let bytes = fs::read(&sealed.spooled.0).unwrap();
+            let bytes = std::fs::read(&sealed.spooled.0).unwrap();
             assert_eq!(Some(bytes.len() as u64), sealed_len(size.into()));
             assert_eq!(sealed.digest, sotto_crypto::digest(&bytes));
             let mut opened = Vec::new();
             assert_eq!(open_file(&file(&sealed), &sealed.spooled.0, &mut opened).await.unwrap(), u64::from(size));
             assert_eq!(opened, clear);
-            fs::write(&sealed.spooled.0, &bytes[..bytes.len() - 1]).unwrap();
+            std::fs::write(&sealed.spooled.0, &bytes[..bytes.len() - 1]).unwrap();
             assert!(open_file(&file(&sealed), &sealed.spooled.0, &mut Vec::new()).await.is_err());
             let spooled = sealed.spooled.0.clone();
             drop(sealed);

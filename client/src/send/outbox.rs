@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use sotto_crypto::Address;
 use sotto_wire::content::{Body, Forwarded, MessageRef};
-use tokio::time::{Instant, sleep};
 
 use super::attachments::name_of;
 use super::settle::Sent;
 use super::state::Sending;
 use crate::core::error::{AttachmentError, Error, Refusal};
+use crate::core::platform::{Instant, sleep};
 use crate::store::{OutboxKind, outbox_all};
 use crate::talk::conversations::Conversations;
 use crate::talk::view::{Draft, DraftOptions, FileDraft, Flushed, OutboxEntry, Target, ViewBody};

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use sotto_crypto::{Address, MessageId};
 use sotto_wire::content::{Conversation, MessageRef};
-use tokio::time::{Instant, sleep};
 
 use super::compose::{Composed, is_said, roll_back};
 use super::state::Sending;
 use crate::core::error::{Error, Refusal};
+use crate::core::platform::{Instant, sleep};
 use crate::store::{ConversationRecord, LeftOut, MessageState, Pin, Unread, conversation};
 use crate::trust::identity::TrustState;
 

@@ -8,11 +8,11 @@ use sotto_crypto::{Address, MessageId, Recipient, SystemRng};
 use sotto_wire::api::Envelope;
 use sotto_wire::content::{Body, Content, Conversation, Presence};
 use sotto_wire::limits;
-use tokio::time::Instant;
 
 use super::state::Sending;
 use crate::core::clock::now_ms;
 use crate::core::error::{Error, Refusal};
+use crate::core::platform::Instant;
 use crate::core::task::blocking;
 use crate::store::{ConversationRecord, conversation};
 use crate::trust::recipients::signalled;

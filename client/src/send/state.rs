@@ -9,9 +9,9 @@ use sotto_crypto::{Address, Recipient};
 use sotto_wire::content::MessageRef;
 
 use crate::core::error::Error;
+use crate::core::platform::Instant;
 use crate::core::retry::Backoff;
 use crate::trust::state::Trust;
-use tokio::time::Instant;
 
 /// Hears of uploaded and all bytes.
 pub(crate) type Progress = Arc<dyn Fn(u64, u64) + Send + Sync>;

@@ -13,13 +13,13 @@ use sotto_crypto::Address;
 use sotto_wire::content::{Body, Content, MessageRef, ReceiptKind};
 use sotto_wire::limits;
 use tokio::sync::MutexGuard;
-use tokio::time::{Instant, timeout_at};
 
 use super::compose::roll_back;
 use super::deliver::{Accepted, Delivered};
 use super::state::Sending;
 use crate::core::clock::now_ms;
 use crate::core::error::{Error, Refusal, StoreError};
+use crate::core::platform::{Instant, timeout, timeout_at};
 use crate::core::retry::{Backoff, random};
 use crate::store::{
     Audience, MessageState, OutboxKind, OutboxRecord, PendingReceipt, Record as _, StoredMessage, Tx, conversation,
@@ -69,7 +69,7 @@ pub(crate) async fn keep_sending(sending: Arc<Sending>, follow: bool) {
         if let Err(error) = sending.expire().await {
             tracing::warn!(%error, "what has expired cannot be deleted; tried again");
         }
-        let _ = tokio::time::timeout(LOOK, sending.news.notified()).await;
+        let _ = timeout(LOOK, sending.news.notified()).await;
     }
 }
 

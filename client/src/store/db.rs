@@ -10,6 +10,7 @@ use super::cipher::{Cipher, RowKey};
 use super::erasable::{Erasable, Slot};
 use super::records::Record;
 use crate::core::error::{Error, StoreError};
+use crate::core::platform::blocking;
 
 /// A cheap handle.
 #[derive(Clone)]
@@ -31,7 +32,7 @@ impl Store {
         F: FnOnce(&Tx<'_>) -> Result<T, StoreError> + Send + 'static,
     {
         let store = self.clone();
-        tokio::task::spawn_blocking(move || store.run_blocking(work))
+        blocking(move || store.run_blocking(work))
             .await
             .map_err(|_| Error::Internal("work on the local store was cut off"))?
             .map_err(Error::from)

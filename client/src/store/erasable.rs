@@ -6,9 +6,7 @@
 //! after its commit: so no process erases what another one has taken meanwhile. A slot is all zeros when it is free. Overwriting in place is what an ordinary file system does; one that copies on write, snapshots, and
 //! the spare blocks of a flash disk may keep the old bytes, as docs/client.md says.
 
-use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
@@ -17,6 +15,7 @@ use sotto_crypto::rand_core::Rng as _;
 use zeroize::Zeroizing;
 
 use crate::core::error::StoreError;
+use crate::core::platform::fs::{File, FileExt as _, private};
 
 /// Bytes of a slot.
 pub(crate) const SLOT: usize = 32;
@@ -39,7 +38,7 @@ pub(crate) struct Erasable {
 impl Erasable {
     /// Opens the file, and makes it where it is not there yet.
     pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        let file = private().read(true).write(true).create(true).truncate(false).open(path)?;
         Ok(Self { file, free: Mutex::default() })
     }
 

@@ -4,7 +4,6 @@
 mod keyring;
 mod lockout;
 
-use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -12,6 +11,7 @@ use sotto_crypto::SystemRng;
 use zeroize::Zeroizing;
 
 use crate::core::error::ProfileError;
+use crate::core::platform::fs::{self, File, OpenOptions};
 use crate::core::secret::Password;
 use crate::store::key::{KeyFile, StoreKey, UnwrapError};
 
@@ -58,7 +58,7 @@ impl Profile {
 
     /// Whether there is one.
     pub fn exists(&self) -> bool {
-        self.key_file().exists()
+        fs::exists(&self.key_file())
     }
 
     /// Whether it can only be opened by its password.
@@ -68,7 +68,7 @@ impl Profile {
 
     /// What opens it beside its password.
     pub fn unlock_way(&self) -> UnlockWay {
-        match (self.unlock_file().exists(), self.keyring_file().exists()) {
+        match (fs::exists(&self.unlock_file()), fs::exists(&self.keyring_file())) {
             (true, _) => UnlockWay::KeyFile,
             (false, true) => UnlockWay::Keyring,
             (false, false) => UnlockWay::Password,
@@ -305,20 +305,14 @@ fn remove_if_there(file: &Path) -> Result<(), ProfileError> {
 }
 
 fn make_dir(dir: &Path) -> Result<(), ProfileError> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(dir)
-        .map_err(|source| ProfileError::Io { file: dir.to_owned(), source })
+    fs::make_private_dir(dir).map_err(|source| ProfileError::Io { file: dir.to_owned(), source })
 }
 
 /// Writes a file that is there whole or not at all, readable by its owner only.
 fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), ProfileError> {
-    use std::os::unix::fs::OpenOptionsExt as _;
     let temporary = path.with_extension("new");
     let write = || -> io::Result<()> {
-        let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&temporary)?;
+        let mut file = fs::private().create(true).truncate(true).write(true).open(&temporary)?;
         file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&temporary, path)?;
@@ -345,9 +339,9 @@ mod tests {
         assert_eq!(profile.unlock(&Unlock::KeyFile).ok().unwrap().bytes(), key.bytes());
         assert_eq!(profile.unlock(&Unlock::Password(password("one"))).ok().unwrap().bytes(), key.bytes());
         assert!(matches!(profile.unlock(&Unlock::Password(password("two"))), Err(ProfileError::WrongPassword(_))));
-        let mode = fs::metadata(profile.unlock_file()).unwrap().permissions().mode();
+        let mode = std::fs::metadata(profile.unlock_file()).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        assert_eq!(fs::metadata(profile.dir()).unwrap().permissions().mode() & 0o777, 0o700);
+        assert_eq!(std::fs::metadata(profile.dir()).unwrap().permissions().mode() & 0o777, 0o700);
     }
 
     #[test]

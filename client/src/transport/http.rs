@@ -1,7 +1,8 @@
 //! HTTP towards the relay: CBOR bodies, JSON errors, bounded answers.
 
-use std::time::Duration;
+use std::pin::pin;
 
+use futures::TryStreamExt as _;
 use minicbor::{Decode, Encode};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};
 use reqwest::{Method, Response, StatusCode};
@@ -14,8 +15,6 @@ use crate::core::error::{Error, TransportError};
 
 /// Largest answer that is read: 2,000 devices with certificate and prekey are about 3 MiB.
 const MAX_ANSWER: usize = 16 * 1024 * 1024;
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A pool of connections to one relay.
 #[derive(Clone, Debug)]
@@ -37,15 +36,7 @@ pub(crate) struct Call<'a> {
 impl Http {
     pub(crate) fn new(endpoint: &Endpoint) -> Result<Self, TransportError> {
         let target = target_of(endpoint)?;
-        let client = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls::config(&endpoint.tls, &[b"h2", b"http/1.1"])?)
-            .connect_timeout(CONNECT_TIMEOUT)
-            .read_timeout(READ_TIMEOUT)
-            .redirect(reqwest::redirect::Policy::none())
-            .user_agent(concat!("sotto/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|e| TransportError::Tls(e.to_string()))?;
-        Ok(Self { client, target })
+        Ok(Self { client: tls::http_client(&endpoint.tls)?, target })
     }
 
     /// Calls with a CBOR body and reads a CBOR answer.
@@ -110,9 +101,10 @@ impl Http {
     }
 
     /// Reads an answer, to `max` bytes.
-    pub(crate) async fn read(&self, name: &'static str, mut answer: Response, max: usize) -> Result<Vec<u8>, Error> {
+    pub(crate) async fn read(&self, name: &'static str, answer: Response, max: usize) -> Result<Vec<u8>, Error> {
         let mut bytes = Vec::new();
-        while let Some(chunk) = answer.chunk().await.map_err(|e| self.error(&e))? {
+        let mut answer = pin!(answer.bytes_stream());
+        while let Some(chunk) = answer.try_next().await.map_err(|e| self.error(&e))? {
             if bytes.len() + chunk.len() > max {
                 return Err(TransportError::Answer { what: name, reason: format!("more than {max} bytes") }.into());
             }

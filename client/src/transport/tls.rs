@@ -1,7 +1,9 @@
-//! TLS towards the relay. The provider is always named: more than one is in the dependency tree.
+//! TLS towards the relay, and HTTP's connections over it. The provider is always named: more than one is in the dependency tree.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use bytes::Bytes;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
@@ -13,8 +15,11 @@ use sha2::{Digest as _, Sha256};
 use crate::core::endpoint::Tls;
 use crate::core::error::TransportError;
 
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// The configuration for HTTP or WebSocket; `alpn` says which protocols.
-pub(crate) fn config(tls: &Tls, alpn: &[&[u8]]) -> Result<ClientConfig, TransportError> {
+pub(super) fn config(tls: &Tls, alpn: &[&[u8]]) -> Result<ClientConfig, TransportError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let verifier: Arc<dyn ServerCertVerifier> = match tls {
         // Never used for a connection; a client without TLS still wants a configuration, and this one trusts nobody.
@@ -41,6 +46,50 @@ pub(crate) fn config(tls: &Tls, alpn: &[&[u8]]) -> Result<ClientConfig, Transpor
         .with_no_client_auth();
     config.alpn_protocols = alpn.iter().map(|p| p.to_vec()).collect();
     Ok(config)
+}
+
+/// The pool of connections to a relay.
+pub(super) fn http_client(tls: &Tls) -> Result<reqwest::Client, TransportError> {
+    reqwest::Client::builder()
+        .tls_backend_preconfigured(config(tls, &[b"h2", b"http/1.1"])?)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .read_timeout(READ_TIMEOUT)
+        .redirect(reqwest::redirect::Policy::none())
+        .user_agent(concat!("sotto/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .map_err(|e| TransportError::Tls(e.to_string()))
+}
+
+/// The body of a request that is sent as it comes.
+pub(crate) fn body_of<S>(stream: S) -> impl Future<Output = std::io::Result<reqwest::Body>>
+where
+    S: futures::TryStream<Ok = Bytes, Error = std::io::Error> + Send + 'static,
+{
+    std::future::ready(Ok(reqwest::Body::wrap_stream(stream)))
+}
+
+/// Why a certificate is refused, where an error says so.
+pub(super) fn refusal(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    match as_rustls(error) {
+        Some(rustls::Error::InvalidCertificate(reason)) => Some(certificate_reason(reason)),
+        _ => None,
+    }
+}
+
+/// An I/O error hides what it wraps from `source`, and may wrap another one.
+fn as_rustls<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
+    error.downcast_ref::<rustls::Error>().or_else(|| as_rustls(error.downcast_ref::<std::io::Error>()?.get_ref()?))
+}
+
+fn certificate_reason(error: &rustls::CertificateError) -> String {
+    match error {
+        rustls::CertificateError::Other(other) => other.0.to_string(),
+        rustls::CertificateError::UnknownIssuer => "its certificate comes from an unknown authority".to_owned(),
+        rustls::CertificateError::Expired | rustls::CertificateError::ExpiredContext { .. } => {
+            "its certificate has expired (is this machine's clock right?)".to_owned()
+        }
+        other => format!("its certificate is not valid ({other:?})"),
+    }
 }
 
 fn setup(error: &rustls::Error) -> TransportError {
@@ -144,6 +193,15 @@ mod tests {
         assert!(check(ours.der(), &foreign, std::slice::from_ref(theirs.der())).is_err());
         assert!(check(ours.der(), &foreign, &[theirs.der().clone(), ours.der().clone()]).is_err());
         assert!(check(ours.der(), &good, &[]).is_err());
+    }
+
+    #[test]
+    fn a_refused_certificate_is_found_under_what_wraps_it() {
+        let refused = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
+        let wrapped = std::io::Error::other(std::io::Error::new(std::io::ErrorKind::InvalidData, refused));
+        assert!(matches!(super::super::connection_error("r", &wrapped), TransportError::Certificate { .. }));
+        let other = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+        assert!(matches!(super::super::connection_error("r", &other), TransportError::Unreachable { .. }));
     }
 
     #[test]

@@ -20,6 +20,7 @@ use super::http::api_error;
 use super::{Target, connection_error, target_of, tls};
 use crate::core::endpoint::Endpoint;
 use crate::core::error::{Error, TransportError};
+use crate::core::platform::timeout;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 /// Room for the largest body and what stands around it.
@@ -49,7 +50,7 @@ impl Connector {
 
     /// Opens the socket under a session token.
     pub(crate) async fn connect(&self, token: &str) -> Result<Socket, Error> {
-        match tokio::time::timeout(CONNECT_TIMEOUT, self.open(token)).await {
+        match timeout(CONNECT_TIMEOUT, self.open(token)).await {
             Ok(opened) => opened,
             Err(_) => Err(TransportError::Timeout { relay: self.target.base.clone() }.into()),
         }
@@ -128,7 +129,7 @@ impl Socket {
     /// Closes, and waits until the relay has closed too: then it has read all that was sent before.
     pub(crate) async fn close(mut self, patience: Duration) {
         let _ = self.stream.close(None).await;
-        let _ = tokio::time::timeout(patience, async { while let Some(Ok(_)) = self.stream.next().await {} }).await;
+        let _ = timeout(patience, async { while let Some(Ok(_)) = self.stream.next().await {} }).await;
     }
 
     async fn put(&mut self, message: Message) -> Result<(), Error> {

@@ -2,7 +2,6 @@
 //! sealed store, since it has to grow while that is closed: it stops who tries by hand or by `sotto`, not who copies the
 //! disk first — against that stands what a try costs.
 
-use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 
@@ -10,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Lock, Profile, keyring, write_durably};
 use crate::core::error::ProfileError;
+use crate::core::platform::fs::{self, File};
 use crate::store::key::StoreKey;
 
 /// `lockout.json`.
@@ -91,7 +91,7 @@ impl Profile {
 
     /// Goes on with a wipe that was interrupted.
     pub(super) fn finish_wipe(&self) -> Result<(), ProfileError> {
-        if self.dir.is_dir() && self.lockout()?.reached() { Err(self.wipe()) } else { Ok(()) }
+        if fs::is_dir(&self.dir) && self.lockout()?.reached() { Err(self.wipe()) } else { Ok(()) }
     }
 
     /// Deletes all that the profile holds: first what opens it, so that the rest is noise; last the count.
@@ -169,9 +169,9 @@ mod tests {
         profile.create(&Password::new("right".into()), false).unwrap();
         profile.set_device_lockout(3).unwrap();
         for name in ["store.db", "store.db-wal"] {
-            fs::write(profile.dir().join(name), b"sealed").unwrap();
+            std::fs::write(profile.dir().join(name), b"sealed").unwrap();
         }
-        fs::write(profile.spool().unwrap().join("f"), b"sealed").unwrap();
+        std::fs::write(profile.spool().unwrap().join("f"), b"sealed").unwrap();
         let wrong = || matches!(try_out(&profile, "wrong"), Err(ProfileError::WrongPassword(_)));
         assert!(wrong() && wrong());
         try_out(&profile, "right").unwrap();
@@ -179,7 +179,7 @@ mod tests {
         assert!(wrong() && wrong());
         let again = Profile::at(profile.dir());
         assert!(matches!(try_out(&again, "wrong"), Err(ProfileError::Wiped(_))));
-        let left: Vec<_> = fs::read_dir(profile.dir()).unwrap().map(|f| f.unwrap().file_name()).collect();
+        let left: Vec<_> = std::fs::read_dir(profile.dir()).unwrap().map(|f| f.unwrap().file_name()).collect();
         assert_eq!(left, ["attempts.lock"]);
         assert!(matches!(try_out(&profile, "right"), Err(ProfileError::Missing(_))));
     }
@@ -199,8 +199,8 @@ mod tests {
         assert_eq!(profile.lockout().unwrap().failures, 0, "what was not a wrong password does not count");
         // Ended in the middle of a wipe: the key is gone, the rest is not.
         profile.put_lockout(Lockout { limit: 2, failures: 2 }).unwrap();
-        fs::write(profile.dir().join("store.db"), b"sealed").unwrap();
-        fs::remove_file(profile.key_file()).unwrap();
+        std::fs::write(profile.dir().join("store.db"), b"sealed").unwrap();
+        std::fs::remove_file(profile.key_file()).unwrap();
         assert!(matches!(try_out(&profile, "right"), Err(ProfileError::Wiped(_))));
         assert!(!profile.dir().join("store.db").exists() && !profile.lockout_file().exists());
         assert_eq!(profile.unlock_way(), UnlockWay::Password);
