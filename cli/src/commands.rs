@@ -1,5 +1,6 @@
 //! One file a verb.
 
+pub(crate) mod acks;
 pub(crate) mod change;
 pub(crate) mod conversations;
 pub(crate) mod crds;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Serialize;
-use sotto_client::{Client, Error, Event, ReceivedMessage, Receiver, Unopened, UnopenedMessage, clean_name};
+use sotto_client::{Client, Error, Event, ReceivedMessage, Receiver, UnopenedMessage, clean_name};
 use sotto_wire::content::{Body, File};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep_until};
@@ -140,15 +140,6 @@ impl Session<'_> {
     async fn unopened(&mut self, unopened: &UnopenedMessage) -> Result<(), CliError> {
         let from = unopened.sender.as_ref().map_or_else(|| "somebody".to_owned(), ToString::to_string);
         let reason = &unopened.reason;
-        if reason.may_open_later() {
-            let remedy = if *reason == Unopened::IdentityChanged {
-                format!("; see `sotto verify {from}`")
-            } else {
-                String::new()
-            };
-            self.ui.note(&format!("WARNING: a message from {from} is held back: {reason}. It comes again{remedy}"));
-            return Ok(());
-        }
         self.ui.note(&format!("a message that claims to be from {from} cannot be shown: {reason}"));
         Ok(self.receiver.ack(unopened.receipt()).await?)
     }

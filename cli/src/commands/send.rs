@@ -47,19 +47,18 @@ pub(crate) async fn run(args: &SendArgs, ui: Ui) -> Result<(), CliError> {
             let key = client.outbox().post(to, draft).await?;
             return talk::settle(&client, &key, true, args.output, ui).await;
         }
-        return report(&client.send_draft(to, draft).await?, args.output, ui);
+        return report(&client.outbox().send(to, draft).await?, args.output, ui);
     };
     let about = about(args, text)?;
     ui.note(&format!("sealing and uploading {} …", path.display()));
+    let about = options(&client, args, about).await?;
     if args.queue {
-        let about = options(&client, args, about).await?;
         let key = client.outbox().post_file(to, path, about, |_, _| {}).await?;
         return talk::settle(&client, &key, true, args.output, ui).await;
     }
     let progress = Progress::of(&path.display().to_string());
-    let file = client.upload_file(path, about, move |done, all| progress.at(done, all)).await?;
-    let draft = options(&client, args, Draft::file(file)).await?;
-    report(&client.send_draft(to, draft).await?, args.output, ui)
+    let sent = client.outbox().send_file(to, path, about, move |done, all| progress.at(done, all)).await?;
+    report(&sent, args.output, ui)
 }
 
 /// With --conversation there is nothing but the text.
