@@ -22,6 +22,7 @@ pub(crate) mod send;
 pub(crate) mod servers;
 pub(crate) mod status;
 pub(crate) mod talk;
+pub(crate) mod trust;
 pub(crate) mod up;
 pub(crate) mod users;
 pub(crate) mod verify;

@@ -1,5 +1,6 @@
 //! Receives for as long as the interface lives: connects, acknowledges, tells.
 
+use std::future::ready;
 use std::time::Duration;
 
 use sotto_client::{Client, Error, Event, ProfileError, Receiver, now_ms};
@@ -8,7 +9,7 @@ use tokio::time::sleep;
 
 use super::effect::{Link, News};
 use super::work::told;
-use crate::commands::acks::{Acks, ready};
+use crate::commands::acks::Acks;
 
 /// After this time a profile that another process receives for is tried again.
 const BUSY: Duration = Duration::from_secs(5);
@@ -56,20 +57,18 @@ async fn converse(receiver: &mut Receiver, news: &mpsc::UnboundedSender<News>) -
     let mut acks = Acks::of(receiver);
     let mut told = Vec::new();
     loop {
-        let event = match ready(receiver).await {
-            Some(event) if !acks.is_full() => event,
-            // What is told is in the store by then.
-            now => {
+        // What is there already is handled together; what is told is in the store by then.
+        let event = tokio::select! {
+            biased;
+            event = receiver.next(), if !acks.is_full() => event,
+            () = ready(()), if !told.is_empty() => {
                 if let Err(error) = acks.send().await {
                     return Some(error);
                 }
                 if told.drain(..).any(|one| news.send(one).is_err()) {
                     return None;
                 }
-                match now {
-                    Some(event) => event,
-                    None => receiver.next().await,
-                }
+                continue;
             }
         };
         match event? {

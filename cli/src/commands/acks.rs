@@ -1,6 +1,6 @@
 //! Acknowledgements, many at a time: each is a transaction that is on disk before the relay hears of it.
 
-use sotto_client::{Acker, Error, Event, Receipt, Receiver};
+use sotto_client::{Acker, Error, Receipt, Receiver};
 
 /// As many as the relay delivers before it hears of one.
 const MOST: usize = 64;
@@ -22,10 +22,6 @@ impl Acks {
         self.receipts.push(receipt);
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.receipts.is_empty()
-    }
-
     /// Whether the relay waits for them.
     pub(crate) fn is_full(&self) -> bool {
         self.receipts.len() >= MOST
@@ -37,14 +33,5 @@ impl Acks {
             return Ok(());
         }
         self.acker.ack(std::mem::take(&mut self.receipts)).await
-    }
-}
-
-/// The next event, where it is there already.
-pub(crate) async fn ready(receiver: &mut Receiver) -> Option<Option<Result<Event, Error>>> {
-    tokio::select! {
-        biased;
-        event = receiver.next() => Some(event),
-        () = std::future::ready(()) => None,
     }
 }
