@@ -103,6 +103,7 @@ fn handle(acks: &mut Acks, event: Event) -> Vec<News> {
         Event::Refused(refused) => {
             vec![News::Warning(format!("A message of yours was refused by {}: {}.", refused.domain, refused.reason))]
         }
+        Event::Waiting(waiting) => vec![News::Waiting(waiting)],
         Event::CaughtUp => vec![News::Link(Link::Online)],
         Event::Disconnected(error, wait) => {
             // It is tried again by itself, and there is one line for it.
