@@ -247,7 +247,7 @@ fn members(model: &Model, fits: impl Fn(&str) -> bool, all: bool) -> Vec<Choice>
         match model.contacts.get(who).map(|c| c.state) {
             Some(sotto_client::TrustState::Verified) => detail.push("verified"),
             Some(sotto_client::TrustState::Changed | sotto_client::TrustState::Replaced) => {
-                detail.push("IDENTITY CHANGED")
+                detail.push("IDENTITY CHANGED");
             }
             _ => {}
         }

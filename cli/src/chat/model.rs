@@ -106,6 +106,7 @@ impl Load {
 }
 
 /// The conversation that is shown.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 pub(crate) struct Open {
     pub(crate) id: ConversationId,
     /// Oldest first.

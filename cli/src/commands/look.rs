@@ -12,16 +12,13 @@ use crate::ui::Ui;
 /// Runs `sotto history show`.
 pub(crate) async fn show(args: &HistoryShowArgs, ui: Ui) -> Result<(), CliError> {
     let client = open(&args.profile, ui).await?;
-    let views = match talk::id_of(&client, &args.place).await? {
-        Some(id) => {
-            trust::warn_in(&client, &id, ui).await?;
-            client.conversations().messages(&id, args.before, args.limit).await?
-        }
-        None => {
-            let views = client.conversations().all_messages(args.before, args.limit).await?;
-            warn(&client, &views, ui).await?;
-            views
-        }
+    let views = if let Some(id) = talk::id_of(&client, &args.place).await? {
+        trust::warn_in(&client, &id, ui).await?;
+        client.conversations().messages(&id, args.before, args.limit).await?
+    } else {
+        let views = client.conversations().all_messages(args.before, args.limit).await?;
+        warn(&client, &views, ui).await?;
+        views
     };
     talk::print(&views, args.output, ui)
 }

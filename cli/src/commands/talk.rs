@@ -167,7 +167,7 @@ pub(crate) fn line(view: &MessageView) -> String {
     let reactions = reactions.concat();
     let mut reason = view.reason.as_deref().map(|r| format!("  ({r})")).unwrap_or_default();
     for member in &view.left_out {
-        reason.push_str(&format!("  (not to {}: {})", member.address, member.reason));
+        reason.extend(["  (not to ", member.address.as_str(), ": ", &member.reason, ")"]);
     }
     let id = view.key.message.to_string();
     let (sender, said) = (&view.key.sender, said(&view.body));

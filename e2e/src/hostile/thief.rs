@@ -204,7 +204,8 @@ fn value_at(key: &StoreKey, table: &'static str, bytes: &[u8], at: usize) -> Opt
     let (row, rest) = (bytes.get(row..row + ROW)?, bytes.get(row + ROW..)?);
     let open = |length: usize, kind: u8| {
         let (sealed, behind) = rest.split_at_checked(length)?;
-        key.open(table, row, slot(kind, behind)?, sealed)
+        let slot = if kind == 0 { None } else { Some(number(kind, behind)?) };
+        key.open(table, row, slot, sealed)
     };
     if let Some((length, kind)) = stated(bytes.get(..at)?) {
         return open(length, kind);
@@ -226,15 +227,13 @@ fn stated(before: &[u8]) -> Option<(usize, u8)> {
     Some((twice.checked_sub(12)? / 2, kind))
 }
 
-/// The number of a slot of this type, where these bytes begin with it; `Some(None)` where the value has none.
-fn slot(kind: u8, bytes: &[u8]) -> Option<Option<usize>> {
-    let number = match kind {
-        0 => return Some(None),
-        8 | 9 => usize::from(kind - 8),
-        1..=3 => bytes.get(..usize::from(kind))?.iter().fold(0, |number, byte| number << 8 | usize::from(*byte)),
-        _ => return None,
-    };
-    Some(Some(number))
+/// The number of this type, where these bytes begin with it.
+fn number(kind: u8, bytes: &[u8]) -> Option<usize> {
+    match kind {
+        8 | 9 => Some(usize::from(kind - 8)),
+        1..=3 => Some(bytes.get(..usize::from(kind))?.iter().fold(0, |number, byte| number << 8 | usize::from(*byte))),
+        _ => None,
+    }
 }
 
 impl Loot {

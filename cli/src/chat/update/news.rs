@@ -112,7 +112,9 @@ fn held(model: &mut Model, waiting: Vec<Waiting>) -> Vec<Effect> {
     let new: Vec<&Waiting> = model.waiting.iter().filter(|one| !before.contains(one)).collect();
     let words: Vec<String> = new.iter().map(|one| format!("{}.", waits(one, "Alt+V"))).collect();
     let told = !words.is_empty();
-    words.into_iter().for_each(|words| model.warn(words));
+    for words in words {
+        model.warn(words);
+    }
     if told { vec![Effect::Contacts] } else { Vec::new() }
 }
 
