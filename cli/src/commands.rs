@@ -1,5 +1,6 @@
 //! One file a verb.
 
+pub(crate) mod acks;
 pub(crate) mod change;
 pub(crate) mod conversations;
 pub(crate) mod crds;
@@ -21,6 +22,7 @@ pub(crate) mod send;
 pub(crate) mod servers;
 pub(crate) mod status;
 pub(crate) mod talk;
+pub(crate) mod trust;
 pub(crate) mod up;
 pub(crate) mod users;
 pub(crate) mod verify;

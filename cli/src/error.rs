@@ -140,6 +140,11 @@ pub(crate) fn hint(error: &Error) -> Option<String> {
         Error::Store(StoreError::Newer(_)) => Some("update this program".to_owned()),
         Error::Trust(error) => trust(error),
         Error::Refused(error) => refusal(error).map(str::to_owned),
+        Error::Unsettled { .. } => Some(
+            "do not send it anew: `sotto outbox` shows it, and `sotto outbox --flush`, `sotto receive --follow` and \
+             `sotto chat` try again"
+                .to_owned(),
+        ),
         _ => None,
     }
 }
@@ -208,6 +213,10 @@ fn refusal(error: &Refusal) -> Option<&'static str> {
         Refusal::BurnTooLong { .. } => "choose a shorter --burn",
         Refusal::NoConversation(_) => "`sotto conversations` lists those that there are",
         Refusal::EarlierWaits => "see `sotto outbox`",
+        Refusal::RetentionProcess(_) => {
+            "leave it out: where a policy retains a conversation, its retention process gets everything without being named"
+        }
+        Refusal::RoomStopped(_) => "`sotto room create` makes a new one",
         Refusal::NoRecipients => "name at least one address; a note to yourself needs a second device",
         Refusal::TooLong { .. } => "send a long text as a file, with --file",
         Refusal::RecipientsKeepChanging => "try again",
@@ -252,6 +261,8 @@ mod tests {
     fn what_the_library_does_not_say_is_said_here() {
         let bob = || Address::parse("bob@x.example").unwrap();
         let dir = || PathBuf::from("/p");
+        let source = Box::new(TransportError::Timeout { relay: "r".into() }.into());
+        let unsettled = Error::Unsettled { message: sotto_crypto::MessageId::from_bytes([0; 16]), source };
         let remedies: Vec<(Error, &str)> = vec![
             (TransportError::Unreachable { relay: "r".into(), reason: "no".into() }.into(), "is it running"),
             (TransportError::Certificate { relay: "r".into(), reason: "no".into() }.into(), "in between"),
@@ -270,6 +281,9 @@ mod tests {
             (Refusal::EarlierWaits.into(), "`sotto outbox`"),
             (Refusal::DeviceRemoved(DeviceId::from_bytes([0; 16])).into(), "new invite"),
             (Refusal::OwnDevice.into(), "`sotto devices reset`"),
+            (Refusal::RetentionProcess(bob()).into(), "leave it out"),
+            (Refusal::RoomStopped(bob()).into(), "`sotto room create`"),
+            (unsettled, "do not send it anew"),
             (ApiError::new(ErrorCode::Locked, "m").into(), "unlock the user"),
         ];
         for (error, word) in remedies {

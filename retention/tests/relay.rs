@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use common::{Network, address, drain, text};
 use data_encoding::BASE64;
 use serde_json::Value;
-use sotto_client::{Client, SendOptions};
+use sotto_client::{Client, FileDraft, Target};
 use sotto_crypto::IdentityKey;
 use sotto_retention::RetentionError;
 use sotto_wire::admin::Role;
@@ -162,7 +162,9 @@ async fn what_two_people_say_arrives_as_records_and_a_restart_loses_nothing() {
 
     let sheet = site.network.folder.path().join("sheet.csv");
     fs::write(&sheet, vec![b'7'; 150_000]).unwrap();
-    bob.send_file(&[address("alice")], &sheet, Some("as promised".into())).await.unwrap();
+    let promised = FileDraft::new().caption("as promised");
+    let to_alice = Target::People(vec![address("alice")]);
+    bob.outbox().send_file(to_alice, &sheet, promised, |_, _| ()).await.unwrap();
     let records = site.recorded(&["Good morning", "as promised"]).await;
     let file = &records.iter().find(|r| r["msgtype"] == 6000).unwrap()["file"];
     assert_eq!(file["filename"], "sheet.csv");

@@ -246,7 +246,9 @@ fn members(model: &Model, fits: impl Fn(&str) -> bool, all: bool) -> Vec<Choice>
         }
         match model.contacts.get(who).map(|c| c.state) {
             Some(sotto_client::TrustState::Verified) => detail.push("verified"),
-            Some(sotto_client::TrustState::Changed) => detail.push("IDENTITY CHANGED"),
+            Some(sotto_client::TrustState::Changed | sotto_client::TrustState::Replaced) => {
+                detail.push("IDENTITY CHANGED");
+            }
             _ => {}
         }
         if fits(who.as_str()) {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use ratatui::crossterm::event::{KeyEvent, MouseEvent};
-use sotto_client::{Contact, ConversationId, ConversationView, MessageView, Target};
+use sotto_client::{Contact, ConversationId, ConversationView, MessageView, Target, Waiting};
 use sotto_crypto::Address;
 use sotto_wire::content::{File, MessageRef, Presence};
 
@@ -40,6 +40,12 @@ pub(crate) enum Effect {
     Jump(MessageRef),
     /// Everybody whose identity is known.
     Contacts,
+    /// Whose messages wait until they can be shown.
+    Waiting,
+    /// Who retains a conversation is asked for, where it is not known.
+    Learn(ConversationId),
+    /// What is known of the conversation with these people, in which nothing was said yet, and what can be learned of it.
+    Begin(Vec<Address>),
     /// Somebody's identity is asked for at the relay.
     Identity(Address),
     /// The number of this contact was compared, and is the same.
@@ -139,8 +145,10 @@ pub(crate) enum News {
     Presence { who: Address, state: Presence },
     /// To be told, and seen before it goes away.
     Warning(String),
-    /// A message waits until the user has looked at its sender's identity, or has a newer program.
-    HeldBack(String),
+    /// Whose messages wait until they can be shown.
+    Waiting(Vec<Waiting>),
+    /// A conversation in which nothing was said yet.
+    Begun(Box<ConversationView>),
     /// To be told in passing.
     Note(String),
     /// The list of conversations.

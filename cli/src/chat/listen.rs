@@ -1,5 +1,6 @@
 //! Receives for as long as the interface lives: connects, acknowledges, tells.
 
+use std::future::ready;
 use std::time::Duration;
 
 use sotto_client::{Client, Error, Event, ProfileError, Receiver, now_ms};
@@ -8,6 +9,7 @@ use tokio::time::sleep;
 
 use super::effect::{Link, News};
 use super::work::told;
+use crate::commands::acks::Acks;
 
 /// After this time a profile that another process receives for is tried again.
 const BUSY: Duration = Duration::from_secs(5);
@@ -52,25 +54,40 @@ fn at(wait: Duration) -> u64 {
 
 /// One receiver, until it ends; gives why.
 async fn converse(receiver: &mut Receiver, news: &mpsc::UnboundedSender<News>) -> Option<Error> {
+    let mut acks = Acks::of(receiver);
+    let mut told = Vec::new();
     loop {
-        let told = match receiver.next().await? {
-            Ok(event) => match handle(receiver, event).await {
-                Ok(told) => told,
-                Err(error) => return Some(error),
-            },
-            Err(error) => return Some(error),
+        // What is there already is handled together; what is told is in the store by then.
+        let event = tokio::select! {
+            biased;
+            event = receiver.next(), if !acks.is_full() => event,
+            () = ready(()), if !told.is_empty() => {
+                if let Err(error) = acks.send().await {
+                    return Some(error);
+                }
+                if told.drain(..).any(|one| news.send(one).is_err()) {
+                    return None;
+                }
+                continue;
+            }
         };
-        if told.into_iter().any(|one| news.send(one).is_err()) {
-            return None;
+        match event? {
+            Ok(event) => told.extend(handle(&mut acks, event)),
+            Err(error) => {
+                // What cannot be acknowledged comes again.
+                let _ = acks.send().await;
+                told.drain(..).for_each(|one| drop(news.send(one)));
+                return Some(error);
+            }
         }
     }
 }
 
-/// Acknowledges what is in the store by now, and says what there is to show.
-async fn handle(receiver: &Receiver, event: Event) -> Result<Vec<News>, Error> {
-    Ok(match event {
+/// What there is to show, when what has come is acknowledged.
+fn handle(acks: &mut Acks, event: Event) -> Vec<News> {
+    match event {
         Event::Message(message) => {
-            receiver.ack(message.receipt()).await?;
+            acks.add(message.receipt());
             vec![News::Came {
                 id: message.conversation.id(),
                 sender: message.sender.clone(),
@@ -80,16 +97,13 @@ async fn handle(receiver: &Receiver, event: Event) -> Result<Vec<News>, Error> {
         Event::Unopened(unopened) => {
             let from = unopened.sender.as_ref().map_or_else(|| "somebody".to_owned(), ToString::to_string);
             let reason = &unopened.reason;
-            if reason.may_open_later() {
-                vec![News::HeldBack(format!("A message from {from} is held back: {reason}."))]
-            } else {
-                receiver.ack(unopened.receipt()).await?;
-                vec![News::Note(format!("a message that claims to be from {from} cannot be shown: {reason}"))]
-            }
+            acks.add(unopened.receipt());
+            vec![News::Note(format!("a message that claims to be from {from} cannot be shown: {reason}"))]
         }
         Event::Refused(refused) => {
             vec![News::Warning(format!("A message of yours was refused by {}: {}.", refused.domain, refused.reason))]
         }
+        Event::Waiting(waiting) => vec![News::Waiting(waiting)],
         Event::CaughtUp => vec![News::Link(Link::Online)],
         Event::Disconnected(error, wait) => {
             // It is tried again by itself, and there is one line for it.
@@ -100,5 +114,5 @@ async fn handle(receiver: &Receiver, event: Event) -> Result<Vec<News>, Error> {
         Event::Presence { who, state } => vec![News::Presence { who, state }],
         // Events that a newer library adds.
         _ => Vec::new(),
-    })
+    }
 }

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 
 use jiff::tz::TimeZone;
-use sotto_client::{Contact, ConversationId, ConversationKind, ConversationView, MessageView, Target, TrustState};
+use sotto_client::{
+    Contact, ConversationId, ConversationKind, ConversationView, MessageView, Target, TrustState, Waiting,
+};
 use sotto_crypto::Address;
 use sotto_wire::content::{MessageRef, Presence};
 
@@ -54,6 +56,8 @@ pub(crate) struct Model {
     /// What others have shown, and when.
     pub(crate) presence: BTreeMap<Address, (Presence, u64)>,
     pub(crate) contacts: BTreeMap<Address, Contact>,
+    /// Whose messages have come and cannot be shown yet.
+    pub(crate) waiting: Vec<Waiting>,
     pub(crate) transfers: Vec<Transfer>,
     pub(crate) next_transfer: u64,
     /// Something in passing, until when it is shown.
@@ -102,6 +106,7 @@ impl Load {
 }
 
 /// The conversation that is shown.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 pub(crate) struct Open {
     pub(crate) id: ConversationId,
     /// Oldest first.
@@ -125,6 +130,8 @@ pub(crate) struct Open {
     pub(crate) read_to: u64,
     /// A position to go to once it is there.
     pub(crate) jump: Option<u64>,
+    /// Whether it was asked who retains it.
+    pub(crate) learned: bool,
 }
 
 impl Open {
@@ -142,6 +149,7 @@ impl Open {
             unread,
             read_to: 0,
             jump: None,
+            learned: false,
         }
     }
 
@@ -221,6 +229,7 @@ impl Model {
             typing: Vec::new(),
             presence: BTreeMap::new(),
             contacts: BTreeMap::new(),
+            waiting: Vec::new(),
             transfers: Vec::new(),
             next_transfer: 1,
             note: None,
@@ -300,10 +309,18 @@ impl Model {
         }
     }
 
-    /// Members whose identity has changed since the user verified it: nothing can be sent to them.
-    pub(crate) fn changed<'a>(&'a self, conversation: &'a ConversationView) -> impl Iterator<Item = &'a Address> {
-        let has_changed = |who: &&Address| self.contacts.get(*who).is_some_and(|c| c.state == TrustState::Changed);
-        conversation.members.iter().filter(has_changed)
+    /// Members whose identity has changed, which the user has not acknowledged; and whether the user had verified the old one:
+    /// then nothing can be sent to them.
+    pub(crate) fn changed<'a>(
+        &'a self,
+        conversation: &'a ConversationView,
+    ) -> impl Iterator<Item = (&'a Address, bool)> {
+        conversation.members.iter().filter_map(|who| {
+            let contact = self.contacts.get(who);
+            let changed = conversation.changed.contains(who) || contact.is_some_and(|c| c.change.is_some());
+            let verified = matches!(contact.map(|c| c.state), Some(TrustState::Verified | TrustState::Changed));
+            changed.then_some((who, verified))
+        })
     }
 
     /// Whether every other member's identity was verified by the user.

@@ -41,6 +41,9 @@ pub(super) fn conversation(others: &[&str]) -> ConversationView {
         mentioned: false,
         last: None,
         retained: false,
+        retained_by: Vec::new(),
+        retention_unknown: Vec::new(),
+        changed: Vec::new(),
         left: false,
         expires_in_s: None,
         burn_after_read_s: None,
@@ -87,8 +90,11 @@ pub(super) fn said(n: u8, from: &str, text: &str) -> MessageView {
         delivered_to: Vec::new(),
         read_by: Vec::new(),
         retained: false,
+        retained_by: Vec::new(),
+        left_out: Vec::new(),
         retention_missing: false,
         verified: false,
+        identity_changed: false,
     }
 }
 

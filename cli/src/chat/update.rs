@@ -32,7 +32,7 @@ const WHEEL: usize = 3;
 
 /// What is to be done at the begin.
 pub(crate) fn begin(model: &mut Model) -> Vec<Effect> {
-    list(model).into_iter().chain([Effect::Contacts, Effect::Rules]).collect()
+    list(model).into_iter().chain([Effect::Contacts, Effect::Rules, Effect::Waiting]).collect()
 }
 
 /// Takes an input in; gives what is to be done.
@@ -186,7 +186,19 @@ pub(super) fn open(model: &mut Model, id: ConversationId) -> Vec<Effect> {
         model.open = Some(Open::new(id, unread));
         effects.extend(reload(model));
     }
+    effects.extend(learn(model));
     effects
+}
+
+/// Asks once who retains the open conversation, where that is not known: it is shown before anything is written.
+pub(super) fn learn(model: &mut Model) -> Option<Effect> {
+    let current = model.current()?;
+    // Of one that has only begun it is asked with the begin.
+    let listed = model.conversations.iter().any(|c| c.id == current.id);
+    let wanted = listed && !current.retention_unknown.is_empty() && !current.left;
+    let open = model.open.as_mut().filter(|open| wanted && !open.learned)?;
+    open.learned = true;
+    Some(Effect::Learn(open.id.clone()))
 }
 
 /// Opens a conversation at a message.

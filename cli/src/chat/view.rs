@@ -139,6 +139,7 @@ pub(crate) fn trust(state: TrustState) -> &'static str {
     match state {
         TrustState::Verified => "verified by you",
         TrustState::Changed => "IDENTITY CHANGED since you verified it",
+        TrustState::Replaced => "IDENTITY CHANGED, and not verified",
         _ => "not verified",
     }
 }

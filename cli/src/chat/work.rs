@@ -141,6 +141,13 @@ impl Inner {
                 News::Found { words: words.clone(), found }
             }
             Effect::Jump(key) => News::Jump(client.conversations().message(key).await.map_err(told)?.map(Box::new)),
+            Effect::Waiting => News::Waiting(client.waiting().await.map_err(told)?),
+            Effect::Begin(people) => {
+                let known = client.conversations().with(people).await.map_err(told)?;
+                // At once, and again when more is known.
+                let _ = self.news.send(News::Begun(Box::new(known)));
+                News::Begun(Box::new(client.conversations().learn_with(people).await.map_err(told)?))
+            }
             Effect::Contacts => News::Contacts(client.contacts().list().await.map_err(told)?),
             Effect::Identity(who) => News::Contact(Box::new(client.contacts().look_up(who).await.map_err(told)?)),
             Effect::MarkVerified(contact) => {
@@ -191,6 +198,7 @@ impl Inner {
             Effect::Pin { key, on } => client.outbox().pin(key, *on).await.map(drop),
             Effect::Forward { key, to } => client.outbox().forward(key, to.clone()).await.map(drop),
             Effect::MarkRead { id, up_to } => client.conversations().mark_read(id, *up_to).await,
+            Effect::Learn(id) => client.conversations().learn(id).await.map(drop),
             Effect::Typing { id, on } => client.signals().typing(id, *on).await,
             Effect::Presence(state) => client.signals().presence(*state).await,
             Effect::Room { id, change } => client.rooms().change(id, room_change(change)).await,

@@ -4,7 +4,8 @@ use serde::Serialize;
 use sotto_client::{ConversationKind, ConversationView};
 
 use super::profile::open;
-use super::talk::{self, MessageLine, short};
+use super::talk::{self, MessageLine, names, short};
+use super::trust;
 use crate::args::{ConversationsArgs, ReadArgs, SettingsArgs, TextFormat};
 use crate::commands::time;
 use crate::error::CliError;
@@ -25,6 +26,12 @@ struct Line {
     #[serde(skip_serializing_if = "Option::is_none")]
     last: Option<MessageLine>,
     retained: bool,
+    /// Retention processes that get what is said in it, as far as they are known.
+    retained_by: Vec<String>,
+    /// Networks of members of which it is not known.
+    retention_unknown: Vec<String>,
+    /// Members whose identity has changed, which the user has not acknowledged.
+    changed: Vec<String>,
     left: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     expires_in_seconds: Option<u64>,
@@ -44,7 +51,11 @@ fn kind(kind: ConversationKind) -> &'static str {
 pub(crate) async fn run(args: &ConversationsArgs, ui: Ui) -> Result<(), CliError> {
     let client = open(&args.profile, ui).await?;
     let me = client.address().clone();
-    for view in client.conversations().list().await?.iter().filter(|c| !args.unread || c.unread > 0) {
+    let mut views = client.conversations().list().await?;
+    views.retain(|view| !args.unread || view.unread > 0);
+    let changed: Vec<_> = views.iter().flat_map(|view| view.changed.clone()).collect();
+    trust::warn(&client, &changed, ui).await?;
+    for view in &views {
         match args.output {
             TextFormat::Json => ui.json(&json(view))?,
             TextFormat::Text => ui.result(&text(view, me.as_str()))?,
@@ -58,12 +69,15 @@ fn json(view: &ConversationView) -> Line {
         id: view.id.clone(),
         kind: kind(view.kind),
         title: view.title.clone(),
-        members: view.members.iter().map(ToString::to_string).collect(),
-        moderators: view.moderators.iter().map(ToString::to_string).collect(),
+        members: names(&view.members),
+        moderators: names(&view.moderators),
         unread: view.unread,
         mentioned: view.mentioned,
         last: view.last.as_ref().map(MessageLine::from),
         retained: view.retained,
+        retained_by: names(&view.retained_by),
+        retention_unknown: view.retention_unknown.iter().map(ToString::to_string).collect(),
+        changed: names(&view.changed),
         left: view.left,
         expires_in_seconds: view.expires_in_s,
         burn_after_read_seconds: view.burn_after_read_s,
@@ -82,7 +96,13 @@ fn text(view: &ConversationView, me: &str) -> String {
         let named = if view.mentioned { ", you are named" } else { "" };
         marks = format!(" {} unread{named}", view.unread);
     }
-    for (on, mark) in [(view.retained, " [retained]"), (view.left, " [left]")] {
+    if view.retained {
+        marks.push_str(" [retained]");
+    }
+    if !view.retained_by.is_empty() {
+        marks.extend([" by ", &names(&view.retained_by).join(", ")]);
+    }
+    for (on, mark) in [(!view.changed.is_empty(), " [IDENTITY CHANGED]"), (view.left, " [left]")] {
         marks.push_str(if on { mark } else { "" });
     }
     let last = view.last.as_ref().map_or_else(String::new, |last| {
@@ -96,6 +116,7 @@ pub(crate) async fn read(args: &ReadArgs, ui: Ui) -> Result<(), CliError> {
     let client = open(&args.profile, ui).await?;
     let id = talk::id_of(&client, &args.place).await?;
     let id = id.ok_or_else(|| CliError::usage("which conversation?").hint("give addresses, or --conversation ID"))?;
+    trust::warn_in(&client, &id, ui).await?;
     client.conversations().mark_read(&id, u64::MAX).await?;
     // Best effort: word of it waits in the outbox otherwise.
     client.outbox().flush(std::time::Duration::from_secs(5)).await?;

@@ -43,7 +43,7 @@ struct LinkLine {
 }
 
 async fn link(args: &ShowArgs, ui: Ui) -> Result<(), CliError> {
-    let link = open(&args.profile, ui).await?.link_url()?.to_url();
+    let link = open(&args.profile, ui).await?.devices().link_url()?.to_url();
     if ui.shows()
         && let Some(picture) = qr::picture(&link)
     {

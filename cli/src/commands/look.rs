@@ -1,9 +1,10 @@
 //! `sotto history show`, `search` and `save`: what is in the local store.
 
-use sotto_client::ViewBody;
+use sotto_client::{Client, MessageView, ViewBody};
 
 use super::profile::open;
 use super::talk;
+use super::trust;
 use crate::args::{HistorySaveArgs, HistorySearchArgs, HistoryShowArgs, TextFormat};
 use crate::error::CliError;
 use crate::ui::Ui;
@@ -11,9 +12,13 @@ use crate::ui::Ui;
 /// Runs `sotto history show`.
 pub(crate) async fn show(args: &HistoryShowArgs, ui: Ui) -> Result<(), CliError> {
     let client = open(&args.profile, ui).await?;
-    let views = match talk::id_of(&client, &args.place).await? {
-        Some(id) => client.conversations().messages(&id, args.before, args.limit).await?,
-        None => client.conversations().all_messages(args.before, args.limit).await?,
+    let views = if let Some(id) = talk::id_of(&client, &args.place).await? {
+        trust::warn_in(&client, &id, ui).await?;
+        client.conversations().messages(&id, args.before, args.limit).await?
+    } else {
+        let views = client.conversations().all_messages(args.before, args.limit).await?;
+        warn(&client, &views, ui).await?;
+        views
     };
     talk::print(&views, args.output, ui)
 }
@@ -22,7 +27,15 @@ pub(crate) async fn show(args: &HistoryShowArgs, ui: Ui) -> Result<(), CliError>
 pub(crate) async fn search(args: &HistorySearchArgs, ui: Ui) -> Result<(), CliError> {
     let client = open(&args.profile, ui).await?;
     let views = client.conversations().search(&args.words.join(" "), args.limit).await?;
+    warn(&client, &views, ui).await?;
     talk::print(&views, args.output, ui)
+}
+
+/// Tells whose identity has changed, of those who sent these.
+async fn warn(client: &Client, views: &[MessageView], ui: Ui) -> Result<(), CliError> {
+    let changed: Vec<_> =
+        views.iter().filter(|view| view.identity_changed).map(|view| view.key.sender.clone()).collect();
+    trust::warn(client, &changed, ui).await
 }
 
 /// Runs `sotto history save`.

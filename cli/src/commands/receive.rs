@@ -1,16 +1,21 @@
 //! `sotto receive`.
 
+use std::collections::BTreeSet;
+use std::future::ready;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Serialize;
-use sotto_client::{Client, Error, Event, ReceivedMessage, Receiver, Unopened, UnopenedMessage, clean_name};
-use sotto_wire::content::{Body, File};
+use sotto_client::{Client, Error, Event, ReceivedMessage, Receiver, UnopenedMessage, clean_name};
+use sotto_crypto::Address;
+use sotto_wire::content::{Body, File, MessageRef};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep_until};
 
+use super::acks::Acks;
 use super::profile::open;
-use super::talk;
+use super::talk::{self, names};
+use super::trust::{Watch, waits};
 use crate::args::{ReceiveArgs, TextFormat};
 use crate::commands::time;
 use crate::error::{CliError, Kind, told};
@@ -29,8 +34,14 @@ pub(crate) async fn run(args: &ReceiveArgs, ui: Ui) -> Result<(), CliError> {
     let stop = Stop { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? };
     // With a time to wait, a relay that is away comes back within it.
     let receiver = client.receive(args.follow || args.timeout.is_some())?;
-    let mut session = Session { client, receiver, args, ui, shown: 0 };
+    let watch = Watch::begin(&client).await?;
+    let acks = Acks::of(&receiver);
+    let mut session =
+        Session { client, receiver, args, ui, shown: 0, acks, watch, fresh: Fresh::default(), caught_up: false };
     let ended = session.run(stop).await;
+    // However it ends: what was printed is not printed again.
+    let settled = session.settle(true).await;
+    let ended = ended.and(settled);
     session.receiver.close().await;
     ended
 }
@@ -56,61 +67,89 @@ struct Session<'a> {
     ui: Ui,
     /// Messages shown.
     shown: u64,
+    /// Of what was shown and is not acknowledged yet.
+    acks: Acks,
+    watch: Watch,
+    fresh: Fresh,
+    /// Whether all that was waiting at the relay has come.
+    caught_up: bool,
+}
+
+/// What has come since things were last settled.
+#[derive(Default)]
+struct Fresh {
+    /// Whether anything has.
+    any: bool,
+    /// The same, since the contacts were last looked through.
+    any_since_look: bool,
+    /// Where something was said.
+    spoken_in: BTreeSet<String>,
+    /// What is to be marked as read.
+    read: Vec<MessageRef>,
 }
 
 impl Session<'_> {
     async fn run(&mut self, mut stop: Stop) -> Result<(), CliError> {
         let patience = self.args.timeout.or((!self.args.follow).then_some(PATIENCE));
         let deadline = patience.map(|p| Instant::now() + p);
-        let mut caught_up = false;
         loop {
             let event = tokio::select! {
-                event = self.receiver.next() => event,
+                biased;
                 () = stop.wait() => return Ok(()),
                 () = until(deadline) => {
-                    let waited_for_nothing = !self.args.follow && !caught_up && self.shown == 0;
+                    let waited_for_nothing = !self.args.follow && !self.caught_up && self.shown == 0;
                     return if waited_for_nothing { Err(not_in_time()) } else { Ok(()) };
                 }
+                event = self.receiver.next(), if !self.acks.is_full() => event,
+                // Nothing more is there now.
+                () = ready(()), if self.fresh.any => {
+                    self.settle(false).await?;
+                    continue;
+                }
             };
+            (self.fresh.any, self.fresh.any_since_look) = (true, true);
             match event {
                 None => return Ok(()),
                 Some(Err(error)) => return Err(error.into()),
-                Some(Ok(event)) => caught_up |= self.handle(event).await?,
+                Some(Ok(event)) => self.handle(event).await?,
             }
             // Without --follow: everything that was waiting, and with --timeout at least one message.
-            if !self.args.follow && caught_up && (self.shown > 0 || self.args.timeout.is_none()) {
+            if !self.args.follow && self.caught_up && (self.shown > 0 || self.args.timeout.is_none()) {
                 return Ok(());
             }
         }
     }
 
-    /// Shows an event. True when all that was waiting has come.
-    async fn handle(&mut self, event: Event) -> Result<bool, CliError> {
+    /// Shows an event.
+    async fn handle(&mut self, event: Event) -> Result<(), CliError> {
         match event {
             Event::Message(message) => self.message(&message).await?,
-            Event::Unopened(unopened) => self.unopened(&unopened).await?,
+            Event::Unopened(unopened) => self.unopened(&unopened),
+            Event::Waiting(waiting) => {
+                for one in &waiting {
+                    self.ui.note(&waits(one, &format!("see `sotto verify {}`", one.sender)));
+                }
+                let senders: Vec<Address> = waiting.into_iter().map(|one| one.sender).collect();
+                self.watch.tell(&self.client, &senders, self.ui).await?;
+            }
             Event::Refused(refused) => self.ui.note(&format!(
                 "WARNING: your message {} was refused by {}: {} ({})",
                 refused.message, refused.domain, refused.reason, refused.code
             )),
-            Event::CaughtUp => return Ok(true),
+            Event::CaughtUp => self.caught_up = true,
             Event::Disconnected(error, wait) => {
                 self.ui.note(&format!("{}\n  connecting again in {} s", told(&error), wait.as_secs_f32().ceil()));
             }
             // Events that a newer library adds.
             _ => {}
         }
-        Ok(false)
+        Ok(())
     }
 
-    /// Saves what is to be saved, prints, and only then acknowledges: what is interrupted before comes again.
+    /// Saves what is to be saved, and prints; acknowledged is only afterwards: what is interrupted before comes again.
     async fn message(&mut self, message: &ReceivedMessage) -> Result<(), CliError> {
         if message.identity_changed {
-            self.ui.note(&format!(
-                "WARNING: the identity of {0} has changed. They may have registered anew; to be sure, compare the \
-                 number that `sotto verify {0}` prints.",
-                message.sender
-            ));
+            self.watch.tell(&self.client, std::slice::from_ref(&message.sender), self.ui).await?;
         }
         for policy in &message.retention_missing {
             self.ui.note(&format!(
@@ -128,29 +167,42 @@ impl Session<'_> {
             TextFormat::Json => self.ui.json(&Line::of(message, path.as_deref()))?,
         }
         self.shown += 1;
-        self.receiver.ack(message.receipt()).await?;
-        if self.args.mark_read
-            && let Some(view) = self.client.conversations().message(&message.key()).await?
-        {
-            self.client.conversations().mark_read(&view.conversation, view.position).await?;
+        self.acks.add(message.receipt());
+        self.fresh.spoken_in.insert(message.conversation.id());
+        if self.args.mark_read {
+            self.fresh.read.push(message.key());
         }
         Ok(())
     }
 
-    async fn unopened(&mut self, unopened: &UnopenedMessage) -> Result<(), CliError> {
+    /// Acknowledges what was handled, and tells whose identity has changed: whatever that came with, a message that was over
+    /// or a receipt, and of everybody in the conversations that were spoken in.
+    async fn settle(&mut self, last: bool) -> Result<(), CliError> {
+        self.acks.send().await?;
+        self.fresh.any = false;
+        let conversations = self.client.conversations();
+        for key in std::mem::take(&mut self.fresh.read) {
+            if let Some(view) = conversations.message(&key).await? {
+                conversations.mark_read(&view.conversation, view.position).await?;
+            }
+        }
+        for id in std::mem::take(&mut self.fresh.spoken_in) {
+            let changed = conversations.get(&id).await?.map(|view| view.changed).unwrap_or_default();
+            self.watch.tell(&self.client, &changed, self.ui).await?;
+        }
+        // Not with every few messages of a long queue.
+        if self.fresh.any_since_look && (self.caught_up || last) {
+            self.fresh.any_since_look = false;
+            self.watch.tell_new(&self.client, self.ui).await?;
+        }
+        Ok(())
+    }
+
+    fn unopened(&mut self, unopened: &UnopenedMessage) {
         let from = unopened.sender.as_ref().map_or_else(|| "somebody".to_owned(), ToString::to_string);
         let reason = &unopened.reason;
-        if reason.may_open_later() {
-            let remedy = if *reason == Unopened::IdentityChanged {
-                format!("; see `sotto verify {from}`")
-            } else {
-                String::new()
-            };
-            self.ui.note(&format!("WARNING: a message from {from} is held back: {reason}. It comes again{remedy}"));
-            return Ok(());
-        }
         self.ui.note(&format!("a message that claims to be from {from} cannot be shown: {reason}"));
-        Ok(self.receiver.ack(unopened.receipt()).await?)
+        self.acks.add(unopened.receipt());
     }
 
     /// Saves a file. One that cannot be saved is told, and stops nothing: its message stays in the history, and the file
@@ -260,6 +312,9 @@ fn text(message: &ReceivedMessage, path: Option<&Path>) -> String {
     if message.verified {
         marks.push_str(" [verified]");
     }
+    if message.identity_changed {
+        marks.push_str(" [IDENTITY CHANGED]");
+    }
     let others = message.content.conversation.members().len();
     let group = if others > 2 { format!(" (group of {others})") } else { String::new() };
     format!("{} {}{group}{marks}: {body}", time(message.content.sent_at_ms), message.sender)
@@ -299,9 +354,12 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     expires_at: Option<String>,
     retained: bool,
+    retained_by: Vec<String>,
     /// Names of the policies that should have kept it and did not get it.
     retention_missing: &'a [String],
     verified: bool,
+    /// Whether the sender's identity has changed, which the user has not acknowledged.
+    identity_changed: bool,
 }
 
 #[derive(Serialize)]
@@ -382,8 +440,10 @@ impl<'a> Line<'a> {
             received_at: time(message.received_at_ms),
             expires_at: message.expires_at_ms.map(time),
             retained: message.retained(),
+            retained_by: names(&message.retained_by),
             retention_missing: &message.retention_missing,
             verified: message.verified,
+            identity_changed: message.identity_changed,
         }
     }
 }

@@ -9,6 +9,7 @@ use sotto_crypto::Address;
 use sotto_wire::room::RoomChange;
 
 use super::profile::{address, open};
+use super::trust;
 use crate::args::{ProfileArgs, TextFormat, duration};
 use crate::error::CliError;
 use crate::ui::Ui;
@@ -177,6 +178,7 @@ pub(crate) async fn run(args: &RoomArgs, ui: Ui) -> Result<(), CliError> {
         Verb::Show(args) => {
             let client = open(&args.common.profile, ui).await?;
             let id = find(&client, &args.room).await?.id;
+            trust::warn_in(&client, &id, ui).await?;
             show(&client, &id, args.common.output, ui).await
         }
         Verb::Add(args) => change(&args.room, RoomChange::Add(addresses(&args.people)?), &args.common, ui).await,
@@ -215,6 +217,7 @@ async fn create(args: &CreateArgs, ui: Ui) -> Result<(), CliError> {
     };
     let id = client.rooms().create(new).await?;
     send(&client, ui).await?;
+    trust::warn_in(&client, &id, ui).await?;
     match args.common.output {
         TextFormat::Text => ui.result(&id),
         TextFormat::Json => show(&client, &id, TextFormat::Json, ui).await,
@@ -223,9 +226,12 @@ async fn create(args: &CreateArgs, ui: Ui) -> Result<(), CliError> {
 
 async fn change(room: &str, change: RoomChange, common: &Common, ui: Ui) -> Result<(), CliError> {
     let client = open(&common.profile, ui).await?;
-    let id = find(&client, room).await?.id;
+    let room = find(&client, room).await?;
+    let id = room.id;
     client.rooms().change(&id, change).await?;
     send(&client, ui).await?;
+    // Of whoever is in it now, and of whoever was.
+    trust::warn_all(&client, &id, room.members, ui).await?;
     match common.output {
         TextFormat::Text => Ok(()),
         TextFormat::Json => show(&client, &id, TextFormat::Json, ui).await,
@@ -243,7 +249,11 @@ async fn send(client: &Client, ui: Ui) -> Result<(), CliError> {
 
 async fn list(args: &ListArgs, ui: Ui) -> Result<(), CliError> {
     let client = open(&args.common.profile, ui).await?;
-    for room in rooms(&client).await?.iter().filter(|room| args.all || !room.left) {
+    let mut rooms = rooms(&client).await?;
+    rooms.retain(|room| args.all || !room.left);
+    let changed: Vec<Address> = rooms.iter().flat_map(|room| room.changed.clone()).collect();
+    trust::warn(&client, &changed, ui).await?;
+    for room in &rooms {
         match args.common.output {
             TextFormat::Json => show(&client, &room.id, TextFormat::Json, ui).await?,
             TextFormat::Text => ui.result(&format!(
@@ -389,6 +399,9 @@ mod tests {
             mentioned: false,
             last: None,
             retained: false,
+            retained_by: Vec::new(),
+            retention_unknown: Vec::new(),
+            changed: Vec::new(),
             left,
             expires_in_s: None,
             burn_after_read_s: None,

@@ -4,13 +4,14 @@ use std::io::Read as _;
 use std::time::Duration;
 
 use serde::Serialize;
-use sotto_client::{Client, Draft, FileDraft, Sent, Target};
+use sotto_client::{Client, Draft, FileDraft, LeftOut, Sent, Target};
 use sotto_crypto::Address;
 use sotto_wire::content::{FileKind, MessageRef};
 use sotto_wire::limits;
 
 use super::profile::{address, open};
 use super::talk;
+use super::trust;
 use crate::args::{SendArgs, TextFormat};
 use crate::commands::time;
 use crate::error::CliError;
@@ -44,22 +45,27 @@ pub(crate) async fn run(args: &SendArgs, ui: Ui) -> Result<(), CliError> {
     let Some(path) = &args.file else {
         let draft = options(&client, args, Draft::text(text.unwrap_or_default())).await?;
         if args.queue {
-            let key = client.outbox().post(to, draft).await?;
+            let key = client.outbox().post(to.clone(), draft).await?;
+            trust::warn_of(&client, &to, ui).await?;
             return talk::settle(&client, &key, true, args.output, ui).await;
         }
-        return report(&client.send_draft(to, draft).await?, args.output, ui);
+        let sent = client.outbox().send(to.clone(), draft).await;
+        // Whether or not it was sent.
+        trust::warn_of(&client, &to, ui).await?;
+        return report(&sent?, args.output, ui);
     };
     let about = about(args, text)?;
     ui.note(&format!("sealing and uploading {} …", path.display()));
+    let about = options(&client, args, about).await?;
     if args.queue {
-        let about = options(&client, args, about).await?;
-        let key = client.outbox().post_file(to, path, about, |_, _| {}).await?;
+        let key = client.outbox().post_file(to.clone(), path, about, |_, _| {}).await?;
+        trust::warn_of(&client, &to, ui).await?;
         return talk::settle(&client, &key, true, args.output, ui).await;
     }
     let progress = Progress::of(&path.display().to_string());
-    let file = client.upload_file(path, about, move |done, all| progress.at(done, all)).await?;
-    let draft = options(&client, args, Draft::file(file)).await?;
-    report(&client.send_draft(to, draft).await?, args.output, ui)
+    let sent = client.outbox().send_file(to.clone(), path, about, move |done, all| progress.at(done, all)).await;
+    trust::warn_of(&client, &to, ui).await?;
+    report(&sent?, args.output, ui)
 }
 
 /// With --conversation there is nothing but the text.
@@ -184,16 +190,37 @@ struct Report {
     devices: usize,
     retained: bool,
     retained_by: Vec<String>,
+    /// Whose identity has changed, which the user has not acknowledged.
+    changed: Vec<String>,
+    left_out: Vec<LeftOutLine>,
+}
+
+/// A member of a room whom something could not be sent to, for programs.
+#[derive(Serialize)]
+pub(crate) struct LeftOutLine {
+    address: String,
+    reason: String,
+}
+
+impl From<&LeftOut> for LeftOutLine {
+    fn from(left_out: &LeftOut) -> Self {
+        Self { address: left_out.address.to_string(), reason: left_out.reason.clone() }
+    }
+}
+
+/// Who keeps what was sent, and whom it could not be sent to.
+pub(super) fn remarks(retained_by: &[Address], left_out: &[LeftOut], ui: Ui) {
+    if !retained_by.is_empty() {
+        let by = retained_by.iter().map(Address::as_str).collect::<Vec<_>>().join(", ");
+        ui.note(&format!("this conversation is retained by {by}"));
+    }
+    for member in left_out {
+        ui.note(&format!("WARNING: {} did not get it: {}", member.address, member.reason));
+    }
 }
 
 fn report(sent: &Sent, format: TextFormat, ui: Ui) -> Result<(), CliError> {
-    for who in &sent.changed {
-        ui.note(&format!("WARNING: the identity of {who} has changed since you last wrote to them. They may have registered anew; to be sure, compare the number that `sotto verify {who}` prints."));
-    }
-    if !sent.retained_by.is_empty() {
-        let by = sent.retained_by.iter().map(Address::as_str).collect::<Vec<_>>().join(", ");
-        ui.note(&format!("this conversation is retained by {by}"));
-    }
+    remarks(&sent.retained_by, &sent.left_out, ui);
     match format {
         TextFormat::Text => ui.result(&sent.message.to_string()),
         TextFormat::Json => ui.json(&Report {
@@ -203,7 +230,9 @@ fn report(sent: &Sent, format: TextFormat, ui: Ui) -> Result<(), CliError> {
             expires_at: sent.expires_at_ms.map(time),
             devices: sent.devices,
             retained: !sent.retained_by.is_empty(),
-            retained_by: sent.retained_by.iter().map(ToString::to_string).collect(),
+            retained_by: talk::names(&sent.retained_by),
+            changed: talk::names(&sent.changed),
+            left_out: sent.left_out.iter().map(LeftOutLine::from).collect(),
         }),
     }
 }

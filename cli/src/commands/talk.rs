@@ -7,6 +7,7 @@ use sotto_client::{Client, ConversationView, DeliveryState, MessageView, Target,
 use sotto_wire::content::{FileKind, MessageRef};
 
 use super::profile::address;
+use super::send::{LeftOutLine, remarks};
 use crate::args::{TextFormat, WhereArgs};
 use crate::commands::time;
 use crate::error::{CliError, Kind, hint};
@@ -89,6 +90,9 @@ pub(crate) async fn settle(
             let message = view.reason.unwrap_or_else(|| "refused".to_owned());
             return Err(CliError { kind: Kind::Refused, message, hint });
         }
+        if let Some(view) = client.conversations().message(key).await? {
+            remarks(&view.retained_by, &view.left_out, ui);
+        }
         state = "accepted";
     }
     match format {
@@ -151,6 +155,7 @@ pub(crate) fn line(view: &MessageView) -> String {
         (view.forwarded.is_some(), "forwarded"),
         (view.retained, "retained"),
         (view.verified && !view.own, "verified"),
+        (view.identity_changed, "IDENTITY CHANGED"),
     ] {
         if on {
             marks.extend([" [", mark, "]"]);
@@ -160,7 +165,10 @@ pub(crate) fn line(view: &MessageView) -> String {
     let reactions: Vec<String> =
         view.reactions.iter().map(|(emoji, people)| format!("  {emoji} {}", people.len())).collect();
     let reactions = reactions.concat();
-    let reason = view.reason.as_deref().map(|r| format!("  ({r})")).unwrap_or_default();
+    let mut reason = view.reason.as_deref().map(|r| format!("  ({r})")).unwrap_or_default();
+    for member in &view.left_out {
+        reason.extend(["  (not to ", member.address.as_str(), ": ", &member.reason, ")"]);
+    }
     let id = view.key.message.to_string();
     let (sender, said) = (&view.key.sender, said(&view.body));
     format!("{} {} {sender}{marks}{answer}: {said}{reactions}{reason}", short(&id), time(view.sent_at_ms))
@@ -205,8 +213,11 @@ pub(crate) struct MessageLine {
     delivered_to: Vec<String>,
     read_by: Vec<String>,
     retained: bool,
+    retained_by: Vec<String>,
+    left_out: Vec<LeftOutLine>,
     retention_missing: bool,
     verified: bool,
+    identity_changed: bool,
 }
 
 /// A file for programs.
@@ -228,7 +239,8 @@ struct ReactionLine {
     by: Vec<String>,
 }
 
-fn names(people: &[sotto_crypto::Address]) -> Vec<String> {
+/// Addresses for programs.
+pub(crate) fn names(people: &[sotto_crypto::Address]) -> Vec<String> {
     people.iter().map(ToString::to_string).collect()
 }
 
@@ -277,8 +289,11 @@ impl From<&MessageView> for MessageLine {
             delivered_to: names(&view.delivered_to),
             read_by: names(&view.read_by),
             retained: view.retained,
+            retained_by: names(&view.retained_by),
+            left_out: view.left_out.iter().map(LeftOutLine::from).collect(),
             retention_missing: view.retention_missing,
             verified: view.verified,
+            identity_changed: view.identity_changed,
         }
     }
 }

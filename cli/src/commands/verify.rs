@@ -4,6 +4,7 @@ use serde::Serialize;
 use sotto_client::{Contact, Error, TrustError, TrustState};
 
 use super::profile::{address, open};
+use super::trust::{self, ChangeLine, place};
 use crate::args::{TextFormat, VerifyArgs};
 use crate::commands::time;
 use crate::error::{CliError, Kind};
@@ -14,13 +15,16 @@ use crate::ui::Ui;
 #[serde(rename_all = "camelCase")]
 struct Line {
     address: String,
-    /// `pinned`, `verified` or `changed`.
+    /// `pinned`, `verified`, `replaced` or `changed`.
     state: &'static str,
     safety_number: String,
     fingerprint: String,
     since: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     new_safety_number: Option<String>,
+    /// A change that was not acknowledged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replaced: Option<ChangeLine>,
 }
 
 /// Runs the command.
@@ -28,10 +32,10 @@ pub(crate) async fn run(args: &VerifyArgs, ui: Ui) -> Result<(), CliError> {
     let client = open(&args.profile, ui).await?;
     let (confirm, who) = confirmed(args)?;
     let Some(who) = who else {
-        for contact in client.contacts().list().await? {
-            show(&contact, false, args.output, ui)?;
-        }
-        return Ok(());
+        let contacts = client.contacts().list().await?;
+        let all: Vec<_> = contacts.iter().map(|contact| contact.address.clone()).collect();
+        trust::warn(&client, &all, ui).await?;
+        return contacts.iter().try_for_each(|contact| show(contact, false, args.output, ui));
     };
     let who = address(who)?;
     // What can have been compared is what was known before this call, not what the relay says now.
@@ -39,6 +43,12 @@ pub(crate) async fn run(args: &VerifyArgs, ui: Ui) -> Result<(), CliError> {
     // Always asks the relay first, so that a change is seen before anything is marked.
     let contact = client.contacts().look_up(&who).await?;
     let contact = if args.accept_change {
+        // What is acknowledged is the change that was told, not one that the relay shows for the first time now.
+        let told = known.and_then(|contact| contact.change);
+        if told.is_some_and(|told| contact.change.as_ref().is_none_or(|now| now.new != told.new)) {
+            trust::warn(&client, std::slice::from_ref(&who), ui).await?;
+            return Err(Error::from(TrustError::NotTheCompared(who)).into());
+        }
         client.contacts().accept_change(&who).await?
     } else if confirm != Confirm::No {
         match known {
@@ -57,6 +67,7 @@ pub(crate) async fn run(args: &VerifyArgs, ui: Ui) -> Result<(), CliError> {
     } else {
         contact
     };
+    trust::warn(&client, std::slice::from_ref(&contact.address), ui).await?;
     show(&contact, true, args.output, ui)
 }
 
@@ -104,10 +115,12 @@ fn other_number(contact: &Contact) -> CliError {
 }
 
 fn show(contact: &Contact, explain: bool, format: TextFormat, ui: Ui) -> Result<(), CliError> {
-    let (state, words) = match contact.state {
-        TrustState::Verified => ("verified", "verified by you"),
-        TrustState::Changed => ("changed", "CHANGED since you verified it: sending is blocked"),
-        _ => ("pinned", "pinned when it was first seen; not compared yet"),
+    let state = trust::state(contact.state);
+    let words = match contact.state {
+        TrustState::Verified => "verified by you",
+        TrustState::Changed => "CHANGED since you verified it: sending is blocked",
+        TrustState::Replaced => "CHANGED, and not compared",
+        _ => "pinned when it was first seen; not compared yet",
     };
     match format {
         TextFormat::Json => ui.json(&Line {
@@ -117,6 +130,7 @@ fn show(contact: &Contact, explain: bool, format: TextFormat, ui: Ui) -> Result<
             fingerprint: contact.fingerprint.to_string(),
             since: time(contact.since_ms),
             new_safety_number: contact.new_safety_number.as_ref().map(ToString::to_string),
+            replaced: contact.change.as_ref().map(ChangeLine::from),
         })?,
         TextFormat::Text if explain => {
             ui.result(&format!(
@@ -125,6 +139,15 @@ fn show(contact: &Contact, explain: bool, format: TextFormat, ui: Ui) -> Result<
                 contact.safety_number,
                 time(contact.since_ms)
             ))?;
+            if let Some(change) = &contact.change {
+                ui.result(&format!(
+                    "  changed from {} to {}, first seen {} {}",
+                    change.old,
+                    change.new,
+                    time(change.since_ms),
+                    place(change.seen_in)
+                ))?;
+            }
             if let Some(new) = &contact.new_safety_number {
                 ui.result(&format!("  the identity that the relay shows now has the number\n  {new}"))?;
             }
@@ -134,6 +157,12 @@ fn show(contact: &Contact, explain: bool, format: TextFormat, ui: Ui) -> Result<
     if explain && contact.state == TrustState::Pinned {
         ui.note(
             "compare the number with theirs by voice or in person; where it is the same, run this again with --confirm",
+        );
+    }
+    if explain && contact.state == TrustState::Replaced {
+        ui.note(
+            "compare the number with theirs by voice or in person: where it is the same, run this again with --confirm; \
+             --accept-change says only that you know of the change",
         );
     }
     if explain && contact.state == TrustState::Changed {

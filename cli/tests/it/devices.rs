@@ -192,7 +192,7 @@ async fn a_history_moves_though_both_sides_are_killed() {
             child.wait().unwrap();
         }
         let client = sotto_client::Client::open(home.join("laptop"), sotto_client::Unlock::KeyFile).await.unwrap();
-        came = came || client.history(None, 100).await.unwrap().len() == 6 && !incoming.exists();
+        came = came || client.conversations().all_messages(None, 100).await.unwrap().len() == 6 && !incoming.exists();
         through = through || came && !outgoing.exists();
         if through {
             break;

@@ -12,7 +12,7 @@ use super::apply;
 use super::fold::{Around, fold};
 use super::view::{ConversationKind, ConversationView, MessageView, ViewBody};
 use crate::core::clock::now_ms;
-use crate::core::error::{Error, StoreError};
+use crate::core::error::{Error, Refusal, StoreError};
 use crate::store::{ConversationRecord, Pin, Placed, SettingsRecord, Tx, conversation, sweep};
 use crate::trust::identity::TrustState;
 use crate::trust::policy::Policy;
@@ -47,6 +47,17 @@ impl Conversations {
     pub async fn get(&self, id: &str) -> Result<Option<ConversationView>, Error> {
         let id = id.to_owned();
         self.look(move |look| conversation(look.tx, &id)?.map(|record| look.conversation(&record)).transpose()).await
+    }
+
+    /// The conversation with these people: as it is or, where nothing was said in it yet, as it would be.
+    pub async fn with(&self, people: &[Address]) -> Result<ConversationView, Error> {
+        let everybody = people.iter().chain([&self.trust.account.address]).cloned();
+        let between = Conversation::of(everybody).ok_or(Refusal::NoRecipients)?;
+        self.look(move |look| {
+            let known = conversation(look.tx, &between.id())?;
+            look.conversation(&known.unwrap_or_else(|| ConversationRecord::of(&between)))
+        })
+        .await
     }
 
     /// The last `limit` messages of a conversation that stand before a position, oldest first.
@@ -167,6 +178,21 @@ impl Conversations {
         if view.retention_unknown.is_empty() || view.left {
             return Ok(true);
         }
+        self.ask_about(&view).await?;
+        Ok(self.get(id).await?.is_some_and(|view| view.retention_unknown.is_empty()))
+    }
+
+    /// The same for the conversation with these people, in which nothing need have been said yet.
+    pub async fn learn_with(&self, people: &[Address]) -> Result<ConversationView, Error> {
+        let view = self.with(people).await?;
+        if view.retention_unknown.is_empty() {
+            return Ok(view);
+        }
+        self.ask_about(&view).await?;
+        self.with(people).await
+    }
+
+    async fn ask_about(&self, view: &ConversationView) -> Result<(), Error> {
         let me = &self.trust.account.address;
         self.trust.policy().await?;
         let unknown = |who: &&Address| *who != me && view.retention_unknown.contains(&who.domain());
@@ -175,8 +201,8 @@ impl Conversations {
             let answer = self.trust.api.recipients(some.to_vec()).await?;
             self.trust.believe(some, answer).await?;
         }
-        self.trust.changed(id);
-        Ok(self.get(id).await?.is_some_and(|view| view.retention_unknown.is_empty()))
+        self.trust.changed(&view.id);
+        Ok(())
     }
 
     async fn look<T, F>(&self, work: F) -> Result<T, Error>

@@ -50,7 +50,8 @@ pub(crate) fn judge(
     // comes back was another one in between.
     let change = match &pin.change {
         Some(change) if &change.other != shown => change.clone(),
-        _ => Change { other: pin.identity.clone(), since_ms: now_ms, seen_in },
+        Some(change) => Change { other: pin.identity.clone(), ..change.clone() },
+        None => Change { other: pin.identity.clone(), since_ms: now_ms, seen_in },
     };
     let replaced = Pin { identity: shown.clone(), since_ms: now_ms, change: Some(change), ..pin.clone() };
     Judgement { verdict: Verdict::Replaced, pin: Some(replaced) }
@@ -181,6 +182,8 @@ mod tests {
         // Back to the first one: somebody else was in between, and that is told as well.
         let back = see(&replaced, &loose.identity, 6).pin.unwrap();
         assert_eq!((back.state(), &back.identity), (TrustState::Replaced, &loose.identity));
+        // It began where it was first seen.
+        assert_eq!(back.unacknowledged().unwrap().since_ms, 3);
         let acknowledged = again.accept(7).unwrap();
         assert_eq!((acknowledged.state(), &acknowledged.identity), (TrustState::Pinned, &third));
     }

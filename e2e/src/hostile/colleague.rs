@@ -163,7 +163,7 @@ impl Colleague {
         let mut rooms: Vec<(RoomId, Vec<EventId>)> = Vec::new();
         for row in rows.map_err(sql)? {
             let (row, sealed) = row.map_err(sql)?;
-            let value = key.open("room_events", &row, &sealed);
+            let value = key.open("room_events", &row, None, &sealed);
             let value = value.ok_or_else(|| Failure("an event of a room does not open".into()))?;
             let record: RoomEventRecord = minicbor::decode(&value).map_err(|e| Failure(e.to_string()))?;
             let parents = record.signed.event.unverified().map_err(|e| Failure(e.to_string()))?.parents;
@@ -231,6 +231,6 @@ fn account((connection, key): &(Connection, StoreKey)) -> Outcome<AccountRecord>
         Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, Vec<u8>>(1)?))
     });
     let (row, sealed) = row.map_err(|e| Failure(e.to_string()))?;
-    let value = key.open("account", &row, &sealed).ok_or_else(|| Failure("the account does not open".into()))?;
+    let value = key.open("account", &row, None, &sealed).ok_or_else(|| Failure("the account does not open".into()))?;
     minicbor::decode(&value).map_err(|e| Failure(e.to_string()))
 }

@@ -1,10 +1,11 @@
 //! A thief of a disk: reads every byte of every file of a profile, finds the key that the profile leaves beside its store
-//! (`unlock.key`), and opens with it whatever still opens, whether the store calls it deleted or not.
+//! (`unlock.key`) and the keys of values that end (`store.keys`), and opens with them whatever still opens, whether the store
+//! calls it deleted or not.
 //!
-//! What is looked for are rows of the store's table `cells`, where all secrets lie: name of the table, row key (32 bytes), and
-//! nonce and AES-256-GCM of the value, one after the other (`client/src/store/cipher.rs` says how it is sealed). They are found by
-//! their name in the raw bytes of the database, of its log and of everything else, so that it does not matter whether anything
-//! still points to them.
+//! What is looked for are rows of the store's table `cells`, where all secrets lie: name of the table, row key (32 bytes),
+//! nonce and AES-256-GCM of the value, and the number of its slot in `store.keys`, one after the other
+//! (`client/src/store/cipher.rs` says how it is sealed, `erasable.rs` what a slot is). They are found by their name in the raw
+//! bytes of the database, of its log and of everything else, so that it does not matter whether anything still points to them.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -22,17 +23,20 @@ use sotto_wire::api::Delivery;
 use crate::{Failure, Outcome};
 
 /// The tables whose values lie in `cells`.
-const TABLES: [&str; 13] = [
+const TABLES: [&str; 16] = [
     "account",
+    "aside count",
     "batch",
     "conversation",
     "history in",
     "history out",
     "link",
     "membership",
+    "peer",
     "pin",
     "policy",
     "prekey",
+    "receipt",
     "room_held",
     "serials",
     "settings",
@@ -42,27 +46,57 @@ const NONCE: usize = 12;
 const TAG: usize = 16;
 /// The longest value of a row that SQLite keeps in one piece (pages of 4 KiB).
 const LONGEST: usize = 1100;
+/// Bytes of a slot in the file of keys.
+const SLOT: usize = 32;
+/// SQLite's type of a row key: a BLOB of 32 bytes.
+const ROW_KIND: u8 = 2 * 32 + 12;
+/// SQLite's types of the number of a slot: none; 0; 1; of one, two, three bytes.
+const SLOT_KINDS: [u8; 6] = [0, 8, 9, 1, 2, 3];
 
 /// Opens values of a store.
-pub(super) struct StoreKey(Aes256Gcm);
+pub(super) struct StoreKey {
+    values: Aes256Gcm,
+    /// Of values that end: one for each slot that is not erased.
+    ending: Vec<Option<Aes256Gcm>>,
+}
 
 impl StoreKey {
-    /// The key that lies beside the store.
+    /// The keys that lie beside the store.
     pub(super) fn of(profile: &Path) -> Outcome<Self> {
         let text = fs::read_to_string(profile.join("unlock.key"))?;
         let key = HEXLOWER.decode(text.trim().as_bytes()).map_err(|e| Failure(format!("unlock.key: {e}")))?;
-        let mut mac = Hmac::<Sha512>::new_from_slice(&key).map_err(|e| Failure(e.to_string()))?;
-        mac.update(b"sotto/1 store values");
-        let digest = mac.finalize().into_bytes();
-        Aes256Gcm::new_from_slice(&digest[..32]).map(Self).map_err(|e| Failure(e.to_string()))
+        let values = cipher(&derive(&key, b"sotto/1 store values")?)?;
+        let ending = derive(&key, b"sotto/1 store ending")?;
+        let slots = fs::read(profile.join("store.keys"))?;
+        let of_slot = |slot: &[u8]| {
+            let erased = slot.iter().all(|byte| *byte == 0);
+            (!erased).then(|| cipher(&derive(&ending, slot)?)).transpose()
+        };
+        let ending = slots.chunks_exact(SLOT).map(of_slot).collect::<Outcome<_>>()?;
+        Ok(Self { values, ending })
     }
 
-    /// Opens a value of this table and row.
-    pub(super) fn open(&self, table: &str, row: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
+    /// Opens a value of this table and row, under the key in its slot where it has one.
+    pub(super) fn open(&self, table: &str, row: &[u8], slot: Option<usize>, sealed: &[u8]) -> Option<Vec<u8>> {
+        let key = match slot {
+            None => &self.values,
+            Some(slot) => self.ending.get(slot)?.as_ref()?,
+        };
         let (nonce, sealed) = sealed.split_first_chunk::<NONCE>()?;
         let aad = [table.as_bytes(), &[0], row].concat();
-        self.0.decrypt(nonce.into(), Payload { msg: sealed, aad: &aad }).ok()
+        key.decrypt(nonce.into(), Payload { msg: sealed, aad: &aad }).ok()
     }
+}
+
+/// The first half of HMAC-SHA512.
+fn derive(key: &[u8], input: &[u8]) -> Outcome<Vec<u8>> {
+    let mut mac = Hmac::<Sha512>::new_from_slice(key).map_err(|e| Failure(e.to_string()))?;
+    mac.update(input);
+    Ok(mac.finalize().into_bytes()[..32].to_vec())
+}
+
+fn cipher(key: &[u8]) -> Outcome<Aes256Gcm> {
+    Aes256Gcm::new_from_slice(key).map_err(|e| Failure(e.to_string()))
 }
 
 /// A value that opens.
@@ -163,18 +197,43 @@ fn occurrences<'a>(bytes: &'a [u8], word: &'a [u8]) -> impl Iterator<Item = usiz
     starts.filter(move |at| bytes[*at..].starts_with(word))
 }
 
-/// The value whose row begins here, where one does. Its length stands before it, as long as SQLite has not put anything in
-/// that place; otherwise every length is tried.
+/// The value whose row begins here, where one does. SQLite's types of row key, value and slot stand before it, as long as
+/// SQLite has not put anything in that place; otherwise every length is tried, and every type of a slot.
 fn value_at(key: &StoreKey, table: &'static str, bytes: &[u8], at: usize) -> Option<Vec<u8>> {
     let row = at + table.len();
     let (row, rest) = (bytes.get(row..row + ROW)?, bytes.get(row + ROW..)?);
-    let short = bytes.get(at.checked_sub(1)?).copied()?;
-    let long = bytes.get(at.checked_sub(2)?).copied()?;
-    // SQLite's type of a value: twice its length, and twelve for a BLOB; as a varint of one or two bytes.
-    let kind = if long & 0x80 == 0 { usize::from(short) } else { usize::from(long & 0x7f) << 7 | usize::from(short) };
-    let stated = kind.checked_sub(12).map(|twice| twice / 2);
-    let lengths = stated.into_iter().chain(NONCE + TAG..=LONGEST.min(rest.len()));
-    lengths.filter_map(|length| rest.get(..length)).find_map(|sealed| key.open(table, row, sealed))
+    let open = |length: usize, kind: u8| {
+        let (sealed, behind) = rest.split_at_checked(length)?;
+        let slot = if kind == 0 { None } else { Some(number(kind, behind)?) };
+        key.open(table, row, slot, sealed)
+    };
+    if let Some((length, kind)) = stated(bytes.get(..at)?) {
+        return open(length, kind);
+    }
+    let lengths = NONCE + TAG..=LONGEST.min(rest.len());
+    lengths.flat_map(|length| SLOT_KINDS.map(|kind| (length, kind))).find_map(|(length, kind)| open(length, kind))
+}
+
+/// The length of a value and the type of its slot, as they stand before its row: after the type of the row key the type of
+/// the value (twice its length, and twelve for a BLOB; as a varint of one or two bytes), then that of the slot.
+fn stated(before: &[u8]) -> Option<(usize, u8)> {
+    let (twice, kind) = match before {
+        [.., ROW_KIND, high, low, kind] if high & 0x80 != 0 => {
+            (usize::from(high & 0x7f) << 7 | usize::from(*low), *kind)
+        }
+        [.., ROW_KIND, low, kind] => (usize::from(*low), *kind),
+        _ => return None,
+    };
+    Some((twice.checked_sub(12)? / 2, kind))
+}
+
+/// The number of this type, where these bytes begin with it.
+fn number(kind: u8, bytes: &[u8]) -> Option<usize> {
+    match kind {
+        8 | 9 => Some(usize::from(kind - 8)),
+        1..=3 => Some(bytes.get(..usize::from(kind))?.iter().fold(0, |number, byte| number << 8 | usize::from(*byte))),
+        _ => None,
+    }
 }
 
 impl Loot {
@@ -207,23 +266,31 @@ impl Loot {
 mod tests {
     use super::*;
 
-    /// A row as SQLite writes it: the type of the value, the table's name, the row key, the value.
-    fn row(key: &StoreKey, value: &[u8]) -> Vec<u8> {
+    /// A row as SQLite writes it: the types of row key, value and slot, the table's name, the row key, the value, the slot.
+    fn row(key: &StoreKey, slot: Option<u8>, value: &[u8]) -> Vec<u8> {
         let (row, nonce) = ([7; ROW], [9; NONCE]);
         let aad = [b"prekey".as_slice(), &[0], &row].concat();
-        let sealed = key.0.encrypt((&nonce).into(), Payload { msg: value, aad: &aad }).unwrap();
+        let cipher = slot.map_or(&key.values, |slot| key.ending[usize::from(slot)].as_ref().unwrap());
+        let sealed = cipher.encrypt((&nonce).into(), Payload { msg: value, aad: &aad }).unwrap();
         let kind = u8::try_from(12 + 2 * (NONCE + sealed.len())).unwrap();
-        [&[0, kind], b"prekey".as_slice(), &row, &nonce, &sealed].concat()
+        let slot: Vec<u8> = slot.into_iter().collect();
+        let types = [ROW_KIND, kind, u8::try_from(slot.len()).unwrap()];
+        [types.as_slice(), b"prekey", &row, &nonce, &sealed, &slot].concat()
     }
 
     #[test]
     fn a_value_is_found_wherever_it_lies_also_without_its_length() {
         let profile = tempfile::tempdir().unwrap();
         fs::write(profile.path().join("unlock.key"), "ab".repeat(32)).unwrap();
+        let keys = profile.path().join("store.keys");
+        fs::write(&keys, [[1; SLOT], [2; SLOT], [3; SLOT]].concat()).unwrap();
         let key = StoreKey::of(profile.path()).unwrap();
-        let mut overwritten = row(&key, b"second");
-        overwritten[..2].fill(0xff);
-        let bytes = [b"prekey and nothing else".to_vec(), row(&key, b"first"), vec![0; 99], overwritten].concat();
+        let mut overwritten = row(&key, Some(2), b"second");
+        overwritten[..3].fill(0xff);
+        let erased = row(&key, Some(1), b"its key has ended");
+        fs::write(&keys, [[1; SLOT], [0; SLOT], [3; SLOT]].concat()).unwrap();
+        let first = row(&key, None, b"first");
+        let bytes = [b"prekey and nothing else".to_vec(), first, erased, vec![0; 99], overwritten].concat();
         fs::create_dir(profile.path().join("spool")).unwrap();
         fs::write(profile.path().join("spool/anything"), &bytes).unwrap();
         let values: Vec<_> = steal(profile.path()).unwrap().values.into_iter().map(|v| v.value).collect();

@@ -64,7 +64,7 @@ fn verify_key(model: &mut Model, event: KeyEvent) -> Vec<Effect> {
     match (event.code, shown) {
         (KeyCode::Char('v'), Some(contact)) => vec![Effect::MarkVerified(Box::new(ContactKey(*contact)))],
         (KeyCode::Char('u'), Some(_)) => vec![Effect::Unverify(who)],
-        (KeyCode::Char('a'), Some(contact)) if contact.new_safety_number.is_some() => vec![Effect::AcceptChange(who)],
+        (KeyCode::Char('a'), Some(contact)) if contact.change.is_some() => vec![Effect::AcceptChange(who)],
         (KeyCode::Enter | KeyCode::Char('q'), _) => {
             model.dialog = None;
             Vec::new()
@@ -289,10 +289,12 @@ fn addresses(text: &str) -> Result<Vec<Address>, String> {
 
 /// The conversation with these people: one that is there, or a new one.
 fn begin(model: &mut Model, people: Vec<Address>) -> Vec<Effect> {
-    let members = people.into_iter().chain([model.me.clone()]);
+    let members = people.iter().cloned().chain([model.me.clone()]);
     let Some(conversation) = Conversation::of(members) else { return Vec::new() };
     let id = conversation.id();
+    let mut effects = Vec::new();
     if model.conversation(&id).is_none() {
+        effects.push(Effect::Begin(people));
         model.begun = Some(ConversationView {
             id: id.clone(),
             kind: match conversation {
@@ -306,12 +308,16 @@ fn begin(model: &mut Model, people: Vec<Address>) -> Vec<Effect> {
             mentioned: false,
             last: None,
             retained: !model.rules.retained_by.is_empty(),
+            retained_by: Vec::new(),
+            retention_unknown: Vec::new(),
+            changed: Vec::new(),
             left: false,
             expires_in_s: None,
             burn_after_read_s: None,
         });
     }
-    open(model, id)
+    effects.extend(open(model, id));
+    effects
 }
 
 fn times(model: &mut Model, expires: &str, burn: &str) -> Vec<Effect> {

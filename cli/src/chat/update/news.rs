@@ -1,6 +1,6 @@
 //! What comes back from the client.
 
-use sotto_client::{ConversationView, MessageView};
+use sotto_client::{ConversationView, MessageView, Waiting};
 use sotto_wire::content::Presence;
 
 use super::super::dialog::Choice;
@@ -8,7 +8,9 @@ use super::super::dialog::{Dialog, Purpose, Value, found};
 use super::super::effect::{Effect, Link, News, RoomWish};
 use super::super::keys::Focus;
 use super::super::model::{Mode, Model, Open, TYPING_MS};
-use super::{ask, list, older, open, open_at, reload, show_selected};
+use crate::commands::trust::waits;
+
+use super::{ask, learn, list, older, open, open_at, reload, show_selected};
 
 /// Takes it in.
 pub(super) fn news(model: &mut Model, news: News) -> Vec<Effect> {
@@ -26,9 +28,11 @@ pub(super) fn news(model: &mut Model, news: News) -> Vec<Effect> {
             model.presence.insert(who, (state, model.now_ms));
         }
         News::Warning(words) => model.warn(words),
-        News::HeldBack(words) => {
-            model.warn(words);
-            return vec![Effect::Contacts];
+        News::Waiting(waiting) => return held(model, waiting),
+        News::Begun(view) => {
+            if let Some(begun) = model.begun.as_mut().filter(|begun| begun.id == view.id) {
+                *begun = *view;
+            }
         }
         News::Note(words) => model.say(words),
         News::Conversations(conversations) => return listed(model, conversations),
@@ -47,6 +51,8 @@ pub(super) fn news(model: &mut Model, news: News) -> Vec<Effect> {
                 *shown = Some(contact.clone());
             }
             model.contacts.insert(contact.address.clone(), *contact);
+            // What was held back because of it may come now.
+            return list(model).into_iter().chain([Effect::Waiting]).collect();
         }
         News::Rules(rules) => model.rules = rules,
         News::Done(effect) => return done(model, &effect),
@@ -90,10 +96,26 @@ fn connection(model: &mut Model, link: Link) -> Vec<Effect> {
         return Vec::new();
     }
     model.shown_presence = None;
-    let mut effects = vec![Effect::Rules, Effect::Contacts];
+    if let Some(open) = &mut model.open {
+        open.learned = false;
+    }
+    let mut effects = vec![Effect::Rules, Effect::Contacts, Effect::Waiting];
+    effects.extend(learn(model));
     effects.extend(list(model));
     effects.extend(reload(model));
     effects
+}
+
+/// Messages that wait. Told when there are more than before; the conversations with their senders show it as long as they do.
+fn held(model: &mut Model, waiting: Vec<Waiting>) -> Vec<Effect> {
+    let before = std::mem::replace(&mut model.waiting, waiting);
+    let new: Vec<&Waiting> = model.waiting.iter().filter(|one| !before.contains(one)).collect();
+    let words: Vec<String> = new.iter().map(|one| format!("{}.", waits(one, "Alt+V"))).collect();
+    let told = !words.is_empty();
+    for words in words {
+        model.warn(words);
+    }
+    if told { vec![Effect::Contacts] } else { Vec::new() }
 }
 
 fn changed(model: &mut Model, id: &str) -> Vec<Effect> {
@@ -132,6 +154,12 @@ fn came(model: &mut Model, id: &str, sender: &sotto_crypto::Address, identity_ch
 fn listed(model: &mut Model, conversations: Vec<ConversationView>) -> Vec<Effect> {
     model.conversations = conversations;
     let mut effects = Vec::new();
+    // How it has changed is with the contacts.
+    let new = |who: &sotto_crypto::Address| model.contacts.get(who).is_none_or(|contact| contact.change.is_none());
+    if model.conversations.iter().flat_map(|c| &c.changed).any(new) {
+        effects.push(Effect::Contacts);
+    }
+    effects.extend(learn(model));
     // What can be chosen in front of it has changed with it.
     if matches!(model.dialog, Some(Dialog::Form(_)))
         && let Some(Dialog::Form(mut form)) = model.dialog.take()
@@ -260,7 +288,7 @@ fn done(model: &mut Model, effect: &Effect) -> Vec<Effect> {
             return changed(model, id);
         }
         Effect::Post { id, .. } => return changed(model, id),
-        Effect::MarkRead { .. } => return list(model).into_iter().collect(),
+        Effect::MarkRead { .. } | Effect::Learn(_) => return list(model).into_iter().collect(),
         Effect::Forward { .. } => model.say("sent on"),
         Effect::Room { change: RoomWish::Leave, .. } => model.say("you have left the room"),
         Effect::Edit { .. }
@@ -327,9 +355,14 @@ fn failed(model: &mut Model, effect: Effect, reason: String) -> Vec<Effect> {
             }
         }
         // Best effort, or tried again soon.
-        Effect::Typing { .. } | Effect::Presence(_) | Effect::MarkRead { .. } | Effect::Rules | Effect::Contacts => {
-            return Vec::new();
-        }
+        Effect::Typing { .. }
+        | Effect::Presence(_)
+        | Effect::MarkRead { .. }
+        | Effect::Rules
+        | Effect::Contacts
+        | Effect::Waiting
+        | Effect::Learn(_)
+        | Effect::Begin(_) => return Vec::new(),
         Effect::Edit { .. } | Effect::Delete(_) | Effect::NewRoom { .. } | Effect::Room { .. } => {
             model.warn(reason);
             return Vec::new();

@@ -1,10 +1,14 @@
 //! What is where on a screen of some size.
 
+use std::collections::BTreeSet;
+
 use ratatui::layout::Rect;
+use sotto_crypto::{Address, Domain};
 
 use super::super::keys::Focus;
 use super::super::model::Model;
 use super::super::text::{rows, wrap};
+use crate::commands::trust::waits;
 
 /// From this many columns on, list and messages stand side by side.
 pub(crate) const WIDE: u16 = 60;
@@ -52,23 +56,28 @@ pub(crate) fn warning_rows(model: &Model, width: u16) -> Vec<String> {
 pub(crate) fn banners(model: &Model) -> Vec<(String, bool)> {
     let Some(conversation) = model.current() else { return Vec::new() };
     let mut rows = Vec::new();
-    for who in model.changed(conversation) {
-        rows.push((
-            format!("!! THE IDENTITY OF {who} HAS CHANGED since you verified it. Sending is blocked: Alt+V"),
-            true,
-        ));
+    for (who, verified) in model.changed(conversation) {
+        let effect = if verified { " since you verified it. Sending is blocked" } else { ". Compare, or accept it" };
+        rows.push((format!("!! THE IDENTITY OF {who} HAS CHANGED{effect}: Alt+V"), true));
     }
-    if conversation.retained || !model.rules.retained_by.is_empty() {
+    for waiting in model.waiting.iter().filter(|w| conversation.members.contains(&w.sender)) {
+        rows.push((waits(waiting, "Alt+V"), true));
+    }
+    let by: BTreeSet<&str> = conversation.retained_by.iter().map(Address::as_str).collect();
+    let by: BTreeSet<&str> = by.into_iter().chain(model.rules.retained_by.iter().map(String::as_str)).collect();
+    if conversation.retained || !by.is_empty() {
         // The operator calls a process `retention.POLICY@…`: the policy's name is what people know.
-        let name = |address: &String| {
+        let name = |address: &&str| {
             let local = address.split('@').next().unwrap_or_default();
             local.strip_prefix("retention.").unwrap_or(local).to_owned()
         };
-        let by = match model.rules.retained_by.as_slice() {
-            [] => String::new(),
-            all => format!(" by {}", all.iter().map(name).collect::<Vec<_>>().join(", ")),
-        };
+        let names: Vec<String> = by.iter().map(name).collect();
+        let by = if names.is_empty() { String::new() } else { format!(" by {}", names.join(", ")) };
         rows.push((format!("RETAINED{by}: kept also when it is taken back"), false));
+    }
+    if !conversation.retention_unknown.is_empty() && !conversation.left {
+        let networks: Vec<&str> = conversation.retention_unknown.iter().map(Domain::as_str).collect();
+        rows.push((format!("Not known yet whether {} keeps a record", networks.join(", ")), false));
     }
     if conversation.left {
         rows.push(("You are not in this room any more.".to_owned(), false));

@@ -73,6 +73,13 @@ pub(crate) fn marks(model: &Model, message: &MessageView) -> Vec<String> {
             mark(&format!("read by {others}"));
         }
     }
+    if message.identity_changed {
+        mark("IDENTITY CHANGED");
+    }
+    if !message.left_out.is_empty() {
+        let names: Vec<String> = message.left_out.iter().map(|member| model.name(&member.address)).collect();
+        mark(&format!("NOT TO {}", names.join(", ")));
+    }
     if message.edited {
         mark("edited");
     }

@@ -14,6 +14,7 @@ use super::super::stamp;
 use super::super::text::{clean, cut, fit, one_line, span, width, wrap};
 use super::theme::Theme;
 use super::{block, ends, help, place, put, trust};
+use crate::commands::trust::place as place_of;
 
 /// The widest that a window in front gets.
 pub(crate) const WIDEST: u16 = 72;
@@ -36,6 +37,9 @@ pub(super) fn draw(model: &Model, dialog: &Dialog, frame: &mut Frame<'_>, theme:
             let lines = verify(model, who, contact.as_deref(), problem.as_deref(), inner, theme);
             let hint = match contact.as_ref().map(|c| (c.state, c.new_safety_number.is_some())) {
                 Some((TrustState::Changed, true)) => "a: accept the new identity · Esc: close",
+                Some((TrustState::Replaced, _)) => {
+                    "v: it is the same, mark as verified · a: accept the change · Esc: close"
+                }
                 Some((TrustState::Verified, _)) => "u: take the mark away · Esc: close",
                 Some(_) => "v: it is the same, mark as verified · Esc: close",
                 None => "Esc: close",
@@ -147,10 +151,20 @@ fn verify(
         None if problem.is_none() => say(&mut lines, "asking the relay …", theme.dim()),
         None => {}
         Some(contact) => {
-            let changed = contact.state == TrustState::Changed;
+            let changed = contact.change.is_some();
             let since = stamp::whole(contact.since_ms, &model.zone);
             let style = if changed { theme.alarm() } else { theme.plain() };
             say(&mut lines, &format!("{}; known since {since}", trust(contact.state)), style);
+            if let Some(change) = &contact.change {
+                let since = stamp::whole(change.since_ms, &model.zone);
+                let words = format!(
+                    "It was {} and is {}; first seen {}, {since}.",
+                    change.old,
+                    change.new,
+                    place_of(change.seen_in)
+                );
+                say(&mut lines, &words, theme.plain());
+            }
             lines.push(Line::default());
             number(&mut lines, &contact.safety_number.to_string(), room, theme);
             lines.push(Line::default());
@@ -203,7 +217,8 @@ fn info(model: &Model, key: &MessageRef, room: usize, theme: Theme) -> Vec<Line<
     };
     fact("says", &said);
     fact("from", key.sender.as_str());
-    fact("identity", if message.own || message.verified { "verified" } else { "not verified" });
+    let known = if message.own || message.verified { "verified" } else { "not verified" };
+    fact("identity", if message.identity_changed { "HAS CHANGED: Alt+V" } else { known });
     fact("sent", &stamp::whole(message.sent_at_ms, &model.zone));
     fact("state", block::state(message.state));
     if let Some(reason) = &message.reason {
@@ -222,7 +237,15 @@ fn info(model: &Model, key: &MessageRef, room: usize, theme: Theme) -> Vec<Line<
         let left = end.saturating_sub(model.now_ms) / 1000;
         fact("gone", &format!("{}, in {}", stamp::whole(end, &model.zone), span(left)));
     }
-    fact("retained", if message.retained { "yes: somebody outside of the conversation keeps it" } else { "no" });
+    let kept = match (message.retained, message.retained_by.as_slice()) {
+        (false, _) => "no".to_owned(),
+        (true, []) => "yes: somebody outside of the conversation keeps it".to_owned(),
+        (true, by) => format!("by {}", by.iter().map(Address::as_str).collect::<Vec<_>>().join(", ")),
+    };
+    fact("retained", &kept);
+    for member in &message.left_out {
+        fact("not sent to", &format!("{}: {}", member.address, one_line(&member.reason)));
+    }
     if message.retention_missing {
         fact("!!", "RETENTION MISSING: its sender left out who has to keep this");
     }

@@ -73,7 +73,9 @@ fn head(model: &Model, frame: &mut Frame<'_>, area: Rect, theme: Theme) {
         facts.push(format!("burns {} after reading", span(s)));
     }
     if !others.is_empty() {
-        facts.push(if model.all_verified(conversation) { "verified" } else { "not verified" }.to_owned());
+        let changed = model.changed(conversation).next().is_some();
+        let known = if model.all_verified(conversation) { "verified" } else { "not verified" };
+        facts.push(if changed { "IDENTITY CHANGED" } else { known }.to_owned());
     }
     let mut title = model.title(conversation);
     if conversation.kind == ConversationKind::Direct
