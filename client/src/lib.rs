@@ -3,36 +3,29 @@
 //!
 //! # A bot
 //!
+//! `examples/echo_bot.rs`, which the tests run against a real relay:
+//!
+//! ```no_run
+#![doc = include_str!("../examples/echo_bot.rs")]
+//! ```
+//!
+//! To make its profile without the `sotto` command, and to say something first:
+//!
 //! ```no_run
 //! # async fn example() -> Result<(), sotto_client::Error> {
-//! use sotto_client::{Client, Draft, Event, JoinOptions, Password, Target};
+//! use sotto_client::{Address, Client, JoinOptions, Password};
 //! # let invite = "sotto://…".parse().map_err(|_| sotto_client::Error::Internal("no invite"))?;
-//! # let bob = sotto_crypto::Address::parse("bob@chat.acme.example").map_err(|_| sotto_client::Error::Internal("no address"))?;
 //!
-//! // Once: registers, makes the keys, makes the profile. Later: `Client::open`.
-//! let alice = Client::join(JoinOptions::new(invite, "profiles/alice", Password::new("a good one".into()))).await?;
-//! // Returns when the relay has the message durably.
-//! let sent = alice.outbox().send_text(&[bob], "Good morning").await?;
-//! assert!(sent.changed.is_empty(), "somebody has another identity than before");
-//! // One receiver at a time. What is not acknowledged comes again.
-//! let mut receiver = alice.receive(true)?;
-//! while let Some(event) = receiver.next().await {
-//!     match event? {
-//!         Event::Message(message) => {
-//!             // Durable in the outbox before the message counts as received: no answer is forgotten.
-//!             let answer = Draft::text("I have it").reply_to(message.key());
-//!             alice.outbox().post(message.conversation(), answer).await?;
-//!             receiver.ack(message.receipt()).await?;
-//!         }
-//!         // What cannot be shown yet has been acknowledged, and is kept until it can.
-//!         Event::Waiting(waiting) => println!("{} messages wait", waiting.len()),
-//!         _ => {}
-//!     }
+//! // Registers, makes the keys, makes the profile. Can be interrupted, and run again.
+//! let bot = Client::join(JoinOptions::new(invite, "profiles/bot", Password::new("a good one".into()))).await?;
+//! let Ok(bob) = Address::parse("bob@chat.acme.example") else { return Ok(()) };
+//! // Returns when the relay has the message durably, or says why not.
+//! let sent = bot.outbox().send_text(&[bob], "Good morning").await?;
+//! for who in &sent.changed {
+//!     eprintln!("{who} has another identity than before");
 //! }
 //! # Ok(()) }
 //! ```
-//!
-//! `examples/echo_bot.rs` is a whole one.
 //!
 //! # By topic
 //!
@@ -96,6 +89,14 @@ mod store;
 mod talk;
 mod transport;
 mod trust;
+
+// What a bot needs of the crates below.
+pub use sotto_crypto::{Address, DeviceId, Domain, Fingerprint, MessageId, SafetyNumber};
+pub use sotto_wire::content::{Body, Content, Conversation, File, FileKind, Forwarded, MessageRef, Presence};
+pub use sotto_wire::invite::Invite;
+pub use sotto_wire::link::LinkUrl;
+pub use sotto_wire::room::{RoomChange, RoomId};
+pub use sotto_wire::{ApiError, ErrorCode};
 
 pub use client::{Client, WhoAmI};
 pub use core::clock::now_ms;
