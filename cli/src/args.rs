@@ -436,7 +436,7 @@ pub(crate) struct VerifyArgs {
     /// Take the mark away
     #[arg(long, requires = "address", conflicts_with = "accept_change")]
     pub(crate) forget: bool,
-    /// Their identity has changed (they registered anew): accept the new one, unverified
+    /// Their identity has changed (they registered anew): accept the new one, unverified. You are told of the change until then
     #[arg(long, requires = "address")]
     pub(crate) accept_change: bool,
     /// Form of the output

@@ -32,18 +32,21 @@ pub(crate) async fn run(args: &ReceiveArgs, ui: Ui) -> Result<(), CliError> {
     }
     let client = open(&args.profile, ui).await?;
     let stop = Stop { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? };
+    // Before anything comes.
+    let watch = Watch::begin(&client).await?;
     // With a time to wait, a relay that is away comes back within it.
     let receiver = client.receive(args.follow || args.timeout.is_some())?;
-    let watch = Watch::begin(&client).await?;
     let acks = Acks::of(&receiver);
     let mut session =
         Session { client, receiver, args, ui, shown: 0, acks, watch, fresh: Fresh::default(), caught_up: false };
     let ended = session.run(stop).await;
     // However it ends: what was printed is not printed again.
     let settled = session.settle(true).await;
-    let ended = ended.and(settled);
-    session.receiver.close().await;
-    ended
+    let Session { client, receiver, mut watch, .. } = session;
+    receiver.close().await;
+    // With the last receipts, the relay may have shown other identities.
+    let told = watch.tell_new(&client, ui).await;
+    ended.and(settled).and(told)
 }
 
 struct Stop {
@@ -159,7 +162,11 @@ impl Session<'_> {
             ));
         }
         let path = match (&message.content.body, &self.args.save_dir) {
-            (Body::File(file), Some(dir)) => self.save(message, file, dir).await?,
+            (Body::File(file), Some(dir)) => {
+                // This may take long; what was printed before does not wait for it.
+                self.acks.send().await?;
+                self.save(message, file, dir).await?
+            }
             _ => None,
         };
         match self.args.output {

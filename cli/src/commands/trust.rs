@@ -153,18 +153,44 @@ impl From<&IdentityChange> for ChangeLine {
 
 /// Messages that have come and cannot be shown yet, for people. `remedy` says how a change of identity is looked at.
 pub(crate) fn waits(waiting: &Waiting, remedy: &str) -> String {
-    let who = &waiting.sender;
-    let (messages, wait, are) =
-        if waiting.count == 1 { ("message", "waits", "is") } else { ("messages", "wait", "are") };
-    let why = match waiting.waits_for {
+    wait(&waiting.sender, waiting.waits_for, (waiting.count, waiting.dropped), remedy)
+}
+
+fn wait(who: &Address, waits_for: WaitsFor, (count, dropped): (u64, u64), remedy: &str) -> String {
+    let (messages, wait, are) = if count == 1 { ("message", "waits", "is") } else { ("messages", "wait", "are") };
+    let why = match waits_for {
         WaitsFor::RoomEvents => format!("{wait} for changes of their room that have not come"),
         WaitsFor::Acknowledgement => format!("{are} held back: the identity of {who} has changed; {remedy}"),
         _ => format!("{wait} for a newer version of this program"),
     };
-    let more = match waiting.dropped {
+    let more = match dropped {
         0 => String::new(),
         1 => ", and 1 more was not kept".to_owned(),
         more => format!(", and {more} more were not kept"),
     };
-    format!("{} {messages} of {who} {why}{more}", waiting.count)
+    format!("{count} {messages} of {who} {why}{more}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_is_one_line() {
+        let carol = Address::parse("carol@x.example").unwrap();
+        let said = |waits_for, counts| wait(&carol, waits_for, counts, "see `sotto verify carol@x.example`");
+        assert_eq!(
+            said(WaitsFor::NewerVersion, (3, 0)),
+            "3 messages of carol@x.example wait for a newer version of this program"
+        );
+        assert_eq!(
+            said(WaitsFor::RoomEvents, (1, 1)),
+            "1 message of carol@x.example waits for changes of their room that have not come, and 1 more was not kept"
+        );
+        assert_eq!(
+            said(WaitsFor::Acknowledgement, (200, 40)),
+            "200 messages of carol@x.example are held back: the identity of carol@x.example has changed; see `sotto verify \
+             carol@x.example`, and 40 more were not kept"
+        );
+    }
 }

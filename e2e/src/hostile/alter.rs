@@ -27,7 +27,7 @@ fn gone(state: &State, request: &FetchRecipients) -> Option<Answer> {
     let claimed = |who: &&Address| state.tricks.contains(&Trick::MemberGone((*who).clone()));
     let gone = request.addresses.iter().find(claimed)?;
     let words = "cannot be written to: no such user, not registered yet, suspended, or without a device";
-    Some(refusal(ErrorCode::NotFound, format!("{gone} {words}")))
+    Some(refusal(&ApiError::new(ErrorCode::NotFound, format!("{gone} {words}")).about(vec![gone.clone()])))
 }
 
 /// Messages to a false identity are read, and delivered to the others that they are for: their real relay would refuse
@@ -37,7 +37,8 @@ fn intercept(shared: &Shared, envelope: &Envelope) -> Option<Answer> {
     for trick in &mut state.tricks {
         if let Trick::RecipientsChange(times @ 1..) = trick {
             *times -= 1;
-            return Some(refusal(ErrorCode::RecipientsChanged, "the recipients have changed; ask again".to_owned()));
+            let said = "the recipients have changed; ask again";
+            return Some(refusal(&ApiError::new(ErrorCode::RecipientsChanged, said)));
         }
     }
     let impostors: Vec<_> = state.impostors.values().cloned().collect();
@@ -55,9 +56,9 @@ fn intercept(shared: &Shared, envelope: &Envelope) -> Option<Answer> {
     Some(Answer::cbor(&Accepted { accepted_at_ms: now_ms() }))
 }
 
-fn refusal(code: ErrorCode, message: String) -> Answer {
-    let status = StatusCode::from_u16(code.status()).unwrap_or(StatusCode::BAD_REQUEST);
-    let body = serde_json::to_vec(&ApiError::new(code, message)).unwrap_or_default();
+fn refusal(error: &ApiError) -> Answer {
+    let status = StatusCode::from_u16(error.code.status()).unwrap_or(StatusCode::BAD_REQUEST);
+    let body = serde_json::to_vec(error).unwrap_or_default();
     Answer { status, kind: Some("application/json".to_owned()), body }
 }
 

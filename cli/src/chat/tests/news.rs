@@ -145,6 +145,61 @@ fn a_changed_identity_is_loud() {
 }
 
 #[test]
+fn a_changed_identity_stays_over_the_conversation() {
+    let mut m = open_with(&[said(1, BOB, "hello")]);
+    let mut bob = direct(BOB);
+    bob.changed = vec![a(BOB)];
+    let effects = give(&mut m, News::Conversations(vec![bob.clone()]));
+    assert!(effects.contains(&Effect::Contacts), "how it has changed is not known yet");
+    ctrl(&mut m, 'g');
+    let shown = screen(&mut m, 100, 24);
+    assert!(shown.contains("THE IDENTITY OF bob@x.example HAS CHANGED"), "{shown}");
+    assert!(shown.contains("IDENTITY CHANGED") && !shown.contains("not verified"), "{shown}");
+    bob.changed.clear();
+    give(&mut m, News::Conversations(vec![bob]));
+    assert!(!screen(&mut m, 100, 24).contains("CHANGED"));
+}
+
+#[test]
+fn who_retains_is_asked_for_once_and_shown_before_anything_is_written() {
+    let mut m = model();
+    let mut bob = direct(BOB);
+    bob.retention_unknown = vec![a("bob@y.example").domain()];
+    let learn = Effect::Learn(bob.id.clone());
+    assert!(give(&mut m, News::Conversations(vec![bob.clone()])).contains(&learn));
+    assert!(!give(&mut m, News::Conversations(vec![bob.clone()])).contains(&learn));
+    assert!(screen(&mut m, 100, 24).contains("Not known yet whether y.example keeps a record"));
+    // Again when there is a connection again.
+    assert!(give(&mut m, News::Link(Link::Online)).contains(&learn));
+    bob.retention_unknown.clear();
+    (bob.retained, bob.retained_by) = (true, vec![a("retention.records@y.example")]);
+    give(&mut m, News::Conversations(vec![bob]));
+    let shown = screen(&mut m, 100, 24);
+    assert!(shown.contains("RETAINED by records") && !shown.contains("Not known yet"), "{shown}");
+}
+
+#[test]
+fn a_conversation_that_has_only_begun_is_asked_about_too() {
+    let mut m = open_with(&[]);
+    ctrl(&mut m, 'n');
+    write(&mut m, "carol@y.example");
+    assert!(press(&mut m, KeyCode::Enter).contains(&Effect::Begin(vec![a("carol@y.example")])));
+    let mut carol = direct("carol@y.example");
+    (carol.retained, carol.retained_by) = (true, vec![a("retention.records@y.example")]);
+    give(&mut m, News::Begun(Box::new(carol)));
+    assert!(screen(&mut m, 100, 24).contains("RETAINED by records"));
+}
+
+#[test]
+fn who_was_left_out_stands_beside_the_message() {
+    let mut left_out = said(1, ALICE, "to all but one");
+    left_out.left_out =
+        vec![sotto_client::LeftOut { address: a("carol@x.example"), reason: "cannot be written to".into() }];
+    let mut m = open_with(&[left_out]);
+    assert!(screen(&mut m, 100, 24).contains("NOT TO carol"));
+}
+
+#[test]
 fn it_rings_for_what_is_not_seen() {
     let mut m = open_with(&[]);
     let came = |m: &mut Model, id: &str, who: &str| {
