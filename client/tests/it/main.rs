@@ -5,6 +5,7 @@
 mod bad_network;
 mod common;
 mod devices;
+mod platform;
 mod relay;
 mod rooms;
 mod talk;
