@@ -2,8 +2,9 @@
 # Gets a compiler for WebAssembly into the tool cache: the Rust of Debian's security archive with the source of its standard library,
 # unpacked into a folder of its own, not installed, as it conflicts with other Rusts. A machine's own Rust has no standard library for
 # wasm32-unknown-unknown, and rustup's server is not to be had everywhere; here `make wasm` compiles the library, driven by any cargo.
-# Usage: e2e/tools/wasm.sh          (SOTTO_CACHE names the cache, default ~/.cache/sotto); then $SOTTO_CACHE/wasm/rustc
-# The first run downloads 150 MB and keeps 500; a second one ends at once.
+# With it clang, of the same LLVM, for what is C: SQLite.
+# Usage: e2e/tools/wasm.sh          (SOTTO_CACHE names the cache, default ~/.cache/sotto); then $SOTTO_CACHE/wasm/{rustc,clang,llvm-ar}
+# The first run downloads 185 MB and keeps 590; a second one ends at once.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 cache=${SOTTO_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/sotto}
@@ -37,12 +38,14 @@ download() {
   std=$(dependency libstd-rust-web-dev 'libstd-rust-web-[0-9.]+')
   llvm=$(dependency "${std:-none}" 'libllvm[0-9]+')
   [ -n "$llvm" ] || return 1
+  llvm=${llvm#libllvm}
   # Not as another user, who could not write here.
   apt-get download -q -o APT::Sandbox::User=root \
-    rustc-web "$std" libstd-rust-web-dev rust-web-src rust-web-llvm "$llvm" "lld-${llvm#libllvm}" libz3-4
+    rustc-web "$std" libstd-rust-web-dev rust-web-src rust-web-llvm "libllvm$llvm" "lld-$llvm" libz3-4 \
+    "clang-$llvm" "libclang-cpp$llvm" "libclang-common-$llvm-dev" "llvm-$llvm"
 }
 
-echo "wasm: downloading Debian's rustc-web, its source and LLVM into $folder (once, 150 MB)"
+echo "wasm: downloading Debian's rustc-web, its source and LLVM into $folder (once, 185 MB)"
 rm -rf "$folder.new"
 mkdir -p "$folder.new/packages" "$folder.new/root"
 cd "$folder.new/packages"
@@ -55,9 +58,13 @@ if ! download > log 2>&1; then
   }
 fi
 for package in *.deb; do
+  # Of LLVM's tools, 90 MB, only the archiver.
+  only=()
+  case $package in llvm-*) only=('./usr/lib/*/bin/llvm-ar') ;; esac
   # Of the source, 400 MB, only the standard library.
   dpkg-deb --fsys-tarfile "$package" | tar -x -C "$folder.new/root" --no-same-owner \
-    --no-wildcards-match-slash --exclude='./usr/src/*/compiler' --exclude='./usr/src/*/src' --exclude='./usr/src/*/debian' --exclude='./usr/share'
+    --no-wildcards-match-slash --exclude='./usr/src/*/compiler' --exclude='./usr/src/*/src' --exclude='./usr/src/*/debian' --exclude='./usr/share' \
+    --wildcards "${only[@]}"
 done
 cd "$cache"
 rm -rf "$folder.new/packages"
@@ -66,11 +73,14 @@ cat > "$folder.new/rustc" <<'SCRIPT'
 #!/bin/sh
 root=$(dirname "$0")/root/usr
 for libraries in "$root"/lib/*-linux-gnu*; do
-  LD_LIBRARY_PATH=$libraries${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH} PATH=$root/bin:$PATH exec "$root/bin/rustc" "$@"
+  LD_LIBRARY_PATH=$libraries${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH} PATH=$root/bin:$(echo "$root"/lib/llvm-*/bin):$PATH exec "${0##*/}" "$@"
 done
 SCRIPT
 chmod +x "$folder.new/rustc"
-"$folder.new/rustc" --version > /dev/null || die "Debian's rustc does not run on this machine"
+for program in rustc clang llvm-ar; do
+  [ "$program" = rustc ] || cp "$folder.new/rustc" "$folder.new/$program"
+  "$folder.new/$program" --version > /dev/null || die "Debian's $program does not run on this machine"
+done
 echo "$stamp" > "$folder.new/.stamp"
 rm -rf "$folder"
 mv "$folder.new" "$folder"

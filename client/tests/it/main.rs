@@ -6,6 +6,7 @@ mod bad_network;
 mod common;
 mod devices;
 mod layers;
+mod platform;
 mod relay;
 mod rooms;
 mod talk;
