@@ -42,7 +42,7 @@ impl Domain {
     }
 
     fn from_lower_case(name: impl AsRef<str> + Into<String>) -> Result<Self, AddressError> {
-        if is_domain(name.as_ref()) { Ok(Self(name.into())) } else { Err(AddressError::Domain) }
+        if is_domain(name.as_ref().as_bytes()) { Ok(Self(name.into())) } else { Err(AddressError::Domain) }
     }
 
     /// The name.
@@ -66,21 +66,13 @@ impl Address {
     }
 
     fn from_lower_case(text: impl AsRef<str> + Into<String>) -> Result<Self, AddressError> {
-        let (local, domain) = text.as_ref().split_once('@').ok_or(AddressError::Shape)?;
-        if domain.contains('@') {
-            return Err(AddressError::Shape);
-        }
-        if !is_local(local) {
-            return Err(AddressError::Local);
-        }
-        if !is_domain(domain) {
-            return Err(AddressError::Domain);
-        }
-        if text.as_ref().len() > MAX_LEN {
-            return Err(AddressError::TooLong(text.as_ref().len()));
-        }
-        let at = local.len();
+        let at = check(text.as_ref().as_bytes(), b"")?;
         Ok(Self { text: text.into(), at })
+    }
+
+    /// An address that has passed [`check`].
+    pub(crate) fn checked(text: &str) -> Self {
+        Self { text: text.to_owned(), at: text.find('@').unwrap_or_default() }
     }
 
     /// The address of a name in a network.
@@ -112,21 +104,48 @@ impl Address {
     }
 }
 
-fn is_local(text: &str) -> bool {
-    (1..=64).contains(&text.len())
-        && !text.starts_with('.')
-        && !text.ends_with('.')
-        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._+-".contains(&b))
+/// Whether this is an address in its one form; tells where the `@` is. `known` is the domain of another address, which has been
+/// checked; or nothing.
+pub(crate) fn check(text: &[u8], known: &[u8]) -> Result<usize, AddressError> {
+    let mut valid = true;
+    let at = text.iter().position(|b| {
+        valid &= *b == b'@' || IN_LOCAL[usize::from(*b)];
+        *b == b'@'
+    });
+    let at = at.ok_or(AddressError::Shape)?;
+    let (local, domain) = (text.get(..at).unwrap_or_default(), text.get(at + 1..).unwrap_or_default());
+    let known = domain == known && !known.is_empty();
+    if !known && domain.contains(&b'@') {
+        return Err(AddressError::Shape);
+    }
+    if !valid || !(1..=64).contains(&local.len()) || local.starts_with(b".") || local.ends_with(b".") {
+        return Err(AddressError::Local);
+    }
+    if !known && !is_domain(domain) {
+        return Err(AddressError::Domain);
+    }
+    if text.len() > MAX_LEN { Err(AddressError::TooLong(text.len())) } else { Ok(at) }
 }
 
-fn is_domain(text: &str) -> bool {
+/// The bytes of a local part.
+const IN_LOCAL: [bool; 256] = {
+    let (mut table, mut byte) = ([false; 256], 0_u8);
+    while byte < 128 {
+        table[byte as usize] =
+            byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'_' | b'+' | b'-');
+        byte += 1;
+    }
+    table
+};
+
+fn is_domain(text: &[u8]) -> bool {
     let label = |label: &[u8]| match label {
         [b'-', ..] | [.., b'-'] | [] => false,
         _ => label.len() <= 63 && label.iter().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-'),
     };
     // A last label of digits alone would make the name look like an IP address.
     let is_number = |label: &[u8]| label.iter().all(u8::is_ascii_digit);
-    let mut labels = text.as_bytes().split(|b| *b == b'.');
+    let mut labels = text.split(|b| *b == b'.');
     text.len() <= MAX_LEN && labels.clone().all(label) && !labels.next_back().is_some_and(is_number)
 }
 

@@ -185,13 +185,12 @@ pub(crate) fn unwrap<P: Primitives>(
     let dh = P::agree(secret, enc)?;
     let shared_secret = extract_and_expand::<P>(dh.as_slice(), enc, &recipient)?;
     let Schedule { key, base_nonce } = key_schedule::<P>(Mode::Base, &shared_secret, info)?;
-    let mut buffer = Zeroizing::new(wrapped.to_vec());
-    P::aead_open(&key, &base_nonce, b"", &mut buffer)?;
+    let clear = P::aead_open(&key, &base_nonce, b"", wrapped)?;
     let mut content_key = Zeroizing::new([0; KEY_LEN]);
-    if buffer.len() != KEY_LEN {
+    if clear.len() != KEY_LEN {
         return Err(Failed);
     }
-    content_key.copy_from_slice(&buffer);
+    content_key.copy_from_slice(&clear);
     Ok(content_key)
 }
 
@@ -226,9 +225,7 @@ pub(crate) fn open_psk<P: Primitives>(
     let dh = P::agree(secret, enc)?;
     let shared_secret = extract_and_expand::<P>(dh.as_slice(), enc, &recipient)?;
     let Schedule { key, base_nonce } = key_schedule::<P>(Mode::Psk { psk, id }, &shared_secret, info)?;
-    let mut buffer = Zeroizing::new(sealed.to_vec());
-    P::aead_open(&key, &base_nonce, b"", &mut buffer)?;
-    Ok(buffer)
+    P::aead_open(&key, &base_nonce, b"", sealed)
 }
 
 #[cfg(test)]

@@ -16,10 +16,11 @@ use crate::suite::{Current, DIGEST_LEN, Primitives};
 /// The most certificates, and the most batches, that are remembered; enough for a few rooms of the largest size.
 const LIMIT: usize = 8 * 1024;
 
-/// Lists of recipients that are worth remembering have at least so many bytes, and at most so many are remembered: those
-/// of a large room are 50 KiB each.
+/// Lists of recipients that are worth remembering have at least so many bytes, and at most so many are remembered, of as many
+/// rooms that a device writes to in turn: those of a large room are 50 KiB each.
 const LONG_LIST: usize = 1024;
-const LISTS: usize = 256;
+const SENDERS: usize = 128;
+const LISTS: usize = 4;
 
 /// Why a device cannot be written to.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -38,13 +39,20 @@ pub enum RecipientError {
 pub struct Known {
     devices: HashMap<[u8; DIGEST_LEN], VerifiedDevice>,
     batches: HashMap<[u8; DIGEST_LEN], VerifiedBatch>,
-    /// To whom a device's last message was sealed, where they were many: in a room the next one says the same.
-    lists: HashMap<(Address, DeviceId), RecipientList>,
+    /// To whom a device's last messages were sealed, where they were many: in a room the next one says the same. The newest
+    /// first.
+    lists: HashMap<(Address, DeviceId), Vec<RecipientList>>,
 }
 
 impl core::fmt::Debug for Known {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "Known({} devices, {} batches, {} lists)", self.devices.len(), self.batches.len(), self.lists.len())
+        write!(
+            f,
+            "Known({} devices, {} batches, {} lists)",
+            self.devices.len(),
+            self.batches.len(),
+            self.lists.values().map(Vec::len).sum::<usize>()
+        )
     }
 }
 
@@ -70,20 +78,23 @@ impl Known {
         Ok(device)
     }
 
-    /// The list that came with the last message of this message's sender.
-    pub(crate) fn recipients(&self, header: &SealedHeader) -> Option<&RecipientList> {
-        self.lists.get(&(header.sender.clone(), header.device))
+    /// The lists that came with the last messages of this message's sender.
+    pub(crate) fn recipients(&self, header: &SealedHeader) -> &[RecipientList] {
+        self.lists.get(&(header.sender.clone(), header.device)).map_or(&[], Vec::as_slice)
     }
 
     pub(crate) fn remember_recipients(&mut self, header: &SealedHeader, list: &RecipientList) {
         let sender = (header.sender.clone(), header.device);
-        if list.encoded().len() < LONG_LIST || self.lists.get(&sender).is_some_and(|known| known == list) {
+        if list.encoded().len() < LONG_LIST {
             return;
         }
-        if self.lists.len() >= LISTS {
+        if self.lists.len() >= SENDERS && !self.lists.contains_key(&sender) {
             self.lists.clear();
         }
-        self.lists.insert(sender, list.clone());
+        let lists = self.lists.entry(sender).or_default();
+        lists.retain(|known| known != list);
+        lists.truncate(LISTS - 1);
+        lists.insert(0, list.clone());
     }
 
     /// Verifies a device's certificate and a prekey that was handed out for it, as [`verify_device`] and

@@ -106,7 +106,7 @@ pub use prekey::{
     MAX_PREKEYS_PER_BATCH, Prekey, PrekeyBatch, PrekeyBatchHeader, PrekeyError, PrekeyKind, PrekeyRef, Recipient,
     VerifiedBatch, generate_prekeys,
 };
-pub use recipients::RecipientList;
+pub use recipients::{RecipientList, RecipientUser};
 pub use rng::SystemRng;
 pub use seal::{SealError, Sender, seal};
 pub use signed::{Document, Signed, VerifyError};

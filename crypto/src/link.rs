@@ -371,8 +371,6 @@ impl LinkKeys {
 
     fn open(&self, info: &[u8], aad: &[u8], bytes: &[u8]) -> Result<Zeroizing<Vec<u8>>, LinkError> {
         let (nonce, sealed) = bytes.split_first_chunk::<NONCE_LEN>().ok_or(LinkError::Unopenable)?;
-        let mut buffer = Zeroizing::new(sealed.to_vec());
-        Current::aead_open(&self.derive(&[info]), nonce, aad, &mut buffer)?;
-        Ok(buffer)
+        Ok(Current::aead_open(&self.derive(&[info]), nonce, aad, sealed)?)
     }
 }

@@ -198,8 +198,8 @@ impl<C> Encode<C> for Body {
 }
 
 impl Body {
-    /// Decodes a body from its one encoding. The list of recipients that came with the sender's last message may be known.
-    pub(crate) fn decode(bytes: &[u8], known: Option<&RecipientList>) -> Result<Self, codec::DecodeError> {
+    /// Decodes a body from its one encoding. The list of recipients may have come with one of the sender's last messages.
+    pub(crate) fn decode(bytes: &[u8], known: &[RecipientList]) -> Result<Self, codec::DecodeError> {
         codec::decode_strict_by(bytes, |decoder| {
             if decoder.array()? != Some(5) {
                 return Err(codec::invalid("body: expected an array of five"));

@@ -1,7 +1,6 @@
 //! Opening a message.
 
 use subtle::ConstantTimeEq;
-use zeroize::Zeroizing;
 
 use crate::address::Address;
 use crate::agreement::PrekeySecret;
@@ -89,8 +88,7 @@ fn open_body(known: &Known, header: &SealedHeader, body: &[u8], key: &ContentKey
     if !bool::from(key.commitment()?.ct_eq(&header.commitment)) {
         return Err(OpenError::Unopenable);
     }
-    let mut plain = Zeroizing::new(body.to_vec());
-    Current::aead_open(&key.0, &[0; NONCE_LEN], &codec::encode(header), &mut plain)?;
+    let plain = Current::aead_open(&key.0, &[0; NONCE_LEN], &codec::encode(header), body)?;
     let encoded = padding::unpad(&plain).ok_or(OpenError::Unopenable)?;
     let body = Body::decode(encoded, known.recipients(header)).map_err(|_| OpenError::Unopenable)?;
     if body.content.len() > MAX_CONTENT {
@@ -118,6 +116,7 @@ mod tests {
     use crate::common::{Person, TestRng};
     use crate::recipients::RecipientList;
     use crate::{Domain, MessageId, SUITE, SealedHeader, VERSION};
+    use zeroize::Zeroizing;
 
     struct Forger {
         rng: TestRng,

@@ -143,18 +143,18 @@ fn wraps(
 ) -> Result<Vec<Wrap>, SealError> {
     let by_device: HashMap<_, _> =
         recipients.iter().map(|to| ((to.device.address(), to.device.device()), to)).collect();
-    list.devices()
-        .map(|(address, device)| {
-            let recipient = by_device.get(&(address, device)).ok_or(SealError::Internal)?;
-            let info = wrap_info(header, address, device, recipient.prekey);
-            let key = kem::wrap::<Current>(
-                &ephemeral.0,
-                header.ephemeral.as_bytes(),
-                recipient.key.as_bytes(),
-                &info,
-                &content_key.0,
-            )?;
-            Ok(Wrap { address: address.clone(), device, prekey: recipient.prekey, key: WrappedKey(key) })
-        })
-        .collect()
+    let each = list.users().flat_map(|user| user.devices().map(move |device| (user.address(), device)));
+    each.map(|(address, device)| {
+        let recipient = by_device.get(&(&address, device)).copied().ok_or(SealError::Internal)?;
+        let info = wrap_info(header, &address, device, recipient.prekey);
+        let key = kem::wrap::<Current>(
+            &ephemeral.0,
+            header.ephemeral.as_bytes(),
+            recipient.key.as_bytes(),
+            &info,
+            &content_key.0,
+        )?;
+        Ok(Wrap { address, device, prekey: recipient.prekey, key: WrappedKey(key) })
+    })
+    .collect()
 }

@@ -130,10 +130,16 @@ pub(crate) trait Primitives: sealed::Sealed {
         Ok(())
     }
 
-    /// Checks and removes the tag and decrypts `buffer` in place; on failure the content of `buffer` is meaningless.
-    fn aead_open(key: &[u8; KEY_LEN], nonce: &[u8; NONCE_LEN], aad: &[u8], buffer: &mut Vec<u8>) -> Result<(), Failed> {
-        let length = Self::decrypt(&Self::cipher(key)?, nonce, aad, buffer)?;
-        buffer.truncate(length);
-        Ok(())
+    /// Checks the tag at the end of `sealed` and decrypts what is before it.
+    fn aead_open(
+        key: &[u8; KEY_LEN],
+        nonce: &[u8; NONCE_LEN],
+        aad: &[u8],
+        sealed: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, Failed> {
+        let mut clear = Zeroizing::new(sealed.to_vec());
+        let length = Self::decrypt(&Self::cipher(key)?, nonce, aad, &mut clear)?;
+        clear.truncate(length);
+        Ok(clear)
     }
 }

@@ -111,7 +111,6 @@ pub fn seal_vault<R: CryptoRng + ?Sized>(
 pub fn open_vault(key: &VaultKey, address: &Address, vault: &[u8]) -> Result<IdentityKey, VaultError> {
     let vault: Vault = codec::decode_strict(vault)?;
     check_version(vault.version, vault.suite)?;
-    let mut buffer = Zeroizing::new(vault.sealed.to_vec());
-    Current::aead_open(&key.key, &vault.nonce, &key.aad(address), &mut buffer)?;
-    IdentityKey::from_bytes(&buffer).map_err(|_| VaultError::Unopenable)
+    let clear = Current::aead_open(&key.key, &vault.nonce, &key.aad(address), &vault.sealed)?;
+    IdentityKey::from_bytes(&clear).map_err(|_| VaultError::Unopenable)
 }

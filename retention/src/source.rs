@@ -95,7 +95,7 @@ pub(crate) fn unopened(unopened: UnopenedMessage) -> Item<Receipt> {
 }
 
 fn addresses(recipients: &RecipientList) -> Vec<Address> {
-    recipients.iter().map(|(address, _)| address.clone()).collect()
+    recipients.users().map(|user| user.address()).collect()
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Where a message belongs: its conversation, who else has it, and what is kept of it.
 
-use sotto_crypto::{Address, DeviceId, RecipientList};
+use sotto_crypto::{Address, RecipientList};
 use sotto_wire::content::{Content, Conversation};
 use sotto_wire::room::RoomId;
 
@@ -46,7 +46,7 @@ impl Receiving {
             }
         } else {
             let (members, whole) = (content.conversation.members(), apply::is_for_everybody(&content.body));
-            match outsiders(from, &self.account.address, &members, recipients, whole) {
+            match outsiders(from, &self.account.address, &members, &names(recipients), whole) {
                 Some(outsiders) => outsiders,
                 None => return Ok(unsealed.not_shown(Unopened::Conversation)),
             }
@@ -127,7 +127,7 @@ impl Receiving {
     async fn retention_missing(
         &self,
         sender: &Address,
-        recipients: &[(Address, Vec<DeviceId>)],
+        recipients: &RecipientList,
         accepted_at_ms: u64,
     ) -> Result<Vec<String>, Error> {
         let Some(policy) = self.policy_at_hand().await? else { return Ok(Vec::new()) };
@@ -141,9 +141,14 @@ impl Receiving {
             m.policy_key == self.account.policy_key.fingerprint()
                 && now_ms() < m.seen_at_ms.saturating_add(policy::GROUP_KNOWN_MS)
         });
-        let has = |who: &Address| recipients.iter().any(|(address, _)| address == who);
+        let has = |who: &Address| recipients.has(who);
         Ok(policy::retention_missing(&policy, me, group.map(|m| m.group.as_str()), accepted_at_ms, has))
     }
+}
+
+/// The names of the recipients, in order.
+fn names(recipients: &RecipientList) -> Vec<&str> {
+    recipients.users().map(|user| user.as_str()).collect()
 }
 
 /// Whether a conversation has the one form that [`Conversation::of`] gives.
@@ -153,21 +158,23 @@ pub(crate) fn is_between(conversation: &Conversation) -> bool {
 
 /// The recipients outside of the conversation. `None` where the conversation is not what it must be: its sender is a
 /// member, its form is the one that [`Conversation::of`] gives, and every member but the sender got the message, where
-/// it is one for everybody (`whole`). Whoever is no member must be there as an outsider: a retention process.
+/// it is one for everybody (`whole`). Whoever is no member must be there as an outsider: a retention process. The recipients'
+/// names are in order.
 fn outsiders(
     sender: &Address,
     me: &Address,
     members: &[Address],
-    recipients: &[(Address, Vec<DeviceId>)],
+    recipients: &[&str],
     whole: bool,
 ) -> Option<Vec<Address>> {
     let canonical = Conversation::of(members.iter().cloned())?.members() == members;
-    let reached = |who: &Address| recipients.iter().any(|(address, _)| address == who);
+    let reached = |who: &Address| recipients.binary_search(&who.as_str()).is_ok();
     let complete = !whole || members.iter().all(|m| m == sender || reached(m));
     if !canonical || !members.contains(sender) || !complete || !reached(me) {
         return None;
     }
-    Some(recipients.iter().map(|(address, _)| address).filter(|a| !members.contains(a)).cloned().collect())
+    let outside = recipients.iter().filter(|name| members.iter().all(|member| member.as_str() != **name));
+    outside.map(|name| Address::parse(name).ok()).collect()
 }
 
 #[cfg(test)]
@@ -183,21 +190,20 @@ mod tests {
         Address::parse(&format!("{name}@x.example")).unwrap()
     }
 
-    fn to(names: &[&str]) -> Vec<(Address, Vec<DeviceId>)> {
-        names.iter().map(|n| (a(n), vec![DeviceId::from_bytes([1; 16])])).collect()
-    }
+    const BOB: &str = "bob@x.example";
+    const KEEP: &str = "keep@x.example";
 
     #[test]
     fn a_conversation_is_between_its_members() {
         let pair = [a("alice"), a("bob")];
-        assert_eq!(outsiders(&a("alice"), &a("bob"), &pair, &to(&["bob"]), true), Some(vec![]));
-        assert_eq!(outsiders(&a("alice"), &a("bob"), &pair, &to(&["bob", "keep"]), true), Some(vec![a("keep")]));
-        assert_eq!(outsiders(&a("alice"), &a("keep"), &pair, &to(&["bob", "keep"]), true), Some(vec![a("keep")]));
+        assert_eq!(outsiders(&a("alice"), &a("bob"), &pair, &[BOB], true), Some(vec![]));
+        assert_eq!(outsiders(&a("alice"), &a("bob"), &pair, &[BOB, KEEP], true), Some(vec![a("keep")]));
+        assert_eq!(outsiders(&a("alice"), &a("keep"), &pair, &[BOB, KEEP], true), Some(vec![a("keep")]));
         // The sender is no member; a member was left out; not in its one form.
-        assert_eq!(outsiders(&a("eve"), &a("bob"), &pair, &to(&["bob"]), true), None);
-        assert_eq!(outsiders(&a("alice"), &a("keep"), &pair, &to(&["keep"]), true), None);
-        assert_eq!(outsiders(&a("alice"), &a("bob"), &[a("bob"), a("alice")], &to(&["bob"]), true), None);
-        assert_eq!(outsiders(&a("alice"), &a("bob"), &[], &to(&["bob"]), true), None);
+        assert_eq!(outsiders(&a("eve"), &a("bob"), &pair, &[BOB], true), None);
+        assert_eq!(outsiders(&a("alice"), &a("keep"), &pair, &[KEEP], true), None);
+        assert_eq!(outsiders(&a("alice"), &a("bob"), &[a("bob"), a("alice")], &[BOB], true), None);
+        assert_eq!(outsiders(&a("alice"), &a("bob"), &[], &[BOB], true), None);
     }
 
     #[test]

@@ -49,7 +49,7 @@ impl RoomKeeper {
             _ => {
                 let heads = content.heads.clone().unwrap_or_default();
                 let (rooms, from) = (self.rooms.clone(), sender.clone());
-                let reached: Vec<Address> = recipients.iter().map(|(who, _)| who.clone()).collect();
+                let reached: Vec<Address> = recipients.users().map(|user| user.address()).collect();
                 let decided = self
                     .store
                     .run(move |tx| {

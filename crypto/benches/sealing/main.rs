@@ -45,7 +45,11 @@ fn main() {
         ("opening 1", Box::new(|| opening(&people, 1))),
         ("opening 100", Box::new(|| opening(&people, 100))),
         ("opening 1000", Box::new(|| opening(&people, 1000))),
-        ("opening 1000 new", Box::new(|| opening_a_new_list(&people, 1000))),
+        (
+            "opening 1000 another",
+            Box::new(|| opening_another_list(&people, 1000, 2, "another list than before, of two in turn")),
+        ),
+        ("opening 1000 new", Box::new(|| opening_another_list(&people, 1000, 8, "a list that is not remembered"))),
         ("opening first", Box::new(|| opening_the_first(&people))),
         ("checking batch", Box::new(|| checking_one_batch(&people))),
         ("checking many", Box::new(|| checking_many_devices(&people))),
@@ -165,18 +169,19 @@ fn opening(people: &People, count: usize) -> Row {
     }
 }
 
-/// The sender's device is known, and what it wrote before went to others.
-fn opening_a_new_list(people: &People, count: usize) -> Row {
+/// The sender's device is known, and what it wrote before went to others: to so many lists it writes in turn. Of more than a
+/// few none is remembered.
+fn opening_another_list(people: &People, count: usize, lists: usize, what: &str) -> Row {
     let content = vec![7; KIB];
     let seal_to = |recipients: &[Recipient]| {
         seal(&mut SystemRng, &people.alice.sender(), MessageId::generate(&mut SystemRng), &content, recipients).unwrap()
     };
     let bob = &people.bobs[0];
-    let sealed = [seal_to(&people.recipients[..count]), seal_to(&people.recipients[..count - 1])];
+    let sealed: Vec<_> = (0..lists).map(|without| seal_to(&people.recipients[..count - without])).collect();
     let mut known = Known::new();
     let mut turn = 0;
     let mut ours = || {
-        turn = 1 - turn;
+        turn = (turn + 1) % lists;
         let (sealed, secret, me) = (&sealed[turn], &bob.secrets[0], (&bob.address, bob.device));
         let wrap = bob.wrap(sealed);
         let opened = open_with(&mut known, &sealed.header, &sealed.body, me, wrap.prekey, secret, &wrap.key);
@@ -186,7 +191,7 @@ fn opening_a_new_list(people: &People, count: usize) -> Row {
     let mut theirs = || people.bare.agreement_and_verifications(&signed, 1);
     let (ours, theirs, ratio) = compare(&Turn::of(600), &mut ours, &mut theirs);
     Row {
-        workload: format!("opening 1 KiB sealed to {count} devices, another list than before"),
+        workload: format!("opening 1 KiB sealed to {count} devices, {what}"),
         unit: "us",
         ours,
         beside: "one ECDH and one verification of 1 KiB".into(),

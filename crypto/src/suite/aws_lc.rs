@@ -160,6 +160,20 @@ impl Primitives for AwsLc {
         let nonce = Nonce::assume_unique_for_key(*nonce);
         cipher.open_in_place(nonce, Aad::from(aad), sealed).map(|clear| clear.len()).map_err(|_| Failed)
     }
+
+    /// From one place to another: what is long need not be copied first.
+    fn aead_open(
+        key: &[u8; KEY_LEN],
+        nonce: &[u8; NONCE_LEN],
+        aad: &[u8],
+        sealed: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, Failed> {
+        let (sealed, tag) = sealed.split_last_chunk::<TAG_LEN>().ok_or(Failed)?;
+        let mut clear = Zeroizing::new(vec![0; sealed.len()]);
+        let nonce = Nonce::assume_unique_for_key(*nonce);
+        Self::cipher(key)?.open_separate_gather(nonce, Aad::from(aad), sealed, tag, &mut clear).map_err(|_| Failed)?;
+        Ok(clear)
+    }
 }
 
 /// A length for HKDF-Expand.

@@ -215,15 +215,14 @@ fn sealed_by_one_opens_with_the_other<A: Primitives, B: Primitives>(
     let mut buffer = clear.to_vec();
     A::aead_seal(key, nonce, aad, &mut buffer).unwrap();
     let mut changed = buffer.clone();
-    B::aead_open(key, nonce, aad, &mut buffer).unwrap();
-    assert_eq!(buffer, clear);
+    assert_eq!(B::aead_open(key, nonce, aad, &buffer).unwrap().as_slice(), clear);
     let place = changed.len() / 2;
     changed[place] ^= 1;
-    assert_eq!(B::aead_open(key, nonce, aad, &mut changed.clone()), Err(Failed));
+    assert_eq!(B::aead_open(key, nonce, aad, &changed), Err(Failed));
     changed[place] ^= 1;
     changed.pop();
-    assert_eq!(B::aead_open(key, nonce, aad, &mut changed), Err(Failed));
-    assert_eq!(B::aead_open(key, nonce, aad, &mut Vec::new()), Err(Failed));
+    assert_eq!(B::aead_open(key, nonce, aad, &changed), Err(Failed));
+    assert_eq!(B::aead_open(key, nonce, aad, &[]), Err(Failed));
 }
 
 fn wrapped_by_one_unwraps_with_the_other<A: Primitives, B: Primitives>(info: &[u8], content_key: &[u8; KEY_LEN]) {

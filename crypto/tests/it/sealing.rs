@@ -39,8 +39,10 @@ fn opens_on_each_of_three_devices_and_says_who_and_to_whom() {
         assert_eq!(opened.content.as_slice(), TEXT);
         assert_eq!(opened.identity, scene.alice.identity_public);
         assert_eq!(opened.certificate, scene.alice.verified());
+        let people: Vec<_> =
+            opened.recipients.users().map(|user| (user.address(), user.devices().collect::<Vec<_>>())).collect();
         assert_eq!(
-            *opened.recipients,
+            people,
             [(scene.bob.address.clone(), bobs.clone()), (scene.carol.address.clone(), vec![scene.carol.device])]
         );
     }
