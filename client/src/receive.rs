@@ -1,6 +1,7 @@
 //! The way in, the only one: what comes is opened, its sender is compared with the pin, and it gets its place; then it is
 //! acknowledged. What cannot be shown yet is set aside, so that nothing from outside stops what comes after it.
 
+mod again;
 mod authenticate;
 pub(crate) mod download;
 pub(crate) mod event;

@@ -8,10 +8,9 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use futures::future::ready;
 use futures::stream::FuturesOrdered;
-use sotto_crypto::SealedHeader;
 use sotto_wire::api::{Delivery, Notice, ServerFrame};
 use sotto_wire::close::CloseCode;
-use sotto_wire::content::{Body, Conversation, MessageRef};
+use sotto_wire::content::{Body, Conversation};
 use sotto_wire::room::RoomId;
 use sotto_wire::{ApiError, ErrorCode, limits};
 use tokio::sync::mpsc;
@@ -19,19 +18,16 @@ use tokio::sync::mpsc;
 use super::event::{Event, RefusedElsewhere};
 use super::message::{Receipt, ReceivedMessage};
 use super::open::{Outcome, Unsealed};
-use super::place::CONTENT;
 use super::state::Receiving;
 use crate::core::clock::now_ms;
 use crate::core::error::{Error, ProfileError, Refusal, TransportError};
 use crate::core::platform::{BoxFuture, Instant, JoinHandle, boxed, interval, sleep, spawn, timeout};
 use crate::core::retry::{Backoff, random};
 use crate::store::profile::Lock;
-use crate::store::{Aside, MessageKey, MessageState, Reason};
+use crate::store::{MessageKey, MessageState};
 use crate::talk::apply::{Class, class};
 use crate::talk::view::ConversationId;
 use crate::transport::ws::{Incoming, Socket};
-use crate::trust::identity::TrustState;
-use crate::trust::state::Purpose;
 
 /// A sign of life is asked for this often, and must have come within the next three.
 const PING: Duration = Duration::from_secs(30);
@@ -55,8 +51,8 @@ pub(super) struct Shared {
 
 /// The task that holds the socket.
 pub(super) struct Line {
-    receiving: Arc<Receiving>,
-    shared: Arc<Shared>,
+    pub(super) receiving: Arc<Receiving>,
+    pub(super) shared: Arc<Shared>,
     events: mpsc::Sender<Result<Event, Error>>,
     acks: mpsc::UnboundedReceiver<u64>,
     stopped: mpsc::Receiver<()>,
@@ -73,7 +69,7 @@ pub(super) struct Line {
 }
 
 /// Why a step of a connection is the last.
-enum Broken {
+pub(super) enum Broken {
     /// The receiver is gone.
     Gone,
     /// Something failed.
@@ -290,7 +286,7 @@ impl Line {
                     Err(error) => Err(error),
                 };
                 let seq = delivery.seq;
-                let outcome = self.or_aside(taken, delivery)?;
+                let outcome = self.or_aside(taken, &delivery)?;
                 return match self.outcome(socket, seq, outcome).await? {
                     Some(room) => self.try_again(socket, Again::Room(room)).await,
                     None => Ok(()),
@@ -321,10 +317,10 @@ impl Line {
     }
 
     /// One delivery. Gives the room whose events have come with it: what waited for them may be opened now.
-    async fn delivery(&mut self, socket: &mut Socket, delivery: Delivery) -> Result<Option<RoomId>, Broken> {
+    pub(super) async fn delivery(&mut self, socket: &mut Socket, delivery: Delivery) -> Result<Option<RoomId>, Broken> {
         let seq = delivery.seq;
         let taken = self.receiving.take_in(delivery.clone()).await;
-        let outcome = self.or_aside(taken, delivery)?;
+        let outcome = self.or_aside(taken, &delivery)?;
         self.outcome(socket, seq, outcome).await
     }
 
@@ -369,67 +365,6 @@ impl Line {
         Ok(None)
     }
 
-    /// A delivery that makes this program panic waits for a version that it does not.
-    fn or_aside(&self, taken: Result<Outcome, Error>, delivery: Delivery) -> Result<Outcome, Error> {
-        match taken {
-            Err(Error::Internal(what)) if self.receiving.purpose == Purpose::Person => {
-                tracing::error!(what, "a message cannot be opened; it is set aside");
-                let header = sotto_crypto::decode_strict::<SealedHeader>(&delivery.header);
-                let header = header.map_err(|_| Error::Internal(what))?;
-                let key = MessageRef { sender: header.sender, device: header.device, message: header.message };
-                let (reason, order) = (Reason::Newer(CONTENT), delivery.seq);
-                Ok(Outcome::Aside(Box::new(Aside { key, reason, delivery: sotto_crypto::encode(&delivery), order })))
-            }
-            taken => taken,
-        }
-    }
-
-    /// Tries again what was set aside, in the order in which it came.
-    async fn try_again(&mut self, socket: &mut Socket, which: Again) -> Result<(), Broken> {
-        /// Looked at in one piece of work.
-        const PAGE: u32 = 50;
-        let mut after = Some(0);
-        while let Some(at) = after {
-            let (page, next) = self.receiving.store.run(move |tx| tx.aside(at, PAGE)).await?;
-            after = next;
-            for aside in page {
-                if !self.has_reason(&aside, which).await? {
-                    continue;
-                }
-                let key = (aside.key.sender, aside.key.device, aside.key.message);
-                // Looked at before the store is: what is acknowledged is there before it is not in flight any more.
-                let given_out = self.shared.in_flight.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&key);
-                if let Some(delivery) = minicbor::decode(&aside.delivery).ok().filter(|_| !given_out) {
-                    self.delivery(socket, delivery).await?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether a message that was set aside may be shown now.
-    async fn has_reason(&self, aside: &Aside, which: Again) -> Result<bool, Error> {
-        Ok(match (which, aside.reason) {
-            // Of a room of which nothing is here yet, nothing has come that it could have waited for.
-            (Again::All, Reason::RoomEvents(room)) => {
-                self.receiving.store.run(move |tx| tx.has_room_events(&room)).await?
-            }
-            (Again::Room(room), Reason::RoomEvents(waits)) => room == waits,
-            (Again::All, Reason::Newer(known)) => known < CONTENT,
-            (Again::All | Again::Accepted, Reason::Identity) => {
-                let pins = self.receiving.pins(vec![aside.key.sender.clone()]).await?;
-                pins.iter().all(|pin| pin.state() != TrustState::Changed)
-            }
-            _ => false,
-        })
-    }
-
-    /// Tells whose messages wait.
-    async fn tell_waiting(&mut self, socket: &mut Socket) -> Result<(), Broken> {
-        let waiting = self.receiving.waiting().await?;
-        if waiting.is_empty() { Ok(()) } else { self.emit(socket, Event::Waiting(waiting)).await }
-    }
-
     /// Takes a message in that nobody is told of. One that ended before it came is remembered without being kept.
     async fn settle(&self, mut receipt: Receipt, over: bool) -> Result<(), Error> {
         if over {
@@ -464,7 +399,7 @@ impl Line {
 
     /// Gives an event to the receiver. While there is no room, acknowledgements still go out. A line that breaks
     /// meanwhile is told of only when the event is given: a message that counts as given out does not come again.
-    async fn emit(&mut self, socket: &mut Socket, event: Event) -> Result<(), Broken> {
+    pub(super) async fn emit(&mut self, socket: &mut Socket, event: Event) -> Result<(), Broken> {
         let mut line = Ok(());
         loop {
             let seq = tokio::select! {
@@ -547,15 +482,18 @@ impl Line {
     }
 }
 
+/// What became of opening a delivery.
+type Opening = Result<Result<Unsealed, Outcome>, Error>;
+
 /// What has been begun with.
 enum Next {
     Frame(ServerFrame),
-    Opened(Box<(Delivery, Result<Result<Unsealed, Outcome>, Error>)>),
+    Opened(Box<(Delivery, Opening)>),
 }
 
 /// What is to be tried again.
 #[derive(Clone, Copy)]
-enum Again {
+pub(super) enum Again {
     /// All for which there is reason.
     All,
     /// What waited for events of this room.

@@ -1,0 +1,80 @@
+//! What was set aside, tried again when there is reason to.
+
+use std::sync::PoisonError;
+
+use sotto_crypto::SealedHeader;
+use sotto_wire::api::Delivery;
+use sotto_wire::content::MessageRef;
+
+use super::event::Event;
+use super::open::Outcome;
+use super::place::CONTENT;
+use super::socket::{Again, Broken, Line};
+use crate::core::error::Error;
+use crate::store::{Aside, Reason};
+use crate::transport::ws::Socket;
+use crate::trust::identity::TrustState;
+use crate::trust::state::Purpose;
+
+impl Line {
+    /// A delivery that makes this program panic waits for a version that it does not.
+    pub(super) fn or_aside(&self, taken: Result<Outcome, Error>, delivery: &Delivery) -> Result<Outcome, Error> {
+        match taken {
+            Err(Error::Internal(what)) if self.receiving.purpose == Purpose::Person => {
+                tracing::error!(what, "a message cannot be opened; it is set aside");
+                let header = sotto_crypto::decode_strict::<SealedHeader>(&delivery.header);
+                let header = header.map_err(|_| Error::Internal(what))?;
+                let key = MessageRef { sender: header.sender, device: header.device, message: header.message };
+                let (reason, order) = (Reason::Newer(CONTENT), delivery.seq);
+                Ok(Outcome::Aside(Box::new(Aside { key, reason, delivery: sotto_crypto::encode(delivery), order })))
+            }
+            taken => taken,
+        }
+    }
+
+    /// Tries again what was set aside, in the order in which it came.
+    pub(super) async fn try_again(&mut self, socket: &mut Socket, which: Again) -> Result<(), Broken> {
+        /// Looked at in one piece of work.
+        const PAGE: u32 = 50;
+        let mut after = Some(0);
+        while let Some(at) = after {
+            let (page, next) = self.receiving.store.run(move |tx| tx.aside(at, PAGE)).await?;
+            after = next;
+            for aside in page {
+                if !self.has_reason(&aside, which).await? {
+                    continue;
+                }
+                let key = (aside.key.sender, aside.key.device, aside.key.message);
+                // Looked at before the store is: what is acknowledged is there before it is not in flight any more.
+                let given_out = self.shared.in_flight.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&key);
+                if let Some(delivery) = minicbor::decode(&aside.delivery).ok().filter(|_| !given_out) {
+                    self.delivery(socket, delivery).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a message that was set aside may be shown now.
+    async fn has_reason(&self, aside: &Aside, which: Again) -> Result<bool, Error> {
+        Ok(match (which, aside.reason) {
+            // Of a room of which nothing is here yet, nothing has come that it could have waited for.
+            (Again::All, Reason::RoomEvents(room)) => {
+                self.receiving.store.run(move |tx| tx.has_room_events(&room)).await?
+            }
+            (Again::Room(room), Reason::RoomEvents(waits)) => room == waits,
+            (Again::All, Reason::Newer(known)) => known < CONTENT,
+            (Again::All | Again::Accepted, Reason::Identity) => {
+                let pins = self.receiving.pins(vec![aside.key.sender.clone()]).await?;
+                pins.iter().all(|pin| pin.state() != TrustState::Changed)
+            }
+            _ => false,
+        })
+    }
+
+    /// Tells whose messages wait.
+    pub(super) async fn tell_waiting(&mut self, socket: &mut Socket) -> Result<(), Broken> {
+        let waiting = self.receiving.waiting().await?;
+        if waiting.is_empty() { Ok(()) } else { self.emit(socket, Event::Waiting(waiting)).await }
+    }
+}
