@@ -47,7 +47,7 @@ generate: ## Writes the files that are made: crds/*.yaml, the chart's copies and
 check-generated: ## Fails when a generated file is not what the code makes
 	@e2e/tools/check-generated.sh
 
-wasm: wasm-tools ## What is to run in a browser (crypto, wire): builds for wasm32-unknown-unknown, and runs under Node 20
+wasm: wasm-tools ## What is to run in a browser (crypto, wire, client): builds for wasm32-unknown-unknown, and runs under Node 20
 	@e2e/wasm/run.sh
 
 unit: ## Unit and integration tests of every crate
