@@ -13,6 +13,10 @@ pub enum Goal {
     Zero,
     /// `ours` at most so many times `theirs`.
     Times(f64),
+    /// `ours` at least this.
+    AtLeast(f64),
+    /// Nothing: it is there to be seen.
+    Nothing,
 }
 
 /// A figure.
@@ -44,6 +48,8 @@ impl Row {
             Goal::Below(limit) => self.ours < limit,
             Goal::Zero => self.ours.abs() < f64::EPSILON,
             Goal::Times(limit) => self.ratio().is_some_and(|ratio| ratio <= limit),
+            Goal::AtLeast(limit) => self.ours >= limit,
+            Goal::Nothing => true,
         }
     }
 
@@ -52,6 +58,8 @@ impl Row {
             Goal::Below(limit) => format!("< {limit}"),
             Goal::Zero => "0".to_owned(),
             Goal::Times(limit) => format!("<= {limit} times"),
+            Goal::AtLeast(limit) => format!(">= {limit}"),
+            Goal::Nothing => "-".to_owned(),
         }
     }
 
@@ -106,6 +114,8 @@ mod tests {
         assert!(row(0.9, None, Goal::Below(1.0)).met() && !row(1.0, None, Goal::Below(1.0)).met());
         assert!(row(0.0, None, Goal::Zero).met() && !row(1.0, Some(5.0), Goal::Zero).met());
         assert!(row(6.0, Some(2.0), Goal::Times(3.0)).met());
+        assert!(row(6.0, None, Goal::AtLeast(6.0)).met() && !row(5.9, Some(1.0), Goal::AtLeast(6.0)).met());
+        assert!(row(6.0, None, Goal::Nothing).met());
         assert!(!row(7.0, Some(2.0), Goal::Times(3.0)).met() && !row(7.0, None, Goal::Times(3.0)).met());
     }
 
