@@ -98,26 +98,28 @@ impl Drop for Receiver {
 }
 
 impl Acker {
-    /// Acknowledges: makes durable here that they were received (in one transaction), deletes the one-time secrets, and
-    /// then tells the relay, which forgets them.
+    /// Acknowledges: makes durable here that they were received, deletes the one-time secrets, and then tells the relay, which
+    /// forgets them. What is acknowledged while another acknowledgement is being written goes with the next one, in one
+    /// transaction: flushing to the disk is what takes the time.
     pub async fn ack(&self, receipts: Vec<Receipt>) -> Result<(), Error> {
-        let now = now_ms();
-        let receipts = self
-            .receiving
-            .store
-            .run(move |tx| {
-                receipts.iter().try_for_each(|r| r.settle(tx, now))?;
-                Ok(receipts)
-            })
-            .await?;
-        for receipt in &receipts {
+        self.shared.to_settle.lock().unwrap_or_else(PoisonError::into_inner).extend(receipts);
+        let _turn = self.shared.settling.lock().await;
+        let mut batch = Batch { shared: &self.shared, receipts: self.shared.take_to_settle() };
+        if batch.receipts.is_empty() {
+            // Whoever had the turn before has settled them.
+            return Ok(());
+        }
+        let (now, receipts) = (now_ms(), batch.receipts.clone());
+        self.receiving.store.run(move |tx| receipts.iter().try_for_each(|receipt| receipt.settle(tx, now))).await?;
+        let settled = std::mem::take(&mut batch.receipts);
+        for receipt in &settled {
             if let Some(conversation) = receipt.conversation() {
                 self.receiving.changed(conversation);
             }
         }
         self.receiving.wake();
         let mut in_flight = self.shared.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
-        for receipt in receipts {
+        for receipt in settled {
             // A repeat may have come at another position meanwhile.
             let again = receipt.key.and_then(|key| in_flight.remove(&key)).filter(|seq| *seq != receipt.seq);
             for seq in again.into_iter().chain([receipt.seq]) {
@@ -126,5 +128,18 @@ impl Acker {
             }
         }
         Ok(())
+    }
+}
+
+/// Receipts that are being settled. Where that fails, or is cut off, they wait for the next turn: others wait for some of them.
+struct Batch<'a> {
+    shared: &'a Shared,
+    receipts: Vec<Receipt>,
+}
+
+impl Drop for Batch<'_> {
+    fn drop(&mut self) {
+        let mut waiting = self.shared.to_settle.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.append(&mut self.receipts);
     }
 }

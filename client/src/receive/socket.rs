@@ -47,6 +47,16 @@ const ATTEMPTS: u32 = 4;
 #[derive(Default)]
 pub(super) struct Shared {
     pub(super) in_flight: Mutex<HashMap<MessageKey, u64>>,
+    /// Acknowledged, and not durable yet.
+    pub(super) to_settle: Mutex<Vec<Receipt>>,
+    /// One settles at a time.
+    pub(super) settling: tokio::sync::Mutex<()>,
+}
+
+impl Shared {
+    pub(super) fn take_to_settle(&self) -> Vec<Receipt> {
+        std::mem::take(&mut *self.to_settle.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 /// The task that holds the socket.

@@ -106,7 +106,12 @@ impl Sending {
             match (self.look_at(key).await?, failed) {
                 (Look::Sent(sent), _) => return Ok(*sent),
                 (Look::Refused(_), Some(error)) => return Err(error),
-                (Look::Refused(reason), None) => return Err(Refusal::Elsewhere(reason).into()),
+                (Look::Refused(reason), None) => {
+                    // The state is written a moment before the reason is told.
+                    sleep(LOOK).await;
+                    let late = self.failures.lock().unwrap_or_else(PoisonError::into_inner).remove(key).flatten();
+                    return Err(late.unwrap_or_else(|| Refusal::Elsewhere(reason).into()));
+                }
                 (Look::Gone, error) => return Err(error.unwrap_or_else(|| Refusal::NoMessage.into())),
                 (Look::Waits { uncertain: true, .. }, Some(error)) => {
                     return Err(Error::Unsettled { message: key.message, source: Box::new(error) });

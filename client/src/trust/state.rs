@@ -1,13 +1,14 @@
 //! What every layer above stands on: an account with its store, its relay, and what is known of others.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use sotto_crypto::Known;
 use tokio::sync::{Notify, mpsc};
 
 use super::policy::Policy;
 use crate::core::error::Error;
+use crate::core::platform::processors;
 use crate::store::Store;
 use crate::store::account::Account;
 use crate::store::profile::Profile;
@@ -57,14 +58,37 @@ pub(crate) struct Trust {
     listeners: Mutex<Vec<mpsc::UnboundedSender<String>>>,
 }
 
-/// What has been verified before, for work on any thread.
-#[derive(Clone, Default)]
-pub(crate) struct Verified(Arc<Mutex<Known>>);
+/// What has been verified before, for work on any thread: as many memories as threads may be at it, since opening holds one
+/// all the while. Each learns by itself.
+#[derive(Clone)]
+pub(crate) struct Verified(Arc<Memories>);
+
+/// See [`Verified`].
+struct Memories {
+    first: Mutex<Known>,
+    others: Vec<Mutex<Known>>,
+}
+
+impl Default for Verified {
+    fn default() -> Self {
+        /// More threads than that would each verify anew what the others know.
+        const MOST: usize = 4;
+        let others = (1..processors().min(MOST)).map(|_| Mutex::default()).collect();
+        Self(Arc::new(Memories { first: Mutex::default(), others }))
+    }
+}
 
 impl Verified {
+    /// A memory that nobody is at, or the first when it is free.
     pub(crate) fn lock(&self) -> MutexGuard<'_, Known> {
-        // It holds whole entries only, whoever panicked.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        // Each holds whole entries only, whoever panicked.
+        let mut all = std::iter::once(&self.0.first).chain(&self.0.others);
+        let free = all.find_map(|known| match known.try_lock() {
+            Ok(known) => Some(known),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        });
+        free.unwrap_or_else(|| self.0.first.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

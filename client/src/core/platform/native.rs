@@ -89,6 +89,11 @@ impl Interval {
     }
 }
 
+/// How many threads can work at the same time.
+pub(crate) fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
 /// Runs work that keeps a processor or a disk busy on a thread for such work.
 pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, CutOff> {
     tokio::task::spawn_blocking(work).await.map_err(|_| CutOff)

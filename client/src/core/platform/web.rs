@@ -70,6 +70,11 @@ impl<T> Future for JoinHandle<T> {
     }
 }
 
+/// How many threads can work at the same time.
+pub(crate) fn processors() -> usize {
+    1
+}
+
 /// Runs work that keeps the processor busy: here and now, for there is no other thread. The page waits.
 pub(crate) async fn blocking<T: 'static>(work: impl FnOnce() -> T + 'static) -> Result<T, CutOff> {
     Ok(work())
