@@ -23,7 +23,7 @@ use sotto_crypto::{IdentityKey, Known, MessageId, SystemRng, open_with, seal};
 
 #[path = "../tests/it/common/mod.rs"]
 mod common;
-#[allow(dead_code, clippy::wildcard_imports, reason = "the tests' own")]
+#[allow(clippy::wildcard_imports, reason = "the tests' own")]
 #[path = "../../crypto/tests/it/common.rs"]
 mod people;
 #[allow(dead_code, reason = "the operator's bench uses the rest")]

@@ -210,8 +210,7 @@ fn value_at(key: &StoreKey, table: &'static str, bytes: &[u8], at: usize) -> Opt
     if let Some((length, kind)) = stated(bytes.get(..at)?) {
         return open(length, kind);
     }
-    // The store's own words for its tables are no rows, and stand on many pages.
-    if row.is_ascii() {
+    if is_in_index(bytes.get(..at)?, table) {
         return None;
     }
     let lengths = NONCE + TAG..=LONGEST.min(rest.len());
@@ -229,6 +228,12 @@ fn stated(before: &[u8]) -> Option<(usize, u8)> {
         _ => return None,
     };
     Some((twice.checked_sub(12)? / 2, kind))
+}
+
+/// Whether an entry of the index of slots stands here, which has no value: the types of table and row key before the slot.
+fn is_in_index(before: &[u8], table: &str) -> bool {
+    let Some(kind) = u8::try_from(13 + 2 * table.len()).ok() else { return false };
+    (0..=3).any(|slot| before.len() > slot + 2 && before[..before.len() - slot].ends_with(&[kind, ROW_KIND]))
 }
 
 /// The number of this type, where these bytes begin with it.
