@@ -157,7 +157,13 @@ impl Inner {
                 News::Contact(Box::new(client.contacts().unmark_verified(who).await.map_err(told)?))
             }
             Effect::AcceptChange(who) => {
-                News::Contact(Box::new(client.contacts().accept_change(who).await.map_err(told)?))
+                let known = client.contacts().known(std::slice::from_ref(who)).await.map_err(told)?;
+                match known.into_iter().next() {
+                    Some(known) => {
+                        News::Contact(Box::new(client.contacts().accept_change(&known).await.map_err(told)?))
+                    }
+                    None => News::Contacts(client.contacts().list().await.map_err(told)?),
+                }
             }
             Effect::Rules => News::Rules(self.rules().await.map_err(told)?),
             Effect::SaveFile { transfer, file, path } => {

@@ -40,16 +40,20 @@ pub(crate) async fn run(args: &VerifyArgs, ui: Ui) -> Result<(), CliError> {
     let who = address(who)?;
     // What can have been compared is what was known before this call, not what the relay says now.
     let known = client.contacts().list().await?.into_iter().find(|contact| contact.address == who);
+    let had_change = known.as_ref().is_some_and(|known| known.change.is_some());
     // Always asks the relay first, so that a change is seen before anything is marked.
     let contact = client.contacts().look_up(&who).await?;
     let contact = if args.accept_change {
         // What is acknowledged is the change that was told, not one that the relay shows for the first time now.
-        let told = known.and_then(|contact| contact.change);
-        if told.is_some_and(|told| contact.change.as_ref().is_none_or(|now| now.new != told.new)) {
+        let told = known.filter(|known| known.change.is_some()).unwrap_or_else(|| contact.clone());
+        let seen_before = told.change.as_ref().map(|change| change.new);
+        let now = contact.change.as_ref().map(|change| change.new);
+        let is_new = now.is_some() && (seen_before != now || !had_change);
+        if is_new {
             trust::warn(&client, std::slice::from_ref(&who), ui).await?;
             return Err(Error::from(TrustError::NotTheCompared(who)).into());
         }
-        client.contacts().accept_change(&who).await?
+        client.contacts().accept_change(&told).await?
     } else if confirm != Confirm::No {
         match known {
             Some(compared) => {

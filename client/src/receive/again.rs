@@ -26,7 +26,28 @@ impl Line {
                 let header = header.map_err(|_| Error::Internal(what))?;
                 let key = MessageRef { sender: header.sender, device: header.device, message: header.message };
                 let (reason, order) = (Reason::Newer(CONTENT), delivery.seq);
-                Ok(Outcome::Aside(Box::new(Aside { key, reason, delivery: sotto_crypto::encode(delivery), order })))
+                Ok(Outcome::Aside(Box::new(Aside {
+                    key,
+                    reason,
+                    delivery: sotto_crypto::encode(delivery),
+                    order,
+                    one_time: None,
+                })))
+            }
+            // What somebody could make fail for everybody (a network that may not be asked, or does not answer) must not keep
+            // what comes after it: tried again with each connection.
+            Err(error) if self.receiving.purpose == Purpose::Person && !matches!(error, Error::Store(_)) => {
+                tracing::warn!(%error, "a message cannot be placed now; it is set aside");
+                let header = sotto_crypto::decode_strict::<SealedHeader>(&delivery.header).map_err(|_| error)?;
+                let key = MessageRef { sender: header.sender, device: header.device, message: header.message };
+                let (reason, order) = (Reason::Newer(0), delivery.seq);
+                Ok(Outcome::Aside(Box::new(Aside {
+                    key,
+                    reason,
+                    delivery: sotto_crypto::encode(delivery),
+                    order,
+                    one_time: None,
+                })))
             }
             taken => taken,
         }

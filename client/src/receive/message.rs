@@ -45,6 +45,8 @@ pub struct ReceivedMessage {
     pub verified: bool,
     /// Whether the sender's identity has changed, with this message or before, which the user has not acknowledged.
     pub identity_changed: bool,
+    /// Whether it has brought events to its room that were not here.
+    pub(super) room_grew: bool,
     pub(super) receipt: Receipt,
 }
 
@@ -213,9 +215,13 @@ impl Receipt {
     /// What has to be durable before the relay hears of it.
     pub(crate) fn settle(&self, tx: &Tx<'_>, now_ms: u64) -> Result<(), StoreError> {
         if let Some(key) = &self.key {
-            tx.mark_seen(key, now_ms.saturating_add(REPLAY_MS))?;
+            let first = tx.mark_seen(key, now_ms.saturating_add(REPLAY_MS))?;
             let (sender, device, message) = key.clone();
             tx.take_aside(&MessageRef { sender, device, message })?;
+            if !first {
+                // Settled before: what has been read, burnt or taken back since must not come again.
+                return Ok(());
+            }
         }
         if let Some(stored) = &self.stored {
             stored.keep(tx, now_ms)?;

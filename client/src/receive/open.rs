@@ -59,6 +59,7 @@ impl Unsealed {
             reason,
             delivery: sotto_crypto::encode(&self.delivery),
             order: self.delivery.seq,
+            one_time: self.one_time,
         }))
     }
 }

@@ -32,10 +32,14 @@ impl Receiving {
         };
         let from = &unsealed.header.sender;
         let recipients = &unsealed.opened.recipients;
+        let mut room_grew = false;
         let retained_by = if let Conversation::Room(room) = content.conversation {
             match self.room_message(room, from, &content, recipients).await? {
                 RoomMessage::Shown(outsiders) => outsiders,
-                RoomMessage::Done => Vec::new(),
+                RoomMessage::Done { grew } => {
+                    room_grew = grew;
+                    Vec::new()
+                }
                 RoomMessage::Stranger if apply::class(&content.body) == Class::Said => {
                     return Ok(unsealed.not_shown(Unopened::Conversation));
                 }
@@ -52,7 +56,9 @@ impl Receiving {
             }
         };
         let retention_missing = self.retention_missing(from, recipients, unsealed.delivery.accepted_at_ms).await?;
-        Ok(Outcome::Message(Box::new(self.received(unsealed, sender, content, retained_by, retention_missing))))
+        let mut message = self.received(unsealed, sender, content, retained_by, retention_missing);
+        message.room_grew = room_grew;
+        Ok(Outcome::Message(Box::new(message)))
     }
 
     async fn room_message(
@@ -119,6 +125,7 @@ impl Receiving {
             retention_missing,
             verified: sender.verified,
             identity_changed: sender.changed,
+            room_grew: false,
             receipt: Receipt { seq: delivery.seq, key: Some(key), one_time, stored },
         }
     }

@@ -12,7 +12,10 @@ pub(crate) enum RoomMessage {
     /// It is shown, and these recipients are none of the room's members: retention processes.
     Shown(Vec<Address>),
     /// It was of the room's making, and has been done.
-    Done,
+    Done {
+        /// Whether the room has events that it did not have.
+        grew: bool,
+    },
     /// Its sender knew events that are not here.
     Waits,
     /// Its sender is no member, or the user is none.

@@ -10,7 +10,7 @@ use futures::future::ready;
 use futures::stream::FuturesOrdered;
 use sotto_wire::api::{Delivery, Notice, ServerFrame};
 use sotto_wire::close::CloseCode;
-use sotto_wire::content::{Body, Conversation};
+use sotto_wire::content::{Body, Conversation, MessageRef};
 use sotto_wire::room::RoomId;
 use sotto_wire::{ApiError, ErrorCode, limits};
 use tokio::sync::mpsc;
@@ -18,6 +18,7 @@ use tokio::sync::mpsc;
 use super::event::{Event, RefusedElsewhere};
 use super::message::{Receipt, ReceivedMessage};
 use super::open::{Outcome, Unsealed};
+use super::prekeys::REPLAY_MS;
 use super::state::Receiving;
 use crate::core::clock::now_ms;
 use crate::core::error::{Error, ProfileError, Refusal, TransportError};
@@ -347,7 +348,18 @@ impl Line {
                 socket.ack(vec![seq]).await?;
             }
             Outcome::Aside(aside) => {
-                self.receiving.store.run(move |tx| tx.put_aside(&aside, now_ms())).await?;
+                let now = now_ms();
+                self.receiving
+                    .store
+                    .run(move |tx| {
+                        if !tx.put_aside(&aside, now)? {
+                            // It was counted, and is not kept: a repeat of it is not counted again.
+                            let MessageRef { sender, device, message } = aside.key.clone();
+                            tx.mark_seen(&(sender, device, message), now.saturating_add(REPLAY_MS))?;
+                        }
+                        Ok(())
+                    })
+                    .await?;
                 socket.ack(vec![seq]).await?;
             }
             Outcome::Message(message) => {
@@ -520,7 +532,8 @@ fn is_silent(message: &ReceivedMessage) -> bool {
 /// The room whose events a message has brought.
 fn events_of(message: &ReceivedMessage) -> Option<RoomId> {
     match (&message.content.body, &message.conversation) {
-        (Body::Room(_), Conversation::Room(room)) => Some(*room),
+        // Where nothing was new, nothing has waited for it.
+        (Body::Room(_), Conversation::Room(room)) if message.room_grew => Some(*room),
         _ => None,
     }
 }

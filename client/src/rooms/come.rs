@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sotto_crypto::{Address, IdentityPublic, RecipientList};
+use sotto_crypto::{Address, Domain, IdentityPublic, RecipientList};
 use sotto_wire::content::{Body, Content, Conversation};
 use sotto_wire::limits;
 use sotto_wire::room::{EventId, RoomId, SignedRoomEvent};
@@ -17,7 +17,7 @@ use crate::core::error::{Error, StoreError};
 use crate::core::platform::{BoxFuture, boxed};
 use crate::core::task::blocking;
 use crate::receive::rooms::{RoomMessage, Rooms};
-use crate::store::{ConversationRecord, RoomEventRecord, SeenIn, Tx, conversation};
+use crate::store::{ConversationRecord, Pin, RoomEventRecord, SeenIn, Tx, conversation};
 use crate::trust::pins::see;
 use crate::trust::retention::processes;
 
@@ -96,12 +96,20 @@ impl RoomKeeper {
         .await?;
         let (trusted, mistrusted) = self.by_their_identities(verified).await?;
         let (rooms, account, now) = (self.rooms.clone(), self.account.clone(), now_ms());
-        let (shown, lacks) = self
+        let (shown, lacks, grew) = self
             .store
             .run(move |tx| {
                 let me = &account.address;
                 let before = rooms.with(tx, room, |held, _| Ok(held.log.nodes().len()))?;
                 for (entry, signed) in trusted {
+                    // Whom the relay does not know has no other identity: the first one that is seen counts, and only it.
+                    let author = &entry.event.author;
+                    let pin = if author == me { None } else { tx.get::<Pin>(&Pin::key_of(author))? };
+                    match pin {
+                        Some(pin) if pin.identity != signed.identity => continue,
+                        None if author != me => drop(see(tx, author, &signed.identity, now, SeenIn::Room)?),
+                        _ => {}
+                    }
                     tx.add_room_event(&RoomEventRecord { room, id: entry.id, signed })?;
                 }
                 rooms.with(tx, room, |held, news| {
@@ -114,7 +122,8 @@ impl RoomKeeper {
                             return Ok(Err(error));
                         }
                     }
-                    Ok(Ok((shown, !held.log.missing().is_empty())))
+                    let grew = held.log.nodes().len() > before;
+                    Ok(Ok((shown, !held.log.missing().is_empty(), grew)))
                 })
             })
             .await??;
@@ -125,7 +134,7 @@ impl RoomKeeper {
         if shown {
             self.changed(&Conversation::Room(room).id());
         }
-        Ok(mistrusted.map_or(RoomMessage::Done, RoomMessage::Author))
+        Ok(mistrusted.map_or(RoomMessage::Done { grew }, RoomMessage::Author))
     }
 
     /// The events whose identity is that of their author, and the first author who has another one. Whom nobody has pinned
@@ -147,8 +156,17 @@ impl RoomKeeper {
             authors.iter().filter(|(who, shown)| !same(who, shown)).map(|(who, _)| who.clone()).collect()
         };
         let ask = doubtful(&pinned);
-        for some in ask.chunks(limits::MAX_RECIPIENT_ADDRESSES) {
-            let found = self.api.identities(some.to_vec()).await?.identities;
+        // A network that does not answer, or that may not be asked, costs the others nothing.
+        let mut domains: Vec<_> = ask.iter().map(Address::domain).collect();
+        domains.sort();
+        domains.dedup();
+        let of = |domain: &Domain| ask.iter().filter(|who| &who.domain() == domain).cloned().collect::<Vec<_>>();
+        let asked: Vec<Vec<Address>> = domains.iter().map(of).collect();
+        let asked = asked.iter().flat_map(|people| people.chunks(limits::MAX_RECIPIENT_ADDRESSES));
+        for some in asked {
+            let mut found = self.api.identities(some.to_vec()).await?.identities;
+            // What was not asked for moves no pin.
+            found.retain(|(who, _)| some.contains(who));
             let now = now_ms();
             self.store
                 .run(move |tx| {
@@ -163,7 +181,6 @@ impl RoomKeeper {
         let (good, bad): (Vec<_>, Vec<_>) = events.into_iter().partition(|(entry, signed)| {
             let who = &entry.event.author;
             let known = if who == &own.address { Some(&own.identity) } else { pinned.get(who) };
-            // Whom the relay does not know any more has no other identity: the first one that is seen counts.
             known.is_none_or(|known| known == &signed.identity)
         });
         Ok((good, bad.first().map(|(entry, _)| entry.event.author.clone())))
@@ -192,7 +209,7 @@ impl RoomKeeper {
     /// Gives a member the events that it lacks.
     async fn answer(&self, room: RoomId, asker: Address, heads: Vec<EventId>) -> Result<RoomMessage, Error> {
         if !self.rooms.is_due(room, &asker, true) {
-            return Ok(RoomMessage::Done);
+            return Ok(RoomMessage::Done { grew: false });
         }
         let (rooms, account, now, to) = (self.rooms.clone(), self.account.clone(), now_ms(), asker.clone());
         let (knows, member) = self
@@ -216,7 +233,7 @@ impl RoomKeeper {
             self.ask(room, asker).await?;
         }
         self.wake();
-        Ok(RoomMessage::Done)
+        Ok(RoomMessage::Done { grew: false })
     }
 }
 

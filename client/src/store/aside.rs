@@ -3,15 +3,15 @@
 
 use minicbor::{Decode, Encode};
 use rusqlite::OptionalExtension as _;
-use sotto_crypto::Address;
+use sotto_crypto::{Address, PrekeyRef};
 use sotto_wire::content::MessageRef;
 use sotto_wire::limits;
 use sotto_wire::room::RoomId;
 
 use super::cipher::RowKey;
-use super::db::{Tx, decode};
+use super::db::{Tx, sealed_row};
 use super::messages::clamp;
-use super::records::Record;
+use super::records::{PrekeyRecord, Record};
 use super::talk::parts_of;
 use crate::core::error::StoreError;
 
@@ -61,6 +61,9 @@ pub(crate) struct Aside {
     /// Its position in the device's queue: what waits is tried in the order in which it came.
     #[n(3)]
     pub(crate) order: u64,
+    /// The one-time prekey that it was sealed to, whose secret ends with it.
+    #[n(4)]
+    pub(crate) one_time: Option<PrekeyRef>,
 }
 
 /// How much of somebody waits, and how much more was not kept.
@@ -93,32 +96,42 @@ impl Tx<'_> {
     }
 
     /// Sets a message aside, where its sender and their network have room left; otherwise it is counted only.
-    pub(crate) fn put_aside(&self, message: &Aside, now_ms: u64) -> Result<(), StoreError> {
+    /// Then nothing opens it any more, and it is false.
+    pub(crate) fn put_aside(&self, message: &Aside, now_ms: u64) -> Result<bool, StoreError> {
         let sender = &message.key.sender;
         let row = self.aside_row(&message.key);
         let by_sender = self.cipher.row(TABLE, &[b"sender", sender.as_str().as_bytes()]);
         let by_network = self.cipher.row(TABLE, &[b"network", sender.domain_str().as_bytes()]);
-        let known = self.sql.prepare_cached("SELECT 1 FROM aside WHERE key = ?1")?.exists([row])?;
+        let waits: Option<i64> = self
+            .sql
+            .prepare_cached("SELECT reason FROM aside WHERE key = ?1")?
+            .query_row([row], |r| r.get(0))
+            .optional()?;
+        match waits {
+            // Tried again, and not to be shown yet: it waits as before.
+            Some(reason) if reason == message.reason.column() => return Ok(true),
+            Some(_) => drop(self.take_aside(&message.key)?),
+            None => {}
+        }
         let size = message.delivery.len() as u64;
         let fits = |query: &str, of: RowKey, (messages, bytes): (u64, u64)| -> Result<bool, StoreError> {
             let (count, sum): (i64, i64) =
                 self.sql.prepare_cached(query)?.query_row([of], |r| Ok((r.get(0)?, r.get(1)?)))?;
             Ok(u64::try_from(count).is_ok_and(|n| n < messages) && u64::try_from(sum).is_ok_and(|n| n + size <= bytes))
         };
-        let room = known
-            || fits("SELECT COUNT(*), COALESCE(SUM(bytes), 0) FROM aside WHERE sender = ?1", by_sender, MAX_OF_SENDER)?
+        let room =
+            fits("SELECT COUNT(*), COALESCE(SUM(bytes), 0) FROM aside WHERE sender = ?1", by_sender, MAX_OF_SENDER)?
                 && fits(
                     "SELECT COUNT(*), COALESCE(SUM(bytes), 0) FROM aside WHERE network = ?1",
                     by_network,
                     MAX_OF_NETWORK,
                 )?;
         if room {
-            let sealed = self.cipher.seal(TABLE, &row, None, &sotto_crypto::encode(message))?;
+            let (sealed, slot) = self.seal_ending(TABLE, &row, &sotto_crypto::encode(message))?;
             self.sql
                 .prepare_cached(
-                    "INSERT INTO aside (key, sender, network, reason, bytes, position, forget_at_ms, value)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
-                     ON CONFLICT (key) DO UPDATE SET reason = ?4, position = ?6, value = ?8",
+                    "INSERT INTO aside (key, sender, network, reason, bytes, position, forget_at_ms, value, slot)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
                 )?
                 .execute((
                     row,
@@ -129,18 +142,20 @@ impl Tx<'_> {
                     clamp(message.order),
                     clamp(now_ms.saturating_add(KEPT_MS)),
                     sealed,
+                    slot,
                 ))?;
         }
-        if !known {
-            let mut count = self.aside_count(sender, message.reason)?;
-            if room {
-                count.waiting += 1;
-            } else {
-                count.dropped += 1;
-            }
-            self.put(&count)?;
+        let mut count = self.aside_count(sender, message.reason)?;
+        if room {
+            count.waiting += 1;
+        } else {
+            count.dropped += 1;
         }
-        Ok(())
+        self.put(&count)?;
+        if !room && let Some(prekey) = &message.one_time {
+            self.delete::<PrekeyRecord>(&PrekeyRecord::key_of(prekey))?;
+        }
+        Ok(room)
     }
 
     fn aside_count(&self, sender: &Address, reason: Reason) -> Result<AsideCount, StoreError> {
@@ -151,13 +166,14 @@ impl Tx<'_> {
     /// A message waits no more. False where it did not.
     pub(crate) fn take_aside(&self, message: &MessageRef) -> Result<bool, StoreError> {
         let row = self.aside_row(message);
-        let found: Option<Vec<u8>> = self
+        let found = self
             .sql
-            .prepare_cached("SELECT value FROM aside WHERE key = ?1")?
-            .query_row([row], |r| r.get(0))
+            .prepare_cached("SELECT key, slot, value FROM aside WHERE key = ?1")?
+            .query_row([row], sealed_row)
             .optional()?;
-        let Some(sealed) = found else { return Ok(false) };
-        let held: Aside = decode(TABLE, &self.cipher.open(TABLE, &row, None, &sealed)?)?;
+        let Some(found) = found else { return Ok(false) };
+        let held: Aside = self.opened(TABLE, &found)?;
+        self.end_slots(found.1, true)?;
         self.sql.prepare_cached("DELETE FROM aside WHERE key = ?1")?.execute([row])?;
         let mut count = self.aside_count(&message.sender, held.reason)?;
         count.waiting = count.waiting.saturating_sub(1);
@@ -172,19 +188,14 @@ impl Tx<'_> {
     /// What waits, in the order in which it came, from behind a position; at most `limit` of it. With the last position
     /// where there may be more.
     pub(crate) fn aside(&self, after: u64, limit: u32) -> Result<(Vec<Aside>, Option<u64>), StoreError> {
-        let mut statement = self
-            .sql
-            .prepare_cached("SELECT key, position, value FROM aside WHERE position > ?1 ORDER BY position LIMIT ?2")?;
+        let mut statement = self.sql.prepare_cached(
+            "SELECT key, slot, value, position FROM aside WHERE position > ?1 ORDER BY position LIMIT ?2",
+        )?;
         let rows = statement
-            .query_map((clamp(after), limit), |r| {
-                Ok((r.get::<_, RowKey>(0)?, r.get::<_, i64>(1)?, r.get::<_, Vec<u8>>(2)?))
-            })?
+            .query_map((clamp(after), limit), |r| Ok((sealed_row(r)?, r.get::<_, i64>(3)?)))?
             .collect::<Result<Vec<_>, _>>()?;
-        let last =
-            rows.last().filter(|_| rows.len() == limit as usize).map(|(_, at, _)| u64::try_from(*at).unwrap_or(0));
-        let open =
-            |(row, _, sealed): (RowKey, i64, Vec<u8>)| decode(TABLE, &self.cipher.open(TABLE, &row, None, &sealed)?);
-        Ok((rows.into_iter().map(open).collect::<Result<_, _>>()?, last))
+        let last = rows.last().filter(|_| rows.len() == limit as usize).map(|(_, at)| u64::try_from(*at).unwrap_or(0));
+        Ok((rows.iter().map(|(row, _)| self.opened(TABLE, row)).collect::<Result<_, _>>()?, last))
     }
 
     /// Forgets what has waited for too long, and that something of somebody was not kept of whom nothing waits: it was told
@@ -192,12 +203,15 @@ impl Tx<'_> {
     pub(super) fn end_aside(&self, now_ms: u64) -> Result<(), StoreError> {
         let ended = self
             .sql
-            .prepare_cached("SELECT key, value FROM aside WHERE forget_at_ms <= ?1")?
-            .query_map([clamp(now_ms)], |r| Ok((r.get::<_, RowKey>(0)?, r.get::<_, Vec<u8>>(1)?)))?
+            .prepare_cached("SELECT key, slot, value FROM aside WHERE forget_at_ms <= ?1")?
+            .query_map([clamp(now_ms)], sealed_row)?
             .collect::<Result<Vec<_>, _>>()?;
-        for (row, sealed) in ended {
-            let held: Aside = decode(TABLE, &self.cipher.open(TABLE, &row, None, &sealed)?)?;
+        for row in &ended {
+            let held: Aside = self.opened(TABLE, row)?;
             self.take_aside(&held.key)?;
+            if let Some(prekey) = &held.one_time {
+                self.delete::<PrekeyRecord>(&PrekeyRecord::key_of(prekey))?;
+            }
         }
         for count in self.list::<AsideCount>()?.iter().filter(|count| count.waiting == 0) {
             self.delete::<AsideCount>(&count.key())?;
@@ -220,7 +234,7 @@ mod tests {
         id[..8].copy_from_slice(&n.to_be_bytes());
         let sender = Address::parse(sender).unwrap();
         let key = MessageRef { sender, device: DeviceId::from_bytes([1; 16]), message: MessageId::from_bytes(id) };
-        Aside { key, reason: Reason::Newer(1), delivery: vec![7; size], order: n + 1 }
+        Aside { key, reason: Reason::Newer(1), delivery: vec![7; size], order: n + 1, one_time: None }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The database as a value: transactions, sealed values, and the keys that end with them.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior};
@@ -54,51 +54,48 @@ impl Inner {
         // A panic while the lock was held has rolled its transaction back: the connection is good.
         let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
         let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let tx = Tx { sql: tx, cipher: &self.cipher, keys: &self.keys, slots: RefCell::default() };
+        // Let go of after the transaction has ended in any way, a panic too.
+        let held = Held { keys: &self.keys, locked: Cell::new(false) };
+        let tx = Tx { sql: tx, cipher: &self.cipher, keys: &self.keys, held: &held, slots: RefCell::default() };
         let worked = work(&tx);
         let Tx { sql: tx, slots, .. } = tx;
         let slots = slots.into_inner();
-        if !slots.locked {
+        if !held.locked.get() {
             let value = worked?;
             tx.commit()?;
             return Ok(value);
         }
-        let ended = self.end(tx, &slots, worked);
-        self.keys.unlock()?;
-        ended
+        self.end(tx, &slots, worked)
     }
 
     /// Ends a transaction that has taken or erased keys. New ones are on disk before the values that need them; old ones go
     /// when nothing needs them any more.
     fn end<T>(&self, tx: Transaction<'_>, slots: &Slots, worked: Result<T, StoreError>) -> Result<T, StoreError> {
-        let committed = worked.and_then(|value| {
-            if !slots.taken.is_empty() {
-                self.keys.sync()?;
-            }
-            tx.commit()?;
-            Ok(value)
-        });
-        match committed {
-            Ok(value) => {
-                self.keys.erase(&slots.ended)?;
-                if slots.at_once {
-                    self.keys.sync()?;
-                }
-                Ok(value)
-            }
+        let value = match worked {
+            Ok(value) => value,
             Err(error) => {
+                drop(tx);
                 self.keys.erase(&slots.taken)?;
-                Err(error)
+                return Err(error);
             }
+        };
+        if !slots.taken.is_empty() {
+            self.keys.sync()?;
         }
+        // A commit that fails may still be found done after a crash: then its keys are needed. Where it was not done, the next
+        // start erases them.
+        tx.commit()?;
+        self.keys.erase(&slots.ended)?;
+        if slots.at_once {
+            self.keys.sync()?;
+        }
+        Ok(value)
     }
 }
 
 /// What a transaction does to the file of keys.
 #[derive(Default)]
 struct Slots {
-    /// Whether it holds the file.
-    locked: bool,
     /// Filled for values that it puts.
     taken: Vec<Slot>,
     /// Of values that it removes or puts anew.
@@ -112,16 +109,32 @@ pub(crate) struct Tx<'a> {
     pub(super) sql: Transaction<'a>,
     pub(super) cipher: &'a Cipher,
     pub(super) keys: &'a Erasable,
+    held: &'a Held<'a>,
     slots: RefCell<Slots>,
+}
+
+/// The file of keys, while a transaction holds it.
+struct Held<'a> {
+    keys: &'a Erasable,
+    locked: Cell<bool>,
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        if self.locked.get()
+            && let Err(error) = self.keys.unlock()
+        {
+            tracing::error!(%error, "the file of keys stays locked until this process ends");
+        }
+    }
 }
 
 impl Tx<'_> {
     /// From here on no other process changes the file of keys.
     pub(super) fn begin_slots(&self) -> Result<(), StoreError> {
-        let mut slots = self.slots.borrow_mut();
-        if !slots.locked {
+        if !self.held.locked.get() {
             self.keys.lock()?;
-            slots.locked = true;
+            self.held.locked.set(true);
         }
         Ok(())
     }
@@ -172,7 +185,8 @@ impl Tx<'_> {
         let mut statement = self.sql.prepare(
             "SELECT slot FROM cells WHERE slot IS NOT NULL UNION ALL SELECT slot FROM messages WHERE slot IS NOT NULL
              UNION ALL SELECT slot FROM annotations WHERE slot IS NOT NULL
-             UNION ALL SELECT slot FROM outbox WHERE slot IS NOT NULL",
+             UNION ALL SELECT slot FROM outbox WHERE slot IS NOT NULL
+             UNION ALL SELECT slot FROM aside WHERE slot IS NOT NULL",
         )?;
         Ok(statement.query_map([], |r| r.get(0))?.collect::<Result<_, _>>()?)
     }

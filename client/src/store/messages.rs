@@ -77,12 +77,14 @@ impl Tx<'_> {
     }
 
     /// Remembers that this message has been received, until no repeat of it can come.
-    pub(crate) fn mark_seen(&self, key: &MessageKey, forget_at_ms: u64) -> Result<(), StoreError> {
+    /// False where it was remembered before.
+    pub(crate) fn mark_seen(&self, key: &MessageKey, forget_at_ms: u64) -> Result<bool, StoreError> {
         let row = self.message_row(SEEN, key);
-        self.sql
+        let added = self
+            .sql
             .prepare_cached("INSERT INTO seen (key, forget_at_ms) VALUES (?1, ?2) ON CONFLICT DO NOTHING")?
             .execute((row, clamp(forget_at_ms)))?;
-        Ok(())
+        Ok(added > 0)
     }
 
     /// Puts a message in its place in the history, at the end where it is new.

@@ -76,7 +76,10 @@ pub(super) fn from_form_1(tx: &Tx<'_>) -> Result<(), StoreError> {
         tx.delete::<OldHeld>(&old.key())?;
         let OldHeld { key, room, delivery, order } = old;
         // Kept from now on for as long as anything that is set aside.
-        tx.put_aside(&Aside { key, reason: Reason::RoomEvents(room), delivery, order }, crate::core::clock::now_ms())?;
+        tx.put_aside(
+            &Aside { key, reason: Reason::RoomEvents(room), delivery, order, one_time: None },
+            crate::core::clock::now_ms(),
+        )?;
     }
     again::<PrekeyRecord>(tx)?;
     again::<PendingLink>(tx)?;

@@ -45,7 +45,7 @@ CREATE INDEX seen_expiry ON seen (forget_at_ms);
 const ADDED: &str = "
 CREATE TABLE aside (
     key BLOB PRIMARY KEY, sender BLOB NOT NULL, network BLOB NOT NULL, reason INTEGER NOT NULL, bytes INTEGER NOT NULL,
-    position INTEGER NOT NULL, forget_at_ms INTEGER NOT NULL, value BLOB NOT NULL) WITHOUT ROWID;
+    position INTEGER NOT NULL, forget_at_ms INTEGER NOT NULL, value BLOB NOT NULL, slot INTEGER) WITHOUT ROWID;
 CREATE INDEX aside_sender ON aside (sender);
 CREATE INDEX aside_network ON aside (network);
 CREATE INDEX aside_expiry ON aside (forget_at_ms);

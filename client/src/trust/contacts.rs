@@ -9,7 +9,7 @@ use super::pins::{decide, see};
 use super::state::Trust;
 use crate::core::clock::now_ms;
 use crate::core::error::{Error, Refusal, TrustError};
-use crate::store::{Pin, SeenIn};
+use crate::store::{Change, Pin, SeenIn};
 
 /// What is known of somebody's identity.
 #[derive(Clone, Debug)]
@@ -86,18 +86,28 @@ impl Contacts {
     /// Takes the mark away. A change that was not acknowledged stays one.
     pub async fn unmark_verified(&self, address: &Address) -> Result<Contact, Error> {
         self.decide(address, |pin| {
-            // Of a verified contact it is forgotten with the mark: it shows again with the next that they show.
-            let change = pin.change.clone().filter(|_| !pin.verified);
-            Ok(Pin { verified: false, change, ..pin.clone() })
+            // What a verified contact has shown since counts from now on, as for everybody who is not verified: still to be
+            // acknowledged.
+            Ok(match &pin.change {
+                Some(change) if pin.verified => {
+                    let before = Change { other: pin.identity.clone(), ..change.clone() };
+                    Pin { verified: false, identity: change.other.clone(), change: Some(before), ..pin.clone() }
+                }
+                _ => Pin { verified: false, ..pin.clone() },
+            })
         })
         .await
     }
 
     /// Acknowledges that somebody has another identity: it counts from now on, not verified.
-    pub async fn accept_change(&self, address: &Address) -> Result<Contact, Error> {
-        let now = now_ms();
-        self.decide(address, move |pin| pin.accept(now).ok_or_else(|| Refusal::NotChanged(pin.address.clone()).into()))
-            .await
+    /// `told` is what the person was shown: a change that has come since is another one, and is not accepted with it.
+    pub async fn accept_change(&self, told: &Contact) -> Result<Contact, Error> {
+        let (now, told_new) = (now_ms(), told.change.as_ref().map(|change| change.new));
+        self.decide(&told.address, move |pin| match pin.unacknowledged() {
+            Some(change) if Some(change.new) != told_new => Err(TrustError::NotTheCompared(pin.address.clone()).into()),
+            _ => pin.accept(now).ok_or_else(|| Refusal::NotChanged(pin.address.clone()).into()),
+        })
+        .await
     }
 
     async fn decide(

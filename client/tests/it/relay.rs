@@ -278,7 +278,7 @@ async fn a_changed_identity_is_told_and_blocks_where_it_was_verified() {
     assert_eq!(contact.state, TrustState::Changed);
     assert!(contact.new_safety_number.is_some());
     assert!(alice.contacts().mark_verified(&contact).await.is_err());
-    assert_eq!(alice.contacts().accept_change(&address("bob")).await.unwrap().state, TrustState::Pinned);
+    assert_eq!(alice.contacts().accept_change(&contact).await.unwrap().state, TrustState::Pinned);
     let got = drain(&alice).await;
     assert_eq!(got.iter().map(text).collect::<Vec<_>>(), ["it is me"]);
     alice.outbox().send_text(&[address("bob")], "five").await.unwrap();

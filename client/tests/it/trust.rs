@@ -41,7 +41,8 @@ async fn is_told(alice: &Client, seen_in: SeenIn) {
         let sent = alice.outbox().send_text(&[address("bob")], "are you bob?").await.unwrap();
         assert_eq!(sent.changed, [address("bob")]);
     }
-    let accepted = alice.contacts().accept_change(&address("bob")).await.unwrap();
+    let told = alice.contacts().look_up(&address("bob")).await.unwrap();
+    let accepted = alice.contacts().accept_change(&told).await.unwrap();
     assert_eq!((accepted.state, accepted.change), (TrustState::Pinned, None));
     let sent = alice.outbox().send_text(&[address("bob")], "so you are").await.unwrap();
     assert!(sent.changed.is_empty());
