@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::common::{Network, address, drain, next, text};
-use sotto_client::{Client, Draft, Event, NewRoom, SeenIn, Target, TrustState, ViewBody};
+use sotto_client::{Client, Draft, Error, Event, NewRoom, SeenIn, Target, TrustError, TrustState, ViewBody};
 use sotto_wire::room::RoomChange;
 
 fn to(name: &str) -> Target {
@@ -151,4 +151,51 @@ async fn a_retention_process_is_no_member_and_is_always_shown() {
     }
     let refused = alice.rooms().change(&room, RoomChange::Add(vec![address("archive")])).await.err().unwrap();
     assert!(refused.to_string().contains("archive@chat.acme.example is a retention process"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_the_change_that_was_told_is_accepted() {
+    let network = Network::start(false).await;
+    let (alice, _) = acquainted(&network).await;
+    bob_anew(&network, "bob2").await;
+    let told = alice.contacts().look_up(&address("bob")).await.unwrap();
+    bob_anew(&network, "bob3").await;
+    let now = alice.contacts().look_up(&address("bob")).await.unwrap();
+    assert_ne!(told.fingerprint, now.fingerprint);
+    let refused = alice.contacts().accept_change(&told).await.err().unwrap();
+    assert!(matches!(refused, Error::Trust(TrustError::NotTheCompared(who)) if who == address("bob")));
+    assert_eq!(alice.contacts().known(&[address("bob")]).await.unwrap()[0].state, TrustState::Replaced);
+    assert_eq!(alice.contacts().accept_change(&now).await.unwrap().state, TrustState::Pinned);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_acknowledged_twice_comes_once() {
+    let network = Network::start(false).await;
+    let (alice, bob) = (network.member("alice").await, network.member("bob").await);
+    let sent = bob.outbox().send_text(&[address("alice")], "once").await.unwrap();
+    let mut receiver = alice.receive(false).unwrap();
+    let receipt = loop {
+        if let Event::Message(message) = next(&mut receiver).await {
+            break message.receipt();
+        }
+    };
+    receiver.ack(receipt.clone()).await.unwrap();
+    let key = alice.conversations().all_messages(None, 1).await.unwrap()[0].key.clone();
+    assert_eq!(key.message, sent.message);
+    bob.outbox().delete(&key).await.unwrap();
+    bob.outbox().flush(Duration::from_mins(1)).await.unwrap();
+    loop {
+        match next(&mut receiver).await {
+            Event::Message(message) => {
+                receiver.ack(message.receipt()).await.unwrap();
+                break;
+            }
+            _ => {}
+        }
+    }
+    let gone = || async { alice.conversations().message(&key).await.unwrap().unwrap().body == ViewBody::Deleted };
+    assert!(gone().await);
+    // The receipt of before once more: what was taken back stays so.
+    receiver.ack(receipt).await.unwrap();
+    assert!(gone().await);
 }
