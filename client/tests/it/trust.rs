@@ -185,12 +185,9 @@ async fn what_is_acknowledged_twice_comes_once() {
     bob.outbox().delete(&key).await.unwrap();
     bob.outbox().flush(Duration::from_mins(1)).await.unwrap();
     loop {
-        match next(&mut receiver).await {
-            Event::Message(message) => {
-                receiver.ack(message.receipt()).await.unwrap();
-                break;
-            }
-            _ => {}
+        if let Event::Message(message) = next(&mut receiver).await {
+            receiver.ack(message.receipt()).await.unwrap();
+            break;
         }
     }
     let gone = || async { alice.conversations().message(&key).await.unwrap().unwrap().body == ViewBody::Deleted };
