@@ -4,7 +4,7 @@
 use sotto_crypto::Address;
 use sotto_wire::api::Recipients;
 
-use super::identity::Verdict;
+use super::identity::{TrustState, Verdict};
 use super::pins::{put_membership, see};
 use super::recipients::{Asker, Checked, check};
 use super::state::Trust;
@@ -43,7 +43,9 @@ impl Trust {
             .run(move |tx| {
                 let mut blocked = None;
                 for (who, identity) in &identities {
-                    if see(tx, who, identity, now, SeenIn::Recipients)?.verdict == Verdict::Blocked {
+                    let seen = see(tx, who, identity, now, SeenIn::Recipients)?;
+                    // Also where the old identity is shown again: somebody else has been shown since it was verified.
+                    if seen.verdict == Verdict::Blocked || seen.pin.state() == TrustState::Changed {
                         blocked.get_or_insert_with(|| who.clone());
                     }
                 }
