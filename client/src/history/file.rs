@@ -4,7 +4,7 @@ use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::Path;
 
 use minicbor::bytes::ByteVec;
-use sha2::{Digest as _, Sha512_256};
+use sha2::Digest as _;
 use sotto_crypto::{AttachmentKey, SystemRng, open_stream, seal_stream};
 use zeroize::Zeroizing;
 
@@ -12,6 +12,7 @@ use super::transfer::{Imported, KINDS, Kind};
 use crate::core::clock::now_ms;
 use crate::core::error::{AttachmentError, Error, StoreError};
 use crate::core::platform::fs::File;
+use crate::core::spool::{Digesting, unopenable};
 use crate::store::{Store, Tx};
 
 /// Largest record: a message of 64 KiB with what stands around it.
@@ -30,7 +31,7 @@ pub(super) struct Sealed {
 /// Writes the history of a store, sealed, and makes it durable.
 pub(super) fn seal(store: &Store, path: &Path) -> Result<Sealed, Error> {
     let file = File::create(path).map_err(AttachmentError::Io)?;
-    let mut output = Digesting { inner: BufWriter::new(file), digest: Sha512_256::new(), size: 0 };
+    let mut output = Digesting::new(BufWriter::new(file));
     let mut records = Records::new(store);
     let sealed = seal_stream(&mut SystemRng, &mut records, &mut output);
     let (key, _) = match (sealed, records.failed.take()) {
@@ -46,7 +47,7 @@ pub(super) fn seal(store: &Store, path: &Path) -> Result<Sealed, Error> {
 
 /// The digest of a file.
 pub(super) fn digest(path: &Path) -> Result<[u8; 32], AttachmentError> {
-    let mut digest = Digesting { inner: io::sink(), digest: Sha512_256::new(), size: 0 };
+    let mut digest = Digesting::new(io::sink());
     io::copy(&mut File::open(path)?, &mut digest)?;
     Ok(digest.digest.finalize().into())
 }
@@ -71,33 +72,6 @@ pub(super) fn import(
         return Err(AttachmentError::Unopenable("a record is cut off".into()).into());
     }
     Ok((importer.records, importer.new))
-}
-
-fn unopenable(error: sotto_crypto::StreamError) -> AttachmentError {
-    match error {
-        sotto_crypto::StreamError::Io(error) => AttachmentError::Io(error),
-        other => AttachmentError::Unopenable(other.to_string()),
-    }
-}
-
-/// Counts and digests what goes through.
-struct Digesting<W> {
-    inner: W,
-    digest: Sha512_256,
-    size: u64,
-}
-
-impl<W: Write> Write for Digesting<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let n = self.inner.write(bytes)?;
-        self.digest.update(bytes.get(..n).unwrap_or_default());
-        self.size += n as u64;
-        Ok(n)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.inner.flush()
-    }
 }
 
 /// The records of a store as a stream of bytes, read page by page: memory does not grow with the history.

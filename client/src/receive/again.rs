@@ -17,40 +17,25 @@ use crate::trust::identity::TrustState;
 use crate::trust::state::Purpose;
 
 impl Line {
-    /// A delivery that makes this program panic waits for a version that it does not.
+    /// A delivery that could not be taken in must not keep what comes after it. One that makes this program panic waits for a
+    /// version that it does not; what somebody else can make fail (a network that may not be asked, or does not answer) is tried
+    /// again with each connection. A store that fails is this machine's, and ends the receiver.
     pub(super) fn or_aside(&self, taken: Result<Outcome, Error>, delivery: &Delivery) -> Result<Outcome, Error> {
-        match taken {
-            Err(Error::Internal(what)) if self.receiving.purpose == Purpose::Person => {
-                tracing::error!(what, "a message cannot be opened; it is set aside");
-                let header = sotto_crypto::decode_strict::<SealedHeader>(&delivery.header);
-                let header = header.map_err(|_| Error::Internal(what))?;
-                let key = MessageRef { sender: header.sender, device: header.device, message: header.message };
-                let (reason, order) = (Reason::Newer(CONTENT), delivery.seq);
-                Ok(Outcome::Aside(Box::new(Aside {
-                    key,
-                    reason,
-                    delivery: sotto_crypto::encode(delivery),
-                    order,
-                    one_time: None,
-                })))
-            }
-            // What somebody could make fail for everybody (a network that may not be asked, or does not answer) must not keep
-            // what comes after it: tried again with each connection.
-            Err(error) if self.receiving.purpose == Purpose::Person && !matches!(error, Error::Store(_)) => {
-                tracing::warn!(%error, "a message cannot be placed now; it is set aside");
-                let header = sotto_crypto::decode_strict::<SealedHeader>(&delivery.header).map_err(|_| error)?;
-                let key = MessageRef { sender: header.sender, device: header.device, message: header.message };
-                let (reason, order) = (Reason::Newer(0), delivery.seq);
-                Ok(Outcome::Aside(Box::new(Aside {
-                    key,
-                    reason,
-                    delivery: sotto_crypto::encode(delivery),
-                    order,
-                    one_time: None,
-                })))
-            }
-            taken => taken,
-        }
+        let error = match taken {
+            Err(error) if self.receiving.purpose == Purpose::Person && !matches!(error, Error::Store(_)) => error,
+            taken => return taken,
+        };
+        let reason = if let Error::Internal(what) = error {
+            tracing::error!(what, "a message cannot be opened; it is set aside");
+            Reason::Newer(CONTENT)
+        } else {
+            tracing::warn!(%error, "a message cannot be placed now; it is set aside");
+            Reason::Newer(0)
+        };
+        let header = sotto_crypto::decode_strict::<SealedHeader>(&delivery.header).map_err(|_| error)?;
+        let key = MessageRef { sender: header.sender, device: header.device, message: header.message };
+        let (order, delivery) = (delivery.seq, sotto_crypto::encode(delivery));
+        Ok(Outcome::Aside(Box::new(Aside { key, reason, delivery, order, one_time: None })))
     }
 
     /// Tries again what was set aside, in the order in which it came.

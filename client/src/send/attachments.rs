@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::TryStreamExt as _;
-use sha2::{Digest as _, Sha512_256};
+use sha2::Digest as _;
 use sotto_crypto::{BlobId, Domain, SEALED_CHUNK, SystemRng, seal_stream, sealed_len};
 use sotto_wire::content::{Body, Content, File, MessageRef};
 use sotto_wire::limits;
@@ -20,29 +20,11 @@ use super::state::{Progress, Sending};
 use crate::core::error::{AttachmentError, Error};
 use crate::core::platform::files;
 use crate::core::platform::fs::{self, File as StdFile};
-use crate::core::spool::{Spooled, too_large, unopenable};
+use crate::core::spool::{Digesting, Spooled, too_large, unopenable};
 use crate::core::task::blocking;
 use crate::core::text::clean_name;
 use crate::store::{OutboxRecord, outbox_all};
 use crate::transport::body_of;
-
-/// Counts and digests what goes through.
-struct Digesting<W> {
-    inner: W,
-    digest: Sha512_256,
-}
-
-impl<W: Write> Write for Digesting<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let n = self.inner.write(bytes)?;
-        self.digest.update(bytes.get(..n).unwrap_or_default());
-        Ok(n)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.inner.flush()
-    }
-}
 
 /// What stands in a message for a blob that is not uploaded yet.
 const NOT_YET: BlobId = BlobId::from_bytes([0; 16]);
@@ -193,7 +175,7 @@ fn seal_file(path: &Path, spool: &Path) -> Result<SealedFile, AttachmentError> {
         return Err(too_large(metadata.len()));
     }
     let spooled = Spooled::new(spool);
-    let mut output = Digesting { inner: io::BufWriter::new(StdFile::create(&spooled.0)?), digest: Sha512_256::new() };
+    let mut output = Digesting::new(io::BufWriter::new(StdFile::create(&spooled.0)?));
     // One byte more than is allowed: a file that grows meanwhile is noticed.
     let mut input = input.take(limits::MAX_BLOB + 1);
     let (key, size) = seal_stream(&mut SystemRng, &mut input, &mut output).map_err(unopenable)?;
