@@ -7,9 +7,9 @@ use sotto_wire::api::Delivery;
 use sotto_wire::content::MessageRef;
 
 use super::event::Event;
+use super::line::{Again, Broken, Line};
 use super::open::Outcome;
 use super::place::CONTENT;
-use super::socket::{Again, Broken, Line};
 use crate::core::error::Error;
 use crate::store::{Aside, Reason};
 use crate::transport::ws::Socket;

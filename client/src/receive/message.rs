@@ -1,5 +1,7 @@
 //! What has come, as it is given to whoever receives, and what an acknowledgement does.
 
+use std::sync::Arc;
+
 use sotto_crypto::{Address, DeviceId, Fingerprint, MessageId, Opened, PrekeyRef, RecipientList};
 use sotto_wire::content::{Content, Conversation, MessageRef};
 use zeroize::Zeroizing;
@@ -170,11 +172,10 @@ pub struct Receipt {
     /// The one-time prekey whose secret ends with the acknowledgement.
     pub(super) one_time: Option<PrekeyRef>,
     /// For the local history, where one is kept.
-    pub(super) stored: Option<Box<Keep>>,
+    pub(super) stored: Option<Arc<Keep>>,
 }
 
 /// What is kept of a message.
-#[derive(Clone)]
 pub(super) struct Keep {
     pub(super) me: Address,
     pub(super) message: StoredMessage,
@@ -200,6 +201,11 @@ impl Receipt {
     #[cfg(test)]
     pub(crate) fn of(key: MessageKey) -> Self {
         Self { seq: 0, key: Some(key), one_time: None, stored: None }
+    }
+
+    /// What names its message, where it is one that opened.
+    pub(super) fn key(&self) -> Option<&MessageKey> {
+        self.key.as_ref()
     }
 
     /// The conversation that looks different when it is settled.

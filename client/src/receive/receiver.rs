@@ -5,8 +5,8 @@ use std::sync::{Arc, PoisonError};
 use tokio::sync::mpsc;
 
 use super::event::Event;
+use super::line::{CLOSING, Line, Shared};
 use super::message::Receipt;
-use super::socket::{CLOSING, Line, Shared};
 use super::state::Receiving;
 use crate::core::clock::now_ms;
 use crate::core::error::Error;
