@@ -25,6 +25,7 @@ use crate::store::account::Account;
 use crate::store::profile::{Profile, Unlock};
 use crate::store::{AccountRecord, Store, sweep};
 use crate::talk::conversations::Conversations;
+use crate::talk::gaps::Gaps;
 use crate::trust::contacts::Contacts;
 use crate::trust::policy::Policy;
 use crate::trust::state::{Purpose, Trust};
@@ -44,6 +45,7 @@ pub struct Client {
     rooms: Rooms,
     devices: Devices,
     history: History,
+    gaps: Gaps,
     files: Files,
     signals: Signals,
 }
@@ -103,6 +105,7 @@ impl Client {
             rooms: Rooms::new(keeper),
             devices: Devices::new(trust.clone()),
             history: History::new(trust.clone()),
+            gaps: Gaps::new(trust.clone()),
             files: Files::new(trust.clone()),
             signals: Signals::new(sending.clone()),
             trust,
@@ -139,6 +142,11 @@ impl Client {
     /// The history, from one device of the user to another.
     pub fn history(&self) -> &History {
         &self.history
+    }
+
+    /// What is missing of what others have said.
+    pub fn gaps(&self) -> &Gaps {
+        &self.gaps
     }
 
     /// Files that came with messages.
@@ -185,15 +193,11 @@ impl Client {
     /// in the outbox is sent; without, the receiver gives up after a few attempts.
     pub fn receive(&self, follow: bool) -> Result<Receiver, Error> {
         let sending = self.sending.clone();
-        let person = self.trust.purpose == Purpose::Person;
         Receiver::start(&self.receiving, follow, || {
-            person.then(|| {
-                let last = sending.clone();
-                let task = task::keep("sending", move || keep_sending(sending.clone(), follow));
-                let last =
-                    Box::new(move || boxed(async move { drop(last.pump(Instant::now() + CLOSING, None).await) }));
-                Beside { task, last }
-            })
+            let last = sending.clone();
+            let task = task::keep("sending", move || keep_sending(sending.clone(), follow));
+            let last = Box::new(move || boxed(async move { drop(last.pump(Instant::now() + CLOSING, None).await) }));
+            Beside { task, last }
         })
     }
 

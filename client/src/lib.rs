@@ -38,6 +38,7 @@
 //! | [`Client::rooms`] | rooms with members and moderators |
 //! | [`Client::devices`] | the user's devices, the password, the recovery key |
 //! | [`Client::history`] | the history, from one device to another |
+//! | [`Client::gaps`] | what is missing of what others have said |
 //! | [`Client::files`] | files that came with messages |
 //! | [`Client::signals`] | typing and presence |
 //!
@@ -122,10 +123,11 @@ pub use send::outbox::Outbox;
 pub use send::settle::Sent;
 pub use send::signals::Signals;
 pub use store::profile::{Profile, Unlock, UnlockWay};
-pub use store::{LeftOut, SeenIn};
+pub use store::{GapEvent, LeftOut, Missing, SeenIn};
 pub use talk::conversations::Conversations;
+pub use talk::gaps::Gaps;
 pub use talk::view::{
-    ConversationId, ConversationKind, ConversationView, DeliveryState, Draft, FileDraft, Flushed, MessageView,
+    ConversationId, ConversationKind, ConversationView, DeliveryState, Draft, FileDraft, Flushed, Gap, MessageView,
     OutboxEntry, Target, ViewBody,
 };
 pub use trust::contacts::{Contact, Contacts};

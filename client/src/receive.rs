@@ -5,6 +5,7 @@ mod again;
 mod authenticate;
 pub(crate) mod download;
 pub(crate) mod event;
+mod gaps;
 mod line;
 pub(crate) mod message;
 mod open;

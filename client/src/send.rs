@@ -3,6 +3,7 @@
 
 mod act;
 mod attachments;
+pub(crate) mod chain;
 pub(crate) mod compose;
 mod deliver;
 pub(crate) mod outbox;

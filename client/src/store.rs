@@ -4,6 +4,7 @@
 pub(crate) mod account;
 mod annotations;
 mod aside;
+pub(crate) mod chains;
 mod cipher;
 mod db;
 mod documents;
@@ -21,6 +22,8 @@ mod sweep;
 mod talk;
 
 pub(crate) use aside::{Aside, AsideCount, Reason};
+pub use chains::GapEvent;
+pub(crate) use chains::{AnsweredRecord, ChainKey, ChainRecord, Gap, GapNews, GapsRecord, OwnChainRecord, SentRecord};
 pub(crate) use db::{Store, Tx, list_all};
 pub(crate) use documents::{MembershipRecord, PeerRecord, PolicyRecord};
 pub(crate) use links::{HistoryIn, HistoryOffered, HistoryOut, PendingLink};
@@ -29,7 +32,7 @@ pub(crate) use outbox::outbox_all;
 pub(crate) use records::{
     AccountRecord, BatchRecord, Change, MessageState, Pin, PrekeyRecord, Record, Serials, StoredMessage,
 };
-pub use records::{LeftOut, SeenIn};
+pub use records::{LeftOut, Missing, SeenIn};
 pub(crate) use rooms::RoomEventRecord;
 pub(crate) use sweep::sweep;
 pub(crate) use talk::{

@@ -39,6 +39,33 @@ pub struct Content {
     /// In a room: the newest events that the sender knows (in order, no repeats), so that who lacks one asks for it.
     #[n(9)]
     pub heads: Option<Vec<EventId>>,
+    /// Its place behind what this device has said before in the conversation; none in what goes to some of its members only.
+    #[n(10)]
+    pub link: Option<Link>,
+}
+
+/// A message's place in the chain of all that one device has said to everybody in one conversation, so that whoever lacks one
+/// of them notices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Link {
+    /// Its number, from 0.
+    #[n(0)]
+    pub index: u64,
+    /// From this number on, every device that this message is sealed to has been sealed to: who knows of nothing before has
+    /// to have what lies between.
+    #[n(1)]
+    pub since: u64,
+    /// [`Link::digest_of`] of the message before it; zeros for the first.
+    #[cbor(n(2), with = "minicbor::bytes")]
+    pub previous: [u8; 32],
+}
+
+impl Link {
+    /// What the next message says of this one: SHA-512/256 of its content as it was sealed.
+    pub fn digest_of(content: &[u8]) -> [u8; 32] {
+        sotto_crypto::digest(content)
+    }
 }
 
 impl Content {
@@ -55,6 +82,7 @@ impl Content {
             mentions: None,
             forwarded: None,
             heads: None,
+            link: None,
         }
     }
 }
@@ -189,6 +217,17 @@ pub enum Body {
     /// Asks for the room's events that the sender lacks; the list is the newest ones it has.
     #[n(10)]
     RoomAsk(#[n(0)] Vec<EventId>),
+    /// Asks this device for what has not come: messages of its chain in the conversation with this id, by number, in order; at
+    /// most [`limits::MAX_RESEND`](crate::limits::MAX_RESEND). Only the device that is named answers.
+    #[n(11)]
+    Resend(#[n(0)] String, #[n(1)] DeviceId, #[n(2)] Vec<u64>),
+    /// The sender's own message with this id, which somebody has asked for: its content as it was sealed.
+    #[n(12)]
+    Again(#[n(0)] MessageId, #[cbor(n(1), with = "minicbor::bytes")] Vec<u8>),
+    /// Of the sender's messages that somebody has asked for, in the conversation with this id: the numbers of those that its
+    /// device does not have any more, and of those that were not sent to who asks.
+    #[n(13)]
+    Gone(#[n(0)] String, #[n(1)] Vec<u64>, #[n(2)] Vec<u64>),
 }
 
 /// What a receipt says.

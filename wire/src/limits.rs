@@ -50,5 +50,7 @@ pub const LINK_WAIT_SECONDS: u64 = 20;
 pub const MAX_SIGNAL: usize = 16 * 1024;
 /// Devices that a signal goes to.
 pub const MAX_SIGNAL_DEVICES: usize = 64;
+/// Messages that are asked for again at a time.
+pub const MAX_RESEND: usize = 64;
 /// Messages that one receipt names.
 pub const MAX_RECEIPTS: usize = 256;

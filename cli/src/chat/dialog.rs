@@ -281,6 +281,7 @@ pub(crate) fn preview(message: &MessageView) -> String {
             format!("[{}]{caption}", one_line(&file.name))
         }
         ViewBody::Deleted => "taken back".to_owned(),
+        ViewBody::Missing(missing) => crate::commands::talk::missing(*missing),
         ViewBody::Unknown => "needs a newer version of this program".to_owned(),
     }
 }

@@ -93,6 +93,8 @@ pub(super) fn said(n: u8, from: &str, text: &str) -> MessageView {
         retained_by: Vec::new(),
         left_out: Vec::new(),
         retention_missing: false,
+        late: false,
+        conflict: false,
         verified: false,
         identity_changed: false,
     }

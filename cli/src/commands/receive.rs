@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Serialize;
-use sotto_client::{Client, Error, Event, ReceivedMessage, Receiver, UnopenedMessage, clean_name};
+use sotto_client::{Client, Error, Event, Gap, GapEvent, ReceivedMessage, Receiver, UnopenedMessage, clean_name};
 use sotto_crypto::Address;
 use sotto_wire::content::{Body, File, MessageRef};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -34,11 +34,12 @@ pub(crate) async fn run(args: &ReceiveArgs, ui: Ui) -> Result<(), CliError> {
     let stop = Stop { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? };
     // Before anything comes.
     let watch = Watch::begin(&client).await?;
+    let gaps = client.gaps().list().await?.into_iter().collect();
     // With a time to wait, a relay that is away comes back within it.
     let receiver = client.receive(args.follow || args.timeout.is_some())?;
     let acks = Acks::of(&receiver);
     let mut session =
-        Session { client, receiver, args, ui, shown: 0, acks, watch, fresh: Fresh::default(), caught_up: false };
+        Session { client, receiver, args, ui, shown: 0, acks, watch, gaps, fresh: Fresh::default(), caught_up: false };
     let ended = session.run(stop).await;
     // However it ends: what was printed is not printed again.
     let settled = session.settle(true).await;
@@ -73,6 +74,8 @@ struct Session<'a> {
     /// Of what was shown and is not acknowledged yet.
     acks: Acks,
     watch: Watch,
+    /// What is known to be missing.
+    gaps: BTreeSet<Gap>,
     fresh: Fresh,
     /// Whether all that was waiting at the relay has come.
     caught_up: bool,
@@ -187,6 +190,7 @@ impl Session<'_> {
     async fn settle(&mut self, last: bool) -> Result<(), CliError> {
         self.acks.send().await?;
         self.fresh.any = false;
+        self.tell_gaps().await?;
         let conversations = self.client.conversations();
         for key in std::mem::take(&mut self.fresh.read) {
             if let Some(view) = conversations.message(&key).await? {
@@ -202,6 +206,30 @@ impl Session<'_> {
             self.fresh.any_since_look = false;
             self.watch.tell_new(&self.client, self.ui).await?;
         }
+        Ok(())
+    }
+
+    /// Tells what is missing, as soon as it is noticed, and who says what does not follow what they said before.
+    async fn tell_gaps(&mut self) -> Result<(), CliError> {
+        let now: BTreeSet<Gap> = self.client.gaps().list().await?.into_iter().collect();
+        // What is left of a gap is nothing new.
+        let known = |gap: &Gap| {
+            let same = |old: &Gap| {
+                (&old.conversation, &old.sender, old.device, old.what)
+                    == (&gap.conversation, &gap.sender, gap.device, gap.what)
+                    && old.from <= gap.from
+                    && gap.to <= old.to
+            };
+            self.gaps.iter().any(same)
+        };
+        let new: Vec<&Gap> = now.iter().filter(|gap| !known(gap)).collect();
+        for gap in new {
+            match self.args.output {
+                TextFormat::Text => self.ui.result(&gap_text(gap))?,
+                TextFormat::Json => self.ui.json(&GapLine::of(gap))?,
+            }
+        }
+        self.gaps = now;
         Ok(())
     }
 
@@ -322,9 +350,53 @@ fn text(message: &ReceivedMessage, path: Option<&Path>) -> String {
     if message.identity_changed {
         marks.push_str(" [IDENTITY CHANGED]");
     }
+    if message.late {
+        marks.push_str(" [came late]");
+    }
     let others = message.content.conversation.members().len();
     let group = if others > 2 { format!(" (group of {others})") } else { String::new() };
     format!("{} {}{group}{marks}: {body}", time(message.content.sent_at_ms), message.sender)
+}
+
+/// Something that is missing, for people: one line, as a message is.
+fn gap_text(gap: &Gap) -> String {
+    let (at, sender) = (time(gap.at_ms), &gap.sender);
+    match (gap.what, gap.to.saturating_sub(gap.from)) {
+        (GapEvent::Conflict, _) => format!(
+            "{at} {sender} [WARNING] the last message does not follow what the same device said before: there are two of it, or it was put back"
+        ),
+        (_, 1) => format!("{at} {sender} [WARNING] a message of {sender} is missing"),
+        (_, count) => format!("{at} {sender} [WARNING] {count} messages of {sender} are missing"),
+    }
+}
+
+/// Something that is missing, for programs.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct GapLine<'a> {
+    /// `missing` or `conflict`.
+    kind: &'static str,
+    from: &'a str,
+    device: String,
+    conversation: &'a str,
+    /// The number of the first message, of all that the device has said in the conversation.
+    first: u64,
+    count: u64,
+    noticed_at: String,
+}
+
+impl<'a> GapLine<'a> {
+    fn of(gap: &'a Gap) -> Self {
+        Self {
+            kind: if gap.what == GapEvent::Conflict { "conflict" } else { "missing" },
+            from: gap.sender.as_str(),
+            device: gap.device.to_string(),
+            conversation: &gap.conversation,
+            first: gap.from,
+            count: gap.to.saturating_sub(gap.from),
+            noticed_at: time(gap.at_ms),
+        }
+    }
 }
 
 /// A message for programs.
@@ -367,6 +439,9 @@ struct Line<'a> {
     verified: bool,
     /// Whether the sender's identity has changed, which the user has not acknowledged.
     identity_changed: bool,
+    /// Whether it was told as missing before it came.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    late: bool,
 }
 
 #[derive(Serialize)]
@@ -451,6 +526,7 @@ impl<'a> Line<'a> {
             retention_missing: &message.retention_missing,
             verified: message.verified,
             identity_changed: message.identity_changed,
+            late: message.late,
         }
     }
 }

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use serde::Serialize;
-use sotto_client::{Client, ConversationView, DeliveryState, MessageView, Target, TrustError, TrustState, ViewBody};
+use sotto_client::{
+    Client, ConversationView, DeliveryState, MessageView, Missing, Target, TrustError, TrustState, ViewBody,
+};
 use sotto_wire::content::{FileKind, MessageRef};
 
 use super::profile::address;
@@ -142,7 +144,22 @@ pub(crate) fn said(body: &ViewBody) -> String {
             format!("[{what} {}, {} bytes]{caption}", file.name, file.size)
         }
         ViewBody::Deleted => "[deleted]".to_owned(),
+        ViewBody::Missing(missing) => format!("[{}]", self::missing(*missing)),
         ViewBody::Unknown => "[needs a newer version of this program]".to_owned(),
+    }
+}
+
+/// That messages have not come, without whose they are.
+pub(crate) fn missing(missing: Missing) -> String {
+    let what = match missing.count {
+        1 => "a message is MISSING".to_owned(),
+        count => format!("{count} messages are MISSING"),
+    };
+    match (missing.gone, missing.count) {
+        (0, _) => what,
+        (1, 1) => format!("{what}: its sender does not have it any more"),
+        (gone, count) if gone == count => format!("{what}: their sender does not have them any more"),
+        (gone, _) => format!("{what}: {gone} of them their sender does not have any more"),
     }
 }
 
@@ -156,6 +173,8 @@ pub(crate) fn line(view: &MessageView) -> String {
         (view.retained, "retained"),
         (view.verified && !view.own, "verified"),
         (view.identity_changed, "IDENTITY CHANGED"),
+        (view.late, "came late"),
+        (view.conflict, "DOES NOT FOLLOW what its sender's device said before"),
     ] {
         if on {
             marks.extend([" [", mark, "]"]);
@@ -196,12 +215,15 @@ pub(crate) struct MessageLine {
     sent_at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     expires_at: Option<String>,
-    /// `text`, `file`, `event`, `deleted` or `unknown`.
+    /// `text`, `file`, `event`, `deleted`, `missing` or `unknown`.
     kind: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     file: Option<FileLine>,
+    /// Messages that have not come, of the kind `missing`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    missing: Option<MissingLine>,
     edited: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     reply_to: Option<String>,
@@ -216,8 +238,21 @@ pub(crate) struct MessageLine {
     retained_by: Vec<String>,
     left_out: Vec<LeftOutLine>,
     retention_missing: bool,
+    /// Whether it was missing before it came.
+    late: bool,
+    /// Whether it does not follow what the same device has said before.
+    conflict: bool,
     verified: bool,
     identity_changed: bool,
+}
+
+/// What is missing, for programs.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct MissingLine {
+    count: u64,
+    /// Those of them that their sender's device does not have any more.
+    gone: u64,
 }
 
 /// A file for programs.
@@ -260,7 +295,12 @@ impl From<&MessageView> for MessageLine {
                 ("file", file.caption.clone(), Some(line))
             }
             ViewBody::Deleted => ("deleted", None, None),
+            ViewBody::Missing(_) => ("missing", None, None),
             ViewBody::Unknown => ("unknown", None, None),
+        };
+        let missing = match view.body {
+            ViewBody::Missing(Missing { count, gone }) => Some(MissingLine { count, gone }),
+            _ => None,
         };
         Self {
             message_id: view.key.message.to_string(),
@@ -276,6 +316,7 @@ impl From<&MessageView> for MessageLine {
             kind: what,
             text,
             file,
+            missing,
             edited: view.edited,
             reply_to: view.reply_to.as_ref().map(|r| r.message.to_string()),
             mentions: names(&view.mentions),
@@ -292,6 +333,8 @@ impl From<&MessageView> for MessageLine {
             retained_by: names(&view.retained_by),
             left_out: view.left_out.iter().map(LeftOutLine::from).collect(),
             retention_missing: view.retention_missing,
+            late: view.late,
+            conflict: view.conflict,
             verified: view.verified,
             identity_changed: view.identity_changed,
         }

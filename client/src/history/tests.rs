@@ -50,6 +50,9 @@ fn message(n: u32, files: &[File]) -> (StoredMessage, Content) {
         retained_by: Vec::new(),
         devices: 0,
         left_out: Vec::new(),
+        missing: None,
+        late: false,
+        conflict: false,
     };
     (stored, content)
 }

@@ -65,7 +65,9 @@ fn export_messages(tx: &Tx<'_>, before: Option<&[u8]>) -> Result<Page, StoreErro
     let next = first.map(|placed| placed.position.to_be_bytes().to_vec());
     // What is being sent is this device's to finish; when it is, the other one gets a copy.
     let own = |state| matches!(state, MessageState::Sending | MessageState::Queued);
-    let sent = page.iter().rev().filter(|placed| !own(placed.message.state));
+    // What is missing here need not be missing there.
+    let travels = |message: &StoredMessage| !own(message.state) && message.missing.is_none();
+    let sent = page.iter().rev().filter(|placed| travels(&placed.message));
     Ok(Page { records: sent.map(|placed| encode(&placed.message)).collect(), next })
 }
 

@@ -35,7 +35,7 @@ impl Line {
         let header = sotto_crypto::decode_strict::<SealedHeader>(&delivery.header).map_err(|_| error)?;
         let key = MessageRef { sender: header.sender, device: header.device, message: header.message };
         let (order, delivery) = (delivery.seq, sotto_crypto::encode(delivery));
-        Ok(Outcome::Aside(Box::new(Aside { key, reason, delivery, order, one_time: None })))
+        Ok(Outcome::Aside(Box::new(Aside { key, reason, delivery, order, one_time: None }), None))
     }
 
     /// Tries again what was set aside, in the order in which it came.

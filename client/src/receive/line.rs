@@ -8,12 +8,13 @@ use sotto_wire::room::RoomId;
 use tokio::sync::mpsc;
 
 use super::event::Event;
+use super::gaps::Noted;
 use super::message::Receipt;
 use super::state::Receiving;
 use crate::core::error::Error;
 use crate::core::platform::{Instant, JoinHandle, spawn};
-use crate::store::MessageKey;
 use crate::store::profile::Lock;
+use crate::store::{ChainKey, MessageKey};
 use crate::talk::view::ConversationId;
 use crate::transport::ws::Socket;
 
@@ -24,14 +25,28 @@ pub(super) const CLOSING: Duration = Duration::from_secs(5);
 /// again.
 #[derive(Default)]
 pub(super) struct Shared {
-    pub(super) in_flight: Mutex<HashMap<MessageKey, u64>>,
+    pub(super) in_flight: Mutex<HashMap<MessageKey, InFlight>>,
     /// Acknowledged, and not durable yet.
     pub(super) to_settle: Mutex<Vec<Receipt>>,
     /// One settles at a time.
     pub(super) settling: tokio::sync::Mutex<()>,
 }
 
+/// A message that is here and not settled.
+pub(super) struct InFlight {
+    /// Where it came last.
+    pub(super) seq: u64,
+    pub(super) noted: Option<Arc<Noted>>,
+}
+
 impl Shared {
+    /// Whether the message of a chain with this number is here, and about to be settled.
+    pub(super) fn is_here(&self, key: &ChainKey, index: u64) -> bool {
+        let in_flight = self.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut noted = in_flight.values().filter_map(|message| message.noted.as_ref());
+        noted.any(|noted| noted.come.link.index == index && &noted.key == key)
+    }
+
     pub(super) fn take_to_settle(&self) -> Vec<Receipt> {
         std::mem::take(&mut *self.to_settle.lock().unwrap_or_else(PoisonError::into_inner))
     }

@@ -3,11 +3,14 @@
 use std::sync::Arc;
 
 use sotto_crypto::{Address, DeviceId, Fingerprint, MessageId, Opened, PrekeyRef, RecipientList};
-use sotto_wire::content::{Content, Conversation, MessageRef};
+use sotto_wire::content::{Body, Content, Conversation, MessageRef};
 use zeroize::Zeroizing;
 
+use super::gaps::{Around, Came, Gone, Noted};
 use super::prekeys::REPLAY_MS;
 use crate::core::error::StoreError;
+use crate::send::chain::answer;
+use crate::store::account::Account;
 use crate::store::{MessageKey, PrekeyRecord, StoredMessage, Tx};
 use crate::talk::apply::{self, Class};
 use crate::talk::view::Target;
@@ -47,6 +50,8 @@ pub struct ReceivedMessage {
     pub verified: bool,
     /// Whether the sender's identity has changed, with this message or before, which the user has not acknowledged.
     pub identity_changed: bool,
+    /// Whether it was told as missing before it came.
+    pub late: bool,
     /// Whether it has brought events to its room that were not here.
     pub(super) room_grew: bool,
     pub(super) receipt: Receipt,
@@ -173,24 +178,40 @@ pub struct Receipt {
     pub(super) one_time: Option<PrekeyRef>,
     /// For the local history, where one is kept.
     pub(super) stored: Option<Arc<Keep>>,
+    /// Its place behind what the same device has said before.
+    pub(super) noted: Option<Arc<Noted>>,
+    /// The message that it says again.
+    pub(super) again: Option<MessageId>,
+    /// What it says will not come.
+    pub(super) gone: Option<Arc<Gone>>,
 }
 
 /// What is kept of a message.
 pub(super) struct Keep {
-    pub(super) me: Address,
+    pub(super) account: Arc<Account>,
     pub(super) message: StoredMessage,
     pub(super) content: Content,
 }
 
 impl Keep {
-    fn keep(&self, tx: &Tx<'_>, now_ms: u64) -> Result<(), StoreError> {
+    fn keep(&self, tx: &Tx<'_>, came: Came, now_ms: u64) -> Result<(), StoreError> {
+        let me = &self.account.address;
         match apply::class(&self.content.body) {
-            Class::Said => apply::arrive(tx, &self.me, self.message.clone(), &self.content, now_ms),
+            Class::Said => {
+                let message = StoredMessage { late: came.late, conflict: came.conflict, ..self.message.clone() };
+                apply::arrive(tx, me, message, &self.content, now_ms)
+            }
             Class::Done | Class::Receipt => {
                 let (key, conversation) = (self.message.key(), &self.message.conversation);
                 let marks = apply::marks(&key, conversation, self.content.sent_at_ms, &self.content.body);
-                marks.iter().try_for_each(|mark| apply::annotate(tx, &self.me, mark, now_ms))
+                marks.iter().try_for_each(|mark| apply::annotate(tx, me, mark, now_ms))
             }
+            Class::Chain => match &self.content.body {
+                Body::Resend(id, device, numbers) if *device == self.account.device => {
+                    answer(tx, &self.account, &self.message.sender, (id, numbers), now_ms)
+                }
+                _ => Ok(()),
+            },
             Class::Signal | Class::Room => Ok(()),
         }
     }
@@ -200,12 +221,17 @@ impl Receipt {
     /// Of a message that leaves nothing but its key.
     #[cfg(test)]
     pub(crate) fn of(key: MessageKey) -> Self {
-        Self { seq: 0, key: Some(key), one_time: None, stored: None }
+        Self { seq: 0, key: Some(key), one_time: None, stored: None, noted: None, again: None, gone: None }
     }
 
     /// What names its message, where it is one that opened.
     pub(super) fn key(&self) -> Option<&MessageKey> {
         self.key.as_ref()
+    }
+
+    /// Whether something waits in the outbox when it is settled.
+    pub(super) fn answers(&self) -> bool {
+        self.stored.as_ref().is_some_and(|keep| matches!(keep.content.body, Body::Resend(..)))
     }
 
     /// The conversation that looks different when it is settled.
@@ -219,7 +245,8 @@ impl Receipt {
     }
 
     /// What has to be durable before the relay hears of it.
-    pub(crate) fn settle(&self, tx: &Tx<'_>, now_ms: u64) -> Result<(), StoreError> {
+    pub(super) fn settle(&self, tx: &Tx<'_>, around: &Around<'_>) -> Result<(), StoreError> {
+        let now_ms = around.now_ms;
         if let Some(key) = &self.key {
             let first = tx.mark_seen(key, now_ms.saturating_add(REPLAY_MS))?;
             let (sender, device, message) = key.clone();
@@ -229,11 +256,35 @@ impl Receipt {
                 return Ok(());
             }
         }
-        if let Some(stored) = &self.stored {
-            stored.keep(tx, now_ms)?;
+        if self.is_missing(tx, now_ms)? {
+            self.take_in(tx, around)?;
         }
         if let Some(prekey) = &self.one_time {
             tx.delete::<PrekeyRecord>(&PrekeyRecord::key_of(prekey))?;
+        }
+        Ok(())
+    }
+
+    /// What is said again counts where it is missing still: it may have come meanwhile. Anything else counts.
+    fn is_missing(&self, tx: &Tx<'_>, now_ms: u64) -> Result<bool, StoreError> {
+        let (Some(again), Some((sender, device, _)), Some(noted)) = (self.again, &self.key, &self.noted) else {
+            return Ok(self.again.is_none());
+        };
+        if !noted.is_missing(tx)? {
+            return Ok(false);
+        }
+        tx.mark_seen(&(sender.clone(), *device, again), now_ms.saturating_add(REPLAY_MS))?;
+        Ok(true)
+    }
+
+    fn take_in(&self, tx: &Tx<'_>, around: &Around<'_>) -> Result<(), StoreError> {
+        // Before it stands in the history: what is missing before it stands there first.
+        let came = self.noted.as_ref().map(|noted| noted.note(tx, around)).transpose()?.unwrap_or_default();
+        if let Some(stored) = &self.stored {
+            stored.keep(tx, came, around.now_ms)?;
+        }
+        if let Some(gone) = &self.gone {
+            gone.note(tx, around)?;
         }
         Ok(())
     }

@@ -3,10 +3,11 @@
 
 use std::sync::Arc;
 
-use sotto_crypto::{Known, Opened, PrekeyRef, PrekeySecret, SealedHeader};
+use sotto_crypto::{Known, MessageId, Opened, PrekeyRef, PrekeySecret, SealedHeader};
 use sotto_wire::api::Delivery;
 use sotto_wire::content::{Content, MessageRef};
 
+use super::gaps::Noted;
 use super::message::{OpenedAllTheSame, Receipt, ReceivedMessage, Unopened, UnopenedMessage};
 use super::state::Receiving;
 use crate::core::error::Error;
@@ -19,7 +20,7 @@ pub(super) enum Outcome {
     Message(Box<ReceivedMessage>),
     Unopened(Box<UnopenedMessage>),
     /// To be kept, and tried again when there is reason to.
-    Aside(Box<Aside>),
+    Aside(Box<Aside>, Option<Arc<Noted>>),
     /// Nothing that anybody is told of: to be acknowledged.
     Dropped(Receipt),
     /// Received and acknowledged before.
@@ -40,6 +41,10 @@ pub(super) struct Unsealed {
     pub(super) content: Option<Content>,
     /// Where it was sealed to a one-time prekey.
     pub(super) one_time: Option<PrekeyRef>,
+    /// Its place behind what the same device has said before.
+    pub(super) noted: Option<Arc<Noted>>,
+    /// The message that it says again: then `opened` is what that says.
+    pub(super) again: Option<MessageId>,
 }
 
 impl Unsealed {
@@ -49,14 +54,25 @@ impl Unsealed {
 
     /// What acknowledges it, and keeps nothing.
     pub(super) fn receipt(&self) -> Receipt {
-        Receipt { seq: self.delivery.seq, key: Some(self.key()), one_time: self.one_time, stored: None }
+        Receipt {
+            seq: self.delivery.seq,
+            key: Some(self.key()),
+            one_time: self.one_time,
+            stored: None,
+            noted: None,
+            again: None,
+            gone: None,
+        }
     }
 
     /// It did open, and still cannot be shown: acknowledged, its secret ends like that of any message.
     pub(super) fn not_shown(&self, reason: Unopened) -> Outcome {
+        // What is refused for what it says has come all the same; a stranger's says nothing of what anybody misses.
+        let counts = matches!(reason, Unopened::RoomAuthor(_) | Unopened::NewerContent);
+        let noted = self.noted.clone().filter(|_| counts);
         Outcome::Unopened(Box::new(UnopenedMessage {
             opened: Some(OpenedAllTheSame::of(&self.opened)),
-            receipt: self.receipt(),
+            receipt: Receipt { noted, ..self.receipt() },
             ..unopened(&self.delivery, Some(&self.header), reason)
         }))
     }
@@ -64,13 +80,16 @@ impl Unsealed {
     /// It has to wait.
     pub(super) fn aside(&self, reason: Reason) -> Outcome {
         let (sender, device, message) = self.key();
-        Outcome::Aside(Box::new(Aside {
+        // Whose identity is not accepted does not count yet; what was said again is missing until it is shown.
+        let noted = self.noted.clone().filter(|_| reason != Reason::Identity && self.again.is_none());
+        let aside = Box::new(Aside {
             key: MessageRef { sender, device, message },
             reason,
             delivery: sotto_crypto::encode(&*self.delivery),
             order: self.delivery.seq,
             one_time: self.one_time,
-        }))
+        });
+        Outcome::Aside(aside, noted)
     }
 }
 
@@ -83,7 +102,15 @@ fn unopened(delivery: &Delivery, header: Option<&SealedHeader>, reason: Unopened
         reason,
         opened: None,
         sealed: sotto_crypto::encode(delivery),
-        receipt: Receipt { seq: delivery.seq, key: None, one_time: None, stored: None },
+        receipt: Receipt {
+            seq: delivery.seq,
+            key: None,
+            one_time: None,
+            stored: None,
+            noted: None,
+            again: None,
+            gone: None,
+        },
     }
 }
 
@@ -154,9 +181,10 @@ fn open(
     });
     match opened {
         Ok(opened) => {
-            let content = minicbor::decode(&opened.content).ok();
+            let content: Option<Content> = minicbor::decode(&opened.content).ok();
+            let noted = content.as_ref().and_then(|content| Noted::of(&header, content, &opened.content));
             let one_time = record.one_time.then_some(prekey);
-            Ok(Unsealed { delivery, header, opened, content, one_time })
+            Ok(Unsealed { delivery, header, opened, content, one_time, noted, again: None })
         }
         Err(reason) => Err(closed(&delivery, Some(&header), Unopened::Sealed(reason))),
     }

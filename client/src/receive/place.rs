@@ -3,11 +3,12 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use sotto_crypto::{Address, RecipientList};
-use sotto_wire::content::{Content, Conversation};
+use sotto_crypto::{Address, MessageId, RecipientList, SealedHeader};
+use sotto_wire::content::{Body, Content, Conversation};
 use sotto_wire::room::RoomId;
 
 use super::authenticate::{Sender, authenticate};
+use super::gaps::{Gone, Noted};
 use super::message::{Keep, Receipt, ReceivedMessage, Unopened};
 use super::open::{Opening, Outcome, Unsealed};
 use super::rooms::RoomMessage;
@@ -15,10 +16,11 @@ use super::state::Receiving;
 use crate::core::clock::now_ms;
 use crate::core::error::{Error, StoreError};
 use crate::store::account::Account;
-use crate::store::{MembershipRecord, MessageState, Reason, StoredMessage, Tx};
+use crate::store::{ChainKey, GapEvent, MembershipRecord, MessageState, Reason, StoredMessage, Tx};
 use crate::talk::apply::{self, Class};
 use crate::trust::policy::{self, Policy};
 use crate::trust::state::Purpose;
+use zeroize::Zeroizing;
 
 /// The version of the content that this program knows.
 pub(super) const CONTENT: u8 = 1;
@@ -124,6 +126,14 @@ impl Placing {
                 Purpose::Archive => unsealed.not_shown(Unopened::NewerContent),
             }));
         };
+        let content = match content.body {
+            Body::Again(message, said) => match self.said_again(tx, &mut unsealed, message, said)? {
+                Some(content) => content,
+                // It is not missing here: another one's, or one that has come meanwhile.
+                None => return Ok(Ok(Outcome::Dropped(unsealed.receipt()))),
+            },
+            _ => content,
+        };
         let (from, recipients) = (&unsealed.header.sender, &unsealed.opened.recipients);
         let retained_by = match (&content.conversation, self.purpose) {
             (Conversation::Room(room), Purpose::Person) => {
@@ -133,15 +143,50 @@ impl Placing {
             // Who keeps records keeps everything, and knows of no rooms.
             (Conversation::Room(_), Purpose::Archive) => vec![self.account.address.clone()],
             (people, _) => {
-                let (members, whole) = (people.members(), apply::is_for_everybody(&content.body));
+                let (members, again) = (people.members(), unsealed.again.is_some());
+                // What is said again goes to who has asked only.
+                let whole = apply::is_for_everybody(&content.body) && !again;
                 match outsiders(from, &self.account.address, &members, &names(recipients), whole) {
-                    Some(outsiders) => outsiders,
-                    None => return Ok(Ok(unsealed.not_shown(Unopened::Conversation))),
+                    Some(outsiders) if !again || self.is_for_us(&members) => outsiders,
+                    _ => return Ok(Ok(unsealed.not_shown(Unopened::Conversation))),
                 }
             }
         };
         let message = self.received(tx, unsealed, sender, content, retained_by)?;
         Ok(Ok(Outcome::Message(Box::new(message))))
+    }
+
+    /// What a message says again, where it is missing here and was asked for. It takes the place of what it came in.
+    fn said_again(
+        &self,
+        tx: &Tx<'_>,
+        unsealed: &mut Unsealed,
+        message: MessageId,
+        said: Vec<u8>,
+    ) -> Result<Option<Content>, StoreError> {
+        let content = sotto_crypto::decode_strict::<Content>(&said).ok().filter(|content| content.version == CONTENT);
+        let Some(content) = content else { return Ok(None) };
+        let header = SealedHeader { message, ..unsealed.header.clone() };
+        let Some(noted) = Noted::of(&header, &content, &said) else { return Ok(None) };
+        if !noted.is_missing(tx)? {
+            return Ok(None);
+        }
+        unsealed.opened.content = Zeroizing::new(said);
+        (unsealed.noted, unsealed.again) = (Some(noted), Some(message));
+        Ok(Some(content))
+    }
+
+    /// Whether who receives here is in such a conversation, or keeps records.
+    fn is_for_us(&self, members: &[Address]) -> bool {
+        self.purpose == Purpose::Archive || members.contains(&self.account.address)
+    }
+
+    /// What is said here to be missing for good.
+    fn gone(sender: &SealedHeader, body: &Body) -> Option<Arc<Gone>> {
+        let Body::Gone(conversation, gone, not_for) = body else { return None };
+        let key = ChainKey { conversation: conversation.clone(), sender: sender.sender.clone(), device: sender.device };
+        let numbers = [(GapEvent::Gone, gone.clone()), (GapEvent::NotForUs, not_for.clone())];
+        Some(Arc::new(Gone { key, numbers }))
     }
 
     fn received(
@@ -153,14 +198,16 @@ impl Placing {
         retained_by: Vec<Address>,
     ) -> Result<ReceivedMessage, StoreError> {
         let key = unsealed.key();
-        let Unsealed { delivery, header, opened, one_time, .. } = unsealed;
+        let Unsealed { delivery, header, opened, one_time, noted, again, .. } = unsealed;
+        let (message, gone) = (again.unwrap_or(header.message), Self::gone(&header, &content.body));
+        let late = noted.as_ref().map(|noted| noted.is_late(tx)).transpose()?.unwrap_or(false);
         let retention_missing =
             self.retention_missing(tx, &header.sender, &opened.recipients, delivery.accepted_at_ms)?;
         let received_at_ms = now_ms();
         let expires_at_ms = content.ends_at_ms(delivery.accepted_at_ms);
         let stored = self.purpose.keeps_history().then(|| {
-            let message = StoredMessage {
-                id: header.message,
+            let stored = StoredMessage {
+                id: message,
                 sender: header.sender.clone(),
                 device: header.device,
                 content: opened.content.to_vec(),
@@ -177,11 +224,14 @@ impl Placing {
                 retained_by: retained_by.clone(),
                 devices: 0,
                 left_out: Vec::new(),
+                missing: None,
+                late: false,
+                conflict: false,
             };
-            Arc::new(Keep { me: self.account.address.clone(), message, content: content.clone() })
+            Arc::new(Keep { account: self.account.clone(), message: stored, content: content.clone() })
         });
         Ok(ReceivedMessage {
-            message: header.message,
+            message,
             sender_identity: opened.identity.fingerprint(),
             sender_device_key: opened.certificate.key().fingerprint(),
             sender: header.sender,
@@ -196,8 +246,9 @@ impl Placing {
             retention_missing,
             verified: sender.verified,
             identity_changed: sender.changed,
+            late,
             room_grew: false,
-            receipt: Receipt { seq: delivery.seq, key: Some(key), one_time, stored },
+            receipt: Receipt { seq: delivery.seq, key: Some(key), one_time, stored, noted, again, gone },
         })
     }
 

@@ -137,7 +137,8 @@ mod tests {
         let batch = NewBatch::generate(&mut SystemRng, &account, PrekeyKind::MediumTerm, 0);
         let key = (account.address.clone(), account.device, sotto_crypto::MessageId::generate(&mut SystemRng));
         let receipt = crate::receive::message::Receipt::of(key.clone());
-        store.run_blocking(|tx| batch.store(tx).and_then(|()| receipt.settle(tx, 0))).unwrap();
+        let around = crate::receive::gaps::Around { now_ms: 0, keeps_history: true, is_here: &|_, _| false };
+        store.run_blocking(|tx| batch.store(tx).and_then(|()| receipt.settle(tx, &around))).unwrap();
         let after = |now| {
             store.run_blocking(|tx| sweep(tx, now).map(drop)).unwrap();
             let secrets = store.run_blocking(list_all::<PrekeyRecord>).unwrap().len();

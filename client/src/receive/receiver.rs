@@ -5,12 +5,14 @@ use std::sync::{Arc, PoisonError};
 use tokio::sync::mpsc;
 
 use super::event::Event;
+use super::gaps::Around;
 use super::line::{CLOSING, Line, Shared};
 use super::message::Receipt;
 use super::state::Receiving;
 use crate::core::clock::now_ms;
 use crate::core::error::Error;
 use crate::core::platform::{BoxFuture, JoinHandle, spawn, timeout};
+use crate::store::ChainKey;
 
 /// Events that may wait for the receiver. The relay has at most 64 deliveries unacknowledged.
 const EVENTS: usize = 64;
@@ -47,7 +49,7 @@ impl Receiver {
     pub(crate) fn start(
         receiving: &Arc<Receiving>,
         follow: bool,
-        beside: impl FnOnce() -> Option<Beside>,
+        beside: impl FnOnce() -> Beside,
     ) -> Result<Self, Error> {
         let lock = receiving.profile.lock_for_receiving()?;
         let (events_in, events) = mpsc::channel(EVENTS);
@@ -57,7 +59,7 @@ impl Receiver {
         let line = Line::new(receiving.clone(), shared.clone(), events_in, acks, stopped, follow, lock);
         let task = spawn(line.run());
         let acker = Acker { receiving: receiving.clone(), shared, positions };
-        Ok(Self { events, acker, stop: Some(stop), task, beside: beside() })
+        Ok(Self { events, acker, stop: Some(stop), task, beside: Some(beside()) })
     }
 
     /// The next event. `None` when receiving has ended, after an error has said why. Cancel-safe.
@@ -110,7 +112,15 @@ impl Acker {
             return Ok(());
         }
         let (now, receipts) = (now_ms(), batch.receipts.clone());
-        self.receiving.store.run(move |tx| receipts.iter().try_for_each(|receipt| receipt.settle(tx, now))).await?;
+        let (shared, keeps_history) = (self.shared.clone(), self.receiving.purpose.keeps_history());
+        self.receiving
+            .store
+            .run(move |tx| {
+                let is_here = |key: &ChainKey, index| shared.is_here(key, index);
+                let around = Around { now_ms: now, keeps_history, is_here: &is_here };
+                receipts.iter().try_for_each(|receipt| receipt.settle(tx, &around))
+            })
+            .await?;
         let settled = std::mem::take(&mut batch.receipts);
         for receipt in &settled {
             if let Some(conversation) = receipt.conversation() {
@@ -121,7 +131,8 @@ impl Acker {
         let mut in_flight = self.shared.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
         for receipt in settled {
             // A repeat may have come at another position meanwhile.
-            let again = receipt.key.and_then(|key| in_flight.remove(&key)).filter(|seq| *seq != receipt.seq);
+            let again = receipt.key.and_then(|key| in_flight.remove(&key)).map(|message| message.seq);
+            let again = again.filter(|seq| *seq != receipt.seq);
             for seq in again.into_iter().chain([receipt.seq]) {
                 // When the task has ended, the relay delivers again, and the repeat is dropped then.
                 let _ = self.positions.send(seq);

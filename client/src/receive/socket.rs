@@ -219,6 +219,8 @@ impl Line {
                 self.maintain();
                 // What they wait for may have come to another process, or before a crash.
                 self.try_again(socket, Again::All).await?;
+                let shared = self.shared.clone();
+                self.receiving.tell_gaps(move |key, index| shared.is_here(key, index)).await?;
                 self.tell_waiting(socket).await?;
                 self.emit(socket, Event::CaughtUp).await
             }

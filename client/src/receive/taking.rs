@@ -9,7 +9,8 @@ use sotto_wire::limits;
 use sotto_wire::room::RoomId;
 
 use super::event::Event;
-use super::line::{Again, Broken, Line, Shared};
+use super::gaps::{Around, Noted};
+use super::line::{Again, Broken, InFlight, Line, Shared};
 use super::message::{Receipt, ReceivedMessage};
 use super::open::{Opening, Outcome};
 use super::place::Taken;
@@ -17,7 +18,7 @@ use super::prekeys::REPLAY_MS;
 use crate::core::clock::now_ms;
 use crate::core::error::Error;
 use crate::core::platform::{BoxFuture, boxed, spawn};
-use crate::store::MessageKey;
+use crate::store::{ChainKey, MessageKey};
 use crate::talk::apply::{Class, class};
 use crate::transport::ws::Socket;
 
@@ -48,10 +49,10 @@ struct Claims {
 
 impl Claims {
     /// Claims a message. False where it was given out and waits for its acknowledgement, or is claimed by an earlier delivery.
-    fn claim(&mut self, key: MessageKey, seq: u64) -> bool {
+    fn claim(&mut self, key: MessageKey, seq: u64, noted: Option<Arc<Noted>>) -> bool {
         let mut in_flight = self.shared.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
         // Its acknowledgement is one of where it came last, too.
-        let known = in_flight.insert(key.clone(), seq).is_some();
+        let known = in_flight.insert(key.clone(), InFlight { seq, noted }).is_some();
         if !known {
             self.claimed.insert(key, seq);
             return true;
@@ -82,7 +83,8 @@ impl Taking {
     /// What a delivery that opened is, where its message was not given out before.
     fn claimed(&mut self, opening: Opening) -> Opening {
         let unsealed = opening?;
-        if self.claims.claim(unsealed.key(), unsealed.delivery.seq) { Ok(unsealed) } else { Err(Outcome::GivenOut) }
+        let (key, seq, noted) = (unsealed.key(), unsealed.delivery.seq, unsealed.noted.clone());
+        if self.claims.claim(key, seq, noted) { Ok(unsealed) } else { Err(Outcome::GivenOut) }
     }
 }
 
@@ -198,13 +200,18 @@ impl Line {
                 quiet.receipts.push(receipt);
                 quiet.positions.push(seq);
             }
-            Outcome::Aside(aside) => {
-                let now = now_ms();
+            Outcome::Aside(aside, noted) => {
+                let (now, shared) = (now_ms(), self.shared.clone());
+                let keeps_history = self.receiving.purpose.keeps_history();
                 let put = move |tx: &crate::store::Tx<'_>| {
                     if !tx.put_aside(&aside, now)? {
                         // It was counted, and is not kept: a repeat of it is not counted again.
                         let MessageRef { sender, device, message } = aside.key.clone();
                         tx.mark_seen(&(sender, device, message), now.saturating_add(REPLAY_MS))?;
+                    } else if let Some(noted) = noted {
+                        // It is missing no more. One that was not kept is, and is asked for again.
+                        let is_here = |key: &ChainKey, index| shared.is_here(key, index);
+                        noted.note(tx, &Around { now_ms: now, keeps_history, is_here: &is_here })?;
                     }
                     Ok(())
                 };
@@ -227,10 +234,12 @@ impl Line {
                     return Ok(events_of(&message));
                 }
                 let key = message.receipt.key().cloned();
-                self.emit(socket, Event::Message(message)).await?;
-                if let Some(key) = key {
+                let emitted = self.emit(socket, Event::Message(message)).await;
+                // Also where the line broke meanwhile: it was given all the same.
+                if let Some(key) = key.filter(|_| !matches!(emitted, Err(Broken::Gone))) {
                     claims.is_given_out(&key);
                 }
+                emitted?;
             }
         }
         Ok(None)
@@ -242,9 +251,17 @@ impl Line {
         if !receipts.is_empty() {
             let conversations: Vec<String> =
                 receipts.iter().filter_map(|receipt| receipt.conversation().map(ToOwned::to_owned)).collect();
-            let settle =
-                move |tx: &crate::store::Tx<'_>| receipts.iter().try_for_each(|receipt| receipt.settle(tx, now_ms()));
+            let answers = receipts.iter().any(Receipt::answers);
+            let (shared, keeps_history) = (self.shared.clone(), self.receiving.purpose.keeps_history());
+            let settle = move |tx: &crate::store::Tx<'_>| {
+                let is_here = |key: &ChainKey, index| shared.is_here(key, index);
+                let around = Around { now_ms: now_ms(), keeps_history, is_here: &is_here };
+                receipts.iter().try_for_each(|receipt| receipt.settle(tx, &around))
+            };
             self.receiving.store.run(settle).await?;
+            if answers {
+                self.receiving.wake();
+            }
             for conversation in conversations {
                 self.receiving.changed(&conversation);
             }
@@ -268,7 +285,7 @@ impl Line {
 
 /// Whether a message is for the store only, and no event.
 fn is_silent(message: &ReceivedMessage) -> bool {
-    matches!(class(&message.content.body), Class::Receipt | Class::Signal | Class::Room)
+    matches!(class(&message.content.body), Class::Receipt | Class::Signal | Class::Room | Class::Chain)
 }
 
 /// The room whose events a message has brought.
@@ -295,16 +312,16 @@ mod tests {
         let shared = Arc::new(Shared::default());
         let claims = || Claims { shared: shared.clone(), claimed: HashMap::new() };
         let mut first = claims();
-        assert!(first.claim(key(1), 7) && first.claim(key(2), 8));
-        assert!(!first.claim(key(1), 9), "twice among those that came together");
-        assert_eq!(shared.in_flight.lock().unwrap()[&key(1)], 9, "acknowledged there, too");
-        assert!(first.claim(key(1), 7), "opened once more by itself");
-        assert!(!claims().claim(key(1), 9), "while others have it");
+        assert!(first.claim(key(1), 7, None) && first.claim(key(2), 8, None));
+        assert!(!first.claim(key(1), 9, None), "twice among those that came together");
+        assert_eq!(shared.in_flight.lock().unwrap()[&key(1)].seq, 9, "acknowledged there, too");
+        assert!(first.claim(key(1), 7, None), "opened once more by itself");
+        assert!(!claims().claim(key(1), 9, None), "while others have it");
         first.is_given_out(&key(1));
         drop(first);
         let mut second = claims();
-        assert!(!second.claim(key(1), 10), "it waits for its acknowledgement");
-        assert_eq!(shared.in_flight.lock().unwrap()[&key(1)], 10, "which goes to where it came last");
-        assert!(second.claim(key(2), 11), "it was not given out in the end");
+        assert!(!second.claim(key(1), 10, None), "it waits for its acknowledgement");
+        assert_eq!(shared.in_flight.lock().unwrap()[&key(1)].seq, 10, "which goes to where it came last");
+        assert!(second.claim(key(2), 11, None), "it was not given out in the end");
     }
 }

@@ -19,7 +19,8 @@ use crate::core::error::{Error, Refusal, StoreError};
 use crate::send::compose;
 use crate::store::account::Account;
 use crate::store::{
-    Audience, ConversationRecord, MessageState, OutboxKind, RoomEventRecord, StoredMessage, Tx, Unread, conversation,
+    Audience, ConversationRecord, MessageState, OutboxKind, OutboxRecord, RoomEventRecord, StoredMessage, Tx, Unread,
+    conversation,
 };
 use crate::talk::view::ConversationId;
 use crate::trust::policy::{self, Policy};
@@ -283,10 +284,17 @@ impl Work<'_, '_> {
         let me = &self.account.address;
         let new: Vec<Address> = after.into_iter().filter(|who| who != me && !before.contains(who)).collect();
         let old: Vec<Address> = before.into_iter().filter(|who| who != me).collect();
-        let welcome = chunks(if new.is_empty() { Vec::new() } else { all }).into_iter().map(|list| (list, &new));
-        let news = chunks(events.to_vec()).into_iter().map(|list| (list, &old));
-        for (list, people) in welcome.chain(news) {
-            if let Err(error) = queue(self.tx, self.account, room, Body::Room(list), people.clone(), self.now_ms)? {
+        // What goes to everybody who was there has a place in the chain: where nobody was, what those get who are new.
+        let made = old.is_empty();
+        let welcome = chunks(if new.is_empty() { Vec::new() } else { all }).into_iter().map(|list| (list, &new, made));
+        let news = chunks(events.to_vec()).into_iter().map(|list| (list, &old, !made));
+        for (list, people, linked) in welcome.chain(news) {
+            let entry = entry(self.account, room, Body::Room(list), people.clone(), self.now_ms);
+            let entry = entry.map(|mut entry| {
+                entry.linked = linked;
+                entry
+            });
+            if let Err(error) = put(self.tx, entry)? {
                 return Ok(Err(error));
             }
         }
@@ -303,8 +311,22 @@ pub(super) fn queue(
     people: Vec<Address>,
     now_ms: u64,
 ) -> Result<Result<(), Error>, StoreError> {
+    put(tx, entry(account, room, body, people, now_ms))
+}
+
+fn entry(
+    account: &Account,
+    room: RoomId,
+    body: Body,
+    people: Vec<Address>,
+    now_ms: u64,
+) -> Result<OutboxRecord, Error> {
     let content = Content::new(Conversation::Room(room), now_ms, body);
-    match compose::entry(account, &content, OutboxKind::Room, Audience::Only(people), now_ms) {
+    compose::entry(account, &content, OutboxKind::Room, Audience::Only(people), now_ms)
+}
+
+fn put(tx: &Tx<'_>, entry: Result<OutboxRecord, Error>) -> Result<Result<(), Error>, StoreError> {
+    match entry {
         Ok(entry) => tx.put_outbox(&entry).map(Ok),
         Err(error) => Ok(Err(error)),
     }
@@ -441,6 +463,9 @@ pub(super) fn note(
     record.burn_after_read_s = state.burn_after_read_s;
     let (retained, retained_by) = (record.retained, record.retained_by.clone());
     tx.put(&record)?;
+    if !state.has(me) {
+        tx.forget_chains(&id)?;
+    }
     for (event, change) in news.iter().filter(|(_, event)| !joins || takes_in(event, me)) {
         let mut name = [0; 16];
         name.copy_from_slice(event.as_bytes().get(..16).unwrap_or(&[0; 16]));
@@ -461,6 +486,9 @@ pub(super) fn note(
             retained_by: retained_by.clone(),
             devices: 0,
             left_out: Vec::new(),
+            missing: None,
+            late: false,
+            conflict: false,
         };
         tx.add_message(&line, &this, Unread::No)?;
     }

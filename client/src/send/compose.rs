@@ -119,6 +119,9 @@ impl Sending {
             retained_by: record.retained_by.clone(),
             devices: 0,
             left_out: Vec::new(),
+            missing: None,
+            late: false,
+            conflict: false,
         };
         Ok(Composed { entry, stored })
     }
@@ -144,8 +147,10 @@ pub(crate) fn entry(
     now_ms: u64,
 ) -> Result<OutboxRecord, Error> {
     let bytes = Zeroizing::new(sotto_crypto::encode(content));
-    if bytes.len() > limits::MAX_CONTENT {
-        return Err(Refusal::TooLong { size: bytes.len(), max: limits::MAX_CONTENT }.into());
+    // What is said again was within it, and has a little around it now.
+    let most = if kind == OutboxKind::Chain { sotto_crypto::MAX_CONTENT } else { limits::MAX_CONTENT };
+    if bytes.len() > most {
+        return Err(Refusal::TooLong { size: bytes.len(), max: most }.into());
     }
     Ok(OutboxRecord {
         key: MessageRef {
@@ -163,6 +168,8 @@ pub(crate) fn entry(
         uncertain: false,
         reason: None,
         upload: None,
+        linked: !kind.is_quiet() && kind != OutboxKind::Room,
+        frozen: false,
     })
 }
 

@@ -3,19 +3,25 @@
 
 use sotto_crypto::{Address, SystemRng};
 use sotto_wire::api::{Envelope, Recipients};
-use sotto_wire::content::{Content, Conversation};
+use sotto_wire::content::{Content, Conversation, MessageRef};
 use sotto_wire::{ErrorCode, limits};
 use zeroize::Zeroizing;
 
+use super::chain::{Posted, next};
 use super::compose::audience;
 use super::state::Sending;
 use crate::core::clock::now_ms;
 use crate::core::error::{Error, Refusal, TrustError};
 use crate::core::task::blocking;
-use crate::store::{LeftOut, OutboxKind, OutboxRecord, conversation};
+use crate::store::{LeftOut, OutboxKind, OutboxRecord, OwnChainRecord, conversation};
 
 /// How often a message is sealed again because the recipients' devices have changed meanwhile.
 const ROUNDS: u32 = 3;
+
+/// Whether the relay says with this that it does not have the message: not where it failed in the middle of its work.
+fn is_certain(code: ErrorCode) -> bool {
+    !matches!(code, ErrorCode::Internal | ErrorCode::Unavailable | ErrorCode::PeerUnavailable)
+}
 
 /// How an attempt has ended that did not fail.
 pub(super) enum Delivered {
@@ -34,13 +40,17 @@ pub(super) struct Accepted {
     pub(super) devices: u32,
     pub(super) retained_by: Vec<Address>,
     pub(super) left_out: Vec<LeftOut>,
+    /// As it was posted, where it has a place in the chain.
+    pub(super) posted: Option<Posted>,
 }
 
 impl Sending {
     /// Seals and posts, again where the recipients' devices or the policy have changed meanwhile.
     pub(super) async fn deliver(&self, entry: &OutboxRecord) -> Result<Delivered, Error> {
+        // What the relay may have is posted again as it is.
+        let mut frozen = entry.frozen;
         for round in 1..=ROUNDS {
-            let content = self.content_to_seal(entry).await?;
+            let content = self.content_to_seal(entry, frozen).await?;
             let mut asked = self.whom(entry).await?;
             let (answer, left_out) = self.recipients(entry, &mut asked).await?;
             let checked = match self.believe(&asked, answer).await {
@@ -55,8 +65,13 @@ impl Sending {
                 }
                 believed => believed?,
             };
+            let mut posted = Posted::new(content, &checked.recipients);
+            if entry.linked && !frozen {
+                posted.content = self.link(entry, &posted).await?;
+            }
             let (account, message, recipients) = (self.account.clone(), entry.key.message, checked.recipients);
             let devices = u32::try_from(recipients.len()).unwrap_or(u32::MAX);
+            let content = posted.content.clone();
             let sealed = blocking(move || {
                 sotto_crypto::seal(&mut SystemRng, &account.sender(), message, &content, &recipients)
                     .map_err(|e| Refusal::Seal(e.to_string()).into())
@@ -69,25 +84,56 @@ impl Sending {
                 wraps: sealed.wraps,
                 expires_in_s: left_s.map(|s| s.min(limits::MAX_QUEUE_SECONDS)),
             };
-            if !self.mark_uncertain(&entry.key).await? {
+            if !self.mark_uncertain(&entry.key, &posted.content).await? {
                 return Ok(Delivered::Cancelled);
             }
             match self.api.send(&envelope).await {
                 Ok(accepted) => {
                     let at_ms = accepted.accepted_at_ms;
                     let retained_by = checked.retained_by;
-                    return Ok(Delivered::Accepted(Accepted { at_ms, devices, retained_by, left_out }));
+                    let posted = entry.linked.then_some(posted);
+                    return Ok(Delivered::Accepted(Accepted { at_ms, devices, retained_by, left_out, posted }));
                 }
                 Err(error)
                     if matches!(error.code(), Some(ErrorCode::RecipientsChanged | ErrorCode::RetentionRequired)) =>
                 {
                     tracing::debug!(%error, "sealing again");
+                    frozen = false;
                     self.forget_policy().await;
                 }
-                Err(error) => return Err(error),
+                Err(error) => {
+                    if error.code().is_some_and(is_certain) {
+                        self.thaw(&entry.key).await?;
+                    }
+                    return Err(error);
+                }
             }
         }
+        self.thaw(&entry.key).await?;
         Err(Refusal::RecipientsKeepChanging.into())
+    }
+
+    /// The content with its place behind what was said before.
+    async fn link(&self, entry: &OutboxRecord, posted: &Posted) -> Result<Zeroizing<Vec<u8>>, Error> {
+        let (id, devices) = (entry.conversation.id(), posted.devices.clone());
+        let link = self.store.run(move |tx| Ok(next(tx.get(&OwnChainRecord::key_of(&id))?.as_ref(), &devices))).await?;
+        let content: Content = minicbor::decode(&posted.content)
+            .map_err(|_| Refusal::NotPossible("what waits in the outbox cannot be read"))?;
+        Ok(Zeroizing::new(sotto_crypto::encode(&Content { link: Some(link), ..content })))
+    }
+
+    /// The relay has said that it does not have it: its place in the chain is free again.
+    async fn thaw(&self, key: &MessageRef) -> Result<(), Error> {
+        let key = key.clone();
+        self.store
+            .run(move |tx| match tx.outbox_entry(&key)?.filter(|entry| entry.frozen) {
+                Some(mut entry) => {
+                    entry.frozen = false;
+                    tx.put_outbox(&entry)
+                }
+                None => Ok(()),
+            })
+            .await
     }
 
     /// Asks for recipients. In a room, members who cannot be written to (suspended, not there any more) are left out and
@@ -122,9 +168,9 @@ impl Sending {
 
     /// The content of an entry as it is sealed: a message to a room says which of its events the sender knows. Only members
     /// write to a room.
-    async fn content_to_seal(&self, entry: &OutboxRecord) -> Result<Zeroizing<Vec<u8>>, Error> {
+    async fn content_to_seal(&self, entry: &OutboxRecord, frozen: bool) -> Result<Zeroizing<Vec<u8>>, Error> {
         let id = entry.conversation.id();
-        if !matches!(entry.conversation, Conversation::Room(_)) || entry.kind == OutboxKind::Room {
+        if frozen || !matches!(entry.conversation, Conversation::Room(_)) || entry.kind == OutboxKind::Room {
             return Ok(Zeroizing::new(entry.content.clone()));
         }
         let room = id.clone();

@@ -13,7 +13,7 @@ use super::settle::Sent;
 use super::state::Sending;
 use crate::core::error::{AttachmentError, Error, Refusal};
 use crate::core::platform::{Instant, sleep};
-use crate::store::{OutboxKind, outbox_all};
+use crate::store::outbox_all;
 use crate::talk::conversations::Conversations;
 use crate::talk::view::{Draft, DraftOptions, FileDraft, Flushed, OutboxEntry, Target, ViewBody};
 
@@ -141,7 +141,7 @@ impl Outbox {
         let entries = self.sending.store.run(outbox_all).await?;
         Ok(entries
             .iter()
-            .filter(|e| e.kind != OutboxKind::Receipt)
+            .filter(|e| !e.kind.is_quiet())
             .map(|e| OutboxEntry {
                 key: e.key.clone(),
                 conversation: e.conversation.id(),

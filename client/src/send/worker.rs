@@ -13,7 +13,9 @@ use sotto_crypto::Address;
 use sotto_wire::content::{Body, Content, MessageRef, ReceiptKind};
 use sotto_wire::limits;
 use tokio::sync::MutexGuard;
+use zeroize::Zeroizing;
 
+use super::chain;
 use super::compose::roll_back;
 use super::deliver::{Accepted, Delivered};
 use super::state::Sending;
@@ -75,14 +77,22 @@ pub(crate) async fn keep_sending(sending: Arc<Sending>, follow: bool) {
 
 impl Sending {
     /// Before the relay may have a message, the store knows that it may. False where it was cancelled in the last moment.
-    pub(super) async fn mark_uncertain(&self, key: &MessageRef) -> Result<bool, Error> {
-        let key = key.clone();
+    /// What it may have is kept as it is posted.
+    pub(super) async fn mark_uncertain(&self, key: &MessageRef, posted: &Zeroizing<Vec<u8>>) -> Result<bool, Error> {
+        let (key, posted) = (key.clone(), posted.clone());
         self.store
             .run(move |tx| {
                 let Some(mut entry) = tx.outbox_entry(&key)? else { return Ok(false) };
-                if !entry.uncertain {
+                let first = !entry.uncertain;
+                if first || (entry.linked && !(entry.frozen && entry.content == *posted)) {
                     entry.uncertain = true;
+                    if entry.linked {
+                        entry.frozen = true;
+                        entry.content = posted.to_vec();
+                    }
                     tx.put_outbox(&entry)?;
+                }
+                if first {
                     with_message(tx, &key, |message| message.state = MessageState::Sending)?;
                 }
                 Ok(true)
@@ -143,7 +153,11 @@ impl Sending {
         let mut busy = BTreeSet::new();
         let mut lock = None;
         loop {
-            if self.store.run(|tx| Ok(tx.outbox_is_empty()? && tx.is_empty::<PendingReceipt>()?)).await? {
+            let now = now_ms();
+            let nothing = move |tx: &Tx<'_>| {
+                Ok(tx.outbox_is_empty()? && tx.is_empty::<PendingReceipt>()? && !chain::asks(tx, now)?)
+            };
+            if self.store.run(nothing).await? {
                 return Ok(done);
             }
             if lock.is_none() {
@@ -154,6 +168,7 @@ impl Sending {
             }
             if Instant::now() < until {
                 self.gather_receipts().await?;
+                self.gather_asks().await?;
                 for (id, lane) in self.lanes(only).await? {
                     if running.len() < LANES && busy.insert(id.clone()) {
                         running.push(async { (id.clone(), self.lane(id, lane, until).await) });
@@ -260,10 +275,11 @@ impl Sending {
     /// The relay has it.
     async fn accepted(&self, entry: &OutboxRecord, accepted: Accepted) -> Result<(), Error> {
         let (key, id, kind, now) = (entry.key.clone(), entry.conversation.id(), entry.kind, now_ms());
+        let sent = entry.clone();
         self.store
             .run(move |tx| {
+                let Accepted { at_ms, devices, retained_by, left_out, posted } = accepted;
                 tx.delete_outbox(&key)?;
-                let Accepted { at_ms, devices, retained_by, left_out } = accepted;
                 with_message(tx, &key, |message| {
                     message.state = MessageState::Accepted;
                     message.accepted_at_ms = at_ms;
@@ -275,7 +291,10 @@ impl Sending {
                         apply::burn(message, seconds, now);
                     }
                 })?;
-                if kind != OutboxKind::Receipt
+                if let Some(posted) = posted {
+                    chain::keep(tx, &sent, posted, now)?;
+                }
+                if !kind.is_quiet()
                     && let Some(mut record) = conversation(tx, &id)?
                 {
                     record.retained = !retained_by.is_empty();
@@ -285,7 +304,7 @@ impl Sending {
                 Ok(())
             })
             .await?;
-        if kind != OutboxKind::Receipt {
+        if !kind.is_quiet() {
             self.changed(&entry.conversation.id());
         }
         Ok(())
@@ -298,7 +317,7 @@ impl Sending {
         let id = entry.conversation.id();
         self.store
             .run(move |tx| {
-                tx.delete_outbox(&entry.key)?;
+                tx.give_up_outbox(&entry.key)?;
                 roll_back(tx, &entry)?;
                 with_message(tx, &entry.key, |message| {
                     message.state = MessageState::Refused;
@@ -334,11 +353,17 @@ impl Sending {
 
     async fn drop_entry(&self, entry: &OutboxRecord) -> Result<(), Error> {
         let key = entry.key.clone();
-        self.store.run(move |tx| tx.delete_outbox(&key)).await?;
+        self.store.run(move |tx| tx.give_up_outbox(&key)).await?;
         if let Some(name) = &entry.upload {
             self.forget_outgoing(name);
         }
         Ok(())
+    }
+
+    /// What is missing, and is to be asked for now, becomes entries.
+    async fn gather_asks(&self) -> Result<(), Error> {
+        let (account, now) = (self.account.clone(), now_ms());
+        self.store.run(move |tx| chain::ask(tx, &account, now)).await
     }
 
     /// Receipts that are due become entries: by conversation and sender, many in one.

@@ -186,7 +186,8 @@ impl Tx<'_> {
             "SELECT slot FROM cells WHERE slot IS NOT NULL UNION ALL SELECT slot FROM messages WHERE slot IS NOT NULL
              UNION ALL SELECT slot FROM annotations WHERE slot IS NOT NULL
              UNION ALL SELECT slot FROM outbox WHERE slot IS NOT NULL
-             UNION ALL SELECT slot FROM aside WHERE slot IS NOT NULL",
+             UNION ALL SELECT slot FROM aside WHERE slot IS NOT NULL
+             UNION ALL SELECT slot FROM sent WHERE slot IS NOT NULL",
         )?;
         Ok(statement.query_map([], |r| r.get(0))?.collect::<Result<_, _>>()?)
     }

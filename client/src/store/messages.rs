@@ -200,6 +200,7 @@ impl Tx<'_> {
     pub(crate) fn delete_message(&self, message: &MessageRef) -> Result<(), StoreError> {
         let row = self.row_of(message);
         self.end_annotations("target = ?1", row)?;
+        self.end_sent_about(row)?;
         self.end_message_slots("SELECT slot FROM messages WHERE key = ?1", row, true)?;
         self.sql.prepare_cached("DELETE FROM messages WHERE key = ?1")?.execute([row])?;
         Ok(())
@@ -234,8 +235,10 @@ impl Tx<'_> {
         let now = clamp(now_ms);
         self.sql.prepare_cached("DELETE FROM seen WHERE forget_at_ms <= ?1")?.execute([now])?;
         self.end_annotations("expires_at_ms <= ?1", now)?;
-        self.end_message_slots("SELECT slot FROM outbox WHERE expires_at_ms <= ?1", now, true)?;
-        self.sql.prepare_cached("DELETE FROM outbox WHERE expires_at_ms <= ?1")?.execute([now])?;
+        self.expire_sent(now_ms)?;
+        for entry in self.expired_outbox(now_ms)? {
+            self.give_up_outbox(&entry.key)?;
+        }
         let ended = self
             .sql
             .prepare_cached("SELECT seq, key, slot, value FROM messages WHERE expires_at_ms <= ?1")?
@@ -244,6 +247,7 @@ impl Tx<'_> {
         let mut conversations = Vec::new();
         for row in ended {
             self.end_annotations("target = ?1", row.1)?;
+            self.end_sent_about(row.1)?;
             self.end_slots(row.2, true)?;
             // A value that does not open has no conversation to tell of, and goes all the same.
             conversations.extend(self.placed(row).ok().map(|placed| placed.message.conversation));

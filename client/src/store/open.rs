@@ -14,7 +14,7 @@ use super::migrate;
 use crate::core::error::StoreError;
 
 /// Form of the tables.
-const FORM: i64 = 2;
+const FORM: i64 = 3;
 
 const TABLES: &str = "
 CREATE TABLE cells (
@@ -55,6 +55,16 @@ CREATE INDEX annotations_slot ON annotations (slot) WHERE slot IS NOT NULL;
 CREATE INDEX outbox_slot ON outbox (slot) WHERE slot IS NOT NULL;
 ";
 
+/// What form 3 has beside the tables of form 2: made for all.
+const SENT: &str = "
+CREATE TABLE IF NOT EXISTS sent (
+    key BLOB PRIMARY KEY, about BLOB NOT NULL, forget_at_ms INTEGER NOT NULL, value BLOB NOT NULL, slot INTEGER)
+    WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS sent_about ON sent (about);
+CREATE INDEX IF NOT EXISTS sent_expiry ON sent (forget_at_ms);
+CREATE INDEX IF NOT EXISTS sent_slot ON sent (slot) WHERE slot IS NOT NULL;
+";
+
 impl Store {
     /// Opens the file, and makes it where it is not there yet.
     pub(crate) fn open(path: &Path, key: &StoreKey) -> Result<Self, StoreError> {
@@ -80,11 +90,14 @@ impl Inner {
             match form {
                 0 => tx.sql.execute_batch(TABLES)?,
                 1 => migrate::add_columns(tx)?,
-                FORM => {}
+                2 | FORM => {}
                 newer => return Err(StoreError::Newer(newer)),
             }
-            if form < FORM {
+            if form < 2 {
                 tx.sql.execute_batch(ADDED)?;
+            }
+            if form < FORM {
+                tx.sql.execute_batch(SENT)?;
                 tx.sql.pragma_update(None, "user_version", FORM)?;
             }
             if form == 1 {

@@ -66,6 +66,22 @@ impl Tx<'_> {
         self.end_slots(slot.flatten(), at_once)
     }
 
+    /// Takes an entry out that the relay need not have got. One that it may have has had its place in the chain.
+    pub(crate) fn give_up_outbox(&self, message: &MessageRef) -> Result<(), StoreError> {
+        if let Some(entry) = self.outbox_entry(message)?.filter(|entry| entry.frozen) {
+            self.move_own_chain(&entry.conversation.id(), &entry.content, None)?;
+        }
+        self.delete_outbox(message)
+    }
+
+    /// The entries whose time is over.
+    pub(super) fn expired_outbox(&self, now_ms: u64) -> Result<Vec<OutboxRecord>, StoreError> {
+        let mut statement =
+            self.sql.prepare_cached("SELECT key, slot, value FROM outbox WHERE expires_at_ms <= ?1 ORDER BY seq")?;
+        let rows = statement.query_map([clamp(now_ms)], sealed_row)?.collect::<Result<Vec<_>, _>>()?;
+        rows.iter().map(|row| self.opened(TABLE, row)).collect()
+    }
+
     /// Takes an entry out.
     pub(crate) fn delete_outbox(&self, message: &MessageRef) -> Result<(), StoreError> {
         let row = self.outbox_row(message);

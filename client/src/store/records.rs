@@ -297,6 +297,27 @@ pub(crate) struct StoredMessage {
     /// Members of its room whom it was not sent to.
     #[cbor(n(15), default)]
     pub(crate) left_out: Vec<LeftOut>,
+    /// Messages that have not come, where it is no message but the place of some that are missing.
+    #[n(16)]
+    pub(crate) missing: Option<Missing>,
+    /// Whether it was missing before it came.
+    #[cbor(n(17), default)]
+    pub(crate) late: bool,
+    /// Whether it does not follow what the same device has said before.
+    #[cbor(n(18), default)]
+    pub(crate) conflict: bool,
+}
+
+/// What stands in the history where messages are missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Missing {
+    /// How many.
+    #[n(0)]
+    pub count: u64,
+    /// Those of them that their sender's device does not have any more, as it says: they will not come.
+    #[n(1)]
+    pub gone: u64,
 }
 
 /// A member of a room who cannot be written to.
@@ -312,6 +333,31 @@ pub struct LeftOut {
 }
 
 impl StoredMessage {
+    /// The place in the history of messages that are missing.
+    pub(crate) fn of_gap(name: &MessageRef, conversation: &str, now_ms: u64) -> Self {
+        Self {
+            id: name.message,
+            sender: name.sender.clone(),
+            device: name.device,
+            content: Vec::new(),
+            conversation: conversation.to_owned(),
+            accepted_at_ms: now_ms,
+            stored_at_ms: now_ms,
+            expires_at_ms: None,
+            retained: false,
+            state: MessageState::Received,
+            reason: None,
+            retention_missing: false,
+            event: None,
+            retained_by: Vec::new(),
+            devices: 0,
+            left_out: Vec::new(),
+            missing: None,
+            late: false,
+            conflict: false,
+        }
+    }
+
     /// Names it.
     pub(crate) fn key(&self) -> MessageRef {
         MessageRef { sender: self.sender.clone(), device: self.device, message: self.id }

@@ -174,9 +174,17 @@ pub(crate) enum OutboxKind {
     Receipt,
     #[n(7)]
     Room,
+    /// Asks for what is missing, or answers.
+    #[n(8)]
+    Chain,
 }
 
 impl OutboxKind {
+    /// Whether nobody is shown that it waits, or was sent: devices say it to each other.
+    pub(crate) fn is_quiet(self) -> bool {
+        matches!(self, Self::Receipt | Self::Chain)
+    }
+
     /// The word for it.
     pub(crate) fn word(self) -> &'static str {
         match self {
@@ -188,6 +196,7 @@ impl OutboxKind {
             Self::Pin => "pin",
             Self::Receipt => "receipt",
             Self::Room => "room",
+            Self::Chain => "chain",
         }
     }
 }
@@ -222,6 +231,12 @@ pub(crate) struct OutboxRecord {
     /// The sealed file to upload first: its name in the folder for outgoing files.
     #[n(10)]
     pub(crate) upload: Option<String>,
+    /// Whether it has a place in the chain of what this device says to everybody in the conversation.
+    #[cbor(n(11), default)]
+    pub(crate) linked: bool,
+    /// Whether the relay may have it with the very content that stands here, its place in the chain with it.
+    #[cbor(n(12), default)]
+    pub(crate) frozen: bool,
 }
 
 impl Drop for OutboxRecord {

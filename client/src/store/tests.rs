@@ -37,6 +37,9 @@ fn message(n: u8, expires_at_ms: Option<u64>) -> StoredMessage {
         retained_by: Vec::new(),
         devices: 0,
         left_out: Vec::new(),
+        missing: None,
+        late: false,
+        conflict: false,
     }
 }
 

@@ -30,6 +30,8 @@ pub(crate) enum Class {
     Signal,
     /// Of a room's making.
     Room,
+    /// About what is missing: between devices, and no event for anybody.
+    Chain,
 }
 
 /// What this body is.
@@ -40,6 +42,7 @@ pub(crate) fn class(body: &Body) -> Class {
         Body::Receipt(..) => Class::Receipt,
         Body::Typing(_) | Body::Presence(_) => Class::Signal,
         Body::Room(_) | Body::RoomAsk(_) => Class::Room,
+        Body::Resend(..) | Body::Again(..) | Body::Gone(..) => Class::Chain,
     }
 }
 
@@ -163,6 +166,7 @@ fn erase(tx: &Tx<'_>, by: &Annotation, target: Option<Placed>, now_ms: u64) -> R
     // A message that is still to burn or to expire does so.
     message.expires_at_ms = message.expires_at_ms.map(|end| end.max(now_ms));
     tx.put_message(&message)?;
+    tx.end_sent_of(&by.target)?;
     tx.set_unread(&by.target, Unread::No)
 }
 
@@ -210,7 +214,7 @@ pub(crate) fn burn(message: &mut StoredMessage, seconds: u64, now_ms: u64) {
 
 /// Whether everybody in the conversation gets such a message, or only those whom it concerns.
 pub(crate) fn is_for_everybody(body: &Body) -> bool {
-    !matches!(class(body), Class::Receipt)
+    !matches!(class(body), Class::Receipt | Class::Chain)
 }
 
 #[cfg(test)]

@@ -236,7 +236,7 @@ fn holds(view: &MessageView, words: &[String]) -> bool {
     let text = match &view.body {
         ViewBody::Text(text) | ViewBody::Event(text) => text.to_lowercase(),
         ViewBody::File(file) => format!("{} {}", file.name, file.caption.as_deref().unwrap_or("")).to_lowercase(),
-        ViewBody::Deleted | ViewBody::Unknown => return false,
+        ViewBody::Deleted | ViewBody::Unknown | ViewBody::Missing(_) => return false,
     };
     words.iter().all(|word| text.contains(word))
 }

@@ -53,9 +53,15 @@ pub(crate) fn fold(placed: &Placed, annotations: &[Annotation], around: &Around<
         retained_by: message.retained_by.clone(),
         left_out: message.left_out.clone(),
         retention_missing: message.retention_missing,
+        late: message.late,
+        conflict: message.conflict,
         verified: own || around.sender == Some(TrustState::Verified),
         identity_changed: matches!(around.sender, Some(TrustState::Replaced | TrustState::Changed)),
     };
+    if let Some(missing) = message.missing {
+        view.body = ViewBody::Missing(missing);
+        return view;
+    }
     let marks = newest(annotations.iter().filter(allowed));
     receipts(&mut view, &marks, around);
     if let Some(words) = &message.event {

@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use sotto_crypto::{Address, Domain};
+use sotto_crypto::{Address, DeviceId, Domain, MessageId};
 use sotto_wire::content::{Body, File, FileKind, Forwarded, MessageRef};
 
-use crate::store::LeftOut;
+use crate::store::{GapEvent, LeftOut, Missing};
 
 /// Names a conversation: [`sotto_wire::content::Conversation::id`].
 pub type ConversationId = String;
@@ -224,6 +224,10 @@ pub struct MessageView {
     pub left_out: Vec<LeftOut>,
     /// Whether a retention process that should have it was left out by its sender.
     pub retention_missing: bool,
+    /// Whether it was missing before it came.
+    pub late: bool,
+    /// Whether it does not follow what the same device has said before: there are two of it, or it was put back.
+    pub conflict: bool,
     /// Whether the sender's identity was verified by the user.
     pub verified: bool,
     /// Whether the sender's identity has changed, which the user has not acknowledged.
@@ -245,6 +249,8 @@ pub enum ViewBody {
     Deleted,
     /// What happened in a room, in words.
     Event(String),
+    /// Messages of this sender's device that have not come.
+    Missing(Missing),
     /// Something that this program is too old for.
     Unknown,
 }
@@ -266,6 +272,28 @@ pub enum DeliveryState {
     Read,
     /// It was refused; [`MessageView::reason`] says why.
     Refused,
+}
+
+/// What is known of messages of somebody's device that are missing, or that do not follow each other.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub struct Gap {
+    /// Where.
+    pub conversation: ConversationId,
+    /// Whose.
+    pub sender: Address,
+    /// Of which of their devices.
+    pub device: DeviceId,
+    /// The number of the first message, of all that the device has said in the conversation.
+    pub from: u64,
+    /// The number behind the last.
+    pub to: u64,
+    /// When it was noticed, or has happened (milliseconds since the epoch).
+    pub at_ms: u64,
+    /// [`GapEvent::Missing`], or what has happened.
+    pub what: GapEvent,
+    /// The message that it happened with.
+    pub message: Option<MessageId>,
 }
 
 /// Something that waits in the outbox.

@@ -5,6 +5,7 @@
 mod bad_network;
 mod common;
 mod devices;
+mod gaps;
 mod layers;
 mod platform;
 mod relay;

@@ -116,7 +116,7 @@ impl Deed {
         match body {
             Body::Text(_) => Self { msgtype: TEXT, ..Self::default() },
             Body::File(_) => Self { msgtype: FILE, ..Self::default() },
-            Body::Typing(_) | Body::Presence(_) => Self { msgtype: UNREADABLE, ..Self::default() },
+            Body::Typing(_) | Body::Presence(_) | Body::Again(..) => Self { msgtype: UNREADABLE, ..Self::default() },
             Body::Edit(target, words) => Self::edit(EDIT, target, words, "text", None),
             Body::React(target, emoji, on) => Self::edit(REACTION, target, emoji, "reaction", Some(!on)),
             Body::Receipt(kind, messages) => {
@@ -139,7 +139,9 @@ impl Deed {
                 Self::control(Control { msgtype: MESSAGE_ATTRIBUTES, pinned: Some(*on), ..Control::on(target) })
             }
             Body::Room(events) => Self::room(events),
-            Body::RoomAsk(_) => Self::control(Control { msgtype: SYNC_REQUEST, ..Control::default() }),
+            Body::RoomAsk(_) | Body::Resend(..) | Body::Gone(..) => {
+                Self::control(Control { msgtype: SYNC_REQUEST, ..Control::default() })
+            }
         }
     }
 

@@ -8,7 +8,9 @@ use sotto_crypto::{
     encode, generate_prekeys, seal, verify_device,
 };
 use sotto_wire::api::*;
-use sotto_wire::content::{Body, Content, Conversation, File, FileKind, Forwarded, MessageRef, Presence, ReceiptKind};
+use sotto_wire::content::{
+    Body, Content, Conversation, File, FileKind, Forwarded, Link, MessageRef, Presence, ReceiptKind,
+};
 use sotto_wire::gateway::{PeerEnvelope, PeerIdentities, PeerRecipients};
 use sotto_wire::policy::{
     FederationRule, GroupDocument, GroupFederation, MembershipDocument, NetworkDocument, PasswordRule, PeerRule,
@@ -288,9 +290,20 @@ pub(crate) static SAMPLES: LazyLock<Vec<Sample>> = LazyLock::new(|| {
         Content = in_room(Body::React(target.clone(), "👍".into(), true)),
         Content = in_room(Body::Receipt(ReceiptKind::Read, vec![target.clone()])),
         Content = in_room(Body::Pin(target.clone(), false)),
+        Content = content(
+            Conversation::of([alice.clone(), bob.clone()]).unwrap(),
+            Body::Resend("ab".into(), device, vec![3, 4])
+        ),
+        Content = content(Conversation::of([alice.clone(), bob.clone()]).unwrap(), Body::Again(message, vec![1, 2])),
+        Content =
+            content(Conversation::of([alice.clone(), bob.clone()]).unwrap(), Body::Gone("ab".into(), vec![3], vec![])),
         Content = in_room(Body::Typing(true)),
         Content = in_room(Body::Presence(Presence::Away)),
         Content = in_room(Body::File(voice)),
+        Content = Content {
+            link: Some(Link { index: 7, since: 3, previous: [8; 32] }),
+            ..content(Conversation::of([alice.clone(), bob.clone()]).unwrap(), Body::Text("the eighth".into()))
+        },
         Content = Content {
             reply_to: Some(target),
             mentions: Some(vec![bob.clone()]),

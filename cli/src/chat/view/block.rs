@@ -80,6 +80,9 @@ pub(crate) fn marks(model: &Model, message: &MessageView) -> Vec<String> {
         let names: Vec<String> = message.left_out.iter().map(|member| model.name(&member.address)).collect();
         mark(&format!("NOT TO {}", names.join(", ")));
     }
+    if message.late {
+        mark("came late");
+    }
     if message.edited {
         mark("edited");
     }
@@ -187,6 +190,7 @@ impl Block<'_> {
                     self.text(caption);
                 }
             }
+            ViewBody::Missing(missing) => self.loud(&format!("!! {}", crate::commands::talk::missing(*missing))),
             ViewBody::Deleted => self.indented(vec![Span::styled("taken back", self.theme.dim())]),
             _ => {
                 let words = cut("[this needs a newer version of the program]", self.inner());
@@ -216,6 +220,11 @@ impl Block<'_> {
     fn after(&mut self, message: &MessageView) {
         if message.retention_missing {
             self.loud("!! RETENTION MISSING: its sender left out who has to keep this");
+        }
+        if message.conflict {
+            self.loud(
+                "!! DOES NOT FOLLOW what its sender's device said before: there are two of it, or it was put back",
+            );
         }
         if message.state == DeliveryState::Refused {
             let reason = message.reason.as_deref().map_or("no reason is known".to_owned(), one_line);

@@ -249,6 +249,12 @@ fn info(model: &Model, key: &MessageRef, room: usize, theme: Theme) -> Vec<Line<
     if message.retention_missing {
         fact("!!", "RETENTION MISSING: its sender left out who has to keep this");
     }
+    if message.late {
+        fact("came", "late: it was missing before");
+    }
+    if message.conflict {
+        fact("!!", "it does not follow what its sender's device said before: there are two of it, or it was put back");
+    }
     fact("id", &key.message.to_string());
     lines
 }

@@ -50,6 +50,9 @@ fn stored(sender: &str, n: u8, content: &Content) -> StoredMessage {
         retained_by: Vec::new(),
         devices: 0,
         left_out: Vec::new(),
+        missing: None,
+        late: false,
+        conflict: false,
     }
 }
 

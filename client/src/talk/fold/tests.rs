@@ -43,6 +43,9 @@ fn message() -> StoredMessage {
         retained_by: Vec::new(),
         devices: 0,
         left_out: Vec::new(),
+        missing: None,
+        late: false,
+        conflict: false,
     }
 }
 
