@@ -57,10 +57,12 @@ impl Health {
             names::RETENTION_S3_POST_ERRORS,
             names::RETENTION_WATCHDOG_FAILURES,
             names::RETENTION_WATCHDOG_WARNINGS,
+            names::RETENTION_CONFLICTS,
         ] {
             metrics::counter!(name).increment(0);
         }
         metrics::gauge!(names::RETENTION_LAG).set(0.0);
+        metrics::gauge!(names::RETENTION_MISSING).set(0.0);
         let state = State {
             offline: Some("logging in at the relay"),
             failing: BTreeSet::new(),

@@ -18,6 +18,8 @@ pub(crate) struct Item<R> {
     pub(crate) keys: Option<SenderKeys>,
     /// Everybody whom it was sealed to.
     pub(crate) recipients: Vec<Address>,
+    /// Whether it was missing before it came.
+    pub(crate) late: bool,
     /// What was said, where it can be read.
     pub(crate) content: Option<Content>,
     /// What is wrong with it, where something is.

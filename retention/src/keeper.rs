@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use sotto_client::Gap;
 use sotto_telemetry::names;
 use sotto_wire::content::File;
 use tokio::sync::Semaphore;
@@ -16,7 +17,7 @@ use crate::destination::{Destination, DestinationError, Object, Spooled};
 use crate::health::{Health, lag, now_ms};
 use crate::item::Item;
 use crate::name::{Names, ObjectName};
-use crate::record::{Attachment, Record, Subject};
+use crate::record::{Attachment, GapRecord, Record, Subject};
 
 /// Where items come from.
 pub(crate) trait Inbox: Send + Sync + 'static {
@@ -161,6 +162,19 @@ impl<D: Destination> Keeper<D> {
         }
         self.health.works(ACKNOWLEDGING);
         Some(())
+    }
+
+    /// Keeps the record of what has happened to somebody's chain of messages. `None` when the process ends first.
+    pub(crate) async fn keep_gap(&self, gap: &Gap) -> Option<()> {
+        let json = match GapRecord::of(&self.subject, gap, now_ms()).to_json() {
+            Ok(json) => Bytes::from(json),
+            Err(error) => {
+                // Strings and numbers always have a JSON form.
+                tracing::error!(%error, "a record has no JSON form");
+                return None;
+            }
+        };
+        self.store(&ObjectName::of_gap(gap), &json, "application/json").await
     }
 
     async fn store(&self, name: &ObjectName, bytes: &Bytes, media_type: &'static str) -> Option<()> {

@@ -15,6 +15,7 @@
 mod backoff;
 mod destination;
 mod error;
+mod gaps;
 mod health;
 mod item;
 mod keeper;

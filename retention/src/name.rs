@@ -4,6 +4,7 @@
 use data_encoding::HEXLOWER;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use sotto_client::{Gap, GapEvent};
 
 use crate::item::Item;
 
@@ -12,9 +13,36 @@ use crate::item::Item;
 pub(crate) struct ObjectName(String);
 
 impl ObjectName {
+    /// Of the record of what has happened to somebody's chain of messages: the same however often it is written.
+    pub(crate) fn of_gap(gap: &Gap) -> Self {
+        let day = timestamp(gap.at_ms).to_zoned(TimeZone::UTC).strftime("%Y/%m/%d").to_string();
+        let mut chain = b"sotto/1 gap\0".to_vec();
+        chain.extend_from_slice(gap.conversation.as_bytes());
+        chain.push(0);
+        chain.extend_from_slice(gap.sender.as_str().as_bytes());
+        chain.push(0);
+        chain.extend_from_slice(gap.device.as_bytes());
+        let mut mark = HEXLOWER.encode(&sotto_crypto::digest(&chain));
+        mark.truncate(32);
+        let message = gap.message.map_or_else(String::new, |id| format!("-{id}"));
+        let (word, from, to) = (gap_word(gap.what), gap.from, gap.to);
+        Self(format!("missing/{day}/{}-{mark}-{from}-{to}-{word}{message}.json", seconds(gap.at_ms)))
+    }
+
     /// The name.
     pub(crate) fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+/// The word for what has happened.
+pub(crate) fn gap_word(what: GapEvent) -> &'static str {
+    match what {
+        GapEvent::Missing => "missing",
+        GapEvent::Came => "came",
+        GapEvent::Gone => "gone",
+        GapEvent::NotForUs => "not_for_us",
+        GapEvent::Conflict => "conflict",
     }
 }
 
@@ -102,6 +130,21 @@ mod tests {
         let mut forged = broken(None);
         forged.message = text("hello").message;
         assert_ne!(Names::of(&forged).record, Names::of(&text("hello")).record);
+    }
+
+    #[test]
+    fn what_happens_to_a_chain_has_one_name_each() {
+        let gap = crate::testing::gap(GapEvent::Missing);
+        let name = ObjectName::of_gap(&gap);
+        assert!(name.as_str().starts_with("missing/2023/08/04/1691176258.901000-"), "{}", name.as_str());
+        assert!(name.as_str().ends_with("-3-5-missing.json"), "{}", name.as_str());
+        assert_eq!(name, ObjectName::of_gap(&crate::testing::gap(GapEvent::Missing)));
+        let others = [
+            crate::testing::gap(GapEvent::Gone),
+            crate::testing::gap(GapEvent::Conflict),
+            sotto_client::Gap { conversation: "other".into(), ..crate::testing::gap(GapEvent::Missing) },
+        ];
+        assert!(others.iter().all(|other| ObjectName::of_gap(other) != name));
     }
 
     #[test]

@@ -5,18 +5,21 @@
 
 use jiff::tz::TimeZone;
 use serde::Serialize;
+use sotto_client::Gap;
 use sotto_crypto::{Address, Domain};
 use sotto_wire::content::{Body, Conversation, File, FileKind};
 
 use control::{Control, Deed, Edit, Receipt};
 
 use crate::item::Item;
-use crate::name::{ObjectName, seconds, timestamp};
+use crate::name::{ObjectName, gap_word, seconds, timestamp};
 
 /// `msgtype` of a text.
 const TEXT: u16 = 1000;
 /// `msgtype` of a file.
 const FILE: u16 = 6000;
+/// `msgtype` of what is missing: not one of the documented ones.
+const GAP: u16 = 9300;
 /// `msgtype` of what cannot be read: not one of the documented ones.
 const UNREADABLE: u16 = 0;
 
@@ -94,6 +97,12 @@ pub(crate) struct Record {
     sender_identity: Option<String>,
     /// Whether the sender's signature was verified.
     sender_verified: bool,
+    /// Its number, of all that the device has said to everybody in the conversation, from 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    number: Option<u64>,
+    /// Whether it was recorded as missing before it came.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    late: bool,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     members: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -105,6 +114,72 @@ pub(crate) struct Record {
     /// The clear content (CBOR, base64), where this version cannot read it.
     #[serde(skip_serializing_if = "Option::is_none")]
     content: Option<String>,
+}
+
+/// What has happened to the chain of messages of one device in one conversation: some are missing, or one of them has come after
+/// all, or its sender says that it will not; or two contradict each other.
+#[derive(Serialize)]
+pub(crate) struct GapRecord {
+    msg_ts: String,
+    msgtype: u16,
+    sender: String,
+    sender_type: &'static str,
+    time: String,
+    time_iso: String,
+    vgroupid: String,
+    gap: Missing,
+    network: String,
+    policy: String,
+    retained_at: String,
+    sender_device: String,
+}
+
+/// The `gap` of a document.
+#[derive(Serialize)]
+struct Missing {
+    /// `missing`, `came`, `gone`, `not_for_us` or `conflict`.
+    event: &'static str,
+    /// The number of the first message, of all that the device has said to everybody in the conversation, from 0.
+    first: u64,
+    count: u64,
+    /// The message that has come, or that contradicts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message_id: Option<String>,
+}
+
+impl GapRecord {
+    pub(crate) fn of(subject: &Subject, gap: &Gap, now_ms: u64) -> Self {
+        Self {
+            msg_ts: seconds(gap.at_ms),
+            msgtype: GAP,
+            sender: gap.sender.to_string(),
+            sender_type: "normal",
+            time: display(gap.at_ms),
+            time_iso: iso(gap.at_ms),
+            vgroupid: gap.conversation.clone(),
+            gap: Missing {
+                event: gap_word(gap.what),
+                first: gap.from,
+                count: gap.to.saturating_sub(gap.from),
+                message_id: gap.message.map(|id| id.to_string()),
+            },
+            network: subject.network.to_string(),
+            policy: subject.policy.clone(),
+            retained_at: rfc3339(now_ms),
+            sender_device: gap.device.to_string(),
+        }
+    }
+
+    /// As it is kept: one line.
+    pub(crate) fn to_json(&self) -> Result<Vec<u8>, serde_json::Error> {
+        line(self)
+    }
+}
+
+fn line(document: &impl Serialize) -> Result<Vec<u8>, serde_json::Error> {
+    let mut bytes = serde_json::to_vec(document)?;
+    bytes.push(b'\n');
+    Ok(bytes)
 }
 
 /// The `file` of a document.
@@ -187,6 +262,8 @@ impl Record {
             sender_device_key: item.keys.as_ref().map(|k| k.device.to_string()),
             sender_identity: item.keys.as_ref().map(|k| k.identity.to_string()),
             sender_verified: item.keys.is_some(),
+            number: content.and_then(|c| c.link.as_ref()).map(|link| link.index),
+            late: item.late,
             members: conversation.map(|c| texts(&c.members())).unwrap_or_default(),
             recipients: texts(&item.recipients),
             error: item.fault.as_ref().map(|f| f.reason.clone()),
@@ -197,9 +274,7 @@ impl Record {
 
     /// As it is kept: one line.
     pub(crate) fn to_json(&self) -> Result<Vec<u8>, serde_json::Error> {
-        let mut bytes = serde_json::to_vec(self)?;
-        bytes.push(b'\n');
-        Ok(bytes)
+        line(self)
     }
 }
 

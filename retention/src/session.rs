@@ -1,5 +1,6 @@
 //! Logs in, receives, and hands what comes to the keeper; again and again, until the end.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::backoff::Backoff;
 use crate::destination::Destination;
 use crate::error::RetentionError;
+use crate::gaps;
 use crate::health::now_ms;
 use crate::keeper::Keeper;
 use crate::secrets::Secrets;
@@ -128,6 +130,7 @@ async fn receive<D: Destination>(client: &Client, keeper: &Arc<Keeper<D>>, shutd
     };
     let inbox = Arc::new(ClientInbox { client: client.clone(), acker: receiver.acker() });
     let mut tasks = JoinSet::new();
+    let mut missing = pin!(gaps::keep(client.clone(), keeper.clone()));
     let mut heard = false;
     let end = loop {
         let event = tokio::select! {
@@ -141,6 +144,7 @@ async fn receive<D: Destination>(client: &Client, keeper: &Arc<Keeper<D>>, shutd
                 continue;
             }
             event = receiver.next(), if tasks.len() < WINDOW => event,
+            () = &mut missing => continue,
         };
         let item = match event {
             Some(Ok(Event::Message(message))) => Some(source::message(*message)),

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use data_encoding::BASE64;
+use sotto_client::{Gap, GapEvent};
 use sotto_crypto::{
     Address, BlobId, DeviceId, DeviceKey, Domain, IdentityKey, MessageId, PolicyKey, RetentionCertificate, SUITE,
     Signed, SystemRng, VERSION,
@@ -44,6 +45,7 @@ pub(crate) fn item(content: Content) -> Item<u64> {
             device: device.verifying_key().fingerprint(),
         }),
         recipients: vec![a("bob"), a("retention.keep")],
+        late: false,
         content: Some(content),
         fault: None,
         receipt: 42,
@@ -91,6 +93,7 @@ pub(crate) fn broken(raw: Option<&[u8]>) -> Item<u64> {
         device: None,
         keys: None,
         recipients: Vec::new(),
+        late: false,
         content: None,
         fault: Some(Fault {
             reason: "it does not open".into(),
@@ -99,6 +102,11 @@ pub(crate) fn broken(raw: Option<&[u8]>) -> Item<u64> {
         }),
         receipt: 42,
     }
+}
+
+/// Something that has happened to what alice's device says: to its fourth and fifth message.
+pub(crate) fn gap(what: GapEvent) -> Gap {
+    Gap::new("c1".into(), a("alice"), DeviceId::from_bytes([7; 16]), 3..5, TIME, what)
 }
 
 /// A configuration with everything under `dir`.

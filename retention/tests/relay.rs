@@ -272,3 +272,89 @@ async fn what_a_person_has_to_mend_ends_it_with_an_error() {
     let error = run(&site.config).await;
     assert!(error.contains("does not open the profile") && !error.contains("long password"), "{error}");
 }
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().map(|entry| entry.unwrap()) {
+        let to = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
+/// What the process does not get: here a copy of it takes it from the relay.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_kept_from_the_process_is_recorded_as_missing_asked_for_and_recorded_late() {
+    let mut site = Site::new().await;
+    site.start_and_wait().await;
+    let (alice, bob) = (site.network.member("alice").await, site.network.member("bob").await);
+    site.say(&alice, "bob", "one").await;
+    site.recorded(&["one"]).await;
+    site.stop().await;
+    let other = site.network.folder.path().join("copied");
+    copy(&site.config.state, &other.join("state"));
+    let original = site.config.clone();
+    site.config.state = other.join("state");
+    site.config.destination = DestinationConfig::Folder { path: other.join("records") };
+    site.start_and_wait().await;
+    site.say(&alice, "bob", "two").await;
+    eventually("the copy has it", || async {
+        let mut found = Vec::new();
+        files(&other.join("records/messages"), &mut found);
+        (found.len() == 2 || found.iter().any(|path| fs::read_to_string(path).unwrap().contains("two"))).then_some(())
+    })
+    .await;
+    site.stop().await;
+
+    site.config = original;
+    site.start_and_wait().await;
+    site.say(&alice, "bob", "three").await;
+    let events = |records: &[Value]| -> Vec<String> {
+        let mut events: Vec<String> =
+            records.iter().map(|r| format!("{} {}", r["gap"]["event"].as_str().unwrap(), r["gap"]["first"])).collect();
+        events.sort();
+        events
+    };
+    let missing = || {
+        let mut paths = Vec::new();
+        files(&site.records_folder().join("missing"), &mut paths);
+        paths.iter().map(|path| serde_json::from_slice(&fs::read(path).unwrap()).unwrap()).collect::<Vec<Value>>()
+    };
+    let records =
+        eventually("the record of a gap", || async { Some(missing()).filter(|records| !records.is_empty()) }).await;
+    assert_eq!(events(&records), ["missing 1"]);
+    let record = &records[0];
+    assert_eq!(
+        (record["sender"].as_str(), record["gap"]["count"].as_u64()),
+        (Some(address("alice").as_str()), Some(1))
+    );
+    assert!(!record.to_string().contains("two"));
+    let metric = async |wanted: &str| {
+        eventually("the metric", || async {
+            let text = site.get("/metrics").await?;
+            text.lines().any(|line| line == format!("sotto_retention_missing {wanted}")).then_some(())
+        })
+        .await;
+    };
+    metric("1").await;
+    site.recorded(&["one", "three"]).await;
+    // Alice comes, is asked, and says it again: to the process alone.
+    eventually("the late record", || async {
+        drain(&alice).await;
+        alice.outbox().flush(Duration::from_secs(10)).await.unwrap();
+        (site.records().iter().any(|record| record["late"] == true)).then_some(())
+    })
+    .await;
+    let records = site.recorded(&["one", "two", "three"]).await;
+    let late = records.iter().find(|record| record["message"] == "two").unwrap();
+    assert_eq!((late["late"].clone(), late["number"].clone()), (Value::Bool(true), Value::from(1)));
+    let came = eventually("the closing record", || async { Some(missing()).filter(|all| all.len() == 2) }).await;
+    assert_eq!(events(&came), ["came 1", "missing 1"]);
+    assert!(came.iter().any(|record| record["gap"]["message_id"] == late["message_id"]));
+    metric("0").await;
+    assert_eq!(drain(&bob).await.iter().map(text).collect::<Vec<_>>(), ["one", "two", "three"], "each once");
+    site.stop().await;
+}

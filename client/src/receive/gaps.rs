@@ -75,7 +75,7 @@ impl Noted {
         let known = tx.get::<GapsRecord>(&parts)?;
         let gaps = known.clone().unwrap_or_else(|| GapsRecord::none(&self.key));
         let late = gaps.gap_of(self.come.link.index).is_some_and(|gap| gap.told);
-        let mut step = follow(&self.key, chain, gaps, &Come { now_ms: around.now_ms, ..self.come });
+        let mut step = follow(&self.key, chain.as_ref(), gaps, &Come { now_ms: around.now_ms, ..self.come });
         tx.put(&step.chain)?;
         let told = tell(&mut step.gaps, around.now_ms, |index| (around.is_here)(&self.key, index));
         let changed = told.into_iter().chain(step.filled.filter(|_| late));
@@ -166,7 +166,9 @@ impl Receiving {
                 Ok(told)
             })
             .await?;
-        told.iter().for_each(|conversation| self.changed(conversation));
+        for conversation in told {
+            self.changed(&conversation);
+        }
         Ok(())
     }
 }

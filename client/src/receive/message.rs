@@ -16,6 +16,7 @@ use crate::talk::apply::{self, Class};
 use crate::talk::view::Target;
 
 /// A message that has come. Holds clear text: no Debug.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each shown by itself")]
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct ReceivedMessage {

@@ -86,7 +86,7 @@ impl Receiving {
                 return Ok(unsealed.not_shown(Unopened::Conversation));
             }
             // What strangers do to messages, or say of them, concerns nobody.
-            RoomMessage::Stranger => return Ok(Outcome::Dropped(unsealed.receipt())),
+            RoomMessage::Stranger => return Ok(Outcome::Dropped(Box::new(unsealed.receipt()))),
             RoomMessage::Author(who) => return Ok(unsealed.not_shown(Unopened::RoomAuthor(who))),
             RoomMessage::Waits => return Ok(unsealed.aside(Reason::RoomEvents(room))),
         };
@@ -127,10 +127,10 @@ impl Placing {
             }));
         };
         let content = match content.body {
-            Body::Again(message, said) => match self.said_again(tx, &mut unsealed, message, said)? {
+            Body::Again(message, said) => match Self::said_again(tx, &mut unsealed, message, said)? {
                 Some(content) => content,
                 // It is not missing here: another one's, or one that has come meanwhile.
-                None => return Ok(Ok(Outcome::Dropped(unsealed.receipt()))),
+                None => return Ok(Ok(Outcome::Dropped(Box::new(unsealed.receipt())))),
             },
             _ => content,
         };
@@ -158,7 +158,6 @@ impl Placing {
 
     /// What a message says again, where it is missing here and was asked for. It takes the place of what it came in.
     fn said_again(
-        &self,
         tx: &Tx<'_>,
         unsealed: &mut Unsealed,
         message: MessageId,

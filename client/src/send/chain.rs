@@ -12,7 +12,7 @@ use crate::core::error::{Error, StoreError};
 use crate::store::account::Account;
 use crate::store::{
     AnsweredRecord, Audience, GapsRecord, OutboxKind, OutboxRecord, OwnChainRecord, SentRecord, Tx, conversation,
-    list_all,
+    list_all, sweep,
 };
 use crate::trust::retention::{processes, retainers};
 
@@ -122,6 +122,10 @@ pub(crate) fn answer(
     now_ms: u64,
 ) -> Result<(), StoreError> {
     let Some(own) = tx.get::<OwnChainRecord>(&OwnChainRecord::key_of(id))? else { return Ok(()) };
+    // What has had its time is not said again.
+    if tx.has_expired(now_ms)? {
+        sweep(tx, now_ms)?;
+    }
     let is_process = processes(tx)?.contains(asker);
     let members = conversation(tx, id)?.map(|record| record.members).unwrap_or_default();
     // Who is in the conversation no more, or never was, is told nothing of it.

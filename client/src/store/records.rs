@@ -246,6 +246,7 @@ pub(crate) enum MessageState {
 }
 
 /// A message in the local history.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each shown by itself")]
 #[derive(Clone, Encode, Decode)]
 #[cbor(array)]
 pub(crate) struct StoredMessage {

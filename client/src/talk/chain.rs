@@ -148,10 +148,10 @@ impl GapsRecord {
 }
 
 /// What a message that has come for the first time comes to.
-pub(crate) fn follow(key: &ChainKey, chain: Option<ChainRecord>, mut gaps: GapsRecord, come: &Come) -> Step {
+pub(crate) fn follow(key: &ChainKey, chain: Option<&ChainRecord>, mut gaps: GapsRecord, come: &Come) -> Step {
     let Link { index, since, previous } = come.link;
     let next = index.saturating_add(1);
-    let (expected, last) = match &chain {
+    let (expected, last) = match chain {
         Some(chain) => (chain.next, Some(chain.last)),
         None => (since.min(index), None),
     };
@@ -180,7 +180,7 @@ pub(crate) fn follow(key: &ChainKey, chain: Option<ChainRecord>, mut gaps: GapsR
         if gap.is_some_and(|(_, told)| told) {
             gaps.note(come, GapEvent::Came);
         }
-        (chain.unwrap_or(moved), conflict)
+        (chain.cloned().unwrap_or(moved), conflict)
     } else {
         // Another message with a number that has come: the device was put back, or there are two of it. It is followed from
         // here on, so that this is told once.
@@ -199,7 +199,7 @@ pub(crate) fn tell(gaps: &mut GapsRecord, now_ms: u64, is_here: impl Fn(u64) -> 
     let mut places = Vec::new();
     let mut news = Vec::new();
     for gap in gaps.gaps.iter_mut().filter(|gap| !gap.told) {
-        let ends = (gap.from..gap.to).take(LOOK as usize).chain(gap.to.saturating_sub(LOOK).max(gap.from)..gap.to);
+        let ends = (gap.from..gap.to).take(256).chain(gap.to.saturating_sub(LOOK).max(gap.from)..gap.to);
         if ends.into_iter().any(&is_here) {
             continue;
         }
@@ -207,7 +207,9 @@ pub(crate) fn tell(gaps: &mut GapsRecord, now_ms: u64, is_here: impl Fn(u64) -> 
         places.push(gap.place);
         news.push(GapNews { from: gap.from, to: gap.to, at_ms: now_ms, what: GapEvent::Missing, message: None });
     }
-    news.into_iter().for_each(|news| gaps.tell(news));
+    for one in news {
+        gaps.tell(one);
+    }
     places
 }
 
@@ -247,7 +249,7 @@ mod tests {
         }
 
         fn take(&mut self, come: &Come) -> Step {
-            let step = follow(&key(), self.chain.take(), self.gaps.clone(), come);
+            let step = follow(&key(), self.chain.as_ref(), self.gaps.clone(), come);
             (self.chain, self.gaps) = (Some(step.chain.clone()), step.gaps.clone());
             self.conflicts += usize::from(step.conflict);
             step
@@ -268,7 +270,8 @@ mod tests {
 
     #[test]
     fn what_is_missing_after_what_has_come() {
-        let cases: &[(&[u64], &[(u64, u64)])] = &[
+        type Case = (&'static [u64], &'static [(u64, u64)]);
+        let cases: &[Case] = &[
             (&[0, 1, 2], &[]),
             // The first is not there, and neither are those before it that everybody who gets it was sent.
             (&[2], &[(0, 2)]),

@@ -1,5 +1,6 @@
 //! What is missing of what others have said, as it is used.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::view::Gap;
@@ -24,15 +25,9 @@ impl Gaps {
         let mut found = Vec::new();
         for record in &records {
             let open = record.gaps.iter().filter(|gap| gap.told);
-            found.extend(open.map(|gap| Gap {
-                from: gap.from,
-                to: gap.to,
-                at_ms: gap.since_ms,
-                what: GapEvent::Missing,
-                ..of(&record.key, None)
-            }));
+            found.extend(open.map(|open| gap(&record.key, open.from..open.to, open.since_ms, GapEvent::Missing)));
             let conflicts = record.news.iter().filter(|news| news.what == GapEvent::Conflict);
-            found.extend(conflicts.map(|news| of(&record.key, Some(news))));
+            found.extend(conflicts.map(|news| of(&record.key, news)));
         }
         found.sort();
         Ok(found)
@@ -42,7 +37,7 @@ impl Gaps {
     /// are elsewhere. A person's client remembers no more of it than [`list`](Self::list) gives.
     pub async fn news(&self) -> Result<Vec<Gap>, Error> {
         let records = self.trust.store.list::<GapsRecord>().await?;
-        Ok(records.iter().flat_map(|record| record.news.iter().map(|news| of(&record.key, Some(news)))).collect())
+        Ok(records.iter().flat_map(|record| record.news.iter().map(|news| of(&record.key, news))).collect())
     }
 
     /// These pieces of news are recorded elsewhere.
@@ -57,7 +52,7 @@ impl Gaps {
                         device: one.device,
                     };
                     let Some(mut record) = tx.get::<GapsRecord>(&key.parts())? else { continue };
-                    record.news.retain(|known| of(&key, Some(known)) != one);
+                    record.news.retain(|known| of(&key, known) != one);
                     if record.is_empty() {
                         tx.delete::<GapsRecord>(&record.key())?;
                     } else {
@@ -70,15 +65,10 @@ impl Gaps {
     }
 }
 
-fn of(key: &ChainKey, news: Option<&GapNews>) -> Gap {
-    Gap {
-        conversation: key.conversation.clone(),
-        sender: key.sender.clone(),
-        device: key.device,
-        from: news.map_or(0, |news| news.from),
-        to: news.map_or(0, |news| news.to),
-        at_ms: news.map_or(0, |news| news.at_ms),
-        what: news.map_or(GapEvent::Missing, |news| news.what),
-        message: news.and_then(|news| news.message),
-    }
+fn of(key: &ChainKey, news: &GapNews) -> Gap {
+    Gap { message: news.message, ..gap(key, news.from..news.to, news.at_ms, news.what) }
+}
+
+fn gap(key: &ChainKey, numbers: Range<u64>, at_ms: u64, what: GapEvent) -> Gap {
+    Gap::new(key.conversation.clone(), key.sender.clone(), key.device, numbers, at_ms, what)
 }

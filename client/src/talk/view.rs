@@ -1,6 +1,7 @@
 //! What is shown: conversations and messages as values, with all that was done to them folded in. No Debug on what holds
 //! clear text.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use sotto_crypto::{Address, DeviceId, Domain, MessageId};
@@ -276,7 +277,6 @@ pub enum DeliveryState {
 
 /// What is known of messages of somebody's device that are missing, or that do not follow each other.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[non_exhaustive]
 pub struct Gap {
     /// Where.
     pub conversation: ConversationId,
@@ -294,6 +294,20 @@ pub struct Gap {
     pub what: GapEvent,
     /// The message that it happened with.
     pub message: Option<MessageId>,
+}
+
+impl Gap {
+    /// Something that has happened to messages with these numbers.
+    pub fn new(
+        conversation: ConversationId,
+        sender: Address,
+        device: DeviceId,
+        numbers: Range<u64>,
+        at_ms: u64,
+        what: GapEvent,
+    ) -> Self {
+        Self { conversation, sender, device, from: numbers.start, to: numbers.end, at_ms, what, message: None }
+    }
 }
 
 /// Something that waits in the outbox.

@@ -1,13 +1,14 @@
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
+use sotto_client::GapEvent;
 use sotto_crypto::{DeviceCertificate, DeviceId, DeviceKey, IdentityKey, MessageId, Signed, SystemRng};
-use sotto_wire::content::{Content, Forwarded, MessageRef, ReceiptKind};
+use sotto_wire::content::{Content, Forwarded, Link, MessageRef, ReceiptKind};
 use sotto_wire::room::{Created, EventId, RoomChange, RoomEvent, RoomId, SignedRoomEvent};
 
 use super::*;
 use crate::name::Names;
-use crate::testing::{TIME, a, broken, content, file, item, subject, text};
+use crate::testing::{TIME, a, broken, content, file, gap, item, subject, text};
 
 fn record(item: &Item<u64>, attachment: &Attachment) -> Value {
     let names = Names::of(item);
@@ -272,4 +273,46 @@ fn a_new_member_is_told_all_events_and_so_is_the_record() {
     assert_eq!((&record["msgtype"], record.get("control")), (&json!(4002), None));
     let types: Vec<_> = record["events"].as_array().unwrap().iter().map(|e| e["msgtype"].clone()).collect();
     assert_eq!(types, [json!(4001), json!(4002)]);
+}
+
+#[test]
+fn what_is_missing_is_a_record_of_its_own_kind() {
+    let json = |what| -> Value {
+        let bytes = GapRecord::of(&subject(), &gap(what), TIME + 1_000).to_json().unwrap();
+        assert_eq!(bytes.last(), Some(&b'\n'));
+        serde_json::from_slice(&bytes).unwrap()
+    };
+    let expected = json!({
+        "msg_ts": "1691176258.901000",
+        "msgtype": 9300,
+        "sender": "alice@chat.acme.example",
+        "sender_type": "normal",
+        "time": "8/4/23 7:10 PM",
+        "time_iso": "2023-08-04 19:10:58.901",
+        "vgroupid": "c1",
+        "gap": {"event": "missing", "first": 3, "count": 2},
+        "network": "chat.acme.example",
+        "policy": "keep",
+        "retained_at": "2023-08-04T19:10:59.901Z",
+        "sender_device": "07070707070707070707070707070707",
+    });
+    assert_eq!(json(GapEvent::Missing), expected);
+    for (what, word) in [
+        (GapEvent::Came, "came"),
+        (GapEvent::Gone, "gone"),
+        (GapEvent::NotForUs, "not_for_us"),
+        (GapEvent::Conflict, "conflict"),
+    ] {
+        assert_eq!(json(what)["gap"]["event"], word);
+    }
+}
+
+#[test]
+fn a_message_that_was_missing_says_so() {
+    let mut item = text("x");
+    item.content.as_mut().unwrap().link = Some(Link { index: 4, since: 0, previous: [0; 32] });
+    let before = record(&item, &Attachment::None);
+    assert_eq!((before["number"].clone(), before.get("late")), (json!(4), None));
+    item.late = true;
+    assert_eq!(record(&item, &Attachment::None)["late"], true);
 }

@@ -1,0 +1,87 @@
+//! What somebody has sent and this process has not got: each thing that happens is a record, and how much is missing now is a
+//! metric. The client library notices, and asks the sender's device for it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sotto_client::{Client, Gap, GapEvent};
+use sotto_telemetry::names;
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::destination::Destination;
+use crate::keeper::Keeper;
+use crate::name::gap_word;
+
+/// Between two looks.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// Keeps records of what is missing, for as long as it is polled.
+pub(crate) async fn keep<D: Destination>(client: Client, keeper: Arc<Keeper<D>>) {
+    let mut ticks = interval(LOOK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if let Err(error) = look(&client, &keeper).await {
+            tracing::warn!(%error, "it cannot be looked up what is missing; tried again");
+        }
+    }
+}
+
+async fn look<D: Destination>(client: &Client, keeper: &Keeper<D>) -> Result<(), sotto_client::Error> {
+    let news = client.gaps().news().await?;
+    let mut recorded = Vec::new();
+    for gap in news {
+        // Where the process ends first, it is written again, under the same name.
+        if keeper.keep_gap(&gap).await.is_none() {
+            break;
+        }
+        told(&gap);
+        recorded.push(gap);
+    }
+    if !recorded.is_empty() {
+        client.gaps().recorded(recorded).await?;
+    }
+    let open = client.gaps().list().await?;
+    #[expect(clippy::cast_precision_loss, reason = "a gauge")]
+    metrics::gauge!(names::RETENTION_MISSING).set(missing(&open) as f64);
+    Ok(())
+}
+
+/// How many messages are missing now.
+fn missing(open: &[Gap]) -> u64 {
+    let open = open.iter().filter(|gap| gap.what == GapEvent::Missing);
+    open.fold(0, |sum, gap| sum.saturating_add(gap.to.saturating_sub(gap.from)))
+}
+
+fn told(gap: &Gap) {
+    let (sender, device, event) = (&gap.sender, gap.device, gap_word(gap.what));
+    let count = gap.to.saturating_sub(gap.from);
+    match gap.what {
+        GapEvent::Missing => tracing::error!(
+            %sender, %device, first = gap.from, count,
+            "messages have not come: somebody has kept them from the record, or they come late; their sender's device is asked for them"
+        ),
+        GapEvent::Conflict => {
+            metrics::counter!(names::RETENTION_CONFLICTS).increment(1);
+            tracing::error!(
+                %sender, %device, first = gap.from,
+                "a message does not follow what the same device has said before: there are two of it, or it was put back"
+            );
+        }
+        _ => tracing::info!(%sender, %device, first = gap.from, count, event, "messages that were missing are settled"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::gap;
+
+    #[test]
+    fn only_what_is_missing_counts() {
+        assert_eq!(missing(&[]), 0);
+        assert_eq!(missing(&[gap(GapEvent::Missing), gap(GapEvent::Conflict), gap(GapEvent::Missing)]), 4);
+        let all = Gap { from: 0, to: u64::MAX, ..gap(GapEvent::Missing) };
+        assert_eq!(missing(&[all, gap(GapEvent::Missing)]), u64::MAX);
+    }
+}
