@@ -86,7 +86,7 @@ impl GapsRecord {
         let at = self.gaps.iter().position(asked)?;
         let gap = self.gaps.remove(at);
         let place = gap.place;
-        self.split(at, gap, index, (None, None));
+        self.split(at, &gap, index, (None, None));
         self.tell(GapNews { from: index, to: index.saturating_add(1), at_ms: now_ms, what, message: None });
         Some(place)
     }
@@ -119,13 +119,13 @@ impl GapsRecord {
         let index = come.link.index;
         let fits_before = index != gap.from || gap.before.is_none_or(|before| before == come.link.previous);
         let fits_end = index.saturating_add(1) != gap.to || gap.end.is_none_or(|end| end == come.digest);
-        self.split(at, gap, index, (Some(come.link.previous), Some(come.digest)));
+        self.split(at, &gap, index, (Some(come.link.previous), Some(come.digest)));
         fits_before && fits_end
     }
 
-    fn split(&mut self, at: usize, gap: Gap, index: u64, (end, before): (Option<[u8; 32]>, Option<[u8; 32]>)) {
+    fn split(&mut self, at: usize, gap: &Gap, index: u64, (end, before): (Option<[u8; 32]>, Option<[u8; 32]>)) {
         // Something has come of it: the rest is asked for as if it were the first time.
-        let gap = Gap { asked: gap.asked.min(1), ..gap };
+        let gap = Gap { asked: gap.asked.min(1), ..gap.clone() };
         let left = Gap { to: index, end, ..gap.clone() };
         let right = Gap { from: index.saturating_add(1), before, ..gap };
         for part in [right, left].into_iter().filter(|part| part.count() > 0) {

@@ -1,7 +1,7 @@
 //! What tricks make of requests and answers.
 
 use axum::http::{Method, StatusCode};
-use sotto_crypto::Address;
+use sotto_crypto::{Address, Wrap};
 use sotto_wire::api::{Accepted, Envelope, FetchRecipients, Identities, PasswordStarted, RecipientRole, Recipients};
 use sotto_wire::{ApiError, ErrorCode};
 
@@ -40,6 +40,14 @@ fn intercept(shared: &Shared, envelope: &Envelope) -> Option<Answer> {
             let said = "the recipients have changed; ask again";
             return Some(refusal(&ApiError::new(ErrorCode::RecipientsChanged, said)));
         }
+    }
+    let kept_from = |wrap: &Wrap| state.tricks.contains(&Trick::KeepFrom(wrap.address.clone()));
+    if envelope.wraps.iter().any(kept_from) {
+        let wraps = envelope.wraps.iter().filter(|wrap| !kept_from(wrap)).cloned().collect();
+        for (device, delivery) in split(&Envelope { wraps, ..envelope.clone() }) {
+            shared.put(&mut state, device, delivery);
+        }
+        return Some(Answer::cbor(&Accepted { accepted_at_ms: now_ms() }));
     }
     let impostors: Vec<_> = state.impostors.values().cloned().collect();
     let opened: Vec<_> = impostors

@@ -47,6 +47,8 @@ pub enum Trick {
     RecipientsChange(u32),
     /// Messages of this sender are not delivered.
     Drop(Address),
+    /// Messages are accepted, and go to everybody but the devices of this person or process, for good.
+    KeepFrom(Address),
     /// Whoever asks for this person as a recipient is told that they cannot be written to.
     MemberGone(Address),
     /// The documents of policy are those that were seen first, however often they change.

@@ -4,6 +4,7 @@
 mod flood;
 mod identity;
 mod left_out;
+mod missing;
 mod relay;
 mod retention;
 mod stage;
