@@ -10,7 +10,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::destination::Destination;
 use crate::keeper::Keeper;
-use crate::name::gap_word;
+use crate::name::{ObjectName, gap_word};
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_secs(2);
@@ -53,22 +53,29 @@ fn missing(open: &[Gap]) -> u64 {
     open.fold(0, |sum, gap| sum.saturating_add(gap.to.saturating_sub(gap.from)))
 }
 
+/// The log names the record: whose messages they are stands there.
 fn told(gap: &Gap) {
-    let (sender, device, event) = (&gap.sender, gap.device, gap_word(gap.what));
-    let count = gap.to.saturating_sub(gap.from);
+    let (kept, count) = (ObjectName::of_gap(gap), gap.to.saturating_sub(gap.from));
+    let kept = kept.as_str();
     match gap.what {
         GapEvent::Missing => tracing::error!(
-            %sender, %device, first = gap.from, count,
-            "messages have not come: somebody has kept them from the record, or they come late; their sender's device is asked for them"
+            kept,
+            count,
+            "messages have not come: somebody keeps them from the record, or they come late; their sender's device is asked for them"
         ),
         GapEvent::Conflict => {
             metrics::counter!(names::RETENTION_CONFLICTS).increment(1);
             tracing::error!(
-                %sender, %device, first = gap.from,
+                kept,
                 "a message does not follow what the same device has said before: there are two of it, or it was put back"
             );
         }
-        _ => tracing::info!(%sender, %device, first = gap.from, count, event, "messages that were missing are settled"),
+        _ => tracing::info!(
+            kept,
+            count,
+            event = gap_word(gap.what),
+            "of messages that were missing nothing more is waited for"
+        ),
     }
 }
 

@@ -400,6 +400,7 @@ impl<'a> GapLine<'a> {
 }
 
 /// A message for programs.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each with its own name")]
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Line<'a> {
