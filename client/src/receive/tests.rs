@@ -93,3 +93,79 @@ async fn a_receipt_of_another_identity_is_told_though_nothing_is_shown() {
     assert_eq!((bob.state, bob.change.as_ref().unwrap().seen_in), (TrustState::Replaced, SeenIn::Receipt));
     assert_eq!(alice.outbox().send_text(&[address("bob")], "who is it?").await.unwrap().changed, [address("bob")]);
 }
+
+/// Says something about chains to somebody, as a hostile client may.
+async fn say_chain(from: &Client, to: &str, body: Body) {
+    let (account, now) = (from.trust.account.clone(), now_ms());
+    let between = Conversation::of([account.address.clone(), address(to)]).unwrap();
+    let only = Audience::Only(vec![address(to)]);
+    let entry = entry(&account, &Content::new(between, now, body), OutboxKind::Chain, only, now).unwrap();
+    from.trust.store.run(move |tx| tx.put_outbox(&entry)).await.unwrap();
+    assert_eq!(from.outbox().flush(std::time::Duration::from_mins(1)).await.unwrap().sent, 1);
+}
+
+/// What waits in somebody's outbox, whether it is shown or not.
+async fn waiting_to_go(client: &Client) -> Vec<Body> {
+    let entries = client.trust.store.run(crate::store::outbox_all).await.unwrap();
+    entries.iter().map(|entry| minicbor::decode::<Content>(&entry.content).unwrap().body).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_told_what_was_not_said_to_them_and_nobody_is_kept_busy() {
+    let network = Network::start(false).await;
+    let (alice, bob, mallory) =
+        (network.member("alice").await, network.member("bob").await, network.member("mallory").await);
+    let sent = alice.outbox().send_text(&[address("bob")], "for bob").await.unwrap();
+    let (id, device) = (sent.conversation.id(), alice.device());
+    let resend = |numbers: Vec<u64>| Body::Resend(id.clone(), device, numbers);
+    // Who is not in the conversation is not answered at all; nor is who asks another device, or for what was never said.
+    say_chain(&mallory, "alice", resend(vec![0, 1])).await;
+    say_chain(&bob, "alice", Body::Resend(id.clone(), mallory.device(), vec![0])).await;
+    say_chain(&bob, "alice", resend(vec![1, 2, u64::MAX])).await;
+    say_chain(&bob, "alice", Body::Resend("another".into(), device, vec![0])).await;
+    assert!(all(&alice).await.0.is_empty());
+    assert!(waiting_to_go(&alice).await.is_empty());
+    // Who is, is: but not without end.
+    say_chain(&bob, "alice", resend(vec![0])).await;
+    let mut receiver = alice.receive(false).unwrap();
+    while !matches!(next(&mut receiver).await, Event::CaughtUp) {}
+    assert!(matches!(&waiting_to_go(&alice).await[..], [Body::Again(message, _)] if *message == sent.message));
+    receiver.close().await;
+    let asker = address("bob");
+    let spent = crate::store::AnsweredRecord { asker, since_ms: now_ms(), count: 256 };
+    alice.trust.store.run(move |tx| tx.put(&spent)).await.unwrap();
+    say_chain(&bob, "alice", resend(vec![0])).await;
+    let mut receiver = alice.receive(false).unwrap();
+    while !matches!(next(&mut receiver).await, Event::CaughtUp) {}
+    assert!(waiting_to_go(&alice).await.is_empty());
+    receiver.close().await;
+    // Bob has it once, whatever was said again.
+    let (messages, _) = all(&bob).await;
+    assert_eq!(messages.iter().map(text).collect::<Vec<_>>(), ["for bob"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_has_asked_for_is_not_taken() {
+    let network = Network::start(false).await;
+    let (bob, mallory) = (network.member("bob").await, network.member("mallory").await);
+    let between = Conversation::of([address("bob"), address("mallory")]).unwrap();
+    let linked = |index, words: &str| Content {
+        link: Some(sotto_wire::content::Link { index, since: 0, previous: [1; 32] }),
+        ..Content::new(between.clone(), now_ms(), Body::Text(words.into()))
+    };
+    let again = |content: &Content| {
+        let message = sotto_crypto::MessageId::generate(&mut sotto_crypto::SystemRng);
+        Body::Again(message, sotto_crypto::encode(content))
+    };
+    mallory.outbox().send_text(&[address("bob")], "hello").await.unwrap();
+    say_chain(&mallory, "bob", again(&linked(0, "said again, though it has come"))).await;
+    say_chain(&mallory, "bob", again(&linked(7, "never missed"))).await;
+    say_chain(&mallory, "bob", again(&Content { link: None, ..linked(0, "without a place") })).await;
+    say_chain(&mallory, "bob", Body::Again(sotto_crypto::MessageId::from_bytes([1; 16]), vec![0xff; 40])).await;
+    say_chain(&mallory, "bob", Body::Gone(between.id(), vec![0, 1, u64::MAX], vec![5])).await;
+    let (messages, _) = all(&bob).await;
+    assert_eq!(messages.iter().map(text).collect::<Vec<_>>(), ["hello"]);
+    assert!(bob.gaps().list().await.unwrap().is_empty());
+    let page = bob.conversations().messages(&between.id(), None, 10).await.unwrap();
+    assert_eq!(page.len(), 1, "nothing else stands in the history");
+}

@@ -2,6 +2,7 @@
 
 use ratatui::crossterm::event::KeyCode;
 
+use sotto_client::Missing;
 use sotto_wire::content::Presence;
 
 use super::*;
@@ -197,6 +198,33 @@ fn who_was_left_out_stands_beside_the_message() {
         vec![sotto_client::LeftOut { address: a("carol@x.example"), reason: "cannot be written to".into() }];
     let mut m = open_with(&[left_out]);
     assert!(screen(&mut m, 100, 24).contains("NOT TO carol"));
+}
+
+#[test]
+fn what_is_missing_stands_where_it_belongs() {
+    let mut missing = said(2, BOB, "");
+    missing.body = ViewBody::Missing(Missing { count: 1, gone: 0 });
+    let mut gone = said(3, BOB, "");
+    gone.body = ViewBody::Missing(Missing { count: 2, gone: 2 });
+    let mut late = said(40, BOB, "there it is");
+    late.late = true;
+    let mut copied = said(41, BOB, "from a copy");
+    copied.conflict = true;
+    let mut m = open_with(&[said(1, BOB, "before"), missing, gone, late, copied]);
+    let shown = screen(&mut m, 110, 30);
+    for words in [
+        "!! a message is MISSING",
+        "!! 2 messages are MISSING: their sender does not have them any more",
+        "came late",
+        "!! DOES NOT FOLLOW what its sender's device said before",
+    ] {
+        assert!(shown.contains(words), "{words}\n{shown}");
+    }
+    let (before, after) = (shown.find("before").unwrap(), shown.find("there it is").unwrap());
+    let at = shown.find("a message is MISSING").unwrap();
+    assert!(before < at && at < after, "{shown}");
+    let mut m = open_with(&[said(1, BOB, "before"), said(2, BOB, "after")]);
+    assert!(!screen(&mut m, 110, 30).contains("MISSING"));
 }
 
 #[test]
