@@ -23,7 +23,9 @@ mod talk;
 
 pub(crate) use aside::{Aside, AsideCount, Reason};
 pub use chains::GapEvent;
-pub(crate) use chains::{AnsweredRecord, ChainKey, ChainRecord, Gap, GapNews, GapsRecord, OwnChainRecord, SentRecord};
+pub(crate) use chains::{
+    AnsweredRecord, ChainKey, ChainRecord, Gap, GapNews, GapsRecord, HeadRecord, OwnChainRecord, SentRecord,
+};
 pub(crate) use db::{Store, Tx, list_all};
 pub(crate) use documents::{MembershipRecord, PeerRecord, PolicyRecord};
 pub(crate) use links::{HistoryIn, HistoryOffered, HistoryOut, PendingLink};

@@ -228,6 +228,10 @@ pub enum Body {
     /// device does not have any more, and of those that were not sent to who asks.
     #[n(13)]
     Gone(#[n(0)] String, #[n(1)] Vec<u64>, #[n(2)] Vec<u64>),
+    /// How far the sender's chain in this conversation has come: the place of the next message, so that who lacks the last one
+    /// notices.
+    #[n(14)]
+    Head(#[n(0)] Link),
 }
 
 /// What a receipt says.

@@ -13,7 +13,7 @@ use crate::core::clock::now_ms;
 use crate::core::error::{Error, StoreError};
 use crate::store::{ChainKey, ChainRecord, ConversationRecord, GapEvent, GapsRecord, Tx, conversation};
 use crate::talk::apply::{Class, class};
-use crate::talk::chain::{Come, follow, tell};
+use crate::talk::chain::{Come, follow, head, tell};
 
 /// What a person's client keeps of conflicts. Who keeps records keeps all that has happened, until it is recorded.
 const CONFLICTS: usize = 16;
@@ -81,6 +81,29 @@ impl Noted {
         let changed = told.into_iter().chain(step.filled.filter(|_| late));
         around.put(tx, known.as_ref(), step.gaps, changed.map(|place| (place, 0)))?;
         Ok(Came { late, conflict: step.conflict })
+    }
+}
+
+/// How far somebody's device has come, as it says.
+pub(super) struct Head {
+    pub(super) key: ChainKey,
+    pub(super) head: Link,
+}
+
+impl Head {
+    pub(super) fn note(&self, tx: &Tx<'_>, around: &Around<'_>) -> Result<(), StoreError> {
+        let parts = self.key.parts();
+        // Somebody who has said nothing here that is kept shows nothing.
+        if around.keeps_history && conversation(tx, &self.key.conversation)?.is_none() {
+            return Ok(());
+        }
+        let known = tx.get::<GapsRecord>(&parts)?;
+        let mut gaps = known.clone().unwrap_or_else(|| GapsRecord::none(&self.key));
+        let chain = tx.get::<ChainRecord>(&parts)?;
+        let Some(moved) = head(&self.key, chain.as_ref(), &mut gaps, self.head, around.now_ms) else { return Ok(()) };
+        tx.put(&moved)?;
+        let told = tell(&mut gaps, around.now_ms, |index| (around.is_here)(&self.key, index));
+        around.put(tx, known.as_ref(), gaps, told.into_iter().map(|place| (place, 0)))
     }
 }
 

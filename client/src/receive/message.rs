@@ -6,7 +6,7 @@ use sotto_crypto::{Address, DeviceId, Fingerprint, MessageId, Opened, PrekeyRef,
 use sotto_wire::content::{Body, Content, Conversation, MessageRef};
 use zeroize::Zeroizing;
 
-use super::gaps::{Around, Came, Gone, Noted};
+use super::gaps::{Around, Came, Gone, Head, Noted};
 use super::prekeys::REPLAY_MS;
 use crate::core::error::StoreError;
 use crate::send::chain::answer;
@@ -185,6 +185,8 @@ pub struct Receipt {
     pub(super) again: Option<MessageId>,
     /// What it says will not come.
     pub(super) gone: Option<Arc<Gone>>,
+    /// How far its sender's device has come, as it says.
+    pub(super) head: Option<Arc<Head>>,
 }
 
 /// What is kept of a message.
@@ -222,7 +224,7 @@ impl Receipt {
     /// Of a message that leaves nothing but its key.
     #[cfg(test)]
     pub(crate) fn of(key: MessageKey) -> Self {
-        Self { seq: 0, key: Some(key), one_time: None, stored: None, noted: None, again: None, gone: None }
+        Self { seq: 0, key: Some(key), one_time: None, stored: None, noted: None, again: None, gone: None, head: None }
     }
 
     /// What names its message, where it is one that opened.
@@ -286,6 +288,9 @@ impl Receipt {
         }
         if let Some(gone) = &self.gone {
             gone.note(tx, around)?;
+        }
+        if let Some(head) = &self.head {
+            head.note(tx, around)?;
         }
         Ok(())
     }

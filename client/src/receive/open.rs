@@ -62,6 +62,7 @@ impl Unsealed {
             noted: None,
             again: None,
             gone: None,
+            head: None,
         }
     }
 
@@ -110,6 +111,7 @@ fn unopened(delivery: &Delivery, header: Option<&SealedHeader>, reason: Unopened
             noted: None,
             again: None,
             gone: None,
+            head: None,
         },
     }
 }

@@ -8,7 +8,7 @@ use sotto_wire::content::{Body, Content, Conversation};
 use sotto_wire::room::RoomId;
 
 use super::authenticate::{Sender, authenticate};
-use super::gaps::{Gone, Noted};
+use super::gaps::{Gone, Head, Noted};
 use super::message::{Keep, Receipt, ReceivedMessage, Unopened};
 use super::open::{Opening, Outcome, Unsealed};
 use super::rooms::RoomMessage;
@@ -188,6 +188,14 @@ impl Placing {
         Some(Arc::new(Gone { key, numbers }))
     }
 
+    /// How far its sender's device has come.
+    fn head(sender: &SealedHeader, content: &Content) -> Option<Arc<Head>> {
+        let Body::Head(head) = content.body else { return None };
+        let conversation = content.conversation.id();
+        let key = ChainKey { conversation, sender: sender.sender.clone(), device: sender.device };
+        Some(Arc::new(Head { key, head }))
+    }
+
     fn received(
         &self,
         tx: &Tx<'_>,
@@ -199,6 +207,7 @@ impl Placing {
         let key = unsealed.key();
         let Unsealed { delivery, header, opened, one_time, noted, again, .. } = unsealed;
         let (message, gone) = (again.unwrap_or(header.message), Self::gone(&header, &content.body));
+        let head = Self::head(&header, &content);
         let late = noted.as_ref().map(|noted| noted.is_late(tx)).transpose()?.unwrap_or(false);
         let retention_missing =
             self.retention_missing(tx, &header.sender, &opened.recipients, delivery.accepted_at_ms)?;
@@ -247,7 +256,7 @@ impl Placing {
             identity_changed: sender.changed,
             late,
             room_grew: false,
-            receipt: Receipt { seq: delivery.seq, key: Some(key), one_time, stored, noted, again, gone },
+            receipt: Receipt { seq: delivery.seq, key: Some(key), one_time, stored, noted, again, gone, head },
         })
     }
 

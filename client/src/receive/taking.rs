@@ -223,7 +223,9 @@ impl Line {
                 self.count_prekey(&message.receipt);
                 // A retention process keeps what was said, however short its life was meant to be.
                 let over = message.expires_at_ms.is_some_and(|end| end <= now_ms());
-                if self.receiving.purpose.keeps_history() && (over || is_silent(&message)) {
+                // How far a device has come is nothing that anybody has said.
+                let is_head = matches!(message.content.body, Body::Head(_));
+                if is_head || (self.receiving.purpose.keeps_history() && (over || is_silent(&message))) {
                     let mut receipt = message.receipt();
                     if over {
                         // One that ended before it came is remembered without being kept.

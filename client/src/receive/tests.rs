@@ -1,6 +1,6 @@
 //! Somebody who sends what this program cannot show, against a real relay.
 
-use sotto_wire::content::{Body, Content, Conversation, MessageRef, ReceiptKind};
+use sotto_wire::content::{Body, Content, Conversation, Link, MessageRef, ReceiptKind};
 
 use crate::common::{Network, address, next, text};
 use crate::core::clock::now_ms;
@@ -150,7 +150,7 @@ async fn what_nobody_has_asked_for_is_not_taken() {
     let (bob, mallory) = (network.member("bob").await, network.member("mallory").await);
     let between = Conversation::of([address("bob"), address("mallory")]).unwrap();
     let linked = |index, words: &str| Content {
-        link: Some(sotto_wire::content::Link { index, since: 0, previous: [1; 32] }),
+        link: Some(Link { index, since: 0, previous: [1; 32] }),
         ..Content::new(between.clone(), now_ms(), Body::Text(words.into()))
     };
     let again = |content: &Content| {
@@ -168,4 +168,53 @@ async fn what_nobody_has_asked_for_is_not_taken() {
     assert!(bob.gaps().list().await.unwrap().is_empty());
     let page = bob.conversations().messages(&between.id(), None, 10).await.unwrap();
     assert_eq!(page.len(), 1, "nothing else stands in the history");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_message_is_missed_too() {
+    let network = Network::start(false).await;
+    let (alice, bob) = (network.member("alice").await, network.member("bob").await);
+    alice.outbox().send_text(&[address("bob")], "one").await.unwrap();
+    let id = alice.outbox().send_text(&[address("bob")], "two, and nothing after it").await.unwrap().conversation.id();
+    let key = crate::store::ChainKey { conversation: id.clone(), sender: address("alice"), device: alice.device() };
+    assert_eq!(all(&bob).await.0.len(), 2);
+    // As if the second had not come.
+    let (first, forgotten) = (id.clone(), key.clone());
+    bob.trust
+        .store
+        .run(move |tx| {
+            let page = tx.page(Some(&first), None, 10)?;
+            let last = Link::digest_of(&page[0].message.content);
+            tx.delete_message(&page[1].message.key())?;
+            tx.put(&crate::store::ChainRecord { key: forgotten, next: 1, last })
+        })
+        .await
+        .unwrap();
+    let due = |client: &Client| {
+        let store = client.trust.store.clone();
+        async move {
+            let heads = store.list::<crate::store::HeadRecord>().await.unwrap();
+            store
+                .run(move |tx| {
+                    heads.iter().try_for_each(|head| tx.put(&crate::store::HeadRecord { due_at_ms: 0, ..head.clone() }))
+                })
+                .await
+                .unwrap();
+        }
+    };
+    let minute = std::time::Duration::from_mins(1);
+    assert_eq!(alice.outbox().flush(minute).await.unwrap().sent, 0, "not yet");
+    due(&alice).await;
+    assert_eq!(alice.outbox().flush(minute).await.unwrap().sent, 1);
+    assert!(all(&bob).await.0.is_empty(), "nobody is shown that");
+    let gaps = bob.gaps().list().await.unwrap();
+    assert_eq!(gaps.iter().map(|gap| (gap.from, gap.to)).collect::<Vec<_>>(), [(1, 2)]);
+    // With nothing new there is nothing to say.
+    due(&alice).await;
+    assert_eq!(alice.outbox().flush(minute).await.unwrap().sent, 0);
+    // It is asked for, as any other.
+    assert!(all(&alice).await.0.is_empty());
+    let (late, _) = all(&bob).await;
+    assert_eq!(late.iter().map(text).collect::<Vec<_>>(), ["two, and nothing after it"]);
+    assert!(bob.gaps().list().await.unwrap().is_empty());
 }

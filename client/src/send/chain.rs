@@ -11,14 +11,16 @@ use super::compose::{entry, is_said};
 use crate::core::error::{Error, StoreError};
 use crate::store::account::Account;
 use crate::store::{
-    AnsweredRecord, Audience, GapsRecord, OutboxKind, OutboxRecord, OwnChainRecord, SentRecord, Tx, conversation,
-    list_all, sweep,
+    AnsweredRecord, Audience, GapsRecord, HeadRecord, OutboxKind, OutboxRecord, OwnChainRecord, SentRecord, Tx,
+    conversation, list_all, sweep,
 };
 use crate::trust::retention::{processes, retainers};
 
 /// What is said again to the same asker in an hour.
 const MOST_AGAIN: u64 = 256;
 const HOUR_MS: u64 = 3_600_000;
+/// After the first message since it was last said, it is said this much later how far the chain has come; and once an hour at most.
+const HEAD_AFTER_MS: u64 = 600_000;
 
 /// What was posted, as it was sealed.
 pub(super) struct Posted {
@@ -53,6 +55,8 @@ pub(super) fn keep(tx: &Tx<'_>, entry: &OutboxRecord, posted: Posted, now_ms: u6
     let id = entry.conversation.id();
     let Posted { content, devices, people } = posted;
     let Some(link) = tx.move_own_chain(&id, &content, Some(devices))? else { return Ok(()) };
+    let known = tx.get::<HeadRecord>(&HeadRecord::key_of(&id))?;
+    tx.put(&after_message(known, &entry.conversation, now_ms))?;
     let Some(about) = about(tx, entry, &content)? else { return Ok(()) };
     let sent = SentRecord { message: entry.key.message, content: content.to_vec(), people };
     tx.put_sent((&id, link.index), &about, &sent, now_ms)
@@ -75,9 +79,41 @@ fn about(tx: &Tx<'_>, entry: &OutboxRecord, content: &[u8]) -> Result<Option<Mes
     Ok((takes_back || !is_gone).then_some(about))
 }
 
-/// Whether something is to be asked for now.
-pub(super) fn asks(tx: &Tx<'_>, now_ms: u64) -> Result<bool, StoreError> {
-    Ok(list_all::<GapsRecord>(tx)?.iter().any(|gaps| gaps.asks(now_ms)))
+/// When it is said how far the chain has come, after a message.
+fn after_message(known: Option<HeadRecord>, conversation: &Conversation, now_ms: u64) -> HeadRecord {
+    let due_at_ms = match known {
+        // What follows soon says it by itself, but not for ever.
+        Some(known) if known.news => known.due_at_ms,
+        Some(known) => known.due_at_ms.max(now_ms.saturating_add(HEAD_AFTER_MS)),
+        None => now_ms.saturating_add(HEAD_AFTER_MS),
+    };
+    HeadRecord { conversation: conversation.clone(), due_at_ms, news: true }
+}
+
+/// Whether something is to be asked for now, or to be said of the own chains.
+pub(super) fn is_due(tx: &Tx<'_>, now_ms: u64) -> Result<bool, StoreError> {
+    Ok(list_all::<GapsRecord>(tx)?.iter().any(|gaps| gaps.asks(now_ms))
+        || list_all::<HeadRecord>(tx)?.iter().any(|head| head.due_at_ms <= now_ms))
+}
+
+/// Puts into the outbox how far the own chains have come, where it is time to say it.
+pub(super) fn say_heads(tx: &Tx<'_>, account: &Account, now_ms: u64) -> Result<(), StoreError> {
+    for head in list_all::<HeadRecord>(tx)?.into_iter().filter(|head| head.due_at_ms <= now_ms) {
+        let id = head.conversation.id();
+        let own = tx.get::<OwnChainRecord>(&OwnChainRecord::key_of(&id))?.filter(|_| head.news);
+        let left = conversation(tx, &id)?.is_none_or(|record| record.left);
+        let Some(own) = own.filter(|_| !left) else {
+            tx.delete::<HeadRecord>(&HeadRecord::key_of(&id))?;
+            continue;
+        };
+        let body = Body::Head(Link { index: own.next, since: own.since, previous: own.last });
+        let content = Content::new(head.conversation.clone(), now_ms, body);
+        if let Ok(entry) = entry(account, &content, OutboxKind::Chain, Audience::Members, now_ms) {
+            tx.put_outbox(&entry)?;
+        }
+        tx.put(&HeadRecord { due_at_ms: now_ms.saturating_add(HOUR_MS), news: false, ..head })?;
+    }
+    Ok(())
 }
 
 /// Puts questions for what is missing into the outbox.
@@ -179,6 +215,21 @@ mod tests {
 
     fn devices(numbers: &[u8]) -> Vec<DeviceId> {
         numbers.iter().map(|n| DeviceId::from_bytes([*n; 16])).collect()
+    }
+
+    #[test]
+    fn it_is_said_how_far_a_chain_has_come_a_while_after_a_message_and_once_an_hour() {
+        let between = Conversation::Room(sotto_wire::room::RoomId::from_bytes([1; 32]));
+        let after = |known: Option<(u64, bool)>| {
+            let known = known.map(|(due_at_ms, news)| HeadRecord { conversation: between.clone(), due_at_ms, news });
+            let head = after_message(known, &between, 1_000);
+            assert!(head.news);
+            head.due_at_ms
+        };
+        assert_eq!(after(None), 1_000 + HEAD_AFTER_MS);
+        assert_eq!(after(Some((7_000, true))), 7_000, "others do not put it off");
+        assert_eq!(after(Some((HOUR_MS, false))), HOUR_MS, "it was said within the hour");
+        assert_eq!(after(Some((5, false))), 1_000 + HEAD_AFTER_MS);
     }
 
     #[test]

@@ -155,7 +155,7 @@ impl Sending {
         loop {
             let now = now_ms();
             let nothing = move |tx: &Tx<'_>| {
-                Ok(tx.outbox_is_empty()? && tx.is_empty::<PendingReceipt>()? && !chain::asks(tx, now)?)
+                Ok(tx.outbox_is_empty()? && tx.is_empty::<PendingReceipt>()? && !chain::is_due(tx, now)?)
             };
             if self.store.run(nothing).await? {
                 return Ok(done);
@@ -168,7 +168,7 @@ impl Sending {
             }
             if Instant::now() < until {
                 self.gather_receipts().await?;
-                self.gather_asks().await?;
+                self.gather_chains().await?;
                 for (id, lane) in self.lanes(only).await? {
                     if running.len() < LANES && busy.insert(id.clone()) {
                         running.push(async { (id.clone(), self.lane(id, lane, until).await) });
@@ -360,10 +360,10 @@ impl Sending {
         Ok(())
     }
 
-    /// What is missing, and is to be asked for now, becomes entries.
-    async fn gather_asks(&self) -> Result<(), Error> {
+    /// What is missing, and is to be asked for now, and what is to be said of the own chains becomes entries.
+    async fn gather_chains(&self) -> Result<(), Error> {
         let (account, now) = (self.account.clone(), now_ms());
-        self.store.run(move |tx| chain::ask(tx, &account, now)).await
+        self.store.run(move |tx| chain::ask(tx, &account, now).and_then(|()| chain::say_heads(tx, &account, now))).await
     }
 
     /// Receipts that are due become entries: by conversation and sender, many in one.

@@ -4,7 +4,7 @@
 use minicbor::{Decode, Encode};
 use rusqlite::OptionalExtension as _;
 use sotto_crypto::{Address, DeviceId, MessageId};
-use sotto_wire::content::{Content, Link, MessageRef};
+use sotto_wire::content::{Content, Conversation, Link, MessageRef};
 use sotto_wire::limits;
 use zeroize::{Zeroize as _, Zeroizing};
 
@@ -200,6 +200,33 @@ impl Record for OwnChainRecord {
     }
 }
 
+/// How far the own chain in a conversation has come is to be said: as long as it was not.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub(crate) struct HeadRecord {
+    #[n(0)]
+    pub(crate) conversation: Conversation,
+    #[n(1)]
+    pub(crate) due_at_ms: u64,
+    /// Whether something was said since it was last said how far.
+    #[n(2)]
+    pub(crate) news: bool,
+}
+
+impl HeadRecord {
+    /// Key of the row of this conversation.
+    pub(crate) fn key_of(conversation: &str) -> [Vec<u8>; 1] {
+        [conversation.as_bytes().to_vec()]
+    }
+}
+
+impl Record for HeadRecord {
+    const TABLE: &'static str = "head";
+    fn key(&self) -> Vec<Vec<u8>> {
+        Self::key_of(&self.conversation.id()).to_vec()
+    }
+}
+
 /// How much was sent again to somebody who asked, in an hour.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(array)]
@@ -365,7 +392,7 @@ pub(crate) fn gap_name(key: &ChainKey, place: u64) -> MessageRef {
 #[cfg(test)]
 mod tests {
     use sotto_crypto::SystemRng;
-    use sotto_wire::content::{Body, Conversation};
+    use sotto_wire::content::Body;
 
     use super::super::key::StoreKey;
     use super::super::{Audience, OutboxKind, OutboxRecord, Store, outbox_all};

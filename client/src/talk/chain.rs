@@ -192,6 +192,36 @@ pub(crate) fn follow(key: &ChainKey, chain: Option<&ChainRecord>, mut gaps: Gaps
     Step { chain, gaps, opened, filled, conflict }
 }
 
+/// Somebody's device says how far it has come: the place of its next message. What is missing before that is a gap. Of a device
+/// of which nothing has come, `since` says what is. None where nothing is new.
+pub(crate) fn head(
+    key: &ChainKey,
+    chain: Option<&ChainRecord>,
+    gaps: &mut GapsRecord,
+    head: Link,
+    now_ms: u64,
+) -> Option<ChainRecord> {
+    let (expected, last) = match chain {
+        Some(chain) => (chain.next, Some(chain.last)),
+        None => (head.since.min(head.index), None),
+    };
+    if head.index <= expected {
+        return None;
+    }
+    gaps.open(Gap {
+        from: expected,
+        to: head.index,
+        place: expected,
+        since_ms: now_ms,
+        before: last,
+        end: Some(head.previous),
+        told: false,
+        asked: 0,
+        ask_at_ms: now_ms,
+    });
+    Some(ChainRecord { key: key.clone(), next: head.index, last: head.previous })
+}
+
 /// Which gaps may be told now: none of what is missing is here and about to be settled. Gives their places.
 pub(crate) fn tell(gaps: &mut GapsRecord, now_ms: u64, is_here: impl Fn(u64) -> bool) -> Vec<u64> {
     /// More messages than that are never here at once.
@@ -384,6 +414,31 @@ mod tests {
         assert_eq!(times, 1 + AGAIN_MS.len());
         // What comes after all fits what is known of it.
         assert!(!seen.take(&come(199, 0)).conflict && !seen.take(&come(65, 0)).conflict);
+    }
+
+    #[test]
+    fn a_head_shows_that_the_last_message_is_missing() {
+        let at = |index: u64, since| Link { since, ..come(index, 0).link };
+        let mut seen = Seen::after(&[0, 1]);
+        // What it says has come, or an older one.
+        for index in [0, 1, 2] {
+            assert_eq!(head(&key(), seen.chain.as_ref(), &mut seen.gaps, at(index, 0), 5), None);
+        }
+        let moved = head(&key(), seen.chain.as_ref(), &mut seen.gaps, at(4, 0), 5);
+        assert_eq!((moved.as_ref().map(|chain| chain.next), seen.missing()), (Some(4), vec![(2, 4)]));
+        seen.chain = moved;
+        assert_eq!(head(&key(), seen.chain.as_ref(), &mut seen.gaps, at(4, 0), 6), None, "once");
+        // What comes late fits what the head has said, and what comes then goes on behind it.
+        for index in [3, 2, 4] {
+            assert!(!seen.take(&come(index, 0)).conflict, "{index}");
+        }
+        assert!(seen.missing().is_empty());
+        // Of nobody anything has come of: since then.
+        let mut gaps = GapsRecord::none(&key());
+        assert!(head(&key(), None, &mut gaps, at(3, 1), 5).is_some());
+        assert_eq!((gaps.gaps[0].from, gaps.gaps[0].to), (1, 3));
+        let mut gaps = GapsRecord::none(&key());
+        assert_eq!(head(&key(), None, &mut gaps, at(3, 3), 5), None);
     }
 
     #[test]

@@ -139,7 +139,7 @@ impl Deed {
                 Self::control(Control { msgtype: MESSAGE_ATTRIBUTES, pinned: Some(*on), ..Control::on(target) })
             }
             Body::Room(events) => Self::room(events),
-            Body::RoomAsk(_) | Body::Resend(..) | Body::Gone(..) => {
+            Body::RoomAsk(_) | Body::Resend(..) | Body::Gone(..) | Body::Head(_) => {
                 Self::control(Control { msgtype: SYNC_REQUEST, ..Control::default() })
             }
         }

@@ -297,6 +297,7 @@ pub(crate) static SAMPLES: LazyLock<Vec<Sample>> = LazyLock::new(|| {
         Content = content(Conversation::of([alice.clone(), bob.clone()]).unwrap(), Body::Again(message, vec![1, 2])),
         Content =
             content(Conversation::of([alice.clone(), bob.clone()]).unwrap(), Body::Gone("ab".into(), vec![3], vec![])),
+        Content = in_room(Body::Head(Link { index: 8, since: 3, previous: [8; 32] })),
         Content = in_room(Body::Typing(true)),
         Content = in_room(Body::Presence(Presence::Away)),
         Content = in_room(Body::File(voice)),
