@@ -117,24 +117,24 @@ async fn nobody_is_told_what_was_not_said_to_them_and_nobody_is_kept_busy() {
         (network.member("alice").await, network.member("bob").await, network.member("mallory").await);
     let sent = alice.outbox().send_text(&[address("bob")], "for bob").await.unwrap();
     let (id, device) = (sent.conversation.id(), alice.device());
-    let resend = |numbers: Vec<u64>| Body::Resend(id.clone(), device, numbers);
+    let ask = |numbers: Vec<u64>| Body::Resend(id.clone(), device, numbers);
     // Who is not in the conversation is not answered at all; nor is who asks another device, or for what was never said.
-    say_chain(&mallory, "alice", resend(vec![0, 1])).await;
+    say_chain(&mallory, "alice", ask(vec![0, 1])).await;
     say_chain(&bob, "alice", Body::Resend(id.clone(), mallory.device(), vec![0])).await;
-    say_chain(&bob, "alice", resend(vec![1, 2, u64::MAX])).await;
+    say_chain(&bob, "alice", ask(vec![1, 2, u64::MAX])).await;
     say_chain(&bob, "alice", Body::Resend("another".into(), device, vec![0])).await;
     assert!(all(&alice).await.0.is_empty());
     assert!(waiting_to_go(&alice).await.is_empty());
     // Who is, is: but not without end.
-    say_chain(&bob, "alice", resend(vec![0])).await;
+    say_chain(&bob, "alice", ask(vec![0])).await;
     let mut receiver = alice.receive(false).unwrap();
     while !matches!(next(&mut receiver).await, Event::CaughtUp) {}
     assert!(matches!(&waiting_to_go(&alice).await[..], [Body::Again(message, _)] if *message == sent.message));
     receiver.close().await;
     let asker = address("bob");
-    let spent = crate::store::AnsweredRecord { asker, since_ms: now_ms(), count: 256 };
-    alice.trust.store.run(move |tx| tx.put(&spent)).await.unwrap();
-    say_chain(&bob, "alice", resend(vec![0])).await;
+    let exhausted = crate::store::AnsweredRecord { asker, since_ms: now_ms(), count: 256 };
+    alice.trust.store.run(move |tx| tx.put(&exhausted)).await.unwrap();
+    say_chain(&bob, "alice", ask(vec![0])).await;
     let mut receiver = alice.receive(false).unwrap();
     while !matches!(next(&mut receiver).await, Event::CaughtUp) {}
     assert!(waiting_to_go(&alice).await.is_empty());
