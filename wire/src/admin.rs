@@ -156,7 +156,7 @@ pub struct UserState {
     /// Has registered, has been given a new invite since, and has not used it.
     #[serde(default)]
     pub reinvited: bool,
-    /// Is locked out after wrong passwords.
+    /// Is locked for a place after wrong passwords there.
     pub locked: bool,
     /// Number of devices.
     pub devices: u32,

@@ -149,7 +149,7 @@ pub struct GroupDocument {
     /// Name of the `SecurityGroup` object.
     #[n(3)]
     pub name: String,
-    /// Failed passwords before the account locks; 0: never.
+    /// Failed passwords from one place before the account locks for it; 0: never.
     #[n(4)]
     pub lockout_threshold: u32,
     /// Failed passwords before the device wipes its local data; 0: never.

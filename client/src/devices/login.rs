@@ -37,15 +37,18 @@ pub(crate) async fn network(
     Ok((info.policy_key, serials))
 }
 
-/// Logs in by password; the export key opens the password vault.
+/// Logs in by password; the export key opens the password vault. A device shows its session, so that the relay does not take it for
+/// the strangers who try passwords of this account.
 pub(crate) async fn log_in(
     http: &Http,
+    session: Option<&str>,
     address: &Address,
     password: &Password,
 ) -> Result<(LoggedIn, ExportKey), Error> {
     let (login, request) = Login::start(password).map_err(exchange)?;
     let start = LoginStart { address: address.clone(), request };
-    let started: LoginStarted = retrying(|| http.call(post("/v1/login/start"), Some(&start))).await?;
+    let call = Call { token: session, ..post("/v1/login/start") };
+    let started: LoginStarted = retrying(|| http.call(call, Some(&start))).await?;
     let (password, address) = (password.clone(), address.clone());
     let (finalization, export_key) =
         blocking(move || login.finish(&password, &address, &started.response).map_err(exchange)).await?;

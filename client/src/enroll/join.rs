@@ -352,7 +352,7 @@ pub(crate) async fn make_profile(
 
 /// Logs in by password, and registers the device with its first prekeys.
 async fn add_device(http: &Http, joining: &Joining, store: &Store, account: &Arc<Account>) -> Result<(), Error> {
-    let (logged_in, _) = log_in(http, &joining.address, &joining.password).await?;
+    let (logged_in, _) = log_in(http, None, &joining.address, &joining.password).await?;
     if logged_in.identity != account.identity {
         return Err(TrustError::RegisteredElsewhere(joining.address.clone()).into());
     }

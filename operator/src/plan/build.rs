@@ -177,6 +177,7 @@ fn relay(network: &ValidNetwork, places: &Places, policy_key: &PolicyPublic) -> 
             ValidTls::NetworkAuthority => Some(files(&place.tls)),
             ValidTls::Secret(_) => Some(files(&place.own_tls)),
         },
+        trusted_proxies: network.relay.trusted_proxies.clone(),
         admin_listen: place.admin_listen,
         admin_tls: mutual(&place.tls),
         state: place.state.clone(),

@@ -123,7 +123,6 @@ pub(crate) async fn put_user(State(app): State<Shared>, params: Params, Json(mut
             ));
         }
     }
-    app.limits.login_again(&address);
     if suspended {
         let devices: Vec<_> = app.store.devices_of(local).await?.into_iter().map(|record| record.device).collect();
         app.registry.close(&devices, CloseReason::Suspended);
@@ -144,9 +143,7 @@ pub(crate) async fn reset_devices(State(app): State<Shared>, params: Params) -> 
 }
 
 pub(crate) async fn unlock(State(app): State<Shared>, params: Params) -> Empty {
-    let address = address(&app, &params)?;
-    app.store.unlock(address.local().to_owned()).await?;
-    app.limits.login_again(&address);
+    app.store.unlock(local(&app, &params)?).await?;
     Ok(DONE)
 }
 

@@ -2,12 +2,13 @@
 
 use axum::extract::State;
 use sotto_crypto::Address;
-use sotto_wire::ErrorCode;
 use sotto_wire::api::{RegisterFinish, RegisterStart, RegisterStarted, VaultKind};
 use sotto_wire::invite::code_digest;
+use sotto_wire::{ErrorCode, Source};
 
 use super::password::check_vault;
 use super::{DONE, Empty};
+use crate::auth::FromSource;
 use crate::error::{Failure, Reply};
 use crate::extract::Cbor;
 use crate::opaque::Opaque;
@@ -18,18 +19,23 @@ use crate::store::{NewAccount, Registration, UserRecord};
 
 pub(crate) async fn start(
     State(app): State<Shared>,
+    FromSource(source): FromSource,
     Cbor(request): Cbor<RegisterStart>,
 ) -> Reply<Cbor<RegisterStarted>> {
-    let user = invited(&app, &request.address, &request.invite).await?;
+    let user = invited(&app, source, &request.address, &request.invite).await?;
     let group = app.policy().group(&user.group)?.signed.clone();
     let response =
         app.opaque.start_registration(&request.address, &request.request).map_err(|_| bad_message("request"))?;
     Ok(Cbor(RegisterStarted { response, group, membership: membership(&user.membership)? }))
 }
 
-pub(crate) async fn finish(State(app): State<Shared>, Cbor(request): Cbor<RegisterFinish>) -> Empty {
+pub(crate) async fn finish(
+    State(app): State<Shared>,
+    FromSource(source): FromSource,
+    Cbor(request): Cbor<RegisterFinish>,
+) -> Empty {
     let address = &request.address;
-    let user = invited(&app, address, &request.invite).await?;
+    let user = invited(&app, source, address, &request.invite).await?;
     if let Some(vault) = &request.vault {
         check_vault(&app.policy(), &user.group, VaultKind::Password, vault)?;
     }
@@ -54,11 +60,11 @@ pub(crate) async fn finish(State(app): State<Shared>, Cbor(request): Cbor<Regist
 }
 
 /// The user whose invite this is. The store checks again when the invite is used up.
-async fn invited(app: &App, address: &Address, code: &str) -> Reply<UserRecord> {
+async fn invited(app: &App, source: Source, address: &Address, code: &str) -> Reply<UserRecord> {
     if !app.is_own(address) {
         return Err(invite_invalid());
     }
-    if !app.limits.entrance(address, app.now_ms()) {
+    if !app.limits.register(source, address, app.now_ms()) {
         return Err(Failure::rate_limited());
     }
     let user = app.store.user(address.local().to_owned()).await?.ok_or_else(invite_invalid)?;
@@ -66,6 +72,7 @@ async fn invited(app: &App, address: &Address, code: &str) -> Reply<UserRecord> 
     if user.invite_digest != Some(code_digest(code)) {
         return Err(invite_invalid());
     }
+    app.limits.invited(source);
     if user.has_used_invite() {
         return Err(already_registered());
     }

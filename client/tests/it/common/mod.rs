@@ -316,6 +316,7 @@ fn config(folder: &Path, authority: &Authority, policy: &PolicyKey, tls: bool) -
         domain: DOMAIN.into(),
         listen: any,
         tls: tls.then(|| TlsFiles { certificate: certificate.clone(), key: key.clone() }),
+        trusted_proxies: Vec::new(),
         admin_listen: any,
         admin_tls: MutualTlsFiles { certificate, key, authority: write("ca.crt", &authority.pem()) },
         state: folder.join("state"),

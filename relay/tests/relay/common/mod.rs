@@ -40,6 +40,7 @@ pub(crate) struct World {
     pub(crate) folder: TempDir,
     pub(crate) gateway: Option<String>,
     pub(crate) public_tls: bool,
+    pub(crate) trusted_proxies: Vec<String>,
     pub(crate) link_wait: Duration,
     pub(crate) blob_quota: u64,
     /// Of memberships.
@@ -89,6 +90,7 @@ impl World {
             folder,
             gateway: None,
             public_tls: false,
+            trusted_proxies: Vec::new(),
             link_wait: Duration::from_secs(15),
             blob_quota: 10_000_000,
             serial: AtomicU64::new(1),
@@ -112,6 +114,7 @@ impl World {
                 certificate: self.path("relay.pem"),
                 key: self.path("relay.key"),
             }),
+            trusted_proxies: self.trusted_proxies.clone(),
             admin_listen: any,
             admin_tls: serde_json::from_value(files).unwrap(),
             state: self.path("state"),
