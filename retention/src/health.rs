@@ -61,6 +61,7 @@ impl Health {
             metrics::counter!(name).increment(0);
         }
         metrics::gauge!(names::RETENTION_LAG).set(0.0);
+        metrics::gauge!(names::RETENTION_FILES_WAITING).set(0.0);
         let state = State {
             offline: Some("logging in at the relay"),
             failing: BTreeSet::new(),

@@ -4,12 +4,14 @@
 use data_encoding::HEXLOWER;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use minicbor::{Decode, Encode};
 
 use crate::item::Item;
 
 /// A name under the destination, with `/` between folders.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ObjectName(String);
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(transparent)]
+pub(crate) struct ObjectName(#[n(0)] String);
 
 impl ObjectName {
     /// The name.
@@ -19,13 +21,23 @@ impl ObjectName {
 }
 
 /// The names of one message. The same for a redelivery.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
 pub(crate) struct Names {
+    /// What they have in common, without folders.
+    #[n(0)]
+    mark: String,
     /// The JSON document.
+    #[n(1)]
     pub(crate) record: ObjectName,
     /// The file that came with it.
+    #[n(2)]
     pub(crate) attachment: ObjectName,
+    /// The JSON document that says what became of that file.
+    #[n(3)]
+    pub(crate) outcome: ObjectName,
     /// The delivery as it came, where it cannot be read.
+    #[n(4)]
     pub(crate) sealed: ObjectName,
 }
 
@@ -37,12 +49,20 @@ impl Names {
         // senders apart, so that nobody can write over somebody else's.
         let mark = mark(item);
         let id = item.message.map_or_else(|| mark.clone(), |id| id.to_string());
-        let stem = format!("{day}/{}-{id}-{mark}", seconds(item.accepted_at_ms));
+        let mark = format!("{}-{id}-{mark}", seconds(item.accepted_at_ms));
+        let stem = format!("{day}/{mark}");
         Self {
+            mark,
             record: ObjectName(format!("messages/{stem}.json")),
             attachment: ObjectName(format!("attachments/{stem}")),
+            outcome: ObjectName(format!("files/{stem}.json")),
             sealed: ObjectName(format!("unreadable/{stem}.cbor")),
         }
+    }
+
+    /// By which the message is known here.
+    pub(crate) fn mark(&self) -> &str {
+        &self.mark
     }
 }
 

@@ -12,6 +12,7 @@ use control::{Control, Deed, Edit, Receipt};
 
 use crate::item::Item;
 use crate::name::{ObjectName, seconds, timestamp};
+use crate::waiting::Waiting;
 
 /// `msgtype` of a text.
 const TEXT: u16 = 1000;
@@ -34,10 +35,70 @@ pub(crate) struct Subject {
 pub(crate) enum Attachment {
     /// It has none.
     None,
-    /// It is kept.
-    Kept(ObjectName),
-    /// It cannot be had.
+    /// It is fetched next, and will have this name; [`Outcome`] says when.
+    Pending(ObjectName),
+    /// It is not tried to fetch it.
     Missing(String),
+}
+
+/// What became of a file that its record calls pending: a document of its own, since what is kept is never written over.
+#[derive(Serialize)]
+pub(crate) struct Outcome {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message_id: Option<String>,
+    msg_ts: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sender: Option<String>,
+    /// The name of the message's own document.
+    record: String,
+    file: OutcomeFile,
+    network: String,
+    policy: String,
+    retained_at: String,
+}
+
+#[derive(Serialize)]
+struct OutcomeFile {
+    filename: String,
+    guid: String,
+    size: u64,
+    /// Where it is kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    localfilename: Option<String>,
+    /// Why it is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    blob: Option<BlobRecord>,
+}
+
+impl Outcome {
+    /// `missing`: why it cannot be had; without, it is kept.
+    pub(crate) fn of(subject: &Subject, waiting: &Waiting, missing: Option<String>, now_ms: u64) -> Self {
+        let file = &waiting.file;
+        Self {
+            message_id: waiting.message.map(|id| id.to_string()),
+            msg_ts: seconds(waiting.accepted_at_ms),
+            sender: text(waiting.sender.as_ref()),
+            record: waiting.names.record.as_str().to_owned(),
+            file: OutcomeFile {
+                filename: file.name.clone(),
+                guid: file.blob.to_string(),
+                size: file.size,
+                localfilename: missing.is_none().then(|| waiting.names.attachment.as_str().to_owned()),
+                blob: missing.is_some().then(|| BlobRecord::of(file)),
+                error: missing,
+            },
+            network: subject.network.to_string(),
+            policy: subject.policy.clone(),
+            retained_at: rfc3339(now_ms),
+        }
+    }
+
+    /// As it is kept: one line.
+    pub(crate) fn to_json(&self) -> Result<Vec<u8>, serde_json::Error> {
+        line(self)
+    }
 }
 
 /// One document. Holds clear text: no Debug.
@@ -123,11 +184,13 @@ struct FileRecord {
     kind: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     duration_ms: Option<u64>,
+    /// It is still to be fetched to `localfilename`: a document of the same name under `files/` tells the end.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pending: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
-    /// Where it is and what opens it, where it could not be had in time.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    blob: Option<BlobRecord>,
+    /// Where it is and what opens it, whatever becomes of this process.
+    blob: BlobRecord,
 }
 
 /// A sealed attachment that is still elsewhere.
@@ -136,6 +199,16 @@ struct BlobRecord {
     network: String,
     key: String,
     digest: String,
+}
+
+impl BlobRecord {
+    fn of(file: &File) -> Self {
+        Self {
+            network: file.domain.to_string(),
+            key: data_encoding::BASE64.encode(&file.key),
+            digest: data_encoding::BASE64.encode(&file.digest),
+        }
+    }
 }
 
 impl Record {
@@ -197,23 +270,22 @@ impl Record {
 
     /// As it is kept: one line.
     pub(crate) fn to_json(&self) -> Result<Vec<u8>, serde_json::Error> {
-        let mut bytes = serde_json::to_vec(self)?;
-        bytes.push(b'\n');
-        Ok(bytes)
+        line(self)
     }
+}
+
+fn line(document: &impl Serialize) -> Result<Vec<u8>, serde_json::Error> {
+    let mut bytes = serde_json::to_vec(document)?;
+    bytes.push(b'\n');
+    Ok(bytes)
 }
 
 fn file_record<R>(item: &Item<R>, file: &File, attachment: &Attachment) -> FileRecord {
     let (local, error) = match attachment {
-        Attachment::Kept(name) => (Some(name.as_str().to_owned()), None),
+        Attachment::Pending(name) => (Some(name.as_str().to_owned()), None),
         Attachment::Missing(reason) => (None, Some(reason.clone())),
         Attachment::None => (None, None),
     };
-    let blob = error.is_some().then(|| BlobRecord {
-        network: file.domain.to_string(),
-        key: data_encoding::BASE64.encode(&file.key),
-        digest: data_encoding::BASE64.encode(&file.digest),
-    });
     FileRecord {
         filename: file.name.clone(),
         guid: file.blob.to_string(),
@@ -227,8 +299,9 @@ fn file_record<R>(item: &Item<R>, file: &File, attachment: &Attachment) -> FileR
             FileKind::Video => "video",
         }),
         duration_ms: file.duration_ms,
+        pending: matches!(attachment, Attachment::Pending(_)),
         error,
-        blob,
+        blob: BlobRecord::of(file),
     }
 }
 

@@ -127,6 +127,7 @@ async fn receive<D: Destination>(client: &Client, keeper: &Arc<Keeper<D>>, shutd
         Err(error) => return End::Failed { error, heard: false },
     };
     let inbox = Arc::new(ClientInbox { client: client.clone(), acker: receiver.acker() });
+    let files = AbortOnDrop(tokio::spawn(Arc::clone(keeper).fetch_files(Arc::clone(&inbox))));
     let mut tasks = JoinSet::new();
     let mut heard = false;
     let end = loop {
@@ -161,8 +162,19 @@ async fn receive<D: Destination>(client: &Client, keeper: &Arc<Keeper<D>>, shutd
             tasks.spawn(async move { keeper.keep(&*inbox, item).await });
         }
     };
+    // What is being fetched is on the list still.
+    drop(files);
     drain(tasks, receiver, keeper.timing.drain).await;
     end
+}
+
+/// A task that lives no longer than this.
+struct AbortOnDrop(tokio::task::JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// Finishes what is in hand, and has the relay hear of it. Not for longer than `patience`: what is not finished then stays

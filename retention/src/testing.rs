@@ -13,7 +13,9 @@ use sotto_wire::content::{Body, Content, Conversation, File};
 use zeroize::Zeroizing;
 
 use crate::item::{Fault, Item, SenderKeys};
+use crate::name::Names;
 use crate::record::Subject;
+use crate::waiting::Waiting;
 
 /// 2023-08-04 19:10:58.901 UTC.
 pub(crate) const TIME: u64 = 1_691_176_258_901;
@@ -80,6 +82,24 @@ pub(crate) fn file(name: &str, caption: Option<&str>) -> File {
         duration_ms: None,
         preview: None,
     }
+}
+
+/// A file of alice that lies with a network, the `n`th of them.
+pub(crate) fn waiting(network: &str, n: u32) -> Waiting {
+    let item = file_item(network, n);
+    Waiting::of(&item, &Names::of(&item), item.file().unwrap())
+}
+
+/// The message that it came with. Its receipt is `n`.
+pub(crate) fn file_item(network: &str, n: u32) -> Item<u64> {
+    let mut file = file(&format!("{n}.txt"), Some(&format!("file {n} at {network}")));
+    file.domain = Domain::parse(network).unwrap();
+    let id = sotto_crypto::digest(format!("{network} {n}").as_bytes());
+    let mut item = item(content(&["alice", "bob"], Body::File(file)));
+    item.message = Some(MessageId::from_bytes(*id.first_chunk().unwrap()));
+    item.accepted_at_ms = TIME + u64::from(n);
+    item.receipt = n.into();
+    item
 }
 
 /// A delivery that is no message, with its clear content where it opened.

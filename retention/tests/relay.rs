@@ -96,8 +96,17 @@ impl Site {
     }
 
     fn records(&self) -> Vec<Value> {
+        self.documents("messages")
+    }
+
+    /// What became of files.
+    fn outcomes(&self) -> Vec<Value> {
+        self.documents("files")
+    }
+
+    fn documents(&self, under: &str) -> Vec<Value> {
         let mut paths = Vec::new();
-        files(&self.records_folder().join("messages"), &mut paths);
+        files(&self.records_folder().join(under), &mut paths);
         paths.iter().map(|path| serde_json::from_slice(&fs::read(path).unwrap()).unwrap()).collect()
     }
 
@@ -168,10 +177,14 @@ async fn what_two_people_say_arrives_as_records_and_a_restart_loses_nothing() {
     let records = site.recorded(&["Good morning", "as promised"]).await;
     let file = &records.iter().find(|r| r["msgtype"] == 6000).unwrap()["file"];
     assert_eq!(file["filename"], "sheet.csv");
+    assert_eq!(file["pending"], true);
+    let outcome = eventually("what became of the file", || async { site.outcomes().pop() }).await;
+    assert_eq!(outcome["file"]["localfilename"], file["localfilename"]);
     let kept = site.records_folder().join(file["localfilename"].as_str().unwrap());
     assert_eq!(fs::read(kept).unwrap(), vec![b'7'; 150_000]);
     let metrics = site.get("/metrics").await.unwrap();
     assert!(metrics.contains("sotto_files_saved_bytes_total 150000"), "{metrics}");
+    assert!(metrics.contains("sotto_files_waiting 0"), "{metrics}");
 
     // What is said while it is away waits for it.
     site.stop().await;

@@ -81,10 +81,10 @@ fn an_expiry_counts_from_sending_and_never_from_a_clock_that_runs_ahead() {
 }
 
 #[test]
-fn a_file_that_is_kept_says_where() {
+fn a_file_says_where_it_will_be_and_what_opens_it_until_then() {
     let item = item(content(&["alice", "bob"], Body::File(file("../../etc/passwd", Some("as promised")))));
     let names = Names::of(&item);
-    let record = record(&item, &Attachment::Kept(names.attachment.clone()));
+    let record = record(&item, &Attachment::Pending(names.attachment.clone()));
     assert_eq!(record["msgtype"], 6000);
     assert_eq!(record["message"], "as promised");
     let expected = json!({
@@ -95,13 +95,56 @@ fn a_file_that_is_kept_says_where() {
         "uploadedtimestamp": "2023-08-04 19:10:58.901",
         "size": 5,
         "media_type": "text/plain",
+        "pending": true,
+        "blob": {
+            "network": "chat.acme.example",
+            "key": data_encoding::BASE64.encode(&[1; 32]),
+            "digest": data_encoding::BASE64.encode(&[2; 32]),
+        },
     });
     assert_eq!(record["file"], expected);
     assert!(!names.attachment.as_str().contains("passwd"));
 }
 
 #[test]
-fn a_file_that_cannot_be_had_says_why_and_what_would_open_it() {
+fn what_becomes_of_a_file_is_a_document_of_its_own() {
+    let item = item(content(&["alice", "bob"], Body::File(file("plan.txt", Some("as promised")))));
+    let names = Names::of(&item);
+    let waiting = Waiting::of(&item, &names, item.file().unwrap());
+    let outcome = |missing| -> Value {
+        let json = Outcome::of(&subject(), &waiting, missing, TIME + 1500).to_json().unwrap();
+        serde_json::from_slice(&json).unwrap()
+    };
+    let mut expected = json!({
+        "message_id": "3960e020ca4211e799802f2894564caa",
+        "msg_ts": "1691176258.901000",
+        "sender": "alice@chat.acme.example",
+        "record": names.record.as_str(),
+        "file": {
+            "filename": "plan.txt",
+            "guid": "09090909090909090909090909090909",
+            "size": 5,
+            "localfilename": names.attachment.as_str(),
+        },
+        "network": "chat.acme.example",
+        "policy": "keep",
+        "retained_at": "2023-08-04T19:11:00.401Z",
+    });
+    assert_eq!(outcome(None), expected);
+    let missing = outcome(Some("it is gone".into()));
+    expected["file"] = json!({
+        "filename": "plan.txt",
+        "guid": "09090909090909090909090909090909",
+        "size": 5,
+        "error": "it is gone",
+        "blob": missing["file"]["blob"],
+    });
+    assert_eq!(missing, expected);
+    assert_eq!(missing["file"]["blob"]["key"].as_str().unwrap().len(), 44);
+}
+
+#[test]
+fn a_file_that_is_not_fetched_says_why_and_what_would_open_it() {
     let item = item(content(&["alice", "bob"], Body::File(file("plan.txt", None))));
     let record = record(&item, &Attachment::Missing("it is gone".into()));
     assert_eq!(record.get("message"), None);
