@@ -167,7 +167,7 @@ fn relay(code: ErrorCode) -> Option<&'static str> {
             "an invite is good once and for a limited time; ask the administrator for a new one"
         }
         ErrorCode::Suspended => "the administrator has suspended this user; ask them",
-        ErrorCode::Locked => "too many wrong passwords; the administrator can unlock the user",
+        ErrorCode::Locked => "too many wrong passwords from here; the administrator can unlock the user",
         ErrorCode::FederationDenied => "both networks and your security group must allow it; ask the administrator",
         _ => return None,
     })

@@ -24,7 +24,7 @@ pub(crate) use aside::{Aside, AsideCount, Reason};
 pub(crate) use db::{Store, Tx, list_all};
 pub(crate) use documents::{MembershipRecord, PeerRecord, PolicyRecord};
 pub(crate) use links::{HistoryIn, HistoryOffered, HistoryOut, PendingLink};
-pub(crate) use messages::{MessageKey, Placed, Unread};
+pub(crate) use messages::{Exact, Placed, Seen, Unread};
 pub(crate) use outbox::outbox_all;
 pub(crate) use records::{
     AccountRecord, BatchRecord, Change, MessageState, Pin, PrekeyRecord, Record, Serials, StoredMessage,

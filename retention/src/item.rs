@@ -10,6 +10,10 @@ pub(crate) struct Item<R> {
     pub(crate) accepted_at_ms: u64,
     /// Its id, where it bears one.
     pub(crate) message: Option<MessageId>,
+    /// The id that it bears, where that is another message's: then `message` is one of its own.
+    pub(crate) conflicts_with: Option<MessageId>,
+    /// Commitment to the key that it was sealed under, where it is a good message: no other message has it.
+    pub(crate) commitment: Option<[u8; 32]>,
     /// Who sent it; only claimed where `keys` is empty.
     pub(crate) sender: Option<Address>,
     /// From which device.

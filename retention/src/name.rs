@@ -66,7 +66,7 @@ impl Names {
     }
 }
 
-/// 32 digits: for a good message from its verified sender and device, for another delivery from all of it.
+/// 32 digits: for a good message from its verified sender and device and its commitment, for another delivery from all of it.
 fn mark<R>(item: &Item<R>) -> String {
     let digest = match (&item.fault, &item.sender, &item.device) {
         (None, Some(sender), Some(device)) => {
@@ -74,6 +74,8 @@ fn mark<R>(item: &Item<R>) -> String {
             input.extend_from_slice(sender.as_str().as_bytes());
             input.push(0);
             input.extend_from_slice(device.as_bytes());
+            // Two messages under one id are two records, whatever the relay made of them.
+            input.extend_from_slice(item.commitment.as_ref().map(<[u8; 32]>::as_slice).unwrap_or_default());
             sotto_crypto::digest(&input)
         }
         (Some(fault), ..) => sotto_crypto::digest(&fault.sealed),
@@ -118,6 +120,10 @@ mod tests {
         let mut mallory = text("hello");
         mallory.sender = Some(sotto_crypto::Address::parse("mallory@chat.acme.example").unwrap());
         assert_ne!(Names::of(&mallory).record, Names::of(&text("hello")).record);
+        // Nor one's own of before, by using its id again.
+        let mut again = text("never mind");
+        again.commitment = Some([4; 32]);
+        assert_ne!(Names::of(&again).record, Names::of(&text("hello")).record);
         // Nor by something that does not open and claims to be from alice.
         let mut forged = broken(None);
         forged.message = text("hello").message;

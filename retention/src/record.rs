@@ -106,6 +106,9 @@ impl Outcome {
 pub(crate) struct Record {
     #[serde(skip_serializing_if = "Option::is_none")]
     message_id: Option<String>,
+    /// The id that it bears, where its sender's device has used that for another message before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    conflicts_with: Option<String>,
     msg_ts: String,
     msgtype: u16,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -232,6 +235,7 @@ impl Record {
         let expires = content.and_then(|c| c.ends_at_ms(item.accepted_at_ms));
         Self {
             message_id: item.message.map(|id| id.to_string()),
+            conflicts_with: item.conflicts_with.map(|id| id.to_string()),
             msg_ts: seconds(item.accepted_at_ms),
             msgtype: deed.msgtype,
             sender: text(item.sender.as_ref()),

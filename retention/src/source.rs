@@ -59,6 +59,8 @@ pub(crate) fn message(message: ReceivedMessage) -> Item<Receipt> {
     Item {
         accepted_at_ms: message.accepted_at_ms,
         message: Some(message.message),
+        conflicts_with: message.conflicts_with,
+        commitment: Some(message.commitment),
         sender: Some(message.sender),
         device: Some(message.sender_device),
         keys: Some(SenderKeys { identity: message.sender_identity, device: message.sender_device_key }),
@@ -84,6 +86,8 @@ pub(crate) fn unopened(unopened: UnopenedMessage) -> Item<Receipt> {
     Item {
         accepted_at_ms: unopened.accepted_at_ms,
         message: unopened.message,
+        conflicts_with: None,
+        commitment: None,
         sender: unopened.sender,
         device: unopened.sender_device,
         keys,

@@ -39,6 +39,8 @@ pub(crate) fn item(content: Content) -> Item<u64> {
     Item {
         accepted_at_ms: TIME,
         message: Some("3960e020ca4211e799802f2894564caa".parse::<MessageId>().unwrap()),
+        conflicts_with: None,
+        commitment: Some([3; 32]),
         sender: Some(a("alice")),
         device: Some(DeviceId::from_bytes([7; 16])),
         keys: Some(SenderKeys {
@@ -107,6 +109,8 @@ pub(crate) fn broken(raw: Option<&[u8]>) -> Item<u64> {
     Item {
         accepted_at_ms: TIME,
         message: None,
+        conflicts_with: None,
+        commitment: None,
         sender: None,
         device: None,
         keys: None,

@@ -82,7 +82,7 @@ impl WaitingFolder {
                     Ok(waiting) if waiting.version == VERSION => found.push(waiting),
                     // The record names the file and what opens it.
                     _ => {
-                        tracing::error!(path = %path.display(), "a file that waits cannot be read; it stays there and is not fetched")
+                        tracing::error!(path = %path.display(), "a file that waits cannot be read; it stays there and is not fetched");
                     }
                 }
             }

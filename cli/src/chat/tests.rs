@@ -93,6 +93,7 @@ pub(super) fn said(n: u8, from: &str, text: &str) -> MessageView {
         retained_by: Vec::new(),
         left_out: Vec::new(),
         retention_missing: false,
+        conflicts_with: None,
         verified: false,
         identity_changed: false,
     }

@@ -161,6 +161,13 @@ impl Session<'_> {
                 message.message, message.sender
             ));
         }
+        if let Some(id) = message.conflicts_with {
+            self.ui.note(&format!(
+                "WARNING: {} has sent another message under the id {id} before. Both are kept; this one is {}. A program that is in \
+                 order does not do that. Tell the administrator.",
+                message.sender, message.message
+            ));
+        }
         let path = match (&message.content.body, &self.args.save_dir) {
             (Body::File(file), Some(dir)) => {
                 // This may take long; what was printed before does not wait for it.
@@ -316,6 +323,9 @@ fn text(message: &ReceivedMessage, path: Option<&Path>) -> String {
     if !message.retention_missing.is_empty() {
         marks.push_str(" [NOT RETAINED as policy asks]");
     }
+    if message.conflicts_with.is_some() {
+        marks.push_str(" [ID OF ANOTHER MESSAGE]");
+    }
     if message.verified {
         marks.push_str(" [verified]");
     }
@@ -364,6 +374,9 @@ struct Line<'a> {
     retained_by: Vec<String>,
     /// Names of the policies that should have kept it and did not get it.
     retention_missing: &'a [String],
+    /// The id that it bears, where that is another message's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    conflicts_with: Option<String>,
     verified: bool,
     /// Whether the sender's identity has changed, which the user has not acknowledged.
     identity_changed: bool,
@@ -449,6 +462,7 @@ impl<'a> Line<'a> {
             retained: message.retained(),
             retained_by: names(&message.retained_by),
             retention_missing: &message.retention_missing,
+            conflicts_with: message.conflicts_with.map(|id| id.to_string()),
             verified: message.verified,
             identity_changed: message.identity_changed,
         }

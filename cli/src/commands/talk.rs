@@ -216,6 +216,8 @@ pub(crate) struct MessageLine {
     retained_by: Vec<String>,
     left_out: Vec<LeftOutLine>,
     retention_missing: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    conflicts_with: Option<String>,
     verified: bool,
     identity_changed: bool,
 }
@@ -292,6 +294,7 @@ impl From<&MessageView> for MessageLine {
             retained_by: names(&view.retained_by),
             left_out: view.left_out.iter().map(LeftOutLine::from).collect(),
             retention_missing: view.retention_missing,
+            conflicts_with: view.conflicts_with.map(|id| id.to_string()),
             verified: view.verified,
             identity_changed: view.identity_changed,
         }

@@ -93,3 +93,27 @@ pub(crate) fn exchange(error: ExchangeError) -> Error {
         ExchangeError::Answer(reason) => TransportError::Answer { what: "the password exchange", reason }.into(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::common::{Network, PASSWORD, address};
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_device_changes_its_password_though_strangers_at_its_own_source_have_used_that_up() {
+        let network = Network::start(false).await;
+        let alice = network.member("alice").await;
+        let http = &alice.trust.api.http;
+        let password = |text: &str| Password::new(text.to_owned());
+        let refused = loop {
+            let (_, request) = Login::start(&password("a guess")).unwrap();
+            let start = LoginStart { address: address("alice"), request };
+            if let Err(error) = http.call::<_, LoginStarted>(post("/v1/login/start"), Some(&start)).await {
+                break error;
+            }
+        };
+        assert!(matches!(refused.code(), Some(ErrorCode::RateLimited | ErrorCode::Locked)), "{refused}");
+        let changed = alice.devices().change_password(password(PASSWORD), password("another long password")).await;
+        assert!(!changed.unwrap().before);
+    }
+}

@@ -50,6 +50,7 @@ fn message(n: u32, files: &[File]) -> (StoredMessage, Content) {
         retained_by: Vec::new(),
         devices: 0,
         left_out: Vec::new(),
+        conflicts_with: None,
     };
     (stored, content)
 }

@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 
 use super::prekeys::REPLAY_MS;
 use crate::core::error::StoreError;
-use crate::store::{MessageKey, PrekeyRecord, StoredMessage, Tx};
+use crate::store::{Aside, Exact, PrekeyRecord, Seen, StoredMessage, Tx};
 use crate::talk::apply::{self, Class};
 use crate::talk::view::Target;
 
@@ -16,6 +16,11 @@ use crate::talk::view::Target;
 pub struct ReceivedMessage {
     /// Its id; unique for one sender's device.
     pub message: MessageId,
+    /// The id that it bears, where that is another message's of the same device: only a device or relay that is not honest makes that.
+    /// Then `message` is an id of its own, the same everywhere.
+    pub conflicts_with: Option<MessageId>,
+    /// Commitment to the key that it was sealed under: tells it from another one of its id.
+    pub commitment: [u8; 32],
     /// Who sent it.
     pub sender: Address,
     /// From which device.
@@ -72,6 +77,12 @@ impl ReceivedMessage {
     /// To acknowledge it with.
     pub fn receipt(&self) -> Receipt {
         self.receipt.clone()
+    }
+
+    /// Its id is another message's: it gets one of its own.
+    pub(super) fn set_apart(&mut self, exact: &Exact) {
+        let ((.., borne), (.., apart)) = (&exact.key, exact.apart());
+        (self.message, self.conflicts_with) = (apart, Some(*borne));
     }
 }
 
@@ -166,7 +177,7 @@ pub enum Unopened {
 #[derive(Clone)]
 pub struct Receipt {
     pub(super) seq: u64,
-    pub(super) key: Option<MessageKey>,
+    pub(super) key: Option<Exact>,
     /// The one-time prekey whose secret ends with the acknowledgement.
     pub(super) one_time: Option<PrekeyRef>,
     /// For the local history, where one is kept.
@@ -182,6 +193,12 @@ pub(super) struct Keep {
 }
 
 impl Keep {
+    fn set_apart(mut self, exact: &Exact) -> Self {
+        let ((.., borne), (.., apart)) = (&exact.key, exact.apart());
+        (self.message.id, self.message.conflicts_with) = (apart, Some(*borne));
+        self
+    }
+
     fn keep(&self, tx: &Tx<'_>, now_ms: u64) -> Result<(), StoreError> {
         match apply::class(&self.content.body) {
             Class::Said => apply::arrive(tx, &self.me, self.message.clone(), &self.content, now_ms),
@@ -198,7 +215,7 @@ impl Keep {
 impl Receipt {
     /// Of a message that leaves nothing but its key.
     #[cfg(test)]
-    pub(crate) fn of(key: MessageKey) -> Self {
+    pub(crate) fn of(key: Exact) -> Self {
         Self { seq: 0, key: Some(key), one_time: None, stored: None }
     }
 
@@ -214,17 +231,26 @@ impl Receipt {
 
     /// What has to be durable before the relay hears of it.
     pub(crate) fn settle(&self, tx: &Tx<'_>, now_ms: u64) -> Result<(), StoreError> {
-        if let Some(key) = &self.key {
-            let first = tx.mark_seen(key, now_ms.saturating_add(REPLAY_MS))?;
-            let (sender, device, message) = key.clone();
+        let mut apart = None;
+        if let Some(exact) = &self.key {
+            let seen = tx.mark_seen(exact, now_ms.saturating_add(REPLAY_MS))?;
+            tx.take_aside(&Aside::key_of(exact))?;
+            // As an older version set it aside.
+            let (sender, device, message) = exact.key.clone();
             tx.take_aside(&MessageRef { sender, device, message })?;
-            if !first {
+            match seen {
                 // Settled before: what has been read, burnt or taken back since must not come again.
-                return Ok(());
+                Seen::Same => return Ok(()),
+                // It takes the place of none: of what was said under this id nothing is written over.
+                Seen::Other => apart = Some(exact),
+                Seen::Never => {}
             }
         }
         if let Some(stored) = &self.stored {
-            stored.keep(tx, now_ms)?;
+            match apart {
+                None => stored.keep(tx, now_ms)?,
+                Some(exact) => stored.clone().set_apart(exact).keep(tx, now_ms)?,
+            }
         }
         if let Some(prekey) = &self.one_time {
             tx.delete::<PrekeyRecord>(&PrekeyRecord::key_of(prekey))?;

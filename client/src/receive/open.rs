@@ -3,13 +3,12 @@
 
 use sotto_crypto::{Opened, PrekeyRef, PrekeySecret, SealedHeader};
 use sotto_wire::api::Delivery;
-use sotto_wire::content::MessageRef;
 
 use super::message::{OpenedAllTheSame, Receipt, ReceivedMessage, Unopened, UnopenedMessage};
 use super::state::Receiving;
 use crate::core::error::Error;
 use crate::core::task::blocking;
-use crate::store::{Aside, MessageKey, PrekeyRecord, Reason};
+use crate::store::{Aside, Exact, PrekeyRecord, Reason, Seen};
 
 /// What became of a delivery.
 pub(super) enum Outcome {
@@ -30,16 +29,18 @@ pub(super) struct Unsealed {
     pub(super) opened: Opened,
     /// Where it was sealed to a one-time prekey.
     pub(super) one_time: Option<PrekeyRef>,
+    /// Its id is that of another message, which has come before.
+    pub(super) conflict: bool,
 }
 
 impl Unsealed {
-    pub(super) fn key(&self) -> MessageKey {
-        (self.header.sender.clone(), self.header.device, self.header.message)
+    pub(super) fn exact(&self) -> Exact {
+        Exact::of(&self.header)
     }
 
     /// What acknowledges it, and keeps nothing.
     pub(super) fn receipt(&self) -> Receipt {
-        Receipt { seq: self.delivery.seq, key: Some(self.key()), one_time: self.one_time, stored: None }
+        Receipt { seq: self.delivery.seq, key: Some(self.exact()), one_time: self.one_time, stored: None }
     }
 
     /// It did open, and still cannot be shown: acknowledged, its secret ends like that of any message.
@@ -53,9 +54,8 @@ impl Unsealed {
 
     /// It has to wait.
     pub(super) fn aside(&self, reason: Reason) -> Outcome {
-        let (sender, device, message) = self.key();
         Outcome::Aside(Box::new(Aside {
-            key: MessageRef { sender, device, message },
+            key: Aside::key_of(&self.exact()),
             reason,
             delivery: sotto_crypto::encode(&self.delivery),
             order: self.delivery.seq,
@@ -107,11 +107,11 @@ impl Receiving {
         let Ok(header) = sotto_crypto::decode_strict::<SealedHeader>(&delivery.header) else {
             return Ok(Err(closed(&delivery, None, Unopened::Form)));
         };
-        let key: MessageKey = (header.sender.clone(), header.device, header.message);
+        let exact = Exact::of(&header);
         let prekey = delivery.prekey;
         let row = PrekeyRecord::key_of(&prekey);
-        let (seen, record) = self.store.run(move |tx| Ok((tx.has_seen(&key)?, tx.get::<PrekeyRecord>(&row)?))).await?;
-        if seen {
+        let (seen, record) = self.store.run(move |tx| Ok((tx.seen(&exact)?, tx.get::<PrekeyRecord>(&row)?))).await?;
+        if seen == Seen::Same {
             return Ok(Err(Outcome::Repeat));
         }
         if header.network.as_str() != header.sender.domain_str() {
@@ -130,7 +130,7 @@ impl Receiving {
         })
         .await?;
         Ok(match opened {
-            Ok(opened) => Ok(Unsealed { delivery, header, opened, one_time }),
+            Ok(opened) => Ok(Unsealed { delivery, header, opened, one_time, conflict: seen == Seen::Other }),
             Err(reason) => Err(closed(&delivery, Some(&header), Unopened::Sealed(reason))),
         })
     }

@@ -83,7 +83,8 @@ impl Receiving {
         retained_by: Vec<Address>,
         retention_missing: Vec<String>,
     ) -> ReceivedMessage {
-        let Unsealed { delivery, header, opened, one_time } = unsealed;
+        let exact = unsealed.exact();
+        let Unsealed { delivery, header, opened, one_time, conflict } = unsealed;
         let received_at_ms = now_ms();
         let expires_at_ms = content.ends_at_ms(delivery.accepted_at_ms);
         let stored = self.purpose.keeps_history().then(|| {
@@ -105,12 +106,14 @@ impl Receiving {
                 retained_by: retained_by.clone(),
                 devices: 0,
                 left_out: Vec::new(),
+                conflicts_with: None,
             };
             Box::new(Keep { me: self.account.address.clone(), message, content: content.clone() })
         });
-        let key = (header.sender.clone(), header.device, header.message);
-        ReceivedMessage {
+        let mut message = ReceivedMessage {
             message: header.message,
+            conflicts_with: None,
+            commitment: header.commitment,
             sender_identity: opened.identity.fingerprint(),
             sender_device_key: opened.certificate.key().fingerprint(),
             sender: header.sender,
@@ -126,8 +129,12 @@ impl Receiving {
             verified: sender.verified,
             identity_changed: sender.changed,
             room_grew: false,
-            receipt: Receipt { seq: delivery.seq, key: Some(key), one_time, stored },
+            receipt: Receipt { seq: delivery.seq, key: Some(exact.clone()), one_time, stored },
+        };
+        if conflict {
+            message.set_apart(&exact);
         }
+        message
     }
 
     /// Policies that should have kept this message and did not get it.

@@ -10,7 +10,7 @@ use futures::future::ready;
 use futures::stream::FuturesOrdered;
 use sotto_wire::api::{Delivery, Notice, ServerFrame};
 use sotto_wire::close::CloseCode;
-use sotto_wire::content::{Body, Conversation, MessageRef};
+use sotto_wire::content::{Body, Conversation};
 use sotto_wire::room::RoomId;
 use sotto_wire::{ApiError, ErrorCode, limits};
 use tokio::sync::mpsc;
@@ -25,7 +25,7 @@ use crate::core::error::{Error, ProfileError, Refusal, TransportError};
 use crate::core::platform::{BoxFuture, Instant, JoinHandle, boxed, interval, sleep, spawn, timeout};
 use crate::core::retry::{Backoff, random};
 use crate::store::profile::Lock;
-use crate::store::{MessageKey, MessageState};
+use crate::store::{Exact, MessageState, Seen};
 use crate::talk::apply::{Class, class};
 use crate::talk::view::ConversationId;
 use crate::transport::ws::{Incoming, Socket};
@@ -47,7 +47,7 @@ const ATTEMPTS: u32 = 4;
 /// again.
 #[derive(Default)]
 pub(super) struct Shared {
-    pub(super) in_flight: Mutex<HashMap<MessageKey, u64>>,
+    pub(super) in_flight: Mutex<HashMap<Exact, u64>>,
     /// Acknowledged, and not durable yet.
     pub(super) to_settle: Mutex<Vec<Receipt>>,
     /// One settles at a time.
@@ -352,17 +352,18 @@ impl Line {
                 self.receiving
                     .store
                     .run(move |tx| {
-                        if !tx.put_aside(&aside, now)? {
+                        if !tx.put_aside(&aside, now)?
+                            && let Some(exact) = aside.exact()
+                        {
                             // It was counted, and is not kept: a repeat of it is not counted again.
-                            let MessageRef { sender, device, message } = aside.key.clone();
-                            tx.mark_seen(&(sender, device, message), now.saturating_add(REPLAY_MS))?;
+                            tx.mark_seen(&exact, now.saturating_add(REPLAY_MS))?;
                         }
                         Ok(())
                     })
                     .await?;
                 socket.ack(vec![seq]).await?;
             }
-            Outcome::Message(message) => {
+            Outcome::Message(mut message) => {
                 self.brought = true;
                 self.opened += 1;
                 if self.opened >= limits::PREKEYS_A_BATCH / 2 {
@@ -375,7 +376,7 @@ impl Line {
                     socket.ack(vec![seq]).await?;
                     return Ok(events_of(&message));
                 }
-                if self.give_out(&message) {
+                if self.give_out(&mut message) {
                     if self.was_settled(&message).await? {
                         socket.ack(vec![seq]).await?;
                     } else {
@@ -404,7 +405,7 @@ impl Line {
     async fn was_settled(&self, message: &ReceivedMessage) -> Result<bool, Error> {
         let Some(key) = message.receipt.key.clone() else { return Ok(false) };
         let name = key.clone();
-        let settled = self.receiving.store.run(move |tx| tx.has_seen(&name)).await;
+        let settled = self.receiving.store.run(move |tx| Ok(tx.seen(&name)? == Seen::Same)).await;
         // Where the store does not say, it is not given out, and has to come again.
         if !matches!(settled, Ok(false)) {
             self.shared.in_flight.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
@@ -413,10 +414,14 @@ impl Line {
     }
 
     /// Whether this message is to be given out: not when it was before and waits for its acknowledgement.
-    fn give_out(&self, message: &ReceivedMessage) -> bool {
-        let Some(key) = message.receipt.key.clone() else { return true };
+    fn give_out(&self, message: &mut ReceivedMessage) -> bool {
+        let Some(exact) = message.receipt.key.clone() else { return true };
         let mut in_flight = self.shared.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
-        in_flight.insert(key, message.receipt.seq).is_none()
+        // The other one of its id may not be acknowledged yet.
+        if in_flight.keys().any(|other| other.key == exact.key && *other != exact) {
+            message.set_apart(&exact);
+        }
+        in_flight.insert(exact, message.receipt.seq).is_none()
     }
 
     /// Gives an event to the receiver. While there is no room, acknowledgements still go out. A line that breaks

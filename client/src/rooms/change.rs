@@ -461,6 +461,7 @@ pub(super) fn note(
             retained_by: retained_by.clone(),
             devices: 0,
             left_out: Vec::new(),
+            conflicts_with: None,
         };
         tx.add_message(&line, &this, Unread::No)?;
     }

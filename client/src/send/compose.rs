@@ -119,6 +119,7 @@ impl Sending {
             retained_by: record.retained_by.clone(),
             devices: 0,
             left_out: Vec::new(),
+            conflicts_with: None,
         };
         Ok(Composed { entry, stored })
     }

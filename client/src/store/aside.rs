@@ -3,14 +3,15 @@
 
 use minicbor::{Decode, Encode};
 use rusqlite::OptionalExtension as _;
-use sotto_crypto::{Address, PrekeyRef};
+use sotto_crypto::{Address, PrekeyRef, decode_strict};
+use sotto_wire::api::Delivery;
 use sotto_wire::content::MessageRef;
 use sotto_wire::limits;
 use sotto_wire::room::RoomId;
 
 use super::cipher::RowKey;
 use super::db::{Tx, sealed_row};
-use super::messages::clamp;
+use super::messages::{Exact, clamp};
 use super::records::{PrekeyRecord, Record};
 use super::talk::parts_of;
 use crate::core::error::StoreError;
@@ -64,6 +65,20 @@ pub(crate) struct Aside {
     /// The one-time prekey that it was sealed to, whose secret ends with it.
     #[n(4)]
     pub(crate) one_time: Option<PrekeyRef>,
+}
+
+impl Aside {
+    /// Under which it waits: one that bears another's id takes nobody's place.
+    pub(crate) fn key_of(message: &Exact) -> MessageRef {
+        let (sender, device, message) = message.apart();
+        MessageRef { sender, device, message }
+    }
+
+    /// Which message it is. It was read when it came.
+    pub(crate) fn exact(&self) -> Option<Exact> {
+        let delivery: Delivery = minicbor::decode(&self.delivery).ok()?;
+        Some(Exact::of(&decode_strict(&delivery.header).ok()?))
+    }
 }
 
 /// How much of somebody waits, and how much more was not kept.

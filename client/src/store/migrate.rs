@@ -21,6 +21,12 @@ pub(super) fn add_columns(tx: &Tx<'_>) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Up to form 2 it was not remembered which of the messages of one id had come.
+pub(super) fn add_digests(tx: &Tx<'_>) -> Result<(), StoreError> {
+    tx.sql.execute_batch("ALTER TABLE seen ADD COLUMN digest BLOB")?;
+    Ok(())
+}
+
 /// A pin of form 1.
 #[derive(Encode, Decode)]
 #[cbor(array)]

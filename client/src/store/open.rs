@@ -14,7 +14,7 @@ use super::migrate;
 use crate::core::error::StoreError;
 
 /// Form of the tables.
-const FORM: i64 = 2;
+const FORM: i64 = 3;
 
 const TABLES: &str = "
 CREATE TABLE cells (
@@ -37,7 +37,7 @@ CREATE TABLE outbox (
 CREATE TABLE room_events (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, key BLOB NOT NULL UNIQUE, room BLOB NOT NULL, value BLOB NOT NULL);
 CREATE INDEX room_events_room ON room_events (room, seq);
-CREATE TABLE seen (key BLOB PRIMARY KEY, forget_at_ms INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE seen (key BLOB PRIMARY KEY, digest BLOB, forget_at_ms INTEGER NOT NULL) WITHOUT ROWID;
 CREATE INDEX seen_expiry ON seen (forget_at_ms);
 ";
 
@@ -80,11 +80,16 @@ impl Inner {
             match form {
                 0 => tx.sql.execute_batch(TABLES)?,
                 1 => migrate::add_columns(tx)?,
-                FORM => {}
+                2 | FORM => {}
                 newer => return Err(StoreError::Newer(newer)),
             }
-            if form < FORM {
+            if matches!(form, 1 | 2) {
+                migrate::add_digests(tx)?;
+            }
+            if form < 2 {
                 tx.sql.execute_batch(ADDED)?;
+            }
+            if form < FORM {
                 tx.sql.pragma_update(None, "user_version", FORM)?;
             }
             if form == 1 {

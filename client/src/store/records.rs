@@ -297,6 +297,9 @@ pub(crate) struct StoredMessage {
     /// Members of its room whom it was not sent to.
     #[cbor(n(15), default)]
     pub(crate) left_out: Vec<LeftOut>,
+    /// The id that it bears, where that is another message's: then `id` is one of its own.
+    #[n(16)]
+    pub(crate) conflicts_with: Option<MessageId>,
 }
 
 /// A member of a room who cannot be written to.

@@ -53,6 +53,7 @@ pub(crate) fn fold(placed: &Placed, annotations: &[Annotation], around: &Around<
         retained_by: message.retained_by.clone(),
         left_out: message.left_out.clone(),
         retention_missing: message.retention_missing,
+        conflicts_with: message.conflicts_with,
         verified: own || around.sender == Some(TrustState::Verified),
         identity_changed: matches!(around.sender, Some(TrustState::Replaced | TrustState::Changed)),
     };

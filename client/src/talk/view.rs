@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use sotto_crypto::{Address, Domain};
+use sotto_crypto::{Address, Domain, MessageId};
 use sotto_wire::content::{Body, File, FileKind, Forwarded, MessageRef};
 
 use crate::store::LeftOut;
@@ -224,6 +224,8 @@ pub struct MessageView {
     pub left_out: Vec<LeftOut>,
     /// Whether a retention process that should have it was left out by its sender.
     pub retention_missing: bool,
+    /// The id that it bears, where that is another message's: then it is named by one of its own.
+    pub conflicts_with: Option<MessageId>,
     /// Whether the sender's identity was verified by the user.
     pub verified: bool,
     /// Whether the sender's identity has changed, which the user has not acknowledged.

@@ -223,6 +223,17 @@ async fn a_redelivery_makes_no_second_record() {
 }
 
 #[tokio::test]
+async fn two_messages_under_one_id_are_two_records() {
+    let scene = scene(quick());
+    let mut again = text("never mind");
+    again.commitment = Some([4; 32]);
+    for item in [text("hello"), again, text("hello")] {
+        assert_eq!(scene.keeper.keep(&*scene.relay, item).await, Kept::Yes);
+    }
+    assert_eq!((scene.files("messages").len(), scene.relay.acked().len()), (2, 3));
+}
+
+#[tokio::test]
 async fn a_file_comes_after_its_record_under_a_name_that_its_sender_does_not_choose() {
     let scene = scene(quick());
     scene.relay.fetches.lock().unwrap().extend([

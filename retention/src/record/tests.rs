@@ -47,6 +47,15 @@ fn a_text_between_two_has_every_documented_field() {
 }
 
 #[test]
+fn a_message_under_a_used_id_says_so() {
+    let mut again = text("never mind");
+    again.conflicts_with = again.message.replace(MessageId::from_bytes([5; 16]));
+    let record = record(&again, &Attachment::None);
+    assert_eq!(record["message_id"], "05050505050505050505050505050505");
+    assert_eq!(record["conflicts_with"], "3960e020ca4211e799802f2894564caa");
+}
+
+#[test]
 fn the_receiver_is_the_other_one_whoever_writes() {
     let mut answer = text("x");
     answer.sender = Some(a("bob"));

@@ -217,6 +217,9 @@ impl Block<'_> {
         if message.retention_missing {
             self.loud("!! RETENTION MISSING: its sender left out who has to keep this");
         }
+        if message.conflicts_with.is_some() {
+            self.loud("!! SAME ID as another message of its sender: both are kept");
+        }
         if message.state == DeliveryState::Refused {
             let reason = message.reason.as_deref().map_or("no reason is known".to_owned(), one_line);
             self.loud(&format!("!! NOT SENT: {reason}"));

@@ -249,6 +249,9 @@ fn info(model: &Model, key: &MessageRef, room: usize, theme: Theme) -> Vec<Line<
     if message.retention_missing {
         fact("!!", "RETENTION MISSING: its sender left out who has to keep this");
     }
+    if let Some(other) = &message.conflicts_with {
+        fact("!!", &format!("SAME ID: its sender has sent it under {other}, the id of another message"));
+    }
     fact("id", &key.message.to_string());
     lines
 }

@@ -50,6 +50,7 @@ fn stored(sender: &str, n: u8, content: &Content) -> StoredMessage {
         retained_by: Vec::new(),
         devices: 0,
         left_out: Vec::new(),
+        conflicts_with: None,
     }
 }
 

@@ -43,6 +43,7 @@ fn message() -> StoredMessage {
         retained_by: Vec::new(),
         devices: 0,
         left_out: Vec::new(),
+        conflicts_with: None,
     }
 }
 

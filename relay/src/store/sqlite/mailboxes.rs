@@ -4,7 +4,7 @@ use futures::FutureExt as _;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use sotto_crypto::{BatchId, DeviceId, PrekeyRef, WrappedKey, decode_strict, encode};
 use sotto_wire::api::Notice;
-use sotto_wire::limits::MAX_QUEUE_SECONDS;
+use sotto_wire::limits::{MAX_QUEUE_SECONDS, REMEMBER_SECONDS};
 
 use super::{Sqlite, Work, device_id, id16, is_foreign_key, links, outbox};
 use crate::store::accounts::FORGET_LOCKED_MS;
@@ -12,8 +12,8 @@ use crate::store::{
     Acceptance, Answer, Mailboxes, NewMessage, QueueBounds, QueueStats, Queued, QueuedItem, StoreError, Swept,
 };
 
-/// How long a message id is remembered after its message is gone.
-const REMEMBER_MS: u64 = 7 * 24 * 3600 * 1000;
+/// How long a message id is remembered, also when its message is gone.
+const REMEMBER_MS: u64 = REMEMBER_SECONDS * 1000;
 /// Rows of one kind that one sweep removes at most, so that it never holds the writer for long.
 const SWEEP: usize = 500;
 /// Failed log-ins to names without an account that are remembered, by name and origin.
