@@ -27,7 +27,7 @@ pub(crate) use links::{HistoryIn, HistoryOffered, HistoryOut, PendingLink};
 pub(crate) use messages::{MessageKey, Placed, Unread};
 pub(crate) use outbox::outbox_all;
 pub(crate) use records::{
-    AccountRecord, BatchRecord, Change, MessageState, Pin, PrekeyRecord, Record, Serials, StoredMessage,
+    AccountRecord, BatchRecord, Change, Established, MessageState, Pin, PrekeyRecord, Record, Serials, StoredMessage,
 };
 pub use records::{LeftOut, SeenIn};
 pub(crate) use rooms::RoomEventRecord;

@@ -256,6 +256,14 @@ pub enum TrustError {
         "the identity of {0} is not the one whose safety number you have seen: it has changed since, or none was shown before"
     )]
     NotTheCompared(Address),
+    /// Nothing that the policy key signs vouches for the identity.
+    #[error(
+        "the relay names an identity of {0} that neither their network's administrator nor their invite vouches for; nothing was sent"
+    )]
+    NotVouchedFor(Address),
+    /// The membership is not about this invite.
+    #[error("the relay does not show that the administrator has made this invite, or there is a newer one")]
+    NotThisInvite,
     /// The account's own identity is another one.
     #[error("the relay names another identity for your own address; nothing was sent")]
     OwnIdentity,

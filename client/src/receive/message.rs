@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use sotto_crypto::{Address, DeviceId, Fingerprint, MessageId, Opened, PrekeyRef, RecipientList};
 use sotto_wire::content::{Content, Conversation, MessageRef};
+use sotto_wire::policy::Anchor;
 use zeroize::Zeroizing;
 
 use super::prekeys::REPLAY_MS;
@@ -47,6 +48,8 @@ pub struct ReceivedMessage {
     pub verified: bool,
     /// Whether the sender's identity has changed, with this message or before, which the user has not acknowledged.
     pub identity_changed: bool,
+    /// By what it is known that the sender's identity is theirs. Absent of one's own messages, and of retention processes.
+    pub established_by: Option<Anchor>,
     /// Whether it has brought events to its room that were not here.
     pub(super) room_grew: bool,
     pub(super) receipt: Receipt,
@@ -149,6 +152,9 @@ pub enum Unopened {
     /// It claims to be from the own account and is not.
     #[error("it claims to come from one of your own devices, and does not")]
     NotMine,
+    /// Nothing vouches for the identity under which it came.
+    #[error("its sender's identity is one that neither their network's administrator nor their invite vouches for")]
+    NotVouchedFor,
     /// The sender's identity has changed since it was verified. Only where nothing is set aside: by a retention process.
     #[error("the identity of its sender has CHANGED since you verified it")]
     IdentityChanged,

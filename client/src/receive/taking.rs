@@ -10,9 +10,9 @@ use sotto_wire::room::RoomId;
 
 use super::event::Event;
 use super::line::{Again, Broken, Line, Shared};
-use super::message::{Receipt, ReceivedMessage};
+use super::message::{Receipt, ReceivedMessage, Unopened};
 use super::open::{Opening, Outcome};
-use super::place::Taken;
+use super::place::{Pending, Taken};
 use super::prekeys::REPLAY_MS;
 use crate::core::clock::now_ms;
 use crate::core::error::Error;
@@ -137,7 +137,7 @@ impl Line {
         taking
     }
 
-    /// Takes in some of them: up to the first that the rooms decide of, or one, where the work on all was cut off. Gives the room
+    /// Takes in some of them: up to the first for which somebody has to be asked, or one, where the work on all was cut off. Gives the room
     /// whose events have come with it: what waited for them may be opened now.
     async fn step(&mut self, socket: &mut Socket, taking: &mut Taking) -> Result<Option<RoomId>, Broken> {
         let Some(first) = taking.deliveries.front().cloned() else { return Ok(None) };
@@ -152,12 +152,12 @@ impl Line {
             Ok(opened) => self.receiving.take_in(opened).await,
             Err(error) => Err(error),
         };
-        let Taken { outcomes, in_room, rest } = match taken {
+        let Taken { outcomes, pending, rest } = match taken {
             Ok(taken) => taken,
             Err(Error::Internal(_)) if together && taking.deliveries.len() > 1 => return Ok(None),
             Err(error) => {
                 let outcomes = vec![self.or_aside(Err(error), &first)?];
-                Taken { outcomes, in_room: None, rest: VecDeque::new() }
+                Taken { outcomes, pending: None, rest: VecDeque::new() }
             }
         };
         taking.opened = rest;
@@ -168,8 +168,19 @@ impl Line {
             }
         }
         self.settle(socket, quiet).await?;
-        let Some((in_room, delivery)) = in_room.zip(taking.deliveries.pop_front()) else { return Ok(None) };
-        let taken = self.receiving.take_in_room(in_room).await;
+        let Some((pending, delivery)) = pending.zip(taking.deliveries.front().cloned()) else { return Ok(None) };
+        let taken = match pending {
+            Pending::InRoom(in_room) => self.receiving.take_in_room(*in_room).await,
+            Pending::Stranger(unsealed) => match self.receiving.meet(&unsealed).await {
+                Ok(true) => {
+                    taking.opened.push_front(Ok(*unsealed));
+                    return Ok(None);
+                }
+                Ok(false) => Ok(unsealed.not_shown(Unopened::NotVouchedFor)),
+                Err(error) => Err(error),
+            },
+        };
+        taking.deliveries.pop_front();
         let outcome = self.or_aside(taken, &delivery)?;
         let mut quiet = Quiet::default();
         let grown = self.outcome(socket, &mut taking.claims, &mut quiet, delivery.seq, outcome).await?;

@@ -204,7 +204,7 @@ impl RoomKeeper {
         let mut missing = Vec::new();
         for some in people.chunks(sotto_wire::limits::MAX_RECIPIENT_ADDRESSES) {
             let found = self.api.identities(some.to_vec()).await?.identities;
-            missing.extend(some.iter().filter(|who| !found.iter().any(|(a, _)| a == *who)).cloned());
+            missing.extend(some.iter().filter(|who| !found.iter().any(|f| &f.address == *who)).cloned());
         }
         missing.retain(|who| who != &self.account.address);
         if missing.is_empty() { Ok(()) } else { Err(Refusal::Unregistered(missing).into()) }

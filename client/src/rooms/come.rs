@@ -20,6 +20,7 @@ use crate::receive::rooms::{RoomMessage, Rooms};
 use crate::store::{ConversationRecord, Pin, RoomEventRecord, SeenIn, Tx, conversation};
 use crate::trust::pins::see;
 use crate::trust::retention::processes;
+use crate::trust::vouched::Vouched;
 
 impl Rooms for RoomKeeper {
     fn place<'a>(
@@ -107,7 +108,10 @@ impl RoomKeeper {
                     let pin = if author == me { None } else { tx.get::<Pin>(&Pin::key_of(author))? };
                     match pin {
                         Some(pin) if pin.identity != signed.identity => continue,
-                        None if author != me => drop(see(tx, author, &signed.identity, now, SeenIn::Room)?),
+                        None if author != me => {
+                            let gone = Vouched::gone(author.clone(), signed.identity.clone());
+                            see(tx, &gone, now, SeenIn::Room)?;
+                        }
                         _ => {}
                     }
                     tx.add_room_event(&RoomEventRecord { room, id: entry.id, signed })?;
@@ -163,14 +167,14 @@ impl RoomKeeper {
         let of = |domain: &Domain| ask.iter().filter(|who| &who.domain() == domain).cloned().collect::<Vec<_>>();
         let asked: Vec<Vec<Address>> = domains.iter().map(of).collect();
         let asked = asked.iter().flat_map(|people| people.chunks(limits::MAX_RECIPIENT_ADDRESSES));
+        let mut doubted = BTreeSet::new();
         for some in asked {
-            let mut found = self.api.identities(some.to_vec()).await?.identities;
-            // What was not asked for moves no pin.
-            found.retain(|(who, _)| some.contains(who));
+            let found = self.introduce(some.to_vec()).await?;
+            doubted.extend(found.doubtful);
             let now = now_ms();
             self.store
                 .run(move |tx| {
-                    found.iter().try_for_each(|(who, shown)| see(tx, who, shown, now, SeenIn::Room).map(drop))
+                    found.vouched.iter().try_for_each(|vouched| see(tx, vouched, now, SeenIn::Room).map(drop))
                 })
                 .await?;
         }
@@ -181,7 +185,7 @@ impl RoomKeeper {
         let (good, bad): (Vec<_>, Vec<_>) = events.into_iter().partition(|(entry, signed)| {
             let who = &entry.event.author;
             let known = if who == &own.address { Some(&own.identity) } else { pinned.get(who) };
-            known.is_none_or(|known| known == &signed.identity)
+            known.map_or(!doubted.contains(who), |known| known == &signed.identity)
         });
         Ok((good, bad.first().map(|(entry, _)| entry.event.author.clone())))
     }

@@ -69,8 +69,9 @@ impl Record for OldHeld {
 pub(super) fn from_form_1(tx: &Tx<'_>) -> Result<(), StoreError> {
     for old in tx.list::<OldPin>()? {
         let since_ms = old.since_ms;
-        let change = old.shown.map(|other| Change { other, since_ms, seen_in: SeenIn::Recipients });
-        tx.put(&Pin { address: old.address, identity: old.identity, verified: old.verified, since_ms, change })?;
+        let change = old.shown.map(|other| Change { other, since_ms, seen_in: SeenIn::Recipients, established: None });
+        let (address, identity, verified) = (old.address, old.identity, old.verified);
+        tx.put(&Pin { address, identity, verified, since_ms, change, established: None })?;
     }
     for old in tx.list::<OldHeld>()? {
         tx.delete::<OldHeld>(&old.key())?;

@@ -69,7 +69,7 @@ async fn joining_says_what_is_wrong() {
     assert!(!network.profile("alice").join("key.json").exists());
 
     let mut wrong = invite.clone();
-    wrong.code = "another".into();
+    wrong.secret = sotto_crypto::InviteSecret::generate(&mut sotto_crypto::SystemRng);
     let refused = Client::join(network.join_options(wrong, "alice")).await.err().unwrap();
     assert_eq!(refused.code(), Some(ErrorCode::InviteInvalid), "{refused}");
 
@@ -365,7 +365,7 @@ async fn who_is_unknown_or_suspended_is_told() {
 
     let mut receiver = bob.receive(true).unwrap();
     while !matches!(next(&mut receiver).await, Event::CaughtUp) {}
-    network.put_user("bob", Role::Person, true, "code-bob").await;
+    network.put_user("bob", Role::Person, true).await;
     let ended = loop {
         match receiver.next().await {
             Some(Err(error)) => break error,

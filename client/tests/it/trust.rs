@@ -119,7 +119,7 @@ async fn a_retention_process_is_no_member_and_is_always_shown() {
     let mut network = Network::start(false).await;
     let (alice, bob) = (network.member("alice").await, network.member("bob").await);
     // A member before anybody knows it for what it is, and put out again.
-    network.put_user("archive", sotto_wire::admin::Role::Person, false, "code").await;
+    network.put_user("archive", sotto_wire::admin::Role::Person, false).await;
     let archive = network.member("archive").await;
     let members = vec![address("bob"), address("archive")];
     let room = alice.rooms().create(NewRoom { title: "Plans".into(), members, ..NewRoom::default() }).await.unwrap();

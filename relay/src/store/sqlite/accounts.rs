@@ -41,7 +41,7 @@ impl Accounts for Sqlite {
                    u.record IS NOT NULL, coalesce(l.failures, 0),
                    (SELECT max(last_seen_ms) FROM devices d WHERE d.local = u.local), u.membership,
                    u.reset_devices, u.reset_invite, u.reset_lockout,
-                   u.record IS NOT NULL AND u.invite_digest IS NOT NULL AND u.invite_digest IS NOT u.used_digest
+                   u.record IS NOT NULL AND u.invite_digest IS NOT NULL AND u.invite_digest IS NOT u.used_digest, u.voucher
                  FROM users u LEFT JOIN logins l ON l.local = u.local ORDER BY u.local",
             )?;
             let mut users: Vec<UserSummary> = statement.query_map([], summary)?.collect::<Result<_, _>>()?;
@@ -74,9 +74,9 @@ impl Accounts for Sqlite {
             let removed = reset_devices(work, &account.local, None)?;
             work.connection().execute(
                 "UPDATE users SET record = ?2, identity = ?3, password_vault = ?4, recovery_vault = NULL,
-                   used_digest = invite_digest
+                   used_digest = invite_digest, voucher = ?5
                  WHERE local = ?1",
-                params![account.local, account.record, account.identity.as_bytes(), account.vault],
+                params![account.local, account.record, account.identity.as_bytes(), account.vault, account.voucher],
             )?;
             work.connection().execute("DELETE FROM logins WHERE local = ?1", [&account.local])?;
             Ok(Registration::Registered(removed))
@@ -236,7 +236,7 @@ fn failures(connection: &Connection, local: &str) -> Result<u32, StoreError> {
 fn find(connection: &Connection, local: &str) -> Result<Option<UserRecord>, StoreError> {
     let mut statement = connection.prepare_cached(
         "SELECT u.grp, u.suspended, u.invite_digest, u.invite_expires_ms, u.record, u.identity, u.generation,
-           u.membership, coalesce(l.failures, 0), u.password_vault, u.recovery_vault, u.used_digest
+           u.membership, coalesce(l.failures, 0), u.password_vault, u.recovery_vault, u.used_digest, u.role
          FROM users u LEFT JOIN logins l ON l.local = u.local WHERE u.local = ?1",
     )?;
     let mut rows = statement.query([local])?;
@@ -254,6 +254,7 @@ fn find(connection: &Connection, local: &str) -> Result<Option<UserRecord>, Stor
         password_vault: row.get(9)?,
         recovery_vault: row.get(10)?,
         used_digest: row.get(11)?,
+        role: role_from_sql(row.get(12)?),
     }))
 }
 
@@ -272,6 +273,7 @@ fn summary(row: &Row<'_>) -> rusqlite::Result<UserSummary> {
         },
         registered: row.get(6)?,
         reinvited: row.get(13)?,
+        voucher: row.get(14)?,
         failures: row.get(7)?,
         devices: Vec::new(),
         last_seen_ms: row.get(8)?,
