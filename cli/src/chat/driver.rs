@@ -78,9 +78,10 @@ pub(crate) async fn drive<B: Backend>(
             Some(news) = inputs.news.recv() => Input::News(news),
             _ = ticks.tick() => Input::Tick(now_ms()),
         };
+        // All that is waiting, and then one picture of it. No key behind news: it is an answer to the last picture.
+        let keys_may_follow = !matches!(input, Input::News(_));
         effects.extend(update(model, input));
-        // All that is waiting, and then one picture of it.
-        while let Ok(input) = inputs.terminal.try_recv() {
+        while keys_may_follow && let Ok(input) = inputs.terminal.try_recv() {
             effects.extend(update(model, input));
         }
         while let Ok(news) = inputs.news.try_recv() {
