@@ -80,20 +80,20 @@ impl Room {
         for (number, record) in added {
             self.read = Some((number, record.id));
             self.pending.remove(&record.id);
-            self.insert(record);
+            self.insert(&record);
         }
         if !self.begun {
             self.begun = true;
             for record in tx.pending_events(&room)? {
                 self.pending.insert(record.id);
-                self.insert(record);
+                self.insert(&record);
             }
         }
         Ok(self.extend())
     }
 
     /// It was verified before it was put into the store.
-    fn insert(&mut self, record: RoomEventRecord) {
+    fn insert(&mut self, record: &RoomEventRecord) {
         if let Ok(event) = record.signed.event.unverified() {
             self.log.insert(Entry { id: record.id, event });
         }

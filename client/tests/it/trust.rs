@@ -42,7 +42,7 @@ async fn is_told(alice: &Client, seen_in: SeenIn) {
         assert_eq!(sent.changed, [address("bob")]);
     }
     let told = alice.contacts().look_up(&address("bob")).await.unwrap();
-    let accepted = accept(&alice, &told).await.unwrap();
+    let accepted = accept(alice, &told).await.unwrap();
     assert_eq!((accepted.state, accepted.change), (TrustState::Pinned, None));
     let sent = alice.outbox().send_text(&[address("bob")], "so you are").await.unwrap();
     assert!(sent.changed.is_empty());
