@@ -108,9 +108,10 @@ impl Log {
         self.index.contains_key(id) || self.waiting.contains_key(id)
     }
 
-    /// Whether no event waits for a parent.
+    /// Whether no event waits for a parent, but for those of people whom nothing here names: they may be of anybody's making.
     pub(crate) fn is_whole(&self) -> bool {
-        self.waiting.is_empty() && !self.nodes.is_empty()
+        let is_of_stranger = |event: &RoomEvent| self.people.find(&event.author).is_none();
+        !self.nodes.is_empty() && self.waiting.values().all(is_of_stranger)
     }
 
     /// Whether the room takes no more events.
