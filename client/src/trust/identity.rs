@@ -73,7 +73,6 @@ pub enum TrustState {
 
 /// A change of identity that the user has not acknowledged.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct IdentityChange {
     /// Fingerprint of the identity before.
     pub old: Fingerprint,
