@@ -115,6 +115,7 @@ fn kind(error: &Error) -> Kind {
             Kind::Usage
         }
         Error::Profile(ProfileError::Wiped(_)) => Kind::Refused,
+        Error::Uncertain { source, .. } => kind(source),
         Error::Relay(answer) => match answer.code {
             ErrorCode::Forbidden
             | ErrorCode::Suspended
@@ -145,6 +146,10 @@ pub(crate) fn hint(error: &Error) -> Option<String> {
              `sotto chat` try again"
                 .to_owned(),
         ),
+        Error::Uncertain { source, .. } => {
+            let ask = "ask them whether it has come before you send it anew";
+            Some(hint(source).map_or(ask.to_owned(), |hint| format!("{hint}; {ask}")))
+        }
         _ => None,
     }
 }
@@ -263,7 +268,14 @@ mod tests {
         let dir = || PathBuf::from("/p");
         let source = Box::new(TransportError::Timeout { relay: "r".into() }.into());
         let unsettled = Error::Unsettled { message: sotto_crypto::MessageId::from_bytes([0; 16]), source };
+        let uncertain = |source: Error| {
+            let message = sotto_crypto::MessageId::from_bytes([0; 16]);
+            Error::Uncertain { message, source: Box::new(source) }
+        };
+        assert_eq!(CliError::from(uncertain(TrustError::PolicyKey.into())).kind, Kind::Refused);
         let remedies: Vec<(Error, &str)> = vec![
+            (uncertain(Refusal::NotModerator.into()), "whether it has come"),
+            (uncertain(TrustError::IdentityChanged(bob()).into()), "--accept-change"),
             (TransportError::Unreachable { relay: "r".into(), reason: "no".into() }.into(), "is it running"),
             (TransportError::Certificate { relay: "r".into(), reason: "no".into() }.into(), "in between"),
             (ProfileError::Missing(dir()).into(), "`sotto join INVITE --profile NAME`"),

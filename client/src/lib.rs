@@ -102,6 +102,7 @@ pub use client::{Client, WhoAmI};
 pub use core::clock::now_ms;
 pub use core::endpoint::{Endpoint, Tls};
 pub use core::error::{AttachmentError, Error, ProfileError, Refusal, StoreError, TransportError, TrustError};
+pub use core::retry::Backoff;
 pub use core::secret::{Password, RegistrationCode};
 pub use core::text::{clean_name, is_bidi_control};
 pub use devices::approve::DeviceRequest;

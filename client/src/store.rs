@@ -15,6 +15,7 @@ mod migrate;
 mod open;
 mod outbox;
 pub(crate) mod profile;
+mod quota;
 mod records;
 mod rooms;
 mod sweep;

@@ -38,22 +38,18 @@ pub(crate) async fn run(args: &VerifyArgs, ui: Ui) -> Result<(), CliError> {
         return contacts.iter().try_for_each(|contact| show(contact, false, args.output, ui));
     };
     let who = address(who)?;
-    // What can have been compared is what was known before this call, not what the relay says now.
-    let known = client.contacts().list().await?.into_iter().find(|contact| contact.address == who);
-    let had_change = known.as_ref().is_some_and(|known| known.change.is_some());
+    // What can have been compared, and told, is what was known before this call, not what the relay says now.
+    let known = client.contacts().known(std::slice::from_ref(&who)).await?.pop();
     // Always asks the relay first, so that a change is seen before anything is marked.
     let contact = client.contacts().look_up(&who).await?;
     let contact = if args.accept_change {
-        // What is acknowledged is the change that was told, not one that the relay shows for the first time now.
-        let told = known.filter(|known| known.change.is_some()).unwrap_or_else(|| contact.clone());
-        let seen_before = told.change.as_ref().map(|change| change.new);
-        let now = contact.change.as_ref().map(|change| change.new);
-        let is_new = now.is_some() && (seen_before != now || !had_change);
-        if is_new {
+        let told = known.and_then(|known| known.change).map(|change| change.new);
+        let accepted = client.contacts().accept_change(&who, told).await;
+        if accepted.is_err() {
+            // Told now: then it can be accepted.
             trust::warn(&client, std::slice::from_ref(&who), ui).await?;
-            return Err(Error::from(TrustError::NotTheCompared(who)).into());
         }
-        client.contacts().accept_change(&told).await?
+        accepted?
     } else if confirm != Confirm::No {
         match known {
             Some(compared) => {

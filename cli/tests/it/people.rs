@@ -306,7 +306,7 @@ async fn what_somebody_writes_does_not_steer_a_terminal() {
             assert_eq!(got[0]["text"], *text, "the value is what was written");
         } else {
             let got = shown(&["receive", "--timeout", "30s"], "bob");
-            assert!(got.contains("look: ") && got.contains(" wherever\nand here"), "{got:?}");
+            assert!(got.contains("look: ") && got.contains(" wherever\n    and here"), "{got:?}");
         }
     }
     let found = told(&["history", "search", "wherever"], "bob");

@@ -45,6 +45,14 @@ pub enum Error {
         /// What went wrong.
         source: Box<Error>,
     },
+    /// It was refused before it could go again, and the relay may have it from before: the answer did not come then.
+    #[error("it cannot be sent (again): {source}. Nobody knows whether the relay has it from before")]
+    Uncertain {
+        /// The message.
+        message: MessageId,
+        /// Why it was refused.
+        source: Box<Error>,
+    },
     /// Work was cut off, by a panic or because the runtime is shutting down.
     #[error("internal: {0}")]
     Internal(&'static str),
@@ -68,7 +76,7 @@ impl Error {
     pub fn code(&self) -> Option<ErrorCode> {
         match self {
             Self::Relay(e) => Some(e.code),
-            Self::Unsettled { source, .. } => source.code(),
+            Self::Unsettled { source, .. } | Self::Uncertain { source, .. } => source.code(),
             _ => None,
         }
     }

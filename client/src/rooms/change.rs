@@ -10,7 +10,6 @@ use sotto_wire::room::{Created, MAX_MEMBERS, RoomChange, RoomEvent, RoomId, Sign
 
 use super::event::{Entry, MAX_PAYLOAD, event_id, sign};
 use super::keeper::RoomKeeper;
-use super::log::MAX_EVENTS;
 use super::room::{Room, Rooms, chunks};
 use super::state::State;
 use super::words::describe;
@@ -225,7 +224,7 @@ impl Work<'_, '_> {
         let checked = self.rooms.with(self.tx, room, |held, _| {
             let allowed = match held.stopped_by() {
                 Some(who) => Err(Refusal::RoomStopped(who.clone())),
-                None if held.log.len() >= MAX_EVENTS => Err(FULL),
+                None if held.log.is_full() => Err(FULL),
                 None => allowed(held.state(), me, change),
             };
             Ok(allowed.map(|changes| (changes, held.state().people())))

@@ -8,6 +8,7 @@ use sotto_wire::content::{Body, Content, Conversation};
 use sotto_wire::limits;
 use sotto_wire::room::{EventId, RoomId, SignedRoomEvent};
 
+use super::admit::{Admitted, Bringing};
 use super::change::{note, queue};
 use super::event::{Entry, verify};
 use super::keeper::RoomKeeper;
@@ -17,10 +18,9 @@ use crate::core::error::{Error, StoreError};
 use crate::core::platform::{BoxFuture, boxed};
 use crate::core::task::blocking;
 use crate::receive::rooms::{RoomMessage, Rooms};
-use crate::store::{ConversationRecord, Pin, RoomEventRecord, SeenIn, Tx, conversation};
+use crate::store::{ConversationRecord, SeenIn, Tx, conversation};
 use crate::trust::pins::see;
 use crate::trust::retention::processes;
-use crate::trust::vouched::Vouched;
 
 impl Rooms for RoomKeeper {
     fn place<'a>(
@@ -97,28 +97,17 @@ impl RoomKeeper {
         .await?;
         let (trusted, mistrusted) = self.by_their_identities(verified).await?;
         let (rooms, account, now) = (self.rooms.clone(), self.account.clone(), now_ms());
+        let bringer = sender.clone();
         let (shown, lacks, grew) = self
             .store
             .run(move |tx| {
                 let me = &account.address;
-                let before = rooms.with(tx, room, |held, _| Ok(held.log.nodes().len()))?;
-                for (entry, signed) in trusted {
-                    // Whom the relay does not know has no other identity: the first one that is seen counts, and only it.
-                    let author = &entry.event.author;
-                    let pin = if author == me { None } else { tx.get::<Pin>(&Pin::key_of(author))? };
-                    match pin {
-                        Some(pin) if pin.identity != signed.identity => continue,
-                        None if author != me => {
-                            let gone = Vouched::gone(author.clone(), signed.identity.clone());
-                            see(tx, &gone, now, SeenIn::Room)?;
-                        }
-                        _ => {}
-                    }
-                    tx.add_room_event(&RoomEventRecord { room, id: entry.id, signed })?;
-                }
-                rooms.with(tx, room, |held, news| {
+                rooms.with(tx, room, |held, _| {
+                    let brought = trusted.into_iter().map(|(entry, signed)| (entry.id, (entry, signed))).collect();
+                    let by = Bringing { me, bringer: &bringer, now_ms: now };
+                    let Admitted { news, from, ask } = held.admit(tx, by, brought)?;
                     let shown = note(tx, me, held, &news, now)?;
-                    let (events, people) = held.to_pass_on(before, me, account.device);
+                    let (events, people) = held.to_pass_on(from, me, account.device);
                     let events = events.iter().filter_map(|id| tx.room_event(id).transpose());
                     let events = events.map(|found| Ok(found?.signed)).collect::<Result<Vec<_>, StoreError>>()?;
                     for list in chunks(events) {
@@ -126,8 +115,7 @@ impl RoomKeeper {
                             return Ok(Err(error));
                         }
                     }
-                    let grew = held.log.nodes().len() > before;
-                    Ok(Ok((shown, !held.log.missing().is_empty(), grew)))
+                    Ok(Ok((shown, ask, held.log.nodes().len() > from)))
                 })
             })
             .await??;

@@ -262,6 +262,9 @@ pub(crate) enum MessageState {
     /// Waits in the outbox.
     #[n(4)]
     Queued,
+    /// Was refused when it was to go again: nobody knows whether the relay has it from before.
+    #[n(5)]
+    Uncertain,
 }
 
 /// A message in the local history.

@@ -14,7 +14,6 @@ use crate::store::{Change, Pin, SeenIn};
 
 /// What is known of somebody's identity.
 #[derive(Clone, Debug)]
-#[non_exhaustive]
 pub struct Contact {
     /// Who.
     pub address: Address,
@@ -112,11 +111,12 @@ impl Contacts {
     }
 
     /// Acknowledges that somebody has another identity: it counts from now on, not verified.
-    /// `told` is what the person was shown: a change that has come since is another one, and is not accepted with it.
-    pub async fn accept_change(&self, told: &Contact) -> Result<Contact, Error> {
-        let (now, told_new) = (now_ms(), told.change.as_ref().map(|change| change.new));
-        self.decide(&told.address, move |pin| match pin.unacknowledged() {
-            Some(change) if Some(change.new) != told_new => Err(TrustError::NotTheCompared(pin.address.clone()).into()),
+    /// `told` is the new identity that the person was told of, where they were told of one: a change to another one is not
+    /// accepted with it.
+    pub async fn accept_change(&self, address: &Address, told: Option<Fingerprint>) -> Result<Contact, Error> {
+        let now = now_ms();
+        self.decide(address, move |pin| match pin.unacknowledged() {
+            Some(change) if Some(change.new) != told => Err(TrustError::NotTheCompared(pin.address.clone()).into()),
             _ => pin.accept(now).ok_or_else(|| Refusal::NotChanged(pin.address.clone()).into()),
         })
         .await

@@ -72,7 +72,6 @@ pub enum TrustState {
 
 /// A change of identity that the user has not acknowledged.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct IdentityChange {
     /// Fingerprint of the identity before.
     pub old: Fingerprint,
@@ -160,7 +159,12 @@ mod tests {
         let first = judge(None, &vouched(&known.address, &known.identity), 3, SeenIn::Lookup);
         assert_eq!(first.verdict, Verdict::First);
         assert_eq!(first.pin.unwrap().state(), TrustState::Pinned);
-        assert_eq!(see(&known, &known.identity, 3), Judgement { verdict: Verdict::Same, pin: None });
+        // How it is known gets better, and nothing else moves.
+        let by_the_operator = see(&known, &known.identity, 3);
+        let better = by_the_operator.pin.unwrap();
+        assert_eq!((by_the_operator.verdict, better.established.is_some()), (Verdict::Same, true));
+        assert_eq!(Pin { established: None, ..better.clone() }, known);
+        assert_eq!(see(&better, &known.identity, 4), Judgement { verdict: Verdict::Same, pin: None });
     }
 
     #[test]

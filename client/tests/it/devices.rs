@@ -1,6 +1,6 @@
 //! Several devices of one user, against a real relay.
 
-use crate::common::{Network, PASSWORD, address, drain, group, text};
+use crate::common::{Network, PASSWORD, accept, address, drain, group, text};
 use sotto_client::{
     Client, Error, LinkOptions, NewDevice, Password, PendingDevice, ProfileError, Refusal, TrustError, TrustState,
     Unlock,
@@ -258,7 +258,7 @@ async fn a_lost_password_is_a_new_identity_which_everybody_sees() {
         "{blocked}"
     );
     assert_eq!(bob.contacts().look_up(&address("alice")).await.unwrap().state, TrustState::Changed);
-    bob.contacts().accept_change(&bob.contacts().look_up(&address("alice")).await.unwrap()).await.unwrap();
+    accept(&bob, &bob.contacts().look_up(&address("alice")).await.unwrap()).await.unwrap();
     bob.outbox().send_text(&[address("alice")], "it is").await.unwrap();
     assert_eq!(drain(&alice).await.iter().map(text).collect::<Vec<_>>(), ["it is"]);
 }

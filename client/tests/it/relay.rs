@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::common::{DOMAIN, Network, PASSWORD, address, drain, group, message, next, text};
+use crate::common::{DOMAIN, Network, PASSWORD, accept, address, drain, group, message, next, text};
 use sotto_client::{
     Client, DeliveryState, Draft, Endpoint, Error, Event, FileDraft, Password, ProfileError, Refusal, RegistrationCode,
     ServiceAccount, Target, Tls, TransportError, TrustError, TrustState, Unlock, WaitsFor,
@@ -278,7 +278,7 @@ async fn a_changed_identity_is_told_and_blocks_where_it_was_verified() {
     assert_eq!(contact.state, TrustState::Changed);
     assert!(contact.new_safety_number.is_some());
     assert!(alice.contacts().mark_verified(&contact).await.is_err());
-    assert_eq!(alice.contacts().accept_change(&contact).await.unwrap().state, TrustState::Pinned);
+    assert_eq!(accept(&alice, &contact).await.unwrap().state, TrustState::Pinned);
     let got = drain(&alice).await;
     assert_eq!(got.iter().map(text).collect::<Vec<_>>(), ["it is me"]);
     alice.outbox().send_text(&[address("bob")], "five").await.unwrap();

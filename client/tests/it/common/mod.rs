@@ -16,7 +16,7 @@ use rcgen::{
     KeyUsagePurpose,
 };
 use sha2::{Digest as _, Sha256};
-use sotto_client::{Client, Event, JoinOptions, Password, ReceivedMessage, Receiver};
+use sotto_client::{Client, Contact, Error, Event, JoinOptions, Password, ReceivedMessage, Receiver};
 use sotto_crypto::{
     Address, Domain, Fingerprint, IdentityKey, InviteSecret, PolicyKey, RetentionCertificate, Signed, SystemRng,
 };
@@ -277,6 +277,11 @@ pub(crate) fn group() -> GroupDocument {
         device_approval: false,
         quick_responses: Vec::new(),
     }
+}
+
+/// Accepts the change of identity that is told with a contact.
+pub(crate) async fn accept(client: &Client, told: &Contact) -> Result<Contact, Error> {
+    client.contacts().accept_change(&told.address, told.change.as_ref().map(|change| change.new)).await
 }
 
 /// The next event, which must come soon.
