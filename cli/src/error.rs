@@ -203,6 +203,10 @@ fn trust(error: &TrustError) -> Option<String> {
         TrustError::NotTheCompared(who) => {
             format!("run `sotto verify {who}`, compare the number that it prints, and confirm then")
         }
+        TrustError::NotVouchedFor(who) => format!(
+            "tell the administrator: somebody may be in between; where {who} has joined before this version, they need a new invite"
+        ),
+        TrustError::NotThisInvite => "ask the administrator for a new invite".to_owned(),
         TrustError::OwnIdentity => "tell the administrator".to_owned(),
         TrustError::RegisteredElsewhere(_) => {
             "if it was not you, tell the administrator, who can reset the user and make a new invite".to_owned()

@@ -95,6 +95,7 @@ pub use sotto_crypto::{Address, DeviceId, Domain, Fingerprint, MessageId, Safety
 pub use sotto_wire::content::{Body, Content, Conversation, File, FileKind, Forwarded, MessageRef, Presence};
 pub use sotto_wire::invite::Invite;
 pub use sotto_wire::link::LinkUrl;
+pub use sotto_wire::policy::Anchor;
 pub use sotto_wire::room::{RoomChange, RoomId};
 pub use sotto_wire::{ApiError, ErrorCode};
 

@@ -1,7 +1,7 @@
 //! `sotto verify`.
 
 use serde::Serialize;
-use sotto_client::{Contact, Error, TrustError, TrustState};
+use sotto_client::{Anchor, Contact, Error, TrustError, TrustState};
 
 use super::profile::{address, open};
 use super::trust::{self, ChangeLine, place};
@@ -19,6 +19,9 @@ struct Line {
     state: &'static str,
     safety_number: String,
     fingerprint: String,
+    /// By what it is known that the identity is theirs: `membership` or `invite`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    established_by: Option<&'static str>,
     since: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     new_safety_number: Option<String>,
@@ -120,7 +123,11 @@ fn show(contact: &Contact, explain: bool, format: TextFormat, ui: Ui) -> Result<
         TrustState::Verified => "verified by you",
         TrustState::Changed => "CHANGED since you verified it: sending is blocked",
         TrustState::Replaced => "CHANGED, and not compared",
-        _ => "pinned when it was first seen; not compared yet",
+        _ => match contact.established_by {
+            Some(Anchor::Membership) => "signed by the administrator; not compared yet",
+            Some(Anchor::Invite) => "registered with their invite; not compared yet",
+            _ => "not compared yet",
+        },
     };
     match format {
         TextFormat::Json => ui.json(&Line {
@@ -128,6 +135,7 @@ fn show(contact: &Contact, explain: bool, format: TextFormat, ui: Ui) -> Result<
             state,
             safety_number: contact.safety_number.to_string(),
             fingerprint: contact.fingerprint.to_string(),
+            established_by: trust::established_by(contact),
             since: time(contact.since_ms),
             new_safety_number: contact.new_safety_number.as_ref().map(ToString::to_string),
             replaced: contact.change.as_ref().map(ChangeLine::from),

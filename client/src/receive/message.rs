@@ -116,6 +116,8 @@ pub struct OpenedAllTheSame {
     pub sender_identity: Fingerprint,
     /// Fingerprint of the key of the sender's device.
     pub sender_device_key: Fingerprint,
+    /// By what it is known that the identity is the sender's, where something says so.
+    pub established_by: Option<Anchor>,
     /// The clear content: CBOR, of [`sotto_wire::content::Content`] or of something newer.
     pub content: Zeroizing<Vec<u8>>,
     /// Everybody whom it was sealed to.
@@ -123,8 +125,9 @@ pub struct OpenedAllTheSame {
 }
 
 impl OpenedAllTheSame {
-    pub(super) fn of(opened: &Opened) -> Self {
+    pub(super) fn of(opened: &Opened, established_by: Option<Anchor>) -> Self {
         Self {
+            established_by,
             sender_identity: opened.identity.fingerprint(),
             sender_device_key: opened.certificate.key().fingerprint(),
             content: opened.content.clone(),

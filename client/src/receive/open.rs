@@ -6,6 +6,7 @@ use std::sync::Arc;
 use sotto_crypto::{Known, Opened, PrekeyRef, PrekeySecret, SealedHeader};
 use sotto_wire::api::Delivery;
 use sotto_wire::content::{Content, MessageRef};
+use sotto_wire::policy::Anchor;
 
 use super::message::{OpenedAllTheSame, Receipt, ReceivedMessage, Unopened, UnopenedMessage};
 use super::state::Receiving;
@@ -38,6 +39,8 @@ pub(super) struct Unsealed {
     pub(super) opened: Opened,
     /// What is said, of whatever version; `None` where it has no form that this program knows.
     pub(super) content: Option<Content>,
+    /// By what it is known that the identity is the sender's, as soon as that is known.
+    pub(super) established_by: Option<Anchor>,
     /// Where it was sealed to a one-time prekey.
     pub(super) one_time: Option<PrekeyRef>,
 }
@@ -55,7 +58,7 @@ impl Unsealed {
     /// It did open, and still cannot be shown: acknowledged, its secret ends like that of any message.
     pub(super) fn not_shown(&self, reason: Unopened) -> Outcome {
         Outcome::Unopened(Box::new(UnopenedMessage {
-            opened: Some(OpenedAllTheSame::of(&self.opened)),
+            opened: Some(OpenedAllTheSame::of(&self.opened, self.established_by)),
             receipt: self.receipt(),
             ..unopened(&self.delivery, Some(&self.header), reason)
         }))
@@ -156,7 +159,7 @@ fn open(
         Ok(opened) => {
             let content = minicbor::decode(&opened.content).ok();
             let one_time = record.one_time.then_some(prekey);
-            Ok(Unsealed { delivery, header, opened, content, one_time })
+            Ok(Unsealed { delivery, header, opened, content, established_by: None, one_time })
         }
         Err(reason) => Err(closed(&delivery, Some(&header), Unopened::Sealed(reason))),
     }

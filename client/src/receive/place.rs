@@ -126,6 +126,7 @@ impl Placing {
         mut unsealed: Unsealed,
         sender: Sender,
     ) -> Result<Result<Outcome, Pending>, StoreError> {
+        unsealed.established_by = sender.anchor;
         let Some(content) = unsealed.content.take().filter(|content| content.version == CONTENT) else {
             return Ok(Ok(match self.purpose {
                 Purpose::Person => unsealed.aside(Reason::Newer(CONTENT)),

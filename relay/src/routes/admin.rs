@@ -68,10 +68,11 @@ async fn held(app: &App) -> Reply<AdminState> {
 
 /// Whether a membership says of itself whose identity it is that a voucher is for: then nobody needs the voucher.
 fn is_established(membership: &[u8], voucher: &[u8]) -> bool {
-    let known = Signed::<MembershipDocument>::from_bytes(membership).ok().and_then(|signed| signed.unverified().ok());
-    let vouched = Signed::<Voucher>::from_bytes(voucher).ok().and_then(|signed| signed.unverified().ok());
-    let known = known.and_then(|document| document.identity);
-    known.zip(vouched).is_some_and(|(known, vouched)| known.identity == vouched.identity.fingerprint())
+    let document =
+        Signed::<MembershipDocument>::from_bytes(membership).ok().and_then(|signed| signed.unverified().ok());
+    let voucher = Signed::<Voucher>::from_bytes(voucher).ok().and_then(|signed| signed.unverified().ok());
+    let known = document.and_then(|document| document.identity);
+    known.zip(voucher).is_some_and(|(known, voucher)| known.identity == voucher.identity.fingerprint())
 }
 
 pub(crate) async fn put_network(State(app): State<Shared>, Json(put): Json<PutNetwork>) -> Empty {

@@ -171,12 +171,14 @@ fn the_change_that_is_shown_is_accepted_and_no_other() {
         fingerprint: new.fingerprint(),
         safety_number: safety_number(&a(ALICE), &mine, &a(BOB), new),
         state: TrustState::Replaced,
+        established_by: None,
         since_ms: 1,
         change: Some(IdentityChange {
             old: first.fingerprint(),
             new: new.fingerprint(),
             since_ms: 1,
             seen_in: SeenIn::Lookup,
+            invited_at_ms: None,
         }),
         new_safety_number: None,
     };

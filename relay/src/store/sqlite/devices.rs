@@ -236,7 +236,8 @@ fn certificate(bytes: &[u8]) -> Result<Signed<DeviceCertificate>, StoreError> {
 }
 
 fn directory_user(connection: &Connection, local: String, now_ms: u64) -> Result<Option<DirectoryUser>, StoreError> {
-    let user: Option<(String, i64, Vec<u8>, Vec<u8>, Option<Vec<u8>>)> = connection
+    type Row = (String, i64, Vec<u8>, Vec<u8>, Option<Vec<u8>>);
+    let user: Option<Row> = connection
         .prepare_cached(
             "SELECT grp, role, identity, membership, voucher FROM users
              WHERE local = ?1 AND suspended = 0 AND record IS NOT NULL AND identity IS NOT NULL",
