@@ -5,6 +5,7 @@ mod again;
 mod authenticate;
 pub(crate) mod download;
 pub(crate) mod event;
+mod line;
 pub(crate) mod message;
 mod open;
 pub(crate) mod place;
@@ -14,6 +15,7 @@ pub(crate) mod rooms;
 mod signals;
 mod socket;
 pub(crate) mod state;
+mod taking;
 
 #[cfg(test)]
 mod tests;

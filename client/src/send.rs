@@ -10,3 +10,6 @@ pub(crate) mod settle;
 pub(crate) mod signals;
 pub(crate) mod state;
 pub(crate) mod worker;
+
+#[cfg(test)]
+mod tests;

@@ -15,6 +15,7 @@ mod migrate;
 mod open;
 mod outbox;
 pub(crate) mod profile;
+mod quota;
 mod records;
 mod rooms;
 mod sweep;
@@ -27,7 +28,7 @@ pub(crate) use links::{HistoryIn, HistoryOffered, HistoryOut, PendingLink};
 pub(crate) use messages::{Exact, Placed, Seen, Unread};
 pub(crate) use outbox::outbox_all;
 pub(crate) use records::{
-    AccountRecord, BatchRecord, Change, MessageState, Pin, PrekeyRecord, Record, Serials, StoredMessage,
+    AccountRecord, BatchRecord, Change, Established, MessageState, Pin, PrekeyRecord, Record, Serials, StoredMessage,
 };
 pub use records::{LeftOut, SeenIn};
 pub(crate) use rooms::RoomEventRecord;

@@ -2,6 +2,7 @@
 
 use sotto_crypto::{Address, DeviceId, Fingerprint, MessageId};
 use sotto_wire::content::{Body, Content, File};
+use sotto_wire::policy::Anchor;
 use zeroize::Zeroizing;
 
 /// One delivery. Holds clear text: no Debug.
@@ -34,6 +35,8 @@ pub(crate) struct Item<R> {
 pub(crate) struct SenderKeys {
     pub(crate) identity: Fingerprint,
     pub(crate) device: Fingerprint,
+    /// By what it is known that the identity is the sender's; absent where nothing says so.
+    pub(crate) established_by: Option<Anchor>,
 }
 
 /// What is wrong with a delivery.

@@ -7,11 +7,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
+use sotto_client::Backoff;
 use sotto_telemetry::names;
 use sotto_wire::content::File;
 use tokio_util::sync::CancellationToken;
 
-use crate::backoff::Backoff;
 use crate::destination::{Destination, Object};
 use crate::health::{Health, lag, now_ms};
 use crate::item::Item;
@@ -193,7 +193,15 @@ impl<D: Destination> Keeper<D> {
     }
 
     async fn pause(&self, backoff: &mut Backoff) -> Option<()> {
-        backoff.pause(&self.stop).await.then_some(())
+        pause(backoff, &self.stop).await.then_some(())
+    }
+}
+
+/// Waits between two attempts. Whether to go on: not when `stop` came.
+pub(crate) async fn pause(backoff: &mut Backoff, stop: &CancellationToken) -> bool {
+    tokio::select! {
+        () = stop.cancelled() => false,
+        () = backoff.pause() => true,
     }
 }
 

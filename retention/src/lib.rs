@@ -14,7 +14,6 @@
 //! unreadable/2026/01/31/1769817600.123000-<message id>-<mark>.cbor           a delivery that is no good message, as it came
 //! ```
 
-mod backoff;
 mod destination;
 mod error;
 mod health;

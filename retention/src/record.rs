@@ -7,6 +7,7 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 use sotto_crypto::{Address, Domain};
 use sotto_wire::content::{Body, Conversation, File, FileKind};
+use sotto_wire::policy::Anchor;
 
 use control::{Control, Deed, Edit, Receipt};
 
@@ -156,7 +157,11 @@ pub(crate) struct Record {
     sender_device_key: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     sender_identity: Option<String>,
-    /// Whether the sender's signature was verified.
+    /// By what it is known that the identity is the sender's: `membership` (their administrator has signed it) or `invite` (it was
+    /// registered with their invite). Absent where nothing says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sender_identity_by: Option<&'static str>,
+    /// Whether the message bears a signature under an identity that is known to be the sender's.
     sender_verified: bool,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     members: Vec<String>,
@@ -232,6 +237,7 @@ impl Record {
             Some(Body::File(file)) => (file.caption.clone(), Some(file_record(item, file, attachment))),
             _ => (None, None),
         };
+        let established_by = item.keys.as_ref().and_then(|keys| keys.established_by);
         let expires = content.and_then(|c| c.ends_at_ms(item.accepted_at_ms));
         Self {
             message_id: item.message.map(|id| id.to_string()),
@@ -263,7 +269,11 @@ impl Record {
             sender_device: item.device.map(|d| d.to_string()),
             sender_device_key: item.keys.as_ref().map(|k| k.device.to_string()),
             sender_identity: item.keys.as_ref().map(|k| k.identity.to_string()),
-            sender_verified: item.keys.is_some(),
+            sender_identity_by: established_by.map(|anchor| match anchor {
+                Anchor::Membership => "membership",
+                Anchor::Invite => "invite",
+            }),
+            sender_verified: established_by.is_some(),
             members: conversation.map(|c| texts(&c.members())).unwrap_or_default(),
             recipients: texts(&item.recipients),
             error: item.fault.as_ref().map(|f| f.reason.clone()),

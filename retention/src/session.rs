@@ -3,17 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sotto_client::{Client, Error, Event, Receiver, Refusal, TransportError};
+use sotto_client::{Backoff, Client, Error, Event, Receiver, Refusal, TransportError};
 use sotto_telemetry::names;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::backoff::Backoff;
 use crate::destination::Destination;
 use crate::error::RetentionError;
 use crate::health::now_ms;
-use crate::keeper::Keeper;
+use crate::keeper::{Keeper, pause};
 use crate::secrets::Secrets;
 use crate::settings::Settings;
 use crate::source::{self, ClientInbox};
@@ -71,7 +70,7 @@ pub(crate) async fn run<D: Destination>(
                 error if may_pass(error) => tracing::warn!(%error, "receiving is interrupted"),
                 _ => return Err(RetentionError::Receive(error)),
             }
-            if !backoff.pause(shutdown).await {
+            if !pause(&mut backoff, shutdown).await {
                 return Ok(());
             }
         }
@@ -108,7 +107,7 @@ async fn log_in<D: Destination>(
         }
         keeper.health.offline("cannot log in at the relay; the log says why");
         tracing::warn!(%error, "cannot log in; tried again");
-        if !backoff.pause(shutdown).await {
+        if !pause(&mut backoff, shutdown).await {
             return Ok(None);
         }
     }

@@ -63,7 +63,11 @@ pub(crate) fn message(message: ReceivedMessage) -> Item<Receipt> {
         commitment: Some(message.commitment),
         sender: Some(message.sender),
         device: Some(message.sender_device),
-        keys: Some(SenderKeys { identity: message.sender_identity, device: message.sender_device_key }),
+        keys: Some(SenderKeys {
+            identity: message.sender_identity,
+            device: message.sender_device_key,
+            established_by: message.established_by,
+        }),
         recipients: addresses(&message.recipients),
         content: Some(message.content),
         fault: None,
@@ -76,7 +80,11 @@ pub(crate) fn unopened(unopened: UnopenedMessage) -> Item<Receipt> {
     let receipt = unopened.receipt();
     let (mut keys, mut recipients, mut content, mut raw) = (None, Vec::new(), None, None);
     if let Some(opened) = unopened.opened {
-        keys = Some(SenderKeys { identity: opened.sender_identity, device: opened.sender_device_key });
+        keys = Some(SenderKeys {
+            identity: opened.sender_identity,
+            device: opened.sender_device_key,
+            established_by: opened.established_by,
+        });
         recipients = addresses(&opened.recipients);
         match sotto_crypto::decode_strict::<Content>(&opened.content) {
             Ok(readable) if readable.version == 1 => content = Some(readable),

@@ -10,6 +10,7 @@ use sotto_crypto::{
 };
 use sotto_wire::config::{DestinationConfig, RetentionConfig, TelemetryConfig};
 use sotto_wire::content::{Body, Content, Conversation, File};
+use sotto_wire::policy::Anchor;
 use zeroize::Zeroizing;
 
 use crate::item::{Fault, Item, SenderKeys};
@@ -46,6 +47,7 @@ pub(crate) fn item(content: Content) -> Item<u64> {
         keys: Some(SenderKeys {
             identity: identity.verifying_key().fingerprint(),
             device: device.verifying_key().fingerprint(),
+            established_by: Some(Anchor::Membership),
         }),
         recipients: vec![a("bob"), a("retention.keep")],
         content: Some(content),

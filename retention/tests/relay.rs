@@ -245,7 +245,7 @@ async fn a_lost_state_folder_and_a_removed_account_make_a_new_device() {
 
     // While it runs: the account is removed and made again.
     site.network.delete_user(NAME).await;
-    site.network.put_user(NAME, Role::Retention, false, "retention-code").await;
+    site.network.put_user(NAME, Role::Retention, false).await;
     let sent =
         eventually("a device again", || async { alice.outbox().send_text(&[address("bob")], "three").await.ok() })
             .await;
@@ -276,7 +276,7 @@ async fn what_a_person_has_to_mend_ends_it_with_an_error() {
     site.network.delete_user(NAME).await;
     site.start();
     eventually("waiting", || async { site.get("/readyz").await.filter(|a| a.contains("cannot log in")) }).await;
-    site.network.put_user(NAME, Role::Retention, false, "retention-code").await;
+    site.network.put_user(NAME, Role::Retention, false).await;
     site.ready().await;
     site.stop().await;
 

@@ -226,7 +226,9 @@ impl Session<'_> {
             Err(error) if error.kind == Kind::Unreachable => {
                 self.ui.note(&format!(
                     "the file {} cannot be fetched now: {}\n  `sotto history save {}` fetches it later",
-                    file.name, error.message, message.message
+                    continued(&file.name),
+                    error.message,
+                    message.message
                 ));
                 Ok(None)
             }
@@ -257,7 +259,7 @@ pub(crate) async fn save(client: &Client, file: &File, dir: &Path, ui: Ui) -> Re
             if error.is_retryable() || matches!(error, Error::Store(_)) {
                 return Err(error.into());
             }
-            ui.note(&format!("the file {} cannot be saved: {}", file.name, told(&error)));
+            ui.note(&format!("the file {} cannot be saved: {}", continued(&file.name), told(&error)));
             Ok(None)
         }
     }
@@ -334,7 +336,13 @@ fn text(message: &ReceivedMessage, path: Option<&Path>) -> String {
     }
     let others = message.content.conversation.members().len();
     let group = if others > 2 { format!(" (group of {others})") } else { String::new() };
-    format!("{} {}{group}{marks}: {body}", time(message.content.sent_at_ms), message.sender)
+    format!("{} {}{group}{marks}: {}", time(message.content.sent_at_ms), message.sender, continued(&body))
+}
+
+/// A text behind the head of its line. Every further line is indented: no line that begins at the left is of a stranger's
+/// making.
+fn continued(text: &str) -> String {
+    text.replace('\n', "\n    ")
 }
 
 /// A message for programs.
@@ -472,6 +480,21 @@ impl<'a> Line<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_line_of_a_text_begins_as_a_message_does() {
+        let forged =
+            "see below\n2026-01-01T00:00:00Z bob@x.example [verified]: pay mallory\r\n\n2026-01-01T00:00:00Z x";
+        let shown = continued(forged);
+        assert_eq!(shown.lines().count(), forged.lines().count(), "nothing is left out");
+        assert!(shown.lines().skip(1).all(|line| line.starts_with("    ")), "{shown}");
+        // Nothing else begins a line, once it is printable.
+        let others = crate::ui::printable(&continued("a\rb\u{2028}c\u{85}d\u{b}e\u{c}f"));
+        assert!(
+            others.lines().count() == 1 && !others.contains(['\r', '\u{2028}', '\u{85}', '\u{b}', '\u{c}']),
+            "{others}"
+        );
+    }
 
     #[test]
     fn files_are_never_overwritten_and_stay_in_their_folder() {

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use serde::Serialize;
-use sotto_client::{Client, ConversationView, DeliveryState, MessageView, Target, TrustError, TrustState, ViewBody};
+use sotto_client::{
+    Client, ConversationView, DeliveryState, Error, MessageView, Refusal, Target, TrustError, TrustState, ViewBody,
+};
 use sotto_wire::content::{FileKind, MessageRef};
 
 use super::profile::address;
@@ -85,12 +87,11 @@ pub(crate) async fn settle(
             )
             .hint("`sotto outbox --flush`, `sotto receive --follow` and `sotto chat` send it later"));
         }
-        if let Some(view) = client.conversations().message(key).await?.filter(|v| v.state == DeliveryState::Refused) {
-            let hint = remedy(client, &view.conversation).await?;
-            let message = view.reason.unwrap_or_else(|| "refused".to_owned());
-            return Err(CliError { kind: Kind::Refused, message, hint });
-        }
         if let Some(view) = client.conversations().message(key).await? {
+            if let Some(error) = not_sent(key, view.state, view.reason) {
+                let hint = remedy(client, &view.conversation).await?;
+                return Err(CliError { hint: hint.or(error.hint), ..error });
+            }
             remarks(&view.retained_by, &view.left_out, ui);
         }
         state = "accepted";
@@ -98,6 +99,16 @@ pub(crate) async fn settle(
     match format {
         TextFormat::Text => ui.result(&key.message.to_string()),
         TextFormat::Json => ui.json(&serde_json::json!({ "messageId": key.message.to_string(), "state": state })),
+    }
+}
+
+/// What is said of a message that was refused.
+fn not_sent(key: &MessageRef, state: DeliveryState, reason: Option<String>) -> Option<CliError> {
+    let reason = Error::from(Refusal::Elsewhere(reason.unwrap_or_else(|| "refused".to_owned())));
+    match state {
+        DeliveryState::Refused => Some(reason.into()),
+        DeliveryState::Uncertain => Some(Error::Uncertain { message: key.message, source: Box::new(reason) }.into()),
+        _ => None,
     }
 }
 
@@ -121,6 +132,7 @@ pub(crate) fn state(state: DeliveryState) -> &'static str {
         DeliveryState::Delivered => "delivered",
         DeliveryState::Read => "read",
         DeliveryState::Refused => "refused",
+        DeliveryState::Uncertain => "uncertain",
     }
 }
 

@@ -87,6 +87,7 @@ impl Client {
             address: link.address.clone(),
             endpoint: Endpoint::of_link(link),
             policy_key: link.policy_key,
+            invite: None,
             code: RegistrationCode::new(String::new()),
             password: options.password,
             label: clean_label(&options.label),

@@ -6,9 +6,9 @@ use sotto_crypto::SealedHeader;
 use sotto_wire::api::Delivery;
 
 use super::event::Event;
+use super::line::{Again, Broken, Line};
 use super::open::Outcome;
 use super::place::CONTENT;
-use super::socket::{Again, Broken, Line};
 use crate::core::error::Error;
 use crate::store::{Aside, Exact, Reason};
 use crate::transport::ws::Socket;

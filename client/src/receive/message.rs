@@ -1,7 +1,10 @@
 //! What has come, as it is given to whoever receives, and what an acknowledgement does.
 
+use std::sync::Arc;
+
 use sotto_crypto::{Address, DeviceId, Fingerprint, MessageId, Opened, PrekeyRef, RecipientList};
 use sotto_wire::content::{Content, Conversation, MessageRef};
+use sotto_wire::policy::Anchor;
 use zeroize::Zeroizing;
 
 use super::prekeys::REPLAY_MS;
@@ -50,6 +53,8 @@ pub struct ReceivedMessage {
     pub verified: bool,
     /// Whether the sender's identity has changed, with this message or before, which the user has not acknowledged.
     pub identity_changed: bool,
+    /// By what it is known that the sender's identity is theirs. Absent of one's own messages, and of retention processes.
+    pub established_by: Option<Anchor>,
     /// Whether it has brought events to its room that were not here.
     pub(super) room_grew: bool,
     pub(super) receipt: Receipt,
@@ -122,6 +127,8 @@ pub struct OpenedAllTheSame {
     pub sender_identity: Fingerprint,
     /// Fingerprint of the key of the sender's device.
     pub sender_device_key: Fingerprint,
+    /// By what it is known that the identity is the sender's, where something says so.
+    pub established_by: Option<Anchor>,
     /// The clear content: CBOR, of [`sotto_wire::content::Content`] or of something newer.
     pub content: Zeroizing<Vec<u8>>,
     /// Everybody whom it was sealed to.
@@ -129,8 +136,9 @@ pub struct OpenedAllTheSame {
 }
 
 impl OpenedAllTheSame {
-    pub(super) fn of(opened: &Opened) -> Self {
+    pub(super) fn of(opened: &Opened, established_by: Option<Anchor>) -> Self {
         Self {
+            established_by,
             sender_identity: opened.identity.fingerprint(),
             sender_device_key: opened.certificate.key().fingerprint(),
             content: opened.content.clone(),
@@ -158,6 +166,9 @@ pub enum Unopened {
     /// It claims to be from the own account and is not.
     #[error("it claims to come from one of your own devices, and does not")]
     NotMine,
+    /// Nothing vouches for the identity under which it came.
+    #[error("its sender's identity is one that neither their network's administrator nor their invite vouches for")]
+    NotVouchedFor,
     /// The sender's identity has changed since it was verified. Only where nothing is set aside: by a retention process.
     #[error("the identity of its sender has CHANGED since you verified it")]
     IdentityChanged,
@@ -181,7 +192,7 @@ pub struct Receipt {
     /// The one-time prekey whose secret ends with the acknowledgement.
     pub(super) one_time: Option<PrekeyRef>,
     /// For the local history, where one is kept.
-    pub(super) stored: Option<Box<Keep>>,
+    pub(super) stored: Option<Arc<Keep>>,
 }
 
 /// What is kept of a message.
@@ -219,6 +230,11 @@ impl Receipt {
         Self { seq: 0, key: Some(key), one_time: None, stored: None }
     }
 
+    /// What names its message, where it is one that opened.
+    pub(super) fn key(&self) -> Option<&Exact> {
+        self.key.as_ref()
+    }
+
     /// The conversation that looks different when it is settled.
     pub(crate) fn conversation(&self) -> Option<&str> {
         self.stored.as_ref().map(|keep| keep.message.conversation.as_str())
@@ -249,7 +265,7 @@ impl Receipt {
         if let Some(stored) = &self.stored {
             match apart {
                 None => stored.keep(tx, now_ms)?,
-                Some(exact) => stored.clone().set_apart(exact).keep(tx, now_ms)?,
+                Some(exact) => Keep::clone(stored).set_apart(exact).keep(tx, now_ms)?,
             }
         }
         if let Some(prekey) = &self.one_time {

@@ -1,13 +1,18 @@
 //! From a delivery to what is sealed in it. Nothing is acknowledged and no secret is deleted before the receiver says so
 //! ([`Receipt`]).
 
-use sotto_crypto::{Opened, PrekeyRef, PrekeySecret, SealedHeader};
+use std::sync::Arc;
+
+use sotto_crypto::{Known, Opened, PrekeyRef, PrekeySecret, SealedHeader};
 use sotto_wire::api::Delivery;
+use sotto_wire::content::Content;
+use sotto_wire::policy::Anchor;
 
 use super::message::{OpenedAllTheSame, Receipt, ReceivedMessage, Unopened, UnopenedMessage};
 use super::state::Receiving;
 use crate::core::error::Error;
 use crate::core::task::blocking;
+use crate::store::account::Account;
 use crate::store::{Aside, Exact, PrekeyRecord, Reason, Seen};
 
 /// What became of a delivery.
@@ -20,17 +25,24 @@ pub(super) enum Outcome {
     Dropped(Receipt),
     /// Received and acknowledged before.
     Repeat,
+    /// Given out before, and not acknowledged yet.
+    GivenOut,
 }
+
+/// What became of opening a delivery.
+pub(super) type Opening = Result<Unsealed, Outcome>;
 
 /// A delivery that opens under its sender's signature.
 pub(super) struct Unsealed {
-    pub(super) delivery: Delivery,
+    pub(super) delivery: Arc<Delivery>,
     pub(super) header: SealedHeader,
     pub(super) opened: Opened,
+    /// What is said, of whatever version; `None` where it has no form that this program knows.
+    pub(super) content: Option<Content>,
+    /// By what it is known that the identity is the sender's, as soon as that is known.
+    pub(super) established_by: Option<Anchor>,
     /// Where it was sealed to a one-time prekey.
     pub(super) one_time: Option<PrekeyRef>,
-    /// Its id is that of another message, which has come before.
-    pub(super) conflict: bool,
 }
 
 impl Unsealed {
@@ -46,7 +58,7 @@ impl Unsealed {
     /// It did open, and still cannot be shown: acknowledged, its secret ends like that of any message.
     pub(super) fn not_shown(&self, reason: Unopened) -> Outcome {
         Outcome::Unopened(Box::new(UnopenedMessage {
-            opened: Some(OpenedAllTheSame::of(&self.opened)),
+            opened: Some(OpenedAllTheSame::of(&self.opened, self.established_by)),
             receipt: self.receipt(),
             ..unopened(&self.delivery, Some(&self.header), reason)
         }))
@@ -57,7 +69,7 @@ impl Unsealed {
         Outcome::Aside(Box::new(Aside {
             key: Aside::key_of(&self.exact()),
             reason,
-            delivery: sotto_crypto::encode(&self.delivery),
+            delivery: sotto_crypto::encode(&*self.delivery),
             order: self.delivery.seq,
             one_time: self.one_time,
         }))
@@ -83,55 +95,67 @@ fn closed(delivery: &Delivery, header: Option<&SealedHeader>, reason: Unopened) 
 }
 
 impl Receiving {
-    /// Opens a delivery, authenticates its sender, and gives it its place. An error is one of this machine (the store);
-    /// everything else is an outcome.
-    pub(super) async fn take_in(&self, delivery: Delivery) -> Result<Outcome, Error> {
-        let opened = self.unseal(delivery).await?;
-        self.take_in_opened(opened).await
-    }
-
-    /// The same, of one that was opened before.
-    pub(super) async fn take_in_opened(&self, opened: Result<Unsealed, Outcome>) -> Result<Outcome, Error> {
-        let unsealed = match opened {
-            Ok(unsealed) => unsealed,
-            Err(outcome) => return Ok(outcome),
-        };
-        match self.authenticate(&unsealed).await? {
-            Ok(sender) => self.place(unsealed, sender).await,
-            Err(outcome) => Ok(outcome),
-        }
-    }
-
-    /// Opens a delivery under the prekey that it names, and verifies the signature inside.
-    pub(super) async fn unseal(&self, delivery: Delivery) -> Result<Result<Unsealed, Outcome>, Error> {
-        let Ok(header) = sotto_crypto::decode_strict::<SealedHeader>(&delivery.header) else {
-            return Ok(Err(closed(&delivery, None, Unopened::Form)));
-        };
-        let exact = Exact::of(&header);
-        let prekey = delivery.prekey;
-        let row = PrekeyRecord::key_of(&prekey);
-        let (seen, record) = self.store.run(move |tx| Ok((tx.seen(&exact)?, tx.get::<PrekeyRecord>(&row)?))).await?;
-        if seen == Seen::Same {
-            return Ok(Err(Outcome::Repeat));
-        }
-        if header.network.as_str() != header.sender.domain_str() {
-            return Ok(Err(closed(&delivery, Some(&header), Unopened::Network)));
-        }
-        let Some(record) = record else { return Ok(Err(closed(&delivery, Some(&header), Unopened::NoKey))) };
-        let one_time = record.one_time.then_some(prekey);
-        let (known, account, head) = (self.known.clone(), self.account.clone(), header.clone());
-        let (body, wrapped) = (delivery.body.clone(), delivery.key.clone());
-        let opened = blocking(move || {
-            let me = (&account.address, account.device);
-            Ok(PrekeySecret::from_bytes(&record.secret).map_err(|e| e.to_string()).and_then(|secret| {
-                sotto_crypto::open_with(&mut known.lock(), &head, &body, me, prekey, &secret, &wrapped)
-                    .map_err(|e| e.to_string())
-            }))
+    /// Opens deliveries under the prekeys that they name, and verifies the signatures inside: one look into the store for
+    /// all, then one after the other on a thread for such work. An error is one of this machine (the store); everything else is
+    /// an outcome.
+    pub(super) async fn unseal(&self, deliveries: Vec<Arc<Delivery>>) -> Result<Vec<Opening>, Error> {
+        let (store, known, account) = (self.store.clone(), self.known.clone(), self.account.clone());
+        blocking(move || {
+            let headers: Vec<Option<SealedHeader>> =
+                deliveries.iter().map(|delivery| sotto_crypto::decode_strict(&delivery.header).ok()).collect();
+            let secrets = store.run_blocking(|tx| {
+                let looked_up = deliveries.iter().zip(&headers).map(|(delivery, header)| {
+                    let Some(header) = header else { return Ok(Secret::None) };
+                    if tx.seen(&Exact::of(header))? == Seen::Same {
+                        return Ok(Secret::Seen);
+                    }
+                    Ok(tx.get(&PrekeyRecord::key_of(&delivery.prekey))?.map_or(Secret::None, Secret::Here))
+                });
+                looked_up.collect::<Result<Vec<_>, _>>()
+            })?;
+            let mut known = known.lock();
+            let each = deliveries.into_iter().zip(headers).zip(secrets);
+            Ok(each.map(|((delivery, header), secret)| open(&mut known, &account, delivery, header, &secret)).collect())
         })
-        .await?;
-        Ok(match opened {
-            Ok(opened) => Ok(Unsealed { delivery, header, opened, one_time, conflict: seen == Seen::Other }),
-            Err(reason) => Err(closed(&delivery, Some(&header), Unopened::Sealed(reason))),
-        })
+        .await
+    }
+}
+
+/// What the store has for a delivery.
+enum Secret {
+    None,
+    Here(PrekeyRecord),
+    /// The message has come before.
+    Seen,
+}
+
+fn open(
+    known: &mut Known,
+    account: &Account,
+    delivery: Arc<Delivery>,
+    header: Option<SealedHeader>,
+    secret: &Secret,
+) -> Opening {
+    let Some(header) = header else { return Err(closed(&delivery, None, Unopened::Form)) };
+    let record = match secret {
+        Secret::Seen => return Err(Outcome::Repeat),
+        _ if header.network.as_str() != header.sender.domain_str() => {
+            return Err(closed(&delivery, Some(&header), Unopened::Network));
+        }
+        Secret::None => return Err(closed(&delivery, Some(&header), Unopened::NoKey)),
+        Secret::Here(record) => record,
+    };
+    let (me, prekey) = ((&account.address, account.device), delivery.prekey);
+    let opened = PrekeySecret::from_bytes(&record.secret).map_err(|e| e.to_string()).and_then(|secret| {
+        sotto_crypto::open_with(known, &header, &delivery.body, me, prekey, &secret, &delivery.key)
+            .map_err(|e| e.to_string())
+    });
+    match opened {
+        Ok(opened) => {
+            let content = minicbor::decode(&opened.content).ok();
+            let one_time = record.one_time.then_some(prekey);
+            Ok(Unsealed { delivery, header, opened, content, established_by: None, one_time })
+        }
+        Err(reason) => Err(closed(&delivery, Some(&header), Unopened::Sealed(reason))),
     }
 }

@@ -1,90 +1,171 @@
 //! Where a message belongs: its conversation, who else has it, and what is kept of it.
 
+use std::collections::VecDeque;
+use std::sync::Arc;
+
 use sotto_crypto::{Address, RecipientList};
 use sotto_wire::content::{Content, Conversation};
 use sotto_wire::room::RoomId;
 
-use super::authenticate::Sender;
+use super::authenticate::{Sender, authenticate};
 use super::message::{Keep, Receipt, ReceivedMessage, Unopened};
-use super::open::{Outcome, Unsealed};
+use super::open::{Opening, Outcome, Unsealed};
 use super::rooms::RoomMessage;
 use super::state::Receiving;
 use crate::core::clock::now_ms;
-use crate::core::error::Error;
-use crate::store::{MessageState, Reason, StoredMessage};
+use crate::core::error::{Error, StoreError};
+use crate::store::account::Account;
+use crate::store::{MembershipRecord, MessageState, Reason, Seen, StoredMessage, Tx};
 use crate::talk::apply::{self, Class};
-use crate::trust::policy;
+use crate::trust::policy::{self, Policy};
 use crate::trust::state::Purpose;
 
 /// The version of the content that this program knows.
 pub(super) const CONTENT: u8 = 1;
 
+/// What is decided by, beside the store: the same for all that is taken in together.
+#[derive(Clone)]
+pub(super) struct Placing {
+    account: Arc<Account>,
+    purpose: Purpose,
+    /// To warn by.
+    policy: Option<Policy>,
+}
+
+/// A message of an authenticated sender to a room, of which the rooms decide.
+pub(super) struct InRoom {
+    unsealed: Unsealed,
+    sender: Sender,
+    content: Content,
+    room: RoomId,
+}
+
+/// A message for which somebody has to be asked first.
+pub(super) enum Pending {
+    InRoom(Box<InRoom>),
+    /// Of a sender under an identity that nobody has heard of yet.
+    Stranger(Box<Unsealed>),
+}
+
+/// What has been taken in together.
+pub(super) struct Taken {
+    /// In the order in which they came.
+    pub(super) outcomes: Vec<Outcome>,
+    /// The one behind them.
+    pub(super) pending: Option<Pending>,
+    /// Those behind that one.
+    pub(super) rest: VecDeque<Opening>,
+}
+
 impl Receiving {
-    /// Gives a message of an authenticated sender its place.
-    pub(super) async fn place(&self, unsealed: Unsealed, sender: Sender) -> Result<Outcome, Error> {
-        let Some(content) =
-            minicbor::decode::<Content>(&unsealed.opened.content).ok().filter(|content| content.version == CONTENT)
-        else {
-            return Ok(match self.purpose {
-                Purpose::Person => unsealed.aside(Reason::Newer(CONTENT)),
-                Purpose::Archive => unsealed.not_shown(Unopened::NewerContent),
-            });
-        };
-        let from = &unsealed.header.sender;
-        let recipients = &unsealed.opened.recipients;
-        let mut room_grew = false;
-        let retained_by = if let Conversation::Room(room) = content.conversation {
-            match self.room_message(room, from, &content, recipients).await? {
-                RoomMessage::Shown(outsiders) => outsiders,
-                RoomMessage::Done { grew } => {
-                    room_grew = grew;
-                    Vec::new()
+    /// Authenticates the senders of what was opened, and gives it its place: in one transaction, up to the first message that
+    /// somebody has to be asked for.
+    pub(super) async fn take_in(&self, mut rest: VecDeque<Opening>) -> Result<Taken, Error> {
+        let placing = self.placing().await?;
+        self.store
+            .run(move |tx| {
+                let mut outcomes = Vec::with_capacity(rest.len());
+                while let Some(opening) = rest.pop_front() {
+                    let placed = match opening {
+                        Ok(unsealed) => placing.take_in(tx, unsealed)?,
+                        Err(outcome) => Ok(outcome),
+                    };
+                    match placed {
+                        Ok(outcome) => outcomes.push(outcome),
+                        Err(pending) => return Ok(Taken { outcomes, pending: Some(pending), rest }),
+                    }
                 }
-                RoomMessage::Stranger if apply::class(&content.body) == Class::Said => {
-                    return Ok(unsealed.not_shown(Unopened::Conversation));
-                }
-                // What strangers do to messages, or say of them, concerns nobody.
-                RoomMessage::Stranger => return Ok(Outcome::Dropped(unsealed.receipt())),
-                RoomMessage::Author(who) => return Ok(unsealed.not_shown(Unopened::RoomAuthor(who))),
-                RoomMessage::Waits => return Ok(unsealed.aside(Reason::RoomEvents(room))),
-            }
-        } else {
-            let (members, whole) = (content.conversation.members(), apply::is_for_everybody(&content.body));
-            match outsiders(from, &self.account.address, &members, &names(recipients), whole) {
-                Some(outsiders) => outsiders,
-                None => return Ok(unsealed.not_shown(Unopened::Conversation)),
-            }
-        };
-        let retention_missing = self.retention_missing(from, recipients, unsealed.delivery.accepted_at_ms).await?;
-        let mut message = self.received(unsealed, sender, content, retained_by, retention_missing);
-        message.room_grew = room_grew;
-        Ok(Outcome::Message(Box::new(message)))
+                Ok(Taken { outcomes, pending: None, rest })
+            })
+            .await
     }
 
-    async fn room_message(
-        &self,
-        room: RoomId,
-        sender: &Address,
-        content: &Content,
-        recipients: &RecipientList,
-    ) -> Result<RoomMessage, Error> {
-        match self.purpose {
-            Purpose::Person => self.rooms.place(room, sender, content, recipients).await,
-            // Who keeps records keeps everything, and knows of no rooms.
-            Purpose::Archive => Ok(RoomMessage::Shown(vec![self.account.address.clone()])),
+    /// Gives a message to a room its place.
+    pub(super) async fn take_in_room(&self, in_room: InRoom) -> Result<Outcome, Error> {
+        let InRoom { unsealed, sender, content, room } = in_room;
+        let (from, recipients) = (&unsealed.header.sender, &unsealed.opened.recipients);
+        let (retained_by, room_grew) = match self.rooms.place(room, from, &content, recipients).await? {
+            RoomMessage::Shown(outsiders) => (outsiders, false),
+            RoomMessage::Done { grew } => (Vec::new(), grew),
+            RoomMessage::Stranger if apply::class(&content.body) == Class::Said => {
+                return Ok(unsealed.not_shown(Unopened::Conversation));
+            }
+            // What strangers do to messages, or say of them, concerns nobody.
+            RoomMessage::Stranger => return Ok(Outcome::Dropped(unsealed.receipt())),
+            RoomMessage::Author(who) => return Ok(unsealed.not_shown(Unopened::RoomAuthor(who))),
+            RoomMessage::Waits => return Ok(unsealed.aside(Reason::RoomEvents(room))),
+        };
+        let placing = self.placing().await?;
+        let message = self.store.run(move |tx| placing.received(tx, unsealed, sender, content, retained_by)).await?;
+        Ok(Outcome::Message(Box::new(ReceivedMessage { room_grew, ..message })))
+    }
+
+    async fn placing(&self) -> Result<Placing, Error> {
+        let policy = self.policy_at_hand().await?;
+        Ok(Placing { account: self.account.clone(), purpose: self.purpose, policy })
+    }
+}
+
+impl Placing {
+    fn take_in(&self, tx: &Tx<'_>, unsealed: Unsealed) -> Result<Result<Outcome, Pending>, StoreError> {
+        // Acknowledged while it was opened.
+        if tx.seen(&unsealed.exact())? == Seen::Same {
+            return Ok(Ok(Outcome::Repeat));
         }
+        match authenticate(tx, &self.account, self.purpose, &unsealed)? {
+            Some(Ok(sender)) => self.place(tx, unsealed, sender),
+            Some(Err(outcome)) => Ok(Ok(outcome)),
+            None => Ok(Err(Pending::Stranger(Box::new(unsealed)))),
+        }
+    }
+
+    /// Gives a message of an authenticated sender its place.
+    fn place(
+        &self,
+        tx: &Tx<'_>,
+        mut unsealed: Unsealed,
+        sender: Sender,
+    ) -> Result<Result<Outcome, Pending>, StoreError> {
+        unsealed.established_by = sender.anchor;
+        let Some(content) = unsealed.content.take().filter(|content| content.version == CONTENT) else {
+            return Ok(Ok(match self.purpose {
+                Purpose::Person => unsealed.aside(Reason::Newer(CONTENT)),
+                Purpose::Archive => unsealed.not_shown(Unopened::NewerContent),
+            }));
+        };
+        let (from, recipients) = (&unsealed.header.sender, &unsealed.opened.recipients);
+        let retained_by = match (&content.conversation, self.purpose) {
+            (Conversation::Room(room), Purpose::Person) => {
+                let room = *room;
+                return Ok(Err(Pending::InRoom(Box::new(InRoom { unsealed, sender, content, room }))));
+            }
+            // Who keeps records keeps everything, and knows of no rooms.
+            (Conversation::Room(_), Purpose::Archive) => vec![self.account.address.clone()],
+            (people, _) => {
+                let (members, whole) = (people.members(), apply::is_for_everybody(&content.body));
+                match outsiders(from, &self.account.address, &members, &names(recipients), whole) {
+                    Some(outsiders) => outsiders,
+                    None => return Ok(Ok(unsealed.not_shown(Unopened::Conversation))),
+                }
+            }
+        };
+        let message = self.received(tx, unsealed, sender, content, retained_by)?;
+        Ok(Ok(Outcome::Message(Box::new(message))))
     }
 
     fn received(
         &self,
+        tx: &Tx<'_>,
         unsealed: Unsealed,
         sender: Sender,
         content: Content,
         retained_by: Vec<Address>,
-        retention_missing: Vec<String>,
-    ) -> ReceivedMessage {
+    ) -> Result<ReceivedMessage, StoreError> {
         let exact = unsealed.exact();
-        let Unsealed { delivery, header, opened, one_time, conflict } = unsealed;
+        let conflict = tx.seen(&exact)? == Seen::Other;
+        let Unsealed { delivery, header, opened, one_time, .. } = unsealed;
+        let retention_missing =
+            self.retention_missing(tx, &header.sender, &opened.recipients, delivery.accepted_at_ms)?;
         let received_at_ms = now_ms();
         let expires_at_ms = content.ends_at_ms(delivery.accepted_at_ms);
         let stored = self.purpose.keeps_history().then(|| {
@@ -108,7 +189,7 @@ impl Receiving {
                 left_out: Vec::new(),
                 conflicts_with: None,
             };
-            Box::new(Keep { me: self.account.address.clone(), message, content: content.clone() })
+            Arc::new(Keep { me: self.account.address.clone(), message, content: content.clone() })
         });
         let mut message = ReceivedMessage {
             message: header.message,
@@ -128,35 +209,37 @@ impl Receiving {
             retention_missing,
             verified: sender.verified,
             identity_changed: sender.changed,
+            established_by: sender.anchor,
             room_grew: false,
             receipt: Receipt { seq: delivery.seq, key: Some(exact.clone()), one_time, stored },
         };
         if conflict {
             message.set_apart(&exact);
         }
-        message
+        Ok(message)
     }
 
     /// Policies that should have kept this message and did not get it.
-    async fn retention_missing(
+    fn retention_missing(
         &self,
+        tx: &Tx<'_>,
         sender: &Address,
         recipients: &RecipientList,
         accepted_at_ms: u64,
-    ) -> Result<Vec<String>, Error> {
-        let Some(policy) = self.policy_at_hand().await? else { return Ok(Vec::new()) };
+    ) -> Result<Vec<String>, StoreError> {
+        let Some(policy) = &self.policy else { return Ok(Vec::new()) };
         let me = &self.account.address;
-        let known = if sender.domain_str() == me.domain_str() && sender != me {
-            self.memberships(vec![sender.clone()]).await?
+        let known: Option<MembershipRecord> = if sender.domain_str() == me.domain_str() && sender != me {
+            tx.get(&MembershipRecord::key_of(sender))?
         } else {
-            Vec::new()
+            None
         };
-        let group = known.iter().find(|m| {
+        let group = known.filter(|m| {
             m.policy_key == self.account.policy_key.fingerprint()
                 && now_ms() < m.seen_at_ms.saturating_add(policy::GROUP_KNOWN_MS)
         });
         let has = |who: &Address| recipients.has(who);
-        Ok(policy::retention_missing(&policy, me, group.map(|m| m.group.as_str()), accepted_at_ms, has))
+        Ok(policy::retention_missing(policy, me, group.as_ref().map(|m| m.group.as_str()), accepted_at_ms, has))
     }
 }
 

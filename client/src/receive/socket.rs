@@ -1,32 +1,22 @@
 //! One task holds the socket: it takes in what comes, gives it out, and sends acknowledgements; it connects again when it
 //! has to.
 
-use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures::StreamExt as _;
 use futures::future::ready;
 use futures::stream::FuturesOrdered;
-use sotto_wire::api::{Delivery, Notice, ServerFrame};
+use futures::{FutureExt as _, StreamExt as _};
+use sotto_wire::api::{Notice, ServerFrame};
 use sotto_wire::close::CloseCode;
-use sotto_wire::content::{Body, Conversation};
-use sotto_wire::room::RoomId;
-use sotto_wire::{ApiError, ErrorCode, limits};
-use tokio::sync::mpsc;
+use sotto_wire::{ApiError, ErrorCode};
 
 use super::event::{Event, RefusedElsewhere};
-use super::message::{Receipt, ReceivedMessage};
-use super::open::{Outcome, Unsealed};
-use super::prekeys::REPLAY_MS;
-use super::state::Receiving;
-use crate::core::clock::now_ms;
+use super::line::{Again, Broken, CLOSING, Line};
+use super::taking::{Opened, TOGETHER};
 use crate::core::error::{Error, ProfileError, Refusal, TransportError};
-use crate::core::platform::{BoxFuture, Instant, JoinHandle, boxed, interval, sleep, spawn, timeout};
+use crate::core::platform::{BoxFuture, Instant, boxed, interval, sleep, timeout};
 use crate::core::retry::{Backoff, random};
-use crate::store::profile::Lock;
-use crate::store::{Exact, MessageState, Seen};
-use crate::talk::apply::{Class, class};
+use crate::store::MessageState;
 use crate::talk::view::ConversationId;
 use crate::transport::ws::{Incoming, Socket};
 
@@ -35,63 +25,11 @@ const PING: Duration = Duration::from_secs(30);
 const SILENCE: Duration = Duration::from_secs(95);
 /// The prekeys are looked after at least this often, and after messages have used some.
 const MAINTENANCE: Duration = Duration::from_hours(1);
-/// For a last exchange with the relay when receiving ends.
-pub(super) const CLOSING: Duration = Duration::from_secs(5);
 const RECONNECT: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(30));
-/// Deliveries that are opened at the same time: as many as keep the processors busy while one is given out.
-const AHEAD: usize = 16;
+/// Frames, or deliveries that came together, that are opened while others are given out: enough to keep the processors busy.
+const AHEAD: usize = 4;
 /// Attempts to connect, where the receiver does not follow.
 const ATTEMPTS: u32 = 4;
-
-/// Messages that were given out and are not acknowledged yet, so that a repeat after a new connection is not given out
-/// again.
-#[derive(Default)]
-pub(super) struct Shared {
-    pub(super) in_flight: Mutex<HashMap<Exact, u64>>,
-    /// Acknowledged, and not durable yet.
-    pub(super) to_settle: Mutex<Vec<Receipt>>,
-    /// One settles at a time.
-    pub(super) settling: tokio::sync::Mutex<()>,
-}
-
-impl Shared {
-    pub(super) fn take_to_settle(&self) -> Vec<Receipt> {
-        std::mem::take(&mut *self.to_settle.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-/// The task that holds the socket.
-pub(super) struct Line {
-    pub(super) receiving: Arc<Receiving>,
-    pub(super) shared: Arc<Shared>,
-    events: mpsc::Sender<Result<Event, Error>>,
-    acks: mpsc::UnboundedReceiver<u64>,
-    stopped: mpsc::Receiver<()>,
-    follow: bool,
-    maintenance: Option<JoinHandle<()>>,
-    /// Messages since the prekeys were last looked after, and when that was.
-    opened: u32,
-    looked_after: Instant,
-    /// Whether this connection has brought a message.
-    brought: bool,
-    /// Conversations that look different now.
-    changes: mpsc::UnboundedReceiver<ConversationId>,
-    _lock: Lock,
-}
-
-/// Why a step of a connection is the last.
-pub(super) enum Broken {
-    /// The receiver is gone.
-    Gone,
-    /// Something failed.
-    By(Error),
-}
-
-impl<E: Into<Error>> From<E> for Broken {
-    fn from(error: E) -> Self {
-        Self::By(error.into())
-    }
-}
 
 /// Why a connection is over.
 enum End {
@@ -102,32 +40,6 @@ enum End {
 }
 
 impl Line {
-    pub(super) fn new(
-        receiving: Arc<Receiving>,
-        shared: Arc<Shared>,
-        events: mpsc::Sender<Result<Event, Error>>,
-        acks: mpsc::UnboundedReceiver<u64>,
-        stopped: mpsc::Receiver<()>,
-        follow: bool,
-        lock: Lock,
-    ) -> Self {
-        let (changes, looked_after) = (receiving.listen(), Instant::now());
-        Self {
-            receiving,
-            shared,
-            events,
-            acks,
-            stopped,
-            follow,
-            maintenance: None,
-            opened: 0,
-            looked_after,
-            brought: false,
-            changes,
-            _lock: lock,
-        }
-    }
-
     pub(super) async fn run(mut self) {
         let mut backoff = RECONNECT;
         let mut failures = 0;
@@ -186,15 +98,6 @@ impl Line {
         }
     }
 
-    /// The conversations that look different, each once.
-    fn changed(&mut self, first: ConversationId) -> BTreeSet<ConversationId> {
-        let mut changed = BTreeSet::from([first]);
-        while let Ok(more) = self.changes.try_recv() {
-            changed.insert(more);
-        }
-        changed
-    }
-
     /// One connection, from the first frame to its end.
     async fn converse(&mut self, mut socket: Socket) -> End {
         let mut ping = interval(PING);
@@ -222,18 +125,10 @@ impl Line {
                 Some(next) = ahead.next(), if !ahead.is_empty() => self.next(&mut socket, next).await,
                 incoming = socket.next(), if ahead.len() < AHEAD => {
                     heard = Instant::now();
-                    match incoming {
-                        Ok(Incoming::Frame(frame)) => {
-                            ahead.push_back(self.begin(*frame));
-                            Ok(())
-                        }
-                        Ok(Incoming::Alive) => Ok(()),
-                        Ok(Incoming::Closed(code)) => Err(self.closed(code).into()),
-                        Err(error) => Err(error.into()),
-                    }
+                    self.come(&mut socket, incoming, &mut ahead)
                 }
                 () = ping.tick() => {
-                    if self.opened > 0 || self.looked_after.elapsed() > MAINTENANCE {
+                    if self.used > 0 || self.looked_after.elapsed() > MAINTENANCE {
                         self.maintain();
                     }
                     if heard.elapsed() > SILENCE {
@@ -259,6 +154,40 @@ impl Line {
         }
     }
 
+    /// Begins with what has come, and with the deliveries that are there behind it.
+    fn come(
+        &self,
+        socket: &mut Socket,
+        first: Result<Incoming, Error>,
+        ahead: &mut FuturesOrdered<BoxFuture<'static, Next>>,
+    ) -> Result<(), Broken> {
+        let (mut deliveries, mut incoming, mut other) = (Vec::new(), first, None);
+        loop {
+            match incoming {
+                Ok(Incoming::Frame(frame)) => match *frame {
+                    ServerFrame::Delivery(delivery) => deliveries.push(delivery),
+                    frame => other = Some(frame),
+                },
+                Ok(Incoming::Alive) => {}
+                Ok(Incoming::Closed(code)) => return Err(self.closed(code).into()),
+                Err(error) => return Err(error.into()),
+            }
+            let more = other.is_none() && (1..TOGETHER).contains(&deliveries.len());
+            match more.then(|| socket.next().now_or_never()).flatten() {
+                Some(next) => incoming = next,
+                None => break,
+            }
+        }
+        if !deliveries.is_empty() {
+            let opening = self.begin(deliveries);
+            ahead.push_back(boxed(async move { Next::Opened(opening.await) }));
+        }
+        if let Some(frame) = other {
+            ahead.push_back(boxed(ready(Next::Frame(frame))));
+        }
+        Ok(())
+    }
+
     /// Tells of conversations that look different. Whoever keeps nothing shows nothing.
     async fn tell(&mut self, socket: &mut Socket, changed: ConversationId) -> Result<(), Broken> {
         for conversation in self.changed(changed) {
@@ -267,46 +196,15 @@ impl Line {
         Ok(())
     }
 
-    fn drain(&mut self) -> Vec<u64> {
-        let mut positions = Vec::new();
-        while let Ok(seq) = self.acks.try_recv() {
-            positions.push(seq);
-        }
-        positions
-    }
-
-    /// Begins with a frame. Deliveries are opened side by side, on all processors, and go on in the order in which they came.
-    fn begin(&self, frame: ServerFrame) -> BoxFuture<'static, Next> {
-        let ServerFrame::Delivery(delivery) = frame else { return boxed(ready(Next::Frame(frame))) };
-        let (receiving, again) = (self.receiving.clone(), delivery.clone());
-        let opening = spawn(async move { receiving.unseal(delivery).await });
-        boxed(async move {
-            let opened = opening.await.unwrap_or(Err(Error::Internal("a message could not be opened")));
-            Next::Opened(Box::new((again, opened)))
-        })
-    }
-
-    /// Goes on with a frame.
+    /// Goes on with what is next.
     async fn next(&mut self, socket: &mut Socket, next: Next) -> Result<(), Broken> {
         let frame = match next {
             Next::Frame(frame) => frame,
-            Next::Opened(opened) => {
-                let (delivery, opened) = *opened;
-                let taken = match opened {
-                    Ok(opened) => self.receiving.take_in_opened(opened).await,
-                    Err(error) => Err(error),
-                };
-                let seq = delivery.seq;
-                let outcome = self.or_aside(taken, &delivery)?;
-                return match self.outcome(socket, seq, outcome).await? {
-                    Some(room) => self.try_again(socket, Again::Room(room)).await,
-                    None => Ok(()),
-                };
-            }
+            Next::Opened(opened) => return self.opened(socket, opened).await,
         };
         match frame {
-            // Opened before.
-            ServerFrame::Delivery(_) => Ok(()),
+            // Taken together with those that came with it.
+            ServerFrame::Delivery(delivery) => self.delivery(socket, delivery).await,
             ServerFrame::Notice(notice) => {
                 let seq = notice.seq;
                 let refused = self.note(notice).await?;
@@ -324,121 +222,6 @@ impl Line {
                 self.tell_waiting(socket).await?;
                 self.emit(socket, Event::CaughtUp).await
             }
-        }
-    }
-
-    /// One delivery. Gives the room whose events have come with it: what waited for them may be opened now.
-    pub(super) async fn delivery(&mut self, socket: &mut Socket, delivery: Delivery) -> Result<Option<RoomId>, Broken> {
-        let seq = delivery.seq;
-        let taken = self.receiving.take_in(delivery.clone()).await;
-        let outcome = self.or_aside(taken, &delivery)?;
-        self.outcome(socket, seq, outcome).await
-    }
-
-    async fn outcome(&mut self, socket: &mut Socket, seq: u64, outcome: Outcome) -> Result<Option<RoomId>, Broken> {
-        match outcome {
-            Outcome::Repeat => {
-                // The relay hears now what it had not heard: that brings things forward as well.
-                self.brought = true;
-                socket.ack(vec![seq]).await?;
-            }
-            Outcome::Unopened(unopened) => self.emit(socket, Event::Unopened(unopened)).await?,
-            Outcome::Dropped(receipt) => {
-                self.settle(receipt, true).await?;
-                socket.ack(vec![seq]).await?;
-            }
-            Outcome::Aside(aside) => {
-                let now = now_ms();
-                self.receiving
-                    .store
-                    .run(move |tx| {
-                        if !tx.put_aside(&aside, now)?
-                            && let Some(exact) = aside.exact()
-                        {
-                            // It was counted, and is not kept: a repeat of it is not counted again.
-                            tx.mark_seen(&exact, now.saturating_add(REPLAY_MS))?;
-                        }
-                        Ok(())
-                    })
-                    .await?;
-                socket.ack(vec![seq]).await?;
-            }
-            Outcome::Message(mut message) => {
-                self.brought = true;
-                self.opened += 1;
-                if self.opened >= limits::PREKEYS_A_BATCH / 2 {
-                    self.maintain();
-                }
-                // A retention process keeps what was said, however short its life was meant to be.
-                let over = message.expires_at_ms.is_some_and(|end| end <= now_ms());
-                if self.receiving.purpose.keeps_history() && (over || is_silent(&message)) {
-                    self.settle(message.receipt(), over).await?;
-                    socket.ack(vec![seq]).await?;
-                    return Ok(events_of(&message));
-                }
-                if self.give_out(&mut message) {
-                    if self.was_settled(&message).await? {
-                        socket.ack(vec![seq]).await?;
-                    } else {
-                        self.emit(socket, Event::Message(message)).await?;
-                    }
-                }
-            }
-        }
-        Ok(None)
-    }
-
-    /// Takes a message in that nobody is told of. One that ended before it came is remembered without being kept.
-    async fn settle(&self, mut receipt: Receipt, over: bool) -> Result<(), Error> {
-        if over {
-            receipt.forget_content();
-        }
-        let conversation = receipt.conversation().map(ToOwned::to_owned);
-        self.receiving.store.run(move |tx| receipt.settle(tx, now_ms())).await?;
-        if let Some(conversation) = conversation {
-            self.receiving.changed(&conversation);
-        }
-        Ok(())
-    }
-
-    /// Whether a message that is not in flight was acknowledged while it was opened: then it is a repeat.
-    async fn was_settled(&self, message: &ReceivedMessage) -> Result<bool, Error> {
-        let Some(key) = message.receipt.key.clone() else { return Ok(false) };
-        let name = key.clone();
-        let settled = self.receiving.store.run(move |tx| Ok(tx.seen(&name)? == Seen::Same)).await;
-        // Where the store does not say, it is not given out, and has to come again.
-        if !matches!(settled, Ok(false)) {
-            self.shared.in_flight.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
-        }
-        settled
-    }
-
-    /// Whether this message is to be given out: not when it was before and waits for its acknowledgement.
-    fn give_out(&self, message: &mut ReceivedMessage) -> bool {
-        let Some(exact) = message.receipt.key.clone() else { return true };
-        let mut in_flight = self.shared.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
-        // The other one of its id may not be acknowledged yet.
-        if in_flight.keys().any(|other| other.key == exact.key && *other != exact) {
-            message.set_apart(&exact);
-        }
-        in_flight.insert(exact, message.receipt.seq).is_none()
-    }
-
-    /// Gives an event to the receiver. While there is no room, acknowledgements still go out. A line that breaks
-    /// meanwhile is told of only when the event is given: a message that counts as given out does not come again.
-    pub(super) async fn emit(&mut self, socket: &mut Socket, event: Event) -> Result<(), Broken> {
-        let mut line = Ok(());
-        loop {
-            let seq = tokio::select! {
-                permit = self.events.reserve() => {
-                    permit.map_err(|_| Broken::Gone)?.send(Ok(event));
-                    return line;
-                }
-                Some(seq) = self.acks.recv(), if line.is_ok() => seq,
-            };
-            let mut positions = vec![seq];
-            positions.extend(self.drain());
-            line = socket.ack(positions).await.map_err(Broken::from);
         }
     }
 
@@ -471,19 +254,6 @@ impl Line {
         Ok(refused)
     }
 
-    /// Looks after the prekeys beside the receiving; only one look at a time.
-    fn maintain(&mut self) {
-        if self.maintenance.as_ref().is_none_or(JoinHandle::is_finished) {
-            (self.opened, self.looked_after) = (0, Instant::now());
-            let receiving = self.receiving.clone();
-            self.maintenance = Some(spawn(async move {
-                if let Err(error) = receiving.maintain_prekeys().await {
-                    tracing::warn!(%error, "the prekeys could not be looked after; tried again with the next connection");
-                }
-            }));
-        }
-    }
-
     async fn finish(&mut self) {
         if let Some(maintenance) = self.maintenance.take() {
             let _ = timeout(CLOSING, maintenance).await;
@@ -509,36 +279,8 @@ impl Line {
     }
 }
 
-/// What became of opening a delivery.
-type Opening = Result<Result<Unsealed, Outcome>, Error>;
-
 /// What has been begun with.
 enum Next {
     Frame(ServerFrame),
-    Opened(Box<(Delivery, Opening)>),
-}
-
-/// What is to be tried again.
-#[derive(Clone, Copy)]
-pub(super) enum Again {
-    /// All for which there is reason.
-    All,
-    /// What waited for events of this room.
-    Room(RoomId),
-    /// What waited for the user.
-    Accepted,
-}
-
-/// Whether a message is for the store only, and no event.
-fn is_silent(message: &ReceivedMessage) -> bool {
-    matches!(class(&message.content.body), Class::Receipt | Class::Signal | Class::Room)
-}
-
-/// The room whose events a message has brought.
-fn events_of(message: &ReceivedMessage) -> Option<RoomId> {
-    match (&message.content.body, &message.conversation) {
-        // Where nothing was new, nothing has waited for it.
-        (Body::Room(_), Conversation::Room(room)) if message.room_grew => Some(*room),
-        _ => None,
-    }
+    Opened(Opened),
 }

@@ -36,9 +36,22 @@ pub(super) struct Accepted {
     pub(super) left_out: Vec<LeftOut>,
 }
 
+/// Whether a relay that answers so does not have the message. Some answers it gives when it has looked whether it has; with
+/// others for good it may have turned away a repeat without looking.
+fn is_without_it(code: ErrorCode, first: bool) -> bool {
+    let has_looked = matches!(
+        code,
+        ErrorCode::RecipientsChanged
+            | ErrorCode::RetentionRequired
+            | ErrorCode::FederationDenied
+            | ErrorCode::MailboxFull
+    );
+    has_looked || first && !code.is_retryable()
+}
+
 impl Sending {
     /// Seals and posts, again where the recipients' devices or the policy have changed meanwhile.
-    pub(super) async fn deliver(&self, entry: &OutboxRecord) -> Result<Delivered, Error> {
+    pub(super) async fn deliver(&self, entry: &mut OutboxRecord) -> Result<Delivered, Error> {
         for round in 1..=ROUNDS {
             let content = self.content_to_seal(entry).await?;
             let mut asked = self.whom(entry).await?;
@@ -69,10 +82,19 @@ impl Sending {
                 wraps: sealed.wraps,
                 expires_in_s: left_s.map(|s| s.min(limits::MAX_QUEUE_SECONDS)),
             };
-            if !self.mark_uncertain(&entry.key).await? {
+            // Before the relay may have a message, the store knows that it may.
+            let first = !entry.uncertain;
+            if !self.mark_uncertain(entry, true).await? {
                 return Ok(Delivered::Cancelled);
             }
-            match self.api.send(&envelope).await {
+            let answer = self.api.send(&envelope).await;
+            if let Err(Error::Relay(said)) = &answer
+                && is_without_it(said.code, first)
+                && !self.mark_uncertain(entry, false).await?
+            {
+                return Ok(Delivered::Cancelled);
+            }
+            match answer {
                 Ok(accepted) => {
                     let at_ms = accepted.accepted_at_ms;
                     let retained_by = checked.retained_by;
@@ -133,5 +155,26 @@ impl Sending {
         let content: Content = minicbor::decode(&entry.content)
             .map_err(|_| Refusal::NotPossible("what waits in the outbox cannot be read"))?;
         Ok(Zeroizing::new(sotto_crypto::encode(&Content { heads: Some(heads), ..content })))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_answer_says_of_a_message_that_was_posted_before() {
+        for (code, without, without_first) in [
+            (ErrorCode::RecipientsChanged, true, true),
+            (ErrorCode::FederationDenied, true, true),
+            (ErrorCode::MailboxFull, true, true),
+            (ErrorCode::Suspended, false, true),
+            (ErrorCode::WrongCredentials, false, true),
+            (ErrorCode::TooLarge, false, true),
+            (ErrorCode::Unavailable, false, false),
+            (ErrorCode::Internal, false, false),
+        ] {
+            assert_eq!((is_without_it(code, false), is_without_it(code, true)), (without, without_first), "{code:?}");
+        }
     }
 }

@@ -16,6 +16,7 @@ use tokio::sync::MutexGuard;
 
 use super::compose::roll_back;
 use super::deliver::{Accepted, Delivered};
+use super::settle::uncertain;
 use super::state::Sending;
 use crate::core::clock::now_ms;
 use crate::core::error::{Error, Refusal, StoreError};
@@ -74,16 +75,18 @@ pub(crate) async fn keep_sending(sending: Arc<Sending>, follow: bool) {
 }
 
 impl Sending {
-    /// Before the relay may have a message, the store knows that it may. False where it was cancelled in the last moment.
-    pub(super) async fn mark_uncertain(&self, key: &MessageRef) -> Result<bool, Error> {
-        let key = key.clone();
+    /// Notes whether the relay may have a message. False where it was cancelled meanwhile.
+    pub(super) async fn mark_uncertain(&self, entry: &mut OutboxRecord, uncertain: bool) -> Result<bool, Error> {
+        let key = entry.key.clone();
+        entry.uncertain = uncertain;
         self.store
             .run(move |tx| {
                 let Some(mut entry) = tx.outbox_entry(&key)? else { return Ok(false) };
-                if !entry.uncertain {
-                    entry.uncertain = true;
+                if entry.uncertain != uncertain {
+                    entry.uncertain = uncertain;
                     tx.put_outbox(&entry)?;
-                    with_message(tx, &key, |message| message.state = MessageState::Sending)?;
+                    let state = if uncertain { MessageState::Sending } else { MessageState::Queued };
+                    with_message(tx, &key, |message| message.state = state)?;
                 }
                 Ok(true)
             })
@@ -240,7 +243,7 @@ impl Sending {
             }
             _ => {
                 self.refused(&entry, error.to_string()).await?;
-                self.fail(&entry.key, error);
+                self.fail(&entry.key, if entry.uncertain { uncertain(&entry.key, error) } else { error });
                 Ok(Ended::Refused)
             }
         }
@@ -291,7 +294,7 @@ impl Sending {
         Ok(())
     }
 
-    /// It is refused for good.
+    /// It is refused for good. Where the relay may have it from before, what it has done here stays: others may hear of it.
     async fn refused(&self, entry: &OutboxRecord, reason: String) -> Result<(), Error> {
         let upload = entry.upload.clone();
         let entry = entry.clone();
@@ -299,9 +302,11 @@ impl Sending {
         self.store
             .run(move |tx| {
                 tx.delete_outbox(&entry.key)?;
-                roll_back(tx, &entry)?;
+                if !entry.uncertain {
+                    roll_back(tx, &entry)?;
+                }
                 with_message(tx, &entry.key, |message| {
-                    message.state = MessageState::Refused;
+                    message.state = if entry.uncertain { MessageState::Uncertain } else { MessageState::Refused };
                     message.reason = Some(reason);
                 })
             })

@@ -6,6 +6,7 @@ use sotto_crypto::{
     PrekeyKind, PrekeyRef, Signed,
 };
 use sotto_wire::content::MessageRef;
+use sotto_wire::policy::Anchor;
 use zeroize::Zeroize as _;
 
 use crate::core::endpoint::Tls;
@@ -77,6 +78,21 @@ pub(crate) struct Pin {
     /// Another identity than this one was seen, and no person has acknowledged it yet.
     #[n(4)]
     pub(crate) change: Option<Change>,
+    /// How it is known that it is theirs; absent of retention processes, and of who is gone from their network.
+    #[n(5)]
+    pub(crate) established: Option<Established>,
+}
+
+/// How it is known that an identity is somebody's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub(crate) struct Established {
+    /// By what.
+    #[n(0)]
+    pub(crate) anchor: Anchor,
+    /// When the invite was made by which they came (milliseconds since the epoch).
+    #[n(1)]
+    pub(crate) invited_at_ms: u64,
 }
 
 impl Pin {
@@ -104,6 +120,9 @@ pub(crate) struct Change {
     pub(crate) since_ms: u64,
     #[n(2)]
     pub(crate) seen_in: SeenIn,
+    /// Of the other identity, as [`Pin::established`].
+    #[n(3)]
+    pub(crate) established: Option<Established>,
 }
 
 /// Where another identity than the known one was first seen.
@@ -243,6 +262,9 @@ pub(crate) enum MessageState {
     /// Waits in the outbox.
     #[n(4)]
     Queued,
+    /// Was refused when it was to go again: nobody knows whether the relay has it from before.
+    #[n(5)]
+    Uncertain,
 }
 
 /// A message in the local history.

@@ -16,6 +16,7 @@ pub(crate) fn pin(name: &str, verified: bool) -> Pin {
         verified,
         since_ms: 7,
         change: None,
+        established: None,
     }
 }
 

@@ -128,6 +128,10 @@ fn receipts(view: &mut MessageView, marks: &[&Annotation], around: &Around<'_>) 
     view.read_by.sort();
     view.delivered_to.sort();
     view.delivered_to.dedup();
+    if view.own && view.state == DeliveryState::Uncertain && !view.delivered_to.is_empty() {
+        // It did go out.
+        (view.state, view.reason) = (DeliveryState::Accepted, None);
+    }
     if view.own && view.state == DeliveryState::Accepted {
         let mut others = around.members.iter().filter(|m| *m != around.me).peekable();
         if others.peek().is_some() {
@@ -148,6 +152,7 @@ fn state(state: MessageState) -> DeliveryState {
         MessageState::Sending => DeliveryState::Sending,
         MessageState::Accepted => DeliveryState::Accepted,
         MessageState::Refused => DeliveryState::Refused,
+        MessageState::Uncertain => DeliveryState::Uncertain,
     }
 }
 

@@ -268,6 +268,8 @@ pub enum DeliveryState {
     Read,
     /// It was refused; [`MessageView::reason`] says why.
     Refused,
+    /// It was refused when it was to go again, and [`MessageView::reason`] says why: whether it went out before, nobody knows.
+    Uncertain,
 }
 
 /// Something that waits in the outbox.

@@ -1,9 +1,11 @@
 //! Registration by invite. What is wrong with an invite is told only to those who show its code.
 
 use axum::extract::State;
-use sotto_crypto::Address;
+use sotto_crypto::{Address, IdentityPublic, Signed, Voucher};
+use sotto_wire::admin::Role;
 use sotto_wire::api::{RegisterFinish, RegisterStart, RegisterStarted, VaultKind};
 use sotto_wire::invite::code_digest;
+use sotto_wire::policy::MembershipDocument;
 use sotto_wire::{ErrorCode, Source};
 
 use super::password::check_vault;
@@ -39,12 +41,14 @@ pub(crate) async fn finish(
     if let Some(vault) = &request.vault {
         check_vault(&app.policy(), &user.group, VaultKind::Password, vault)?;
     }
+    let voucher = vouched_for(&user, &request.identity, request.voucher.as_ref())?;
     let record = Opaque::finish_registration(&request.record).map_err(|_| bad_message("record"))?;
     let account = NewAccount {
         local: address.local().to_owned(),
         invite_digest: code_digest(&request.invite),
         record,
         identity: request.identity,
+        voucher,
         vault: request.vault,
     };
     match app.store.register(account, app.now_ms()).await? {
@@ -57,6 +61,24 @@ pub(crate) async fn finish(
         Registration::AlreadyRegistered => Err(already_registered()),
         Registration::Suspended => Err(Failure::suspended()),
     }
+}
+
+/// The voucher of a person, which has to be under the key of the invite: nobody would believe another identity. Who has the code
+/// but not the secret that it comes from is refused here.
+fn vouched_for(
+    user: &UserRecord,
+    identity: &IdentityPublic,
+    voucher: Option<&Signed<Voucher>>,
+) -> Reply<Option<Vec<u8>>> {
+    if user.role == Role::Retention {
+        return Ok(None);
+    }
+    let document = membership(&user.membership)?.unverified().map_err(|_| Failure::no_policy())?;
+    let document = MembershipDocument { identity: None, ..document };
+    document.establish(identity, voucher).map_err(|_| {
+        Failure::invalid("voucher: has to sign the identity under the key of the invite; update the program")
+    })?;
+    Ok(voucher.map(Signed::to_bytes))
 }
 
 /// The user whose invite this is. The store checks again when the invite is used up.

@@ -27,6 +27,8 @@ pub(crate) struct UserRecord {
     pub(crate) record: Option<Vec<u8>>,
     /// Identity, once registered.
     pub(crate) identity: Option<IdentityPublic>,
+    /// Kind of account.
+    pub(crate) role: Role,
     /// Grows when log-in tokens that are out must not count any more.
     pub(crate) generation: u64,
     /// The identity's secret under the password.
@@ -46,6 +48,8 @@ pub(crate) struct UserSummary {
     pub(crate) registered: bool,
     /// Has been given another invite since.
     pub(crate) reinvited: bool,
+    /// The signed voucher that the user registered with last.
+    pub(crate) voucher: Option<Vec<u8>>,
     /// Failed log-ins from where most have failed, since the last success there or unlocking.
     pub(crate) failures: u32,
     /// Devices.
@@ -75,6 +79,8 @@ pub(crate) struct NewAccount {
     pub(crate) record: Vec<u8>,
     /// Identity.
     pub(crate) identity: IdentityPublic,
+    /// A person's signed voucher for it.
+    pub(crate) voucher: Option<Vec<u8>>,
     /// The identity's secret under the password.
     pub(crate) vault: Option<Vec<u8>>,
 }

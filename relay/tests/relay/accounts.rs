@@ -1,13 +1,13 @@
 //! Registration, log-in, lockout, devices, sessions.
 
-use sotto_crypto::{DeviceId, IdentityKey, SystemRng};
+use sotto_crypto::{DeviceId, IdentityKey, InviteKey, Signed, SystemRng, Voucher};
 use sotto_wire::ErrorCode;
 use sotto_wire::admin::AdminState;
 use sotto_wire::api::{DeviceList, LoginFinish, LoginStart, NetworkInfo, OpenSession, PolicyAnswer};
 
 use crate::common::http::{Answer, Http};
 use crate::common::person::{PASSWORD, Person};
-use crate::common::{LOCKOUT, World};
+use crate::common::{LOCKOUT, World, invite_key};
 
 #[tokio::test]
 async fn a_person_joins_and_sees_policy_and_devices() {
@@ -50,6 +50,30 @@ async fn invites_are_used_once_and_end() {
     refusal(alice.try_register(&http, "other").await).refused(ErrorCode::InviteInvalid);
     let elsewhere = Person { address: "alice@b.example".parse().unwrap(), identity: alice.identity };
     refusal(elsewhere.try_register(&http, "code").await).refused(ErrorCode::InviteInvalid);
+}
+
+/// Who has seen the registration code, as the relay does, and not the secret that it comes from: nobody would believe them.
+#[tokio::test]
+async fn a_person_registers_with_a_voucher_under_the_key_of_the_invite() {
+    let world = World::new().await;
+    let alice = Person { address: world.address("alice"), identity: IdentityKey::generate(&mut SystemRng) };
+    world.put_user("alice", &world.wanted("code")).await;
+    let http = world.public();
+    let registered = async |voucher| alice.register_by(&http, "code", None, voucher).await.unwrap();
+    let refused = async |voucher| assert!(registered(voucher).await.refused(ErrorCode::Invalid).contains("voucher"));
+    refused(None).await;
+    let other = InviteKey::generate(&mut SystemRng);
+    let voucher =
+        |who: &str, key| Some(Signed::sign(&Voucher::new(world.address(who), alice.identity.verifying_key()), key));
+    refused(voucher("alice", &other)).await;
+    refused(voucher("bob", invite_key())).await;
+    let somebody = IdentityKey::generate(&mut SystemRng).verifying_key();
+    refused(Some(Signed::sign(&Voucher::new(world.address("alice"), somebody), invite_key()))).await;
+    registered(voucher("alice", invite_key())).await.done();
+    // The operator sees it until it has said the same itself.
+    let state = world.admin().get("/admin/v1/state").await;
+    let state: AdminState = serde_json::from_slice(&state.body).unwrap();
+    assert_eq!(state.users["alice"].voucher, Some(alice.voucher().to_bytes()));
 }
 
 #[tokio::test]

@@ -432,3 +432,11 @@ async fn no_text_and_no_key_gets_into_the_log() {
     assert!(!log.contains("120, 121, 108, 111"), "bytes of the text are in the log");
     assert!(!log.contains(&data_encoding::BASE64.encode(&[1; 32])), "a file's key is in the log");
 }
+
+#[tokio::test]
+async fn stopping_ends_the_wait() {
+    let (stop, hour) = (CancellationToken::new(), Duration::from_hours(1));
+    stop.cancel();
+    assert!(!pause(&mut Backoff::new(hour, hour), &stop).await);
+    assert!(pause(&mut Backoff::new(Duration::ZERO, Duration::ZERO), &CancellationToken::new()).await);
+}

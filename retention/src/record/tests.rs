@@ -6,6 +6,7 @@ use sotto_wire::content::{Content, Forwarded, MessageRef, ReceiptKind};
 use sotto_wire::room::{Created, EventId, RoomChange, RoomEvent, RoomId, SignedRoomEvent};
 
 use super::*;
+use crate::item::SenderKeys;
 use crate::name::Names;
 use crate::testing::{TIME, a, broken, content, file, item, subject, text};
 
@@ -39,6 +40,7 @@ fn a_text_between_two_has_every_documented_field() {
         "sender_device": "07070707070707070707070707070707",
         "sender_device_key": keys.device.to_string(),
         "sender_identity": keys.identity.to_string(),
+        "sender_identity_by": "membership",
         "sender_verified": true,
         "members": ["alice@chat.acme.example", "bob@chat.acme.example"],
         "recipients": ["bob@chat.acme.example", "retention.keep@chat.acme.example"],
@@ -161,6 +163,19 @@ fn a_file_that_is_not_fetched_says_why_and_what_would_open_it() {
     assert_eq!(record["file"].get("localfilename"), None);
     assert_eq!(record["file"]["blob"]["network"], "chat.acme.example");
     assert_eq!(record["file"]["blob"]["key"].as_str().unwrap().len(), 44);
+}
+
+#[test]
+fn an_identity_that_nobody_vouches_for_is_no_verified_sender() {
+    let mut item = text("believe me");
+    let invited = SenderKeys { established_by: Some(Anchor::Invite), ..item.keys.take().unwrap() };
+    item.keys = Some(invited);
+    let known = record(&item, &Attachment::None);
+    assert_eq!((&known["sender_identity_by"], &known["sender_verified"]), (&json!("invite"), &json!(true)));
+    item.keys = item.keys.map(|keys| SenderKeys { established_by: None, ..keys });
+    let unknown = record(&item, &Attachment::None);
+    assert_eq!((unknown.get("sender_identity_by"), &unknown["sender_verified"]), (None, &json!(false)));
+    assert!(unknown["sender_identity"].is_string() && unknown["message"] == "believe me", "kept all the same");
 }
 
 #[test]

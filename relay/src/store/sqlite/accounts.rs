@@ -45,7 +45,7 @@ impl Accounts for Sqlite {
                    coalesce((SELECT max(failures) FROM logins l WHERE l.local = u.local AND l.origin <> ''), 0),
                    (SELECT max(last_seen_ms) FROM devices d WHERE d.local = u.local), u.membership,
                    u.reset_devices, u.reset_invite, u.reset_lockout,
-                   u.record IS NOT NULL AND u.invite_digest IS NOT NULL AND u.invite_digest IS NOT u.used_digest
+                   u.record IS NOT NULL AND u.invite_digest IS NOT NULL AND u.invite_digest IS NOT u.used_digest, u.voucher
                  FROM users u ORDER BY u.local",
             )?;
             let mut users: Vec<UserSummary> = statement.query_map([], summary)?.collect::<Result<_, _>>()?;
@@ -78,9 +78,9 @@ impl Accounts for Sqlite {
             let removed = reset_devices(work, &account.local, None)?;
             work.connection().execute(
                 "UPDATE users SET record = ?2, identity = ?3, password_vault = ?4, recovery_vault = NULL,
-                   used_digest = invite_digest
+                   used_digest = invite_digest, voucher = ?5
                  WHERE local = ?1",
-                params![account.local, account.record, account.identity.as_bytes(), account.vault],
+                params![account.local, account.record, account.identity.as_bytes(), account.vault, account.voucher],
             )?;
             work.connection().execute("DELETE FROM logins WHERE local = ?1", [&account.local])?;
             Ok(Registration::Registered(removed))
@@ -263,7 +263,7 @@ pub(super) fn reset_devices(
 fn find(connection: &Connection, local: &str) -> Result<Option<UserRecord>, StoreError> {
     let mut statement = connection.prepare_cached(
         "SELECT u.grp, u.suspended, u.invite_digest, u.invite_expires_ms, u.record, u.identity, u.generation,
-           u.membership, u.password_vault, u.recovery_vault, u.used_digest
+           u.membership, u.password_vault, u.recovery_vault, u.used_digest, u.role
          FROM users u WHERE u.local = ?1",
     )?;
     let mut rows = statement.query([local])?;
@@ -280,6 +280,7 @@ fn find(connection: &Connection, local: &str) -> Result<Option<UserRecord>, Stor
         password_vault: row.get(8)?,
         recovery_vault: row.get(9)?,
         used_digest: row.get(10)?,
+        role: role_from_sql(row.get(11)?),
     }))
 }
 
@@ -298,6 +299,7 @@ fn summary(row: &Row<'_>) -> rusqlite::Result<UserSummary> {
         },
         registered: row.get(6)?,
         reinvited: row.get(13)?,
+        voucher: row.get(14)?,
         failures: row.get(7)?,
         devices: Vec::new(),
         last_seen_ms: row.get(8)?,

@@ -1,0 +1,159 @@
+//! What the steps of receiving share: the task that holds the socket, as a value.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use sotto_wire::room::RoomId;
+use tokio::sync::mpsc;
+
+use super::event::Event;
+use super::message::Receipt;
+use super::state::Receiving;
+use crate::core::error::Error;
+use crate::core::platform::{Instant, JoinHandle, spawn};
+use crate::store::Exact;
+use crate::store::profile::Lock;
+use crate::talk::view::ConversationId;
+use crate::transport::ws::Socket;
+
+/// For a last exchange with the relay when receiving ends.
+pub(super) const CLOSING: Duration = Duration::from_secs(5);
+
+/// Messages that were given out and are not acknowledged yet, so that a repeat after a new connection is not given out
+/// again.
+#[derive(Default)]
+pub(super) struct Shared {
+    pub(super) in_flight: Mutex<HashMap<Exact, u64>>,
+    /// Acknowledged, and not durable yet.
+    pub(super) to_settle: Mutex<Vec<Receipt>>,
+    /// One settles at a time.
+    pub(super) settling: tokio::sync::Mutex<()>,
+}
+
+impl Shared {
+    pub(super) fn take_to_settle(&self) -> Vec<Receipt> {
+        std::mem::take(&mut *self.to_settle.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// The task that holds the socket.
+pub(super) struct Line {
+    pub(super) receiving: Arc<Receiving>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) events: mpsc::Sender<Result<Event, Error>>,
+    pub(super) acks: mpsc::UnboundedReceiver<u64>,
+    pub(super) stopped: mpsc::Receiver<()>,
+    pub(super) follow: bool,
+    pub(super) maintenance: Option<JoinHandle<()>>,
+    /// One-time prekeys that were used since the prekeys were last looked after, and when that was.
+    pub(super) used: u32,
+    pub(super) looked_after: Instant,
+    /// Whether this connection has brought a message.
+    pub(super) brought: bool,
+    /// Conversations that look different now.
+    pub(super) changes: mpsc::UnboundedReceiver<ConversationId>,
+    _lock: Lock,
+}
+
+/// Why a step of a connection is the last.
+pub(super) enum Broken {
+    /// The receiver is gone.
+    Gone,
+    /// Something failed.
+    By(Error),
+}
+
+impl<E: Into<Error>> From<E> for Broken {
+    fn from(error: E) -> Self {
+        Self::By(error.into())
+    }
+}
+
+/// What is to be tried again.
+#[derive(Clone, Copy)]
+pub(super) enum Again {
+    /// All for which there is reason.
+    All,
+    /// What waited for events of this room.
+    Room(RoomId),
+    /// What waited for the user.
+    Accepted,
+}
+
+impl Line {
+    pub(super) fn new(
+        receiving: Arc<Receiving>,
+        shared: Arc<Shared>,
+        events: mpsc::Sender<Result<Event, Error>>,
+        acks: mpsc::UnboundedReceiver<u64>,
+        stopped: mpsc::Receiver<()>,
+        follow: bool,
+        lock: Lock,
+    ) -> Self {
+        let (changes, looked_after) = (receiving.listen(), Instant::now());
+        Self {
+            receiving,
+            shared,
+            events,
+            acks,
+            stopped,
+            follow,
+            maintenance: None,
+            used: 0,
+            looked_after,
+            brought: false,
+            changes,
+            _lock: lock,
+        }
+    }
+
+    /// The conversations that look different, each once.
+    pub(super) fn changed(&mut self, first: ConversationId) -> BTreeSet<ConversationId> {
+        let mut changed = BTreeSet::from([first]);
+        while let Ok(more) = self.changes.try_recv() {
+            changed.insert(more);
+        }
+        changed
+    }
+
+    /// The positions that are to be acknowledged now.
+    pub(super) fn drain(&mut self) -> Vec<u64> {
+        let mut positions = Vec::new();
+        while let Ok(seq) = self.acks.try_recv() {
+            positions.push(seq);
+        }
+        positions
+    }
+
+    /// Gives an event to the receiver. While there is no room, acknowledgements still go out. A line that breaks
+    /// meanwhile is told of only when the event is given: a message that counts as given out does not come again.
+    pub(super) async fn emit(&mut self, socket: &mut Socket, event: Event) -> Result<(), Broken> {
+        let mut line = Ok(());
+        loop {
+            let seq = tokio::select! {
+                permit = self.events.reserve() => {
+                    permit.map_err(|_| Broken::Gone)?.send(Ok(event));
+                    return line;
+                }
+                Some(seq) = self.acks.recv(), if line.is_ok() => seq,
+            };
+            let mut positions = vec![seq];
+            positions.extend(self.drain());
+            line = socket.ack(positions).await.map_err(Broken::from);
+        }
+    }
+
+    /// Looks after the prekeys beside the receiving; only one look at a time.
+    pub(super) fn maintain(&mut self) {
+        if self.maintenance.as_ref().is_none_or(JoinHandle::is_finished) {
+            (self.used, self.looked_after) = (0, Instant::now());
+            let receiving = self.receiving.clone();
+            self.maintenance = Some(spawn(async move {
+                if let Err(error) = receiving.maintain_prekeys().await {
+                    tracing::warn!(%error, "the prekeys could not be looked after; tried again with the next connection");
+                }
+            }));
+        }
+    }
+}
