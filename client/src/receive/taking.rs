@@ -307,7 +307,8 @@ mod tests {
     use super::*;
 
     fn key(n: u8) -> Exact {
-        let key = (Address::parse("a@x.example").unwrap(), DeviceId::from_bytes([1; 16]), MessageId::from_bytes([n; 16]));
+        let key =
+            (Address::parse("a@x.example").unwrap(), DeviceId::from_bytes([1; 16]), MessageId::from_bytes([n; 16]));
         Exact { key, commitment: [0; 32] }
     }
 

@@ -73,7 +73,8 @@ async fn a_person_registers_with_a_voucher_under_the_key_of_the_invite() {
     // The operator sees it until it has said the same itself.
     let state = world.admin().get("/admin/v1/state").await;
     let state: AdminState = serde_json::from_slice(&state.body).unwrap();
-    assert_eq!(state.users["alice"].voucher, Some(alice.voucher().to_bytes()));
+    let shown = Signed::<Voucher>::from_bytes(state.users["alice"].voucher.as_ref().unwrap()).unwrap();
+    assert_eq!(shown.verify(&invite_key().verifying_key()).unwrap().identity, alice.identity.verifying_key());
 }
 
 #[tokio::test]
