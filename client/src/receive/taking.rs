@@ -247,10 +247,12 @@ impl Line {
                     return Ok(events_of(&message));
                 }
                 let key = message.receipt.key().cloned();
-                self.emit(socket, Event::Message(message)).await?;
-                if let Some(key) = key {
+                let emitted = self.emit(socket, Event::Message(message)).await;
+                // Also where the line has broken meanwhile: then it was given, and must not come again.
+                if let Some(key) = key.filter(|_| !matches!(emitted, Err(Broken::Gone))) {
                     claims.is_given_out(&key);
                 }
+                emitted?;
             }
         }
         Ok(None)
