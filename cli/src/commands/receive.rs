@@ -385,6 +385,8 @@ struct Line<'a> {
     /// The id that it bears, where that is another message's.
     #[serde(skip_serializing_if = "Option::is_none")]
     conflicts_with: Option<String>,
+    /// Sealed to a one-time prekey: what was recorded of it on its way cannot be opened any more.
+    forward_secret: bool,
     verified: bool,
     /// Whether the sender's identity has changed, which the user has not acknowledged.
     identity_changed: bool,
@@ -471,6 +473,7 @@ impl<'a> Line<'a> {
             retained_by: names(&message.retained_by),
             retention_missing: &message.retention_missing,
             conflicts_with: message.conflicts_with.map(|id| id.to_string()),
+            forward_secret: message.forward_secret,
             verified: message.verified,
             identity_changed: message.identity_changed,
         }

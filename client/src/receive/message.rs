@@ -55,6 +55,9 @@ pub struct ReceivedMessage {
     pub identity_changed: bool,
     /// By what it is known that the sender's identity is theirs. Absent of one's own messages, and of retention processes.
     pub established_by: Option<Anchor>,
+    /// Whether it was sealed to a one-time prekey, whose secret ends with its acknowledgement: then nobody can open it again. Otherwise
+    /// it can be opened for as long as the secret of the device's medium-term prekey is kept.
+    pub forward_secret: bool,
     /// Whether it has brought events to its room that were not here.
     pub(super) room_grew: bool,
     pub(super) receipt: Receipt,

@@ -210,6 +210,7 @@ impl Placing {
             verified: sender.verified,
             identity_changed: sender.changed,
             established_by: sender.anchor,
+            forward_secret: one_time.is_some(),
             room_grew: false,
             receipt: Receipt { seq: delivery.seq, key: Some(exact.clone()), one_time, stored },
         };

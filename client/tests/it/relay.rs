@@ -391,9 +391,16 @@ async fn prekeys_are_topped_up_when_few_are_left() {
             sender.outbox().send_text(&[address("bob")], &n.to_string()).await.unwrap();
         }
     }
-    assert_eq!(drain(&bob).await.len(), 52);
+    let first = drain(&bob).await;
+    assert!(first.len() == 52 && first.iter().all(|message| message.forward_secret));
     for sender in &senders {
         sender.outbox().send_text(&[address("bob")], "more").await.unwrap();
     }
     assert_eq!(drain(&bob).await.len(), 2);
+    // More than anybody's share at once: the rest is not forward secret, and says so.
+    for n in 0..40 {
+        senders[0].outbox().send_text(&[address("bob")], &n.to_string()).await.unwrap();
+    }
+    let many = drain(&bob).await;
+    assert!(many.len() == 40 && many.iter().any(|message| !message.forward_secret));
 }
