@@ -16,6 +16,7 @@ use crate::talk::view::Target;
 /// A message that has come. Holds clear text: no Debug.
 #[derive(Clone)]
 #[non_exhaustive]
+#[expect(clippy::struct_excessive_bools, reason = "facts that do not depend on each other, for those who show them")]
 pub struct ReceivedMessage {
     /// Its id; unique for one sender's device.
     pub message: MessageId,

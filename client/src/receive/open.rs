@@ -22,7 +22,7 @@ pub(super) enum Outcome {
     /// To be kept, and tried again when there is reason to.
     Aside(Box<Aside>),
     /// Nothing that anybody is told of: to be acknowledged.
-    Dropped(Receipt),
+    Dropped(Box<Receipt>),
     /// Received and acknowledged before.
     Repeat,
     /// Given out before, and not acknowledged yet.

@@ -91,7 +91,7 @@ impl Receiving {
                 return Ok(unsealed.not_shown(Unopened::Conversation));
             }
             // What strangers do to messages, or say of them, concerns nobody.
-            RoomMessage::Stranger => return Ok(Outcome::Dropped(unsealed.receipt())),
+            RoomMessage::Stranger => return Ok(Outcome::Dropped(Box::new(unsealed.receipt()))),
             RoomMessage::Author(who) => return Ok(unsealed.not_shown(Unopened::RoomAuthor(who))),
             RoomMessage::Waits => return Ok(unsealed.aside(Reason::RoomEvents(room))),
         };

@@ -211,7 +211,7 @@ impl Line {
             Outcome::Unopened(unopened) => self.emit(socket, Event::Unopened(unopened)).await?,
             Outcome::Dropped(mut receipt) => {
                 receipt.forget_content();
-                quiet.receipts.push(receipt);
+                quiet.receipts.push(*receipt);
                 quiet.positions.push(seq);
             }
             Outcome::Aside(aside) => {
