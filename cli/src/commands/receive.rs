@@ -348,6 +348,7 @@ fn continued(text: &str) -> String {
 /// A message for programs.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 struct Line<'a> {
     message_id: String,
     from: &'a str,
