@@ -115,6 +115,7 @@ fn kind(error: &Error) -> Kind {
             Kind::Usage
         }
         Error::Profile(ProfileError::Wiped(_)) => Kind::Refused,
+        Error::Uncertain { source, .. } => kind(source),
         Error::Relay(answer) => match answer.code {
             ErrorCode::Forbidden
             | ErrorCode::Suspended
@@ -145,6 +146,10 @@ pub(crate) fn hint(error: &Error) -> Option<String> {
              `sotto chat` try again"
                 .to_owned(),
         ),
+        Error::Uncertain { source, .. } => {
+            let ask = "ask them whether it has come before you send it anew";
+            Some(hint(source).map_or(ask.to_owned(), |hint| format!("{hint}; {ask}")))
+        }
         _ => None,
     }
 }
@@ -167,7 +172,7 @@ fn relay(code: ErrorCode) -> Option<&'static str> {
             "an invite is good once and for a limited time; ask the administrator for a new one"
         }
         ErrorCode::Suspended => "the administrator has suspended this user; ask them",
-        ErrorCode::Locked => "too many wrong passwords; the administrator can unlock the user",
+        ErrorCode::Locked => "too many wrong passwords from here; the administrator can unlock the user",
         ErrorCode::FederationDenied => "both networks and your security group must allow it; ask the administrator",
         _ => return None,
     })
@@ -198,6 +203,10 @@ fn trust(error: &TrustError) -> Option<String> {
         TrustError::NotTheCompared(who) => {
             format!("run `sotto verify {who}`, compare the number that it prints, and confirm then")
         }
+        TrustError::NotVouchedFor(who) => format!(
+            "tell the administrator: somebody may be in between; where {who} has joined before this version, they need a new invite"
+        ),
+        TrustError::NotThisInvite => "ask the administrator for a new invite".to_owned(),
         TrustError::OwnIdentity => "tell the administrator".to_owned(),
         TrustError::RegisteredElsewhere(_) => {
             "if it was not you, tell the administrator, who can reset the user and make a new invite".to_owned()
@@ -263,7 +272,14 @@ mod tests {
         let dir = || PathBuf::from("/p");
         let source = Box::new(TransportError::Timeout { relay: "r".into() }.into());
         let unsettled = Error::Unsettled { message: sotto_crypto::MessageId::from_bytes([0; 16]), source };
+        let uncertain = |source: Error| {
+            let message = sotto_crypto::MessageId::from_bytes([0; 16]);
+            Error::Uncertain { message, source: Box::new(source) }
+        };
+        assert_eq!(CliError::from(uncertain(TrustError::PolicyKey.into())).kind, Kind::Refused);
         let remedies: Vec<(Error, &str)> = vec![
+            (uncertain(Refusal::NotModerator.into()), "whether it has come"),
+            (uncertain(TrustError::IdentityChanged(bob()).into()), "--accept-change"),
             (TransportError::Unreachable { relay: "r".into(), reason: "no".into() }.into(), "is it running"),
             (TransportError::Certificate { relay: "r".into(), reason: "no".into() }.into(), "in between"),
             (ProfileError::Missing(dir()).into(), "`sotto join INVITE --profile NAME`"),

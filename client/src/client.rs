@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use sotto_crypto::{Address, DeviceId, Domain, Fingerprint};
 
@@ -29,9 +28,6 @@ use crate::talk::gaps::Gaps;
 use crate::trust::contacts::Contacts;
 use crate::trust::policy::Policy;
 use crate::trust::state::{Purpose, Trust};
-
-/// For a last exchange with the relay when receiving ends.
-const CLOSING: Duration = Duration::from_secs(5);
 
 /// A client on one profile. Cheap to clone.
 #[derive(Clone)]
@@ -196,7 +192,8 @@ impl Client {
         Receiver::start(&self.receiving, follow, || {
             let last = sending.clone();
             let task = task::keep("sending", move || keep_sending(sending.clone(), follow));
-            let last = Box::new(move || boxed(async move { drop(last.pump(Instant::now() + CLOSING, None).await) }));
+            let last =
+                Box::new(move |within| boxed(async move { drop(last.pump(Instant::now() + within, None).await) }));
             Beside { task, last }
         })
     }

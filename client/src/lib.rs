@@ -96,6 +96,7 @@ pub use sotto_crypto::{Address, DeviceId, Domain, Fingerprint, MessageId, Safety
 pub use sotto_wire::content::{Body, Content, Conversation, File, FileKind, Forwarded, MessageRef, Presence};
 pub use sotto_wire::invite::Invite;
 pub use sotto_wire::link::LinkUrl;
+pub use sotto_wire::policy::Anchor;
 pub use sotto_wire::room::{RoomChange, RoomId};
 pub use sotto_wire::{ApiError, ErrorCode};
 
@@ -103,6 +104,7 @@ pub use client::{Client, WhoAmI};
 pub use core::clock::now_ms;
 pub use core::endpoint::{Endpoint, Tls};
 pub use core::error::{AttachmentError, Error, ProfileError, Refusal, StoreError, TransportError, TrustError};
+pub use core::retry::Backoff;
 pub use core::secret::{Password, RegistrationCode};
 pub use core::text::{clean_name, is_bidi_control};
 pub use devices::approve::DeviceRequest;

@@ -2,8 +2,9 @@
 //! "Rooms"; docs/decisions/0007-rooms.md). `event` names, signs and verifies; `log` is the set, as far as it hangs together,
 //! and `contest` which events in it could be in conflict; `state` is what one event does; `resolve` puts the events in order
 //! and decides which of them count; `words` says it to people. All of these are pure. `room` keeps a room beside the store,
-//! `change` is what the user does to rooms, `come` what others do.
+//! `change` is what the user does to rooms, `come` what others do, and `admit` which of it is kept.
 
+mod admit;
 mod bits;
 pub(crate) mod change;
 mod come;

@@ -11,3 +11,6 @@ pub(crate) mod settle;
 pub(crate) mod signals;
 pub(crate) mod state;
 pub(crate) mod worker;
+
+#[cfg(test)]
+mod tests;

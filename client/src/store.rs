@@ -16,6 +16,7 @@ mod migrate;
 mod open;
 mod outbox;
 pub(crate) mod profile;
+mod quota;
 mod records;
 mod rooms;
 mod sweep;
@@ -29,10 +30,10 @@ pub(crate) use chains::{
 pub(crate) use db::{Store, Tx, list_all};
 pub(crate) use documents::{MembershipRecord, PeerRecord, PolicyRecord};
 pub(crate) use links::{HistoryIn, HistoryOffered, HistoryOut, PendingLink};
-pub(crate) use messages::{MessageKey, Placed, Unread};
+pub(crate) use messages::{Exact, Placed, Seen, Unread};
 pub(crate) use outbox::outbox_all;
 pub(crate) use records::{
-    AccountRecord, BatchRecord, Change, MessageState, Pin, PrekeyRecord, Record, Serials, StoredMessage,
+    AccountRecord, BatchRecord, Change, Established, MessageState, Pin, PrekeyRecord, Record, Serials, StoredMessage,
 };
 pub use records::{LeftOut, Missing, SeenIn};
 pub(crate) use rooms::RoomEventRecord;

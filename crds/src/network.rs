@@ -204,6 +204,11 @@ pub struct RelaySpec {
     /// How the relay's Service is reached.
     #[serde(default)]
     pub service: ServiceOptions,
+    /// The networks of the proxies that stand before the relay, such as 10.0.0.0/8, up to 16. They are believed when they say for whom they call
+    /// (X-Forwarded-For), so that limits count by who calls and not by proxy. Default: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(min = 1, max = 64), regex(pattern = r"^[0-9a-fA-F:.]+/[0-9]{1,3}$")), extend("x-kubernetes-list-type" = "set"))]
+    pub trusted_proxies: Vec<String>,
     /// An Ingress that leads the host of publicURL to the relay. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ingress: Option<IngressOptions>,
@@ -222,6 +227,7 @@ impl Default for RelaySpec {
             resources: None,
             pod: PodOptions::default(),
             service: ServiceOptions::default(),
+            trusted_proxies: Vec::new(),
             ingress: None,
             route: None,
         }

@@ -49,7 +49,7 @@ pub struct SecurityGroupSpec {
     /// Whether users without a securityGroupRef are in this group. At most one group of a network. Default: false.
     #[serde(default)]
     pub default: bool,
-    /// Failed passwords before the account locks, 1 to 100. Default: 10.
+    /// Failed passwords from one place (address, IPv6 /64 or device) before the account locks for that place, 1 to 100. Default: 10.
     #[serde(default = "ten")]
     #[schemars(range(min = 1, max = 100))]
     pub lockout_threshold: i32,

@@ -152,7 +152,7 @@ fn times_x(element: u8) -> u8 {
 }
 
 /// The digits of a text as a person types it.
-fn digits(text: &str) -> Result<Zeroizing<Vec<u8>>, CodeError> {
+pub(crate) fn digits(text: &str) -> Result<Zeroizing<Vec<u8>>, CodeError> {
     let mut digits = Zeroizing::new(Vec::with_capacity(text.len()));
     for character in text.chars().filter(|c| !c.is_whitespace() && *c != '-') {
         let upper = match character.to_ascii_uppercase() {
@@ -166,7 +166,7 @@ fn digits(text: &str) -> Result<Zeroizing<Vec<u8>>, CodeError> {
     Ok(digits)
 }
 
-fn character_of(digit: u8) -> u8 {
+pub(crate) fn character_of(digit: u8) -> u8 {
     ALPHABET.get(usize::from(digit)).copied().unwrap_or(b'?')
 }
 

@@ -72,6 +72,7 @@ mod code;
 mod codec;
 mod fingerprint;
 mod ids;
+mod invite;
 mod kem;
 mod known;
 mod link;
@@ -98,6 +99,7 @@ pub use code::{CodeError, LinkCode, RecoveryKey};
 pub use codec::{DecodeError, decode_strict, encode};
 pub use fingerprint::{Fingerprint, FingerprintError, SafetyNumber, safety_number};
 pub use ids::{BatchId, BlobId, DeviceId, IdError, LinkId, MessageId};
+pub use invite::{InviteSecret, Voucher, verify_voucher};
 pub use known::{Known, RecipientError};
 pub use link::{HistoryAnswer, LinkError, LinkKeys, LinkOffer, LinkPurpose};
 pub use message::{MAX_BODY, MAX_CONTENT, MAX_RECIPIENTS, Opened, Sealed, SealedHeader, Wrap, WrappedKey};
@@ -111,8 +113,8 @@ pub use rng::SystemRng;
 pub use seal::{SealError, Sender, seal};
 pub use signed::{Document, Signed, VerifyError};
 pub use signing::{
-    Device, DeviceKey, DevicePublic, Identity, IdentityKey, IdentityPublic, KeyError, Policy, PolicyKey, PolicyPublic,
-    Role, Signature, SignatureError, SigningKey, VerifyingKey,
+    Device, DeviceKey, DevicePublic, Identity, IdentityKey, IdentityPublic, Invite, InviteKey, InvitePublic, KeyError,
+    Policy, PolicyKey, PolicyPublic, Role, Signature, SignatureError, SigningKey, VerifyingKey,
 };
 pub use stream::{
     AttachmentKey, AttachmentOpener, AttachmentSealer, CHUNK, SEALED_CHUNK, StreamError, open_stream, seal_stream,

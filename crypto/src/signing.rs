@@ -51,6 +51,12 @@ role!(
     "sotto/1 policy key"
 );
 
+role!(
+    /// An invite: vouches for the identity of who is invited.
+    Invite,
+    "sotto/1 invite key"
+);
+
 /// A user's identity key.
 pub type IdentityKey = SigningKey<Identity>;
 /// The public half of a user's identity key.
@@ -63,6 +69,11 @@ pub type DevicePublic = VerifyingKey<Device>;
 pub type PolicyKey = SigningKey<Policy>;
 /// The public half of a network's policy key.
 pub type PolicyPublic = VerifyingKey<Policy>;
+
+/// An invite's key.
+pub type InviteKey = SigningKey<Invite>;
+/// The public half of an invite's key.
+pub type InvitePublic = VerifyingKey<Invite>;
 
 /// Bytes that are not a key or a signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

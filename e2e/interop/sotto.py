@@ -599,6 +599,26 @@ def recovery_key(text):
     return key
 
 
+# --- 4. Invites ---------------------------------------------------------------------------------------------------------
+
+
+def _invite_prk(secret):
+    return hkdf_extract(b"sotto/1 invite", "".join(DIGITS[digit] for digit in _typed(secret)).encode())
+
+
+def registration_code(secret):
+    return hkdf_expand(_invite_prk(secret), b"registration", 32).hex()
+
+
+def invite_key(secret):
+    for counter in range(256):
+        candidate = bytearray(hkdf_expand(_invite_prk(secret), b"key" + bytes([counter]), 66))
+        candidate[0] &= 1
+        if 0 < int.from_bytes(candidate, "big") < ORDER:
+            return bytes(candidate)
+    raise Refused("Malformed")
+
+
 def vault_key(kind, secret):
     return hkdf_expand(hkdf_extract(b"sotto/1 vault", secret), (b"password", b"recovery")[kind], 32)
 

@@ -18,7 +18,7 @@ use crate::{
     answer::{Refusal, no_route, read},
     carry::{self, Answer, Failure},
     check::{self, Operation},
-    listen,
+    listen::{self, Welcome},
     tls::Material,
     verifier::{Claim, claim},
 };
@@ -38,10 +38,12 @@ impl listen::Side for Side {
         material.peer_side.clone()
     }
 
-    fn router(&self, material: Arc<Material>, certificate: &CertificateDer<'_>) -> Router {
-        match claim(certificate, material.peers.keys()) {
+    fn welcome(&self, material: Arc<Material>, certificate: &CertificateDer<'_>) -> Welcome {
+        let router = match claim(certificate, material.peers.keys()) {
             // TLS has verified the chain under this domain's own authority (see `PeerVerifier`).
-            Claim::Peer(domain) => routes(Caller { material, domain }),
+            Claim::Peer(domain) => {
+                return Welcome { known: Some(domain.to_string()), router: routes(Caller { material, domain }) };
+            }
             Claim::Unlisted(names) => {
                 let own = material.settings().domain.clone();
                 tracing::info!(claimed = names, "a caller that is no peer was refused");
@@ -51,7 +53,8 @@ impl listen::Side for Side {
                 ))
             }
             Claim::Ambiguous | Claim::Unreadable => stranger("the certificate does not say who calls".to_owned()),
-        }
+        };
+        Welcome { known: None, router }
     }
 }
 

@@ -19,6 +19,7 @@ mod inbound;
 mod listen;
 mod outbound;
 mod settings;
+mod slots;
 mod tls;
 mod verifier;
 
@@ -30,7 +31,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 pub use crate::error::GatewayError;
-use crate::{settings::Settings, tls::Material};
+use crate::{settings::Settings, slots::Limits, tls::Material};
 
 /// How often certificate files are looked at.
 const RELOAD: Duration = Duration::from_mins(1);
@@ -56,7 +57,7 @@ pub async fn run(config: GatewayConfig, shutdown: CancellationToken) -> Result<(
         .then(|| telemetry.publish(cloud_watch(&config.telemetry, settings.domain.as_str()), shutdown.clone()));
 
     let health = tokio::spawn(serve_health(health, telemetry, readiness.clone(), shutdown.clone()));
-    let served = serve(settings, relay_side, peer_side, RELOAD, &readiness, shutdown.clone()).await;
+    let served = serve(settings, relay_side, peer_side, RELOAD, Limits::USUAL, &readiness, shutdown.clone()).await;
     shutdown.cancel();
     readiness.not_ready("stopping");
     if let Some(publisher) = publisher {
@@ -72,6 +73,7 @@ async fn serve(
     relay_side: TcpListener,
     peer_side: TcpListener,
     reload_every: Duration,
+    limits: Limits,
     readiness: &Readiness,
     shutdown: CancellationToken,
 ) -> Result<(), GatewayError> {
@@ -83,8 +85,8 @@ async fn serve(
     );
     readiness.ready();
     tokio::join!(
-        listen::serve(relay_side, material.clone(), outbound::Side, shutdown.clone()),
-        listen::serve(peer_side, material.clone(), inbound::Side, shutdown.clone()),
+        listen::serve(relay_side, material.clone(), outbound::Side, limits, shutdown.clone()),
+        listen::serve(peer_side, material.clone(), inbound::Side, limits, shutdown.clone()),
         tls::reload(material.clone(), reload_every, shutdown.clone()),
     );
     Ok(())

@@ -1,7 +1,11 @@
-//! Accepts connections with mutual TLS and serves HTTP on them, within bounds: so many connections, so long for a
-//! handshake, so long a life.
+//! Accepts connections with mutual TLS and serves HTTP on them, within bounds: so many connections (see [`crate::slots`]), so
+//! long for a handshake, so long a life.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use axum::Router;
 use hyper_util::{
@@ -10,18 +14,21 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use rustls::{ServerConfig, pki_types::CertificateDer};
+use sotto_wire::Source;
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
     time::{sleep, timeout},
 };
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::tls::{Current, Material};
+use crate::{
+    slots::{Connection, Limits, Slots},
+    tls::{Current, Material},
+};
 
-const MAX_CONNECTIONS: usize = 1_024;
-const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How long the head of a known caller's request may take.
+const HEAD: Duration = Duration::from_secs(10);
 /// How long a connection lives at least after its handshake, even when certificates were changed meanwhile: closed before
 /// its first request, it would look to the caller as if nobody were here.
 const FIRST_REQUEST: Duration = Duration::from_secs(1);
@@ -34,23 +41,87 @@ const DRAIN: Duration = Duration::from_secs(10);
 pub(crate) trait Side: Clone + Send + Sync + 'static {
     /// Its part of the material.
     fn tls(&self, material: &Material) -> Arc<ServerConfig>;
-    /// What it answers to a caller with this certificate.
-    fn router(&self, material: Arc<Material>, certificate: &CertificateDer<'_>) -> Router;
+    /// Who a caller with this certificate is, and what it is answered.
+    fn welcome(&self, material: Arc<Material>, certificate: &CertificateDer<'_>) -> Welcome;
+}
+
+/// What becomes of a caller.
+pub(crate) struct Welcome {
+    /// Who it is, when it is somebody who may call here.
+    pub(crate) known: Option<String>,
+    /// What it is answered.
+    pub(crate) router: Router,
+}
+
+/// The connections of a listener, and how each is told to go.
+struct Open {
+    slots: Slots,
+    go: HashMap<Connection, CancellationToken>,
+}
+
+/// A connection's place among them, given back when dropped.
+struct Place {
+    open: Arc<Mutex<Open>>,
+    connection: Connection,
+    go: CancellationToken,
+}
+
+impl Place {
+    fn take(open: &Arc<Mutex<Open>>, source: Source) -> Self {
+        let go = CancellationToken::new();
+        let mut guard = open.lock().unwrap_or_else(PoisonError::into_inner);
+        let (connection, displaced) = guard.slots.come(source, Instant::now());
+        guard.go.insert(connection, go.clone());
+        if let Some(displaced) = displaced.and_then(|displaced| guard.go.remove(&displaced)) {
+            displaced.cancel();
+        }
+        Self { open: Arc::clone(open), connection, go }
+    }
+
+    /// Whether it may go on.
+    fn settle(&self, known: Option<&str>) -> bool {
+        let mut guard = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(caller) = known {
+            return guard.slots.recognise(self.connection, caller);
+        }
+        guard.slots.stays_stranger(self.connection);
+        true
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut guard = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        guard.slots.leave(self.connection);
+        guard.go.remove(&self.connection);
+    }
 }
 
 /// Serves until `shutdown`, then lets what is under way finish.
-pub(crate) async fn serve(listener: TcpListener, current: Current, side: impl Side, shutdown: CancellationToken) {
-    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+pub(crate) async fn serve(
+    listener: TcpListener,
+    current: Current,
+    side: impl Side,
+    limits: Limits,
+    shutdown: CancellationToken,
+) {
+    let open = Arc::new(Mutex::new(Open { slots: Slots::new(limits), go: HashMap::new() }));
     let tracker = TaskTracker::new();
     loop {
-        let (stream, slot) = tokio::select! {
+        let (stream, source) = tokio::select! {
             () = shutdown.cancelled() => break,
-            accepted = accept(&listener, &slots) => match accepted {
-                Some(accepted) => accepted,
-                None => continue,
+            accepted = listener.accept() => match accepted {
+                Ok((stream, from)) => (stream, Source::from(from.ip())),
+                Err(error) => {
+                    // Out of file handles, mostly: others end in a moment.
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    sleep(Duration::from_millis(100)).await;
+                    continue;
+                }
             },
         };
-        tracker.spawn(connection(stream, slot, current.clone(), side.clone()));
+        let place = Place::take(&open, source);
+        tracker.spawn(connection(stream, place, current.clone(), side.clone(), limits));
     }
     drop(listener);
     tracker.close();
@@ -59,23 +130,14 @@ pub(crate) async fn serve(listener: TcpListener, current: Current, side: impl Si
     }
 }
 
-async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> Option<(TcpStream, OwnedSemaphorePermit)> {
-    let slot = slots.clone().acquire_owned().await.ok()?;
-    match listener.accept().await {
-        Ok((stream, _)) => Some((stream, slot)),
-        Err(error) => {
-            // Out of file handles, mostly: others end in a moment.
-            tracing::warn!(%error, "a connection could not be accepted");
-            sleep(Duration::from_millis(100)).await;
-            None
-        }
-    }
-}
-
-async fn connection(stream: TcpStream, _slot: OwnedSemaphorePermit, current: Current, side: impl Side) {
+async fn connection(stream: TcpStream, place: Place, current: Current, side: impl Side, limits: Limits) {
     let (material, replaced) = current.for_connection();
     let _ = stream.set_nodelay(true);
-    let handshake = timeout(HANDSHAKE, TlsAcceptor::from(side.tls(&material)).accept(stream)).await;
+    let handshake = timeout(limits.handshake, TlsAcceptor::from(side.tls(&material)).accept(stream));
+    let handshake = tokio::select! {
+        handshake = handshake => handshake,
+        () = place.go.cancelled() => return,
+    };
     let stream = match handshake {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => return tracing::info!(%error, "a connection was refused by TLS"),
@@ -84,11 +146,23 @@ async fn connection(stream: TcpStream, _slot: OwnedSemaphorePermit, current: Cur
     let Some(certificate) = stream.get_ref().1.peer_certificates().and_then(<[_]>::first) else {
         return;
     };
-    let service = TowerToHyperService::new(side.router(material, certificate));
+    let Welcome { known, router } = side.welcome(material, certificate);
+    if !place.settle(known.as_deref()) {
+        return tracing::warn!(caller = known, "a caller has too many connections; one was closed");
+    }
+    let service = TowerToHyperService::new(router);
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HANDSHAKE);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD);
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(30)).max_concurrent_streams(128);
     let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
+    if known.is_none() {
+        tokio::select! {
+            _ = connection => {}
+            () = place.go.cancelled() => {}
+            () = sleep(limits.stranger) => {}
+        }
+        return;
+    }
     let first_request = sleep(FIRST_REQUEST);
     let ended = tokio::select! {
         ended = &mut connection => Some(ended),

@@ -18,7 +18,7 @@ use crate::{
     answer::{Refusal, no_route, read},
     carry::{self, Answer, Failure},
     check::{self, Operation},
-    listen,
+    listen::{self, Welcome},
     tls::{Material, Upstream},
     verifier::common_name,
 };
@@ -32,28 +32,30 @@ impl listen::Side for Side {
         material.relay_side.clone()
     }
 
-    fn router(&self, material: Arc<Material>, certificate: &CertificateDer<'_>) -> Router {
+    fn welcome(&self, material: Arc<Material>, certificate: &CertificateDer<'_>) -> Welcome {
         let name = common_name(certificate).unwrap_or_default();
         if name != "relay" {
-            return Router::new().fallback(async move || {
+            let router = Router::new().fallback(async move || {
                 Refusal::new(
                     ErrorCode::Forbidden,
                     format!("only the network's relay may call here (certificate with CN relay), not `{name}`"),
                 )
             });
+            return Welcome { known: None, router };
         }
         let forward = |operation: Operation| {
             post(move |State(material): State<Arc<Material>>, Path(domain): Path<String>, body: Body| async move {
                 forward(&material, operation, &domain, body).await
             })
         };
-        Router::new()
+        let router = Router::new()
             .route("/out/v1/{domain}/recipients", forward(Operation::Recipients))
             .route("/out/v1/{domain}/identities", forward(Operation::Identities))
             .route("/out/v1/{domain}/envelopes", forward(Operation::Envelopes))
             .route("/out/v1/{domain}/blobs/{blob}", get(blob))
             .fallback(no_route)
-            .with_state(material)
+            .with_state(material);
+        Welcome { known: Some(name), router }
     }
 }
 

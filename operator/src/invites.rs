@@ -1,17 +1,19 @@
-//! Invites: the one-time code of a user who has not registered, and the URL that carries it.
+//! Invites: the secret by which a user registers, and the URL that carries it.
 
 use std::time::Duration;
 
-use sotto_crypto::rand_core::Rng as _;
-use sotto_crypto::{Address, Fingerprint, SystemRng};
+use sotto_crypto::{Address, Fingerprint, InviteSecret, SystemRng};
 use sotto_wire::admin::InviteGrant;
 use sotto_wire::invite::{Invite, Transport, code_digest};
+use sotto_wire::policy::OpenInvite;
 use zeroize::Zeroizing;
 
 use crate::secret::{Change, Ensured, SecretData};
 
-/// Key of the one-time code.
+/// Key of the secret.
 pub const CODE: &str = "code";
+/// Key of when it was made (milliseconds since the epoch).
+pub const MADE_AT_MS: &str = "made-at-ms";
 /// Key of the whole URL, which is what the user gets.
 pub const URL: &str = "url";
 /// Key of the address that is invited.
@@ -20,25 +22,6 @@ pub const ADDRESS: &str = "address";
 pub const RESET: &str = "reset";
 /// Key of the end of the invite (milliseconds since the epoch).
 pub const EXPIRES_AT_MS: &str = "expires-at-ms";
-
-/// 32 characters that nobody mistakes for one another when reading them aloud: no i, l, o, u.
-const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
-const GROUPS: usize = 6;
-const GROUP_LEN: usize = 4;
-
-/// A new one-time code: 24 characters (120 bits) in groups of four.
-pub fn code() -> Zeroizing<String> {
-    let mut random = Zeroizing::new([0_u8; GROUPS * GROUP_LEN]);
-    SystemRng.fill_bytes(random.as_mut_slice());
-    let mut code = Zeroizing::new(String::with_capacity(GROUPS * (GROUP_LEN + 1)));
-    for (i, byte) in random.iter().enumerate() {
-        if i > 0 && i % GROUP_LEN == 0 {
-            code.push('-');
-        }
-        code.push(char::from(ALPHABET[usize::from(byte & 31)]));
-    }
-    code
-}
 
 /// Everything that an invite says apart from its code.
 #[derive(Clone, Debug)]
@@ -62,24 +45,30 @@ pub struct InviteRequest {
 #[error("`{0}` cannot be put into an invite: the relay's URL has to be http://HOST[:PORT] or https://HOST[:PORT]")]
 pub struct InviteUrlError(String);
 
-/// The invite's Secret (`code`, `url`, `address`, `expires-at-ms`). A code that has not ended is kept, and its URL follows the
+/// The invite's Secret (`code`, `url`, `address`, `made-at-ms`, `expires-at-ms`). One that has not ended is kept, and its URL follows the
 /// relay's; one that has ended is replaced.
 pub fn invite(existing: &SecretData, request: &InviteRequest, now_ms: u64) -> Result<Ensured, InviteUrlError> {
-    let ended = expires_at_ms(existing).is_none_or(|end| end <= now_ms) || existing.text(CODE).is_none();
+    let ended = expires_at_ms(existing).is_none_or(|end| end <= now_ms)
+        || secret(existing).is_none()
+        || made_at_ms(existing).is_none();
     let replaced = request.reset.as_deref().is_some_and(|word| existing.text(RESET) != Some(word));
     let alive = !ended && !replaced;
     let mut data = if alive { existing.clone() } else { SecretData::default() };
     if !alive {
-        data.insert(CODE, code().as_bytes());
+        data.insert(CODE, InviteSecret::generate(&mut SystemRng).to_text().as_bytes());
+        // Later than the one before, whatever the clock says: that is how contacts know which of two invites is newer.
+        let made_at_ms = made_at_ms(existing).map_or(now_ms, |before| now_ms.max(before.saturating_add(1)));
+        data.insert(MADE_AT_MS, made_at_ms.to_string());
         let life = u64::try_from(request.life.as_millis()).unwrap_or(u64::MAX);
         data.insert(EXPIRES_AT_MS, now_ms.saturating_add(life).to_string());
         if let Some(word) = &request.reset {
             data.insert(RESET, word.as_bytes());
         }
     }
-    let code = data.text(CODE).unwrap_or_default();
-    let url = Zeroizing::new(url(request, code)?.to_url());
-    data.insert(URL, url.as_bytes());
+    if let Some(secret) = secret(&data) {
+        let url = Zeroizing::new(url(request, secret)?.to_url());
+        data.insert(URL, url.as_bytes());
+    }
     data.insert(ADDRESS, request.address.as_str());
     let change = match (data == *existing, alive, existing.is_empty()) {
         (true, ..) => Change::Kept,
@@ -91,9 +80,23 @@ pub fn invite(existing: &SecretData, request: &InviteRequest, now_ms: u64) -> Re
     Ok(Ensured { data, change })
 }
 
-/// The invite as the relay is told of it: never the code itself.
-pub fn grant(secret: &SecretData) -> Option<InviteGrant> {
-    Some(InviteGrant { code_digest: code_digest(secret.text(CODE)?), expires_at_ms: expires_at_ms(secret)? })
+/// The invite as the relay is told of it: never its secret.
+pub fn grant(data: &SecretData) -> Option<InviteGrant> {
+    let code = secret(data)?.registration_code();
+    Some(InviteGrant { code_digest: code_digest(&code), expires_at_ms: expires_at_ms(data)? })
+}
+
+/// The invite as the membership says it: who has its key may say whose identity it is.
+pub fn open(data: &SecretData) -> Option<OpenInvite> {
+    Some(OpenInvite { invited_at_ms: made_at_ms(data)?, key: secret(data)?.key().verifying_key() })
+}
+
+fn secret(data: &SecretData) -> Option<InviteSecret> {
+    InviteSecret::parse(data.text(CODE)?).ok()
+}
+
+fn made_at_ms(data: &SecretData) -> Option<u64> {
+    data.text(MADE_AT_MS)?.parse().ok()
 }
 
 /// When the invite ends.
@@ -101,7 +104,7 @@ pub fn expires_at_ms(secret: &SecretData) -> Option<u64> {
     secret.text(EXPIRES_AT_MS)?.parse().ok()
 }
 
-fn url(request: &InviteRequest, code: &str) -> Result<Invite, InviteUrlError> {
+fn url(request: &InviteRequest, secret: InviteSecret) -> Result<Invite, InviteUrlError> {
     let bad = || InviteUrlError(request.relay_url.clone());
     let (plain, rest) = match request.relay_url.split_once("://") {
         Some(("http", rest)) => (true, rest),
@@ -121,7 +124,7 @@ fn url(request: &InviteRequest, code: &str) -> Result<Invite, InviteUrlError> {
         authority: authority.to_owned(),
         transport,
         address: request.address.clone(),
-        code: code.to_owned(),
+        secret,
         policy_key: request.policy_key,
     })
 }
@@ -145,11 +148,22 @@ mod tests {
 
     #[test]
     fn codes_are_long_readable_and_different() {
-        let code_text = code();
-        assert_eq!(code_text.len(), 29);
-        assert!(code_text.split('-').all(|group| group.len() == 4));
-        assert!(!code_text.contains(['i', 'l', 'o', 'u']));
-        assert_ne!(*code_text, *code());
+        let made = || invite(&SecretData::default(), &request(), NOW).unwrap().data;
+        let (one, other) = (made(), made());
+        let code = one.text(CODE).unwrap();
+        assert!(code.len() == 34 && code.split('-').all(|group| group.len() == 4));
+        assert!(!code.contains(['i', 'l', 'o', 'u']));
+        assert_ne!(Some(code), other.text(CODE));
+        assert_ne!(open(&one).unwrap().key, open(&other).unwrap().key);
+    }
+
+    #[test]
+    fn a_new_invite_is_later_than_the_one_before_whatever_the_clock_says() {
+        let first = invite(&SecretData::default(), &request(), NOW).unwrap().data;
+        let asked = InviteRequest { reset: Some("1".into()), ..request() };
+        let second = invite(&first, &asked, NOW - 5_000).unwrap().data;
+        assert_eq!(open(&second).unwrap().invited_at_ms, open(&first).unwrap().invited_at_ms + 1);
+        assert_ne!(open(&second).unwrap().key, open(&first).unwrap().key);
     }
 
     #[test]
@@ -185,7 +199,7 @@ mod tests {
         assert!(moved.changed() && moved.data.get(CODE) == made.data.get(CODE));
         let parsed: Invite = moved.data.text(URL).unwrap().parse().unwrap();
         assert!(parsed.transport == Transport::NetworkTls([7; 32]) && parsed.authority == "chat.acme.example");
-        assert_eq!(grant(&moved.data).unwrap().code_digest, code_digest(&parsed.code));
+        assert_eq!(grant(&moved.data).unwrap().code_digest, code_digest(&parsed.secret.registration_code()));
     }
 
     #[test]

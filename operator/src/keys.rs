@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use data_encoding::BASE64;
 use sotto_crypto::{
-    Address, IdentityKey, PolicyKey, RetentionCertificate, SUITE, Signed, SystemRng, VERSION, verify_retention,
+    Address, IdentityKey, InviteSecret, PolicyKey, RetentionCertificate, SUITE, Signed, SystemRng, VERSION,
+    verify_retention,
 };
 use zeroize::Zeroizing;
 
-use crate::invites;
 use crate::secret::{Change, Ensured, SecretData};
 
 /// Key of the policy key's secret half (66 bytes, base64). Only the operator has it.
@@ -105,7 +105,7 @@ pub fn retention(
     let mut change = Change::Kept;
     if existing.is_empty() {
         data.insert(PASSWORD, password().as_bytes());
-        data.insert(REGISTRATION_CODE, invites::code().as_bytes());
+        data.insert(REGISTRATION_CODE, InviteSecret::generate(&mut SystemRng).registration_code().as_bytes());
         data.insert(IDENTITY_KEY, base64(&IdentityKey::generate(&mut SystemRng).to_bytes()).as_bytes());
         change = Change::Created;
     }

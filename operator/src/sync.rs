@@ -161,6 +161,7 @@ mod tests {
             wanted,
             registered,
             reinvited: false,
+            voucher: None,
             locked: false,
             devices: 0,
             queued_messages: 0,

@@ -4,6 +4,7 @@ use axum::extract::FromRequestParts;
 use http::header;
 use http::request::Parts;
 use sotto_crypto::{Address, DeviceId};
+use sotto_wire::Source;
 
 use crate::error::{Failure, Reply};
 use crate::state::Shared;
@@ -31,6 +32,35 @@ pub(crate) struct LoggedInUser {
 /// A device with a session, or somebody who has just proven the password.
 pub(crate) struct Account {
     pub(crate) address: Address,
+}
+
+/// Whoever asks, before anything is proven: where from, and with which session, where one is shown.
+pub(crate) struct Asker {
+    pub(crate) source: Source,
+    pub(crate) caller: Option<Caller>,
+}
+
+impl FromRequestParts<Shared> for Asker {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Shared) -> Reply<Self> {
+        let FromSource(source) = FromSource::from_request_parts(parts, app).await?;
+        let shown = parts.headers.contains_key(header::AUTHORIZATION);
+        // One that does not hold is refused, so that its device opens a new one instead of being taken for a stranger.
+        let caller = if shown { Some(Caller::from_request_parts(parts, app).await?) } else { None };
+        Ok(Self { source, caller })
+    }
+}
+
+/// Where a request comes from, which the listener has found out.
+pub(crate) struct FromSource(pub(crate) Source);
+
+impl FromRequestParts<Shared> for FromSource {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Shared) -> Reply<Self> {
+        parts.extensions.get().copied().map(Self).ok_or_else(|| Failure::internal("source of a request", &"none"))
+    }
 }
 
 impl FromRequestParts<Shared> for Caller {

@@ -27,6 +27,7 @@ mod secrets;
 mod serve;
 mod signals;
 mod socket;
+mod source;
 mod state;
 mod store;
 mod sweeper;

@@ -16,6 +16,7 @@ use sotto_wire::password::CONTEXT;
 use zeroize::Zeroizing;
 
 use crate::secrets::Secret;
+use crate::store::Origin;
 
 /// The cipher suite of [`sotto_wire::password`]. Only clients stretch passwords.
 pub(crate) struct Suite;
@@ -70,6 +71,19 @@ struct Attempt {
     /// Of the password file that it was begun with.
     #[cbor(n(3), with = "minicbor::bytes")]
     file: [u8; 32],
+    /// Where it was begun.
+    #[n(4)]
+    origin: Origin,
+}
+
+/// Who has proven a password.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Proven {
+    pub(crate) address: Address,
+    /// By which password file ([`file_digest`]).
+    pub(crate) file: [u8; 32],
+    /// Where the attempt was begun.
+    pub(crate) origin: Origin,
 }
 
 /// By which a password file is known: an attempt that began before a new password must not end after it.
@@ -128,6 +142,7 @@ impl Opaque {
         address: &Address,
         password_file: Option<&[u8]>,
         request: &[u8],
+        origin: &Origin,
         expires_at_ms: u64,
     ) -> Result<Started, Refused> {
         let request = CredentialRequest::<Suite>::deserialize(request).map_err(|_| Refused)?;
@@ -142,19 +157,19 @@ impl Opaque {
         )
         .map_err(|_| Refused)?;
         let state = started.state.serialize().to_vec();
-        let attempt =
-            self.seal(&Attempt { state, address: address.clone(), expires_at_ms, file: file_digest(password_file) })?;
+        let attempt = self.seal(&Attempt {
+            state,
+            address: address.clone(),
+            expires_at_ms,
+            file: file_digest(password_file),
+            origin: origin.clone(),
+        })?;
         Ok(Started { attempt, response: started.message.serialize().to_vec() })
     }
 
-    /// Second step of log-in: who has proven the password, and by which file ([`file_digest`]).
-    pub(crate) fn finish_login(
-        &self,
-        attempt: &[u8],
-        finalization: &[u8],
-        now_ms: u64,
-    ) -> Result<(Address, [u8; 32]), Refused> {
-        let Attempt { state, address, expires_at_ms, file } = self.open(attempt)?;
+    /// Second step of log-in: who has proven the password.
+    pub(crate) fn finish_login(&self, attempt: &[u8], finalization: &[u8], now_ms: u64) -> Result<Proven, Refused> {
+        let Attempt { state, address, expires_at_ms, file, origin } = self.open(attempt)?;
         let state = Zeroizing::new(state);
         if expires_at_ms <= now_ms {
             return Err(Refused);
@@ -162,7 +177,7 @@ impl Opaque {
         let login = ServerLogin::<Suite>::deserialize(&state).map_err(|_| Refused)?;
         let finalization = CredentialFinalization::<Suite>::deserialize(finalization).map_err(|_| Refused)?;
         login.finish(finalization, self.parameters(&address)).map_err(|_| Refused)?;
-        Ok((address, file))
+        Ok(Proven { address, file, origin })
     }
 
     fn parameters<'a>(&'a self, address: &'a Address) -> ServerLoginParameters<'a, 'a> {
@@ -215,6 +230,10 @@ mod tests {
         ksf: Argon2<'static>,
     }
 
+    fn here() -> Origin {
+        Origin { key: "here".to_owned(), known: true }
+    }
+
     fn ids(address: &Address) -> Identifiers<'_> {
         Identifiers { client: Some(address.as_str().as_bytes()), server: Some(b"a.example") }
     }
@@ -244,7 +263,7 @@ mod tests {
         fn log_in(&self, relay: &Opaque, file: Option<&[u8]>, password: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
             let start = ClientLogin::<Suite>::start(&mut OldRng, password).unwrap();
             let Started { attempt, response } =
-                relay.start_login(&self.address, file, &start.message.serialize(), 1000).unwrap();
+                relay.start_login(&self.address, file, &start.message.serialize(), &here(), 1000).unwrap();
             let finish = start
                 .state
                 .finish(
@@ -270,7 +289,7 @@ mod tests {
         let (attempt, finalization) = alice.log_in(&relay(), Some(&file), b"correct horse").unwrap();
         assert_eq!(
             relay().finish_login(&attempt, &finalization, 999),
-            Ok((alice.address.clone(), file_digest(Some(&file))))
+            Ok(Proven { address: alice.address.clone(), file: file_digest(Some(&file)), origin: here() })
         );
         assert_eq!(relay().finish_login(&attempt, &finalization, 1000), Err(Refused), "too late");
         assert!(alice.log_in(&relay(), Some(&file), b"wrong horse").is_none());
@@ -281,8 +300,8 @@ mod tests {
         let alice = Person::new("alice@a.example");
         let file = alice.register(&relay(), b"p");
         let request = ClientLogin::<Suite>::start(&mut OldRng, b"p").unwrap().message.serialize();
-        let known = relay().start_login(&alice.address, Some(&file), &request, 1).unwrap();
-        let stranger = relay().start_login(&alice.address, None, &request, 1).unwrap();
+        let known = relay().start_login(&alice.address, Some(&file), &request, &here(), 1).unwrap();
+        let stranger = relay().start_login(&alice.address, None, &request, &here(), 1).unwrap();
         assert_eq!(known.response.len(), stranger.response.len());
         assert_eq!(known.attempt.len(), stranger.attempt.len());
         assert!(alice.log_in(&relay(), None, b"p").is_none());
@@ -297,7 +316,7 @@ mod tests {
         assert_eq!(relay().finish_login(&attempt, &finalization, 0), Err(Refused));
         assert_eq!(relay().finish_login(&[], &finalization, 0), Err(Refused));
         assert!(relay().start_registration(&alice.address, b"garbage").is_err());
-        assert!(relay().start_login(&alice.address, None, b"garbage", 0).is_err());
+        assert!(relay().start_login(&alice.address, None, b"garbage", &here(), 0).is_err());
         assert!(Opaque::finish_registration(b"garbage").is_err());
     }
 }

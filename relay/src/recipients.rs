@@ -4,13 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use futures::future::try_join_all;
-use sotto_crypto::{Address, DeviceId, Domain, Prekey};
+use sotto_crypto::{Address, DeviceId, Domain, Prekey, Signed, Voucher};
 use sotto_telemetry::{labels, names};
 use sotto_wire::ErrorCode;
 use sotto_wire::admin::Role;
 use sotto_wire::api::{
-    FetchIdentities, FetchRecipients, Identities, NetworkInfo, RecipientDevice, RecipientRole, RecipientUser,
-    Recipients,
+    FetchIdentities, FetchRecipients, FoundIdentity, Identities, NetworkInfo, RecipientDevice, RecipientRole,
+    RecipientUser, Recipients,
 };
 use sotto_wire::gateway::{PeerIdentities, PeerRecipients};
 use sotto_wire::limits::{MAX_RECIPIENT_DEVICES, MAX_SIGNAL_DEVICES};
@@ -22,7 +22,7 @@ use crate::gateway::{Gateway, unreachable_peer};
 use crate::policy::{ByNetwork, Policy, Side, membership};
 use crate::signals::own_network_only;
 use crate::state::App;
-use crate::store::{Claim, DirectoryUser};
+use crate::store::{Claim, DirectoryUser, StoreError};
 
 /// For a device of this network.
 pub(crate) async fn for_caller(app: &App, caller: &Caller, request: FetchRecipients) -> Reply<Recipients> {
@@ -36,7 +36,8 @@ pub(crate) async fn for_caller(app: &App, caller: &Caller, request: FetchRecipie
     let answers = abroad(app, &policy, caller, remote, |gateway, domain, addresses| async move {
         let request = PeerRecipients { from: caller.address.clone(), addresses };
         let answer = gateway.recipients(&domain, &request).await?;
-        check_answer(&policy_key_of(app, &domain)?, &domain, &answer)?;
+        let users = answer.users.iter().map(|user| &user.address);
+        check_answer(&policy_key_of(app, &domain)?, &domain, users, &answer.networks)?;
         Ok(answer)
     })
     .await?;
@@ -67,15 +68,19 @@ pub(crate) async fn identities(app: &App, caller: &Caller, request: FetchIdentit
     let answers = abroad(app, &policy, caller, remote, |gateway, domain, addresses| async move {
         let request = PeerIdentities { from: caller.address.clone(), addresses };
         let answer = gateway.identities(&domain, &request).await?;
-        if answer.identities.iter().any(|(address, _)| address.domain_str() != domain.as_str()) {
-            return Err(unreachable_peer(&domain, "it answered for users that are not its own").into());
-        }
+        let users = answer.identities.iter().map(|found| &found.address);
+        check_answer(&policy_key_of(app, &domain)?, &domain, users, &answer.networks)?;
         Ok(answer)
     })
     .await?;
-    let mut identities = own_identities(app, &local).await?;
-    identities.extend(answers.into_iter().flat_map(|answer| answer.identities));
-    Ok(Identities { identities })
+    let users = directory(app, local.iter().map(|address| address.local())).await?;
+    let identities = users.into_iter().map(|user| found(app, user)).collect::<Reply<_>>()?;
+    let mut all = Identities { identities, networks: Vec::new() };
+    for answer in answers {
+        all.identities.extend(answer.identities);
+        all.networks.extend(answer.networks);
+    }
+    Ok(all)
 }
 
 /// Identities for another network.
@@ -86,9 +91,9 @@ pub(crate) async fn identities_for_peer(app: &App, peer: &Domain, request: PeerI
     let mut identities = Vec::with_capacity(users.len());
     for user in users {
         policy.federation(Side::Recipient, &app.domain, &user.group, peer)?;
-        identities.push((app.address(&user.local)?, user.identity));
+        identities.push(found(app, user)?);
     }
-    Ok(Identities { identities })
+    Ok(Identities { identities, networks: vec![network_info(app, &policy)?] })
 }
 
 /// What anybody may know of this network.
@@ -97,9 +102,16 @@ pub(crate) fn network_info(app: &App, policy: &Policy) -> Reply<NetworkInfo> {
     Ok(NetworkInfo { policy_key: app.policy_key.clone(), document })
 }
 
-async fn own_identities(app: &App, local: &[&Address]) -> Reply<Vec<(Address, sotto_crypto::IdentityPublic)>> {
-    let users = directory(app, local.iter().map(|address| address.local())).await?;
-    users.into_iter().map(|user| Ok((app.address(&user.local)?, user.identity))).collect()
+/// Whose identity it is, with what vouches for it.
+fn found(app: &App, user: DirectoryUser) -> Reply<FoundIdentity> {
+    let membership = (user.role == Role::Person).then(|| membership(&user.membership)).transpose()?;
+    let voucher = voucher(user.voucher.as_deref())?;
+    Ok(FoundIdentity { address: app.address(&user.local)?, identity: user.identity, membership, voucher })
+}
+
+fn voucher(bytes: Option<&[u8]>) -> Reply<Option<Signed<Voucher>>> {
+    let read = bytes.map(Signed::from_bytes).transpose();
+    read.map_err(|_| StoreError::Corrupt("a voucher").into())
 }
 
 async fn directory<'a>(app: &App, locals: impl Iterator<Item = &'a str>) -> Reply<Vec<DirectoryUser>> {
@@ -143,11 +155,16 @@ fn policy_key_of(app: &App, domain: &Domain) -> Reply<sotto_crypto::Fingerprint>
 }
 
 /// A peer answers for its own users only, and as the network that we know. The client verifies the rest.
-fn check_answer(key: &sotto_crypto::Fingerprint, domain: &Domain, answer: &Recipients) -> Reply<()> {
-    if answer.users.iter().any(|user| user.address.domain_str() != domain.as_str()) {
+fn check_answer<'a>(
+    key: &sotto_crypto::Fingerprint,
+    domain: &Domain,
+    mut users: impl Iterator<Item = &'a Address>,
+    networks: &[NetworkInfo],
+) -> Reply<()> {
+    if users.any(|address| address.domain_str() != domain.as_str()) {
         return Err(unreachable_peer(domain, "it answered for users that are not its own").into());
     }
-    match answer.networks.as_slice() {
+    match networks {
         [network] if network.policy_key.fingerprint() == *key => Ok(()),
         _ => Err(Failure::new(
             ErrorCode::FederationDenied,
@@ -246,11 +263,12 @@ async fn complete(
                     Some(RecipientDevice { certificate: device.certificate, prekey })
                 })
                 .collect();
-            let membership = match role {
-                RecipientRole::Addressed => Some(membership(&user.membership)?),
-                RecipientRole::Own | RecipientRole::Retention => None,
+            let (membership, voucher) = match role {
+                RecipientRole::Addressed => (Some(membership(&user.membership)?), voucher(user.voucher.as_deref())?),
+                RecipientRole::Own | RecipientRole::Retention => (None, None),
             };
-            Ok(RecipientUser { address: app.address(&user.local)?, identity: user.identity, role, devices, membership })
+            let (address, identity) = (app.address(&user.local)?, user.identity);
+            Ok(RecipientUser { address, identity, role, devices, membership, voucher })
         })
         .collect()
 }

@@ -24,6 +24,7 @@ use crate::policy::PolicyCell;
 use crate::registry::Registry;
 use crate::routes::{blobs, links};
 use crate::secrets::Secret;
+use crate::source::Proxies;
 use crate::state::{App, Shared};
 use crate::store::sqlite::Sqlite;
 use crate::store::{Store, Wake};
@@ -84,6 +85,7 @@ impl Relay {
         let (public, public_address) = bind("listen", config.listen).await?;
         let (admin, admin_address) = bind("adminListen", config.admin_listen).await?;
         let (health, health_address) = bind("telemetry.listen", config.telemetry.listen).await?;
+        let proxies = Arc::new(Proxies::parse(&config.trusted_proxies)?);
         let (app, lock) = open(&config, &options, &mutual).await?;
 
         let stopped = CancellationToken::new();
@@ -91,12 +93,14 @@ impl Relay {
         let mut listeners = vec![tokio::spawn(serve::serve(
             public,
             public_tls.clone(),
+            proxies,
             router::public(Shared::clone(&app)),
             shutdown.clone(),
         ))];
         listeners.push(tokio::spawn(serve::serve(
             admin,
             Some(Arc::clone(&mutual) as Arc<dyn ServerTls>),
+            Arc::default(),
             router::admin(Shared::clone(&app)),
             shutdown.clone(),
         )));

@@ -1,5 +1,6 @@
 //! Listeners: accept, shake hands, serve HTTP/1.1, and stop without breaking what is under way.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
+use crate::source::Proxies;
 use crate::tls::{PeerRole, ServerTls};
 
 /// Connections of one listener; more wait in the kernel's queue.
@@ -34,6 +36,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub(crate) async fn serve(
     listener: TcpListener,
     tls: Option<Arc<dyn ServerTls>>,
+    proxies: Arc<Proxies>,
     router: Router,
     shutdown: CancellationToken,
 ) {
@@ -44,14 +47,15 @@ pub(crate) async fn serve(
             () = shutdown.cancelled() => break,
             accepted = accept(&listener, &connections) => accepted,
         };
-        let Some((stream, permit)) = accepted else { continue };
+        let Some((stream, from, permit)) = accepted else { continue };
         let watcher = graceful.watcher();
         let (router, tls, shutdown) = (router.clone(), tls.clone(), shutdown.clone());
+        let caller = Caller { address: from, proxies: Arc::clone(&proxies), role: None };
         tokio::spawn(async move {
             let _permit = permit;
             // Small answers and frames must not wait for more.
             let _ = stream.set_nodelay(true);
-            let Some(tls) = tls else { return connection(stream, None, router, watcher).await };
+            let Some(tls) = tls else { return connection(stream, caller, router, watcher).await };
             let handshake = TlsAcceptor::from(tls.server_config()).accept(stream);
             let stream = tokio::select! {
                 () = shutdown.cancelled() => return,
@@ -62,7 +66,7 @@ pub(crate) async fn serve(
                 },
             };
             let role = stream.get_ref().1.peer_certificates().and_then(<[_]>::first).map(PeerRole::of);
-            connection(stream, role, router, watcher).await;
+            connection(stream, Caller { role, ..caller }, router, watcher).await;
         });
     }
     drop(listener);
@@ -74,10 +78,10 @@ pub(crate) async fn serve(
 async fn accept(
     listener: &TcpListener,
     connections: &Arc<Semaphore>,
-) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+) -> Option<(TcpStream, IpAddr, tokio::sync::OwnedSemaphorePermit)> {
     let permit = Arc::clone(connections).acquire_owned().await.ok()?;
     match listener.accept().await {
-        Ok((stream, _)) => Some((stream, permit)),
+        Ok((stream, from)) => Some((stream, from.ip(), permit)),
         Err(error) => {
             tracing::warn!(error = %error, "a connection could not be accepted");
             tokio::time::sleep(PAUSE).await;
@@ -86,18 +90,23 @@ async fn accept(
     }
 }
 
-async fn connection<S>(
-    stream: S,
+/// Who is at the other end of a connection.
+struct Caller {
+    address: IpAddr,
+    proxies: Arc<Proxies>,
     role: Option<PeerRole>,
-    router: Router,
-    watcher: hyper_util::server::graceful::Watcher,
-) where
+}
+
+async fn connection<S>(stream: S, caller: Caller, router: Router, watcher: hyper_util::server::graceful::Watcher)
+where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let service = hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {
-        if let Some(role) = role {
+        if let Some(role) = caller.role {
             request.extensions_mut().insert(role);
         }
+        let source = caller.proxies.source(caller.address, request.headers());
+        request.extensions_mut().insert(source);
         router.clone().oneshot(request.map(Body::new))
     });
     let mut builder = Builder::new(TokioExecutor::new()).http1_only();

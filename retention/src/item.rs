@@ -2,6 +2,7 @@
 
 use sotto_crypto::{Address, DeviceId, Fingerprint, MessageId};
 use sotto_wire::content::{Body, Content, File};
+use sotto_wire::policy::Anchor;
 use zeroize::Zeroizing;
 
 /// One delivery. Holds clear text: no Debug.
@@ -10,6 +11,10 @@ pub(crate) struct Item<R> {
     pub(crate) accepted_at_ms: u64,
     /// Its id, where it bears one.
     pub(crate) message: Option<MessageId>,
+    /// The id that it bears, where that is another message's: then `message` is one of its own.
+    pub(crate) conflicts_with: Option<MessageId>,
+    /// Commitment to the key that it was sealed under, where it is a good message: no other message has it.
+    pub(crate) commitment: Option<[u8; 32]>,
     /// Who sent it; only claimed where `keys` is empty.
     pub(crate) sender: Option<Address>,
     /// From which device.
@@ -32,6 +37,8 @@ pub(crate) struct Item<R> {
 pub(crate) struct SenderKeys {
     pub(crate) identity: Fingerprint,
     pub(crate) device: Fingerprint,
+    /// By what it is known that the identity is the sender's; absent where nothing says so.
+    pub(crate) established_by: Option<Anchor>,
 }
 
 /// What is wrong with a delivery.

@@ -1,23 +1,25 @@
-//! Keeps one message: attachment, record, and only then the acknowledgement. Whatever fails is tried again until it works
-//! or the process ends; then the relay still has the message.
+//! Keeps one message: what its file needs to be fetched, its record, and only then the acknowledgement. Whatever fails is tried again
+//! until it works or the process ends; then the relay still has the message. The file itself comes later ([`files`]): a network that
+//! does not give it out holds up no message.
 
 use std::future::Future;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
-use sotto_client::Gap;
+use sotto_client::{Backoff, Gap};
 use sotto_telemetry::names;
 use sotto_wire::content::File;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::backoff::Backoff;
-use crate::destination::{Destination, DestinationError, Object, Spooled};
+use crate::destination::{Destination, Object};
 use crate::health::{Health, lag, now_ms};
 use crate::item::Item;
+use crate::keeper::files::Files;
 use crate::name::{Names, ObjectName};
+use crate::queue::Queue;
 use crate::record::{Attachment, GapRecord, Record, Subject};
+use crate::waiting::{Waiting, WaitingFolder};
 
 /// Where items come from.
 pub(crate) trait Inbox: Send + Sync + 'static {
@@ -37,8 +39,7 @@ pub(crate) enum FetchError {
     /// It will never come: gone, refused, or not what the message says.
     #[error("{0}")]
     Gone(String),
-    /// Who holds it does not give it now. Waited for, but not forever: a network that never answers must not keep us
-    /// from everything else.
+    /// Who holds it does not give it now. Waited for as long as it would be kept there.
     #[error("{0}")]
     Refused(String),
     /// Our own relay cannot be reached now.
@@ -54,8 +55,10 @@ pub(crate) enum FetchError {
 pub(crate) struct Timing {
     /// Between two attempts at the destination: from, to.
     pub(crate) retry: (Duration, Duration),
-    /// For somebody else's relay to give out a file.
-    pub(crate) file: Duration,
+    /// From one attempt to get a file from a network that fails to the next: from, to.
+    pub(crate) rest: (Duration, Duration),
+    /// For one file to come.
+    pub(crate) transfer: Duration,
     /// Storing takes long after this.
     pub(crate) slow: Duration,
     /// Storing stands still after this.
@@ -70,7 +73,8 @@ impl Default for Timing {
     fn default() -> Self {
         Self {
             retry: (Duration::from_millis(500), Duration::from_mins(1)),
-            file: Duration::from_mins(10),
+            rest: (Duration::from_secs(1), Duration::from_mins(5)),
+            transfer: Duration::from_mins(10),
             slow: Duration::from_secs(30),
             stuck: Duration::from_mins(5),
             look: Duration::from_secs(15),
@@ -88,8 +92,6 @@ pub(crate) enum Kept {
     Interrupted,
 }
 
-/// Attachments that are fetched at the same time.
-const FILES: usize = 4;
 /// Names of what may fail, for log and readiness.
 const STORING: &str = "storing records";
 const ACKNOWLEDGING: &str = "acknowledging to the relay";
@@ -101,19 +103,21 @@ pub(crate) struct Keeper<D> {
     pub(crate) health: Health,
     pub(crate) timing: Timing,
     stop: CancellationToken,
-    files: Semaphore,
+    files: Files,
 }
 
 impl<D: Destination> Keeper<D> {
-    /// Keeps at this destination, until `stop`.
+    /// Keeps at this destination, until `stop`; `waiting` is what an earlier run has left in its folder.
     pub(crate) fn new(
         destination: D,
         subject: Subject,
         health: Health,
         timing: Timing,
+        (folder, waiting): (WaitingFolder, Vec<Waiting>),
         stop: CancellationToken,
     ) -> Self {
-        Self { destination, subject, health, timing, stop, files: Semaphore::new(FILES) }
+        let files = Files::new(folder, Queue::new(timing.rest, waiting));
+        Self { destination, subject, health, timing, stop, files }
     }
 
     /// Keeps one item.
@@ -132,9 +136,9 @@ impl<D: Destination> Keeper<D> {
     /// `None` when the process ends first.
     async fn try_keep<I: Inbox>(&self, inbox: &I, item: &Item<I::Receipt>) -> Option<()> {
         let names = Names::of(item);
-        let attachment = match item.file() {
-            Some(file) => self.attachment(inbox, file, &names.attachment).await?,
-            None => Attachment::None,
+        let (attachment, waiting) = match item.file() {
+            Some(file) => self.promise(Waiting::of(item, &names, file)).await?,
+            None => (Attachment::None, None),
         };
         let mut sealed = None;
         if let Some(fault) = &item.fault {
@@ -153,6 +157,9 @@ impl<D: Destination> Keeper<D> {
             }
         };
         self.store(&names.record, &json, "application/json").await?;
+        if let Some(waiting) = waiting {
+            self.files.add(waiting);
+        }
         metrics::counter!(names::RETENTION_MESSAGES_SAVED).increment(1);
         lag(now_ms(), item.accepted_at_ms);
         let mut backoff = self.backoff();
@@ -194,54 +201,23 @@ impl<D: Destination> Keeper<D> {
         }
     }
 
-    async fn attachment<I: Inbox>(&self, inbox: &I, file: &File, name: &ObjectName) -> Option<Attachment> {
-        let begin = Instant::now();
-        let mut backoff = self.backoff();
-        loop {
-            let fetched = tokio::select! {
-                fetched = self.fetch(inbox, file, name) => fetched,
-                () = self.stop.cancelled() => return None,
-            };
-            let error = match fetched {
-                Ok(bytes) => {
-                    self.health.works(STORING);
-                    metrics::counter!(names::RETENTION_FILES_SAVED).increment(1);
-                    metrics::counter!(names::RETENTION_FILES_SAVED_BYTES).increment(bytes);
-                    return Some(Attachment::Kept(name.clone()));
-                }
-                Err(error) => error,
-            };
-            metrics::counter!(names::RETENTION_FILES_SAVED_FAILED).increment(1);
-            match error {
-                FetchError::Refused(_) if begin.elapsed() < self.timing.file => {}
-                FetchError::Gone(reason) | FetchError::Refused(reason) => {
-                    tracing::warn!(reason, "a file cannot be kept; its message is, and says so");
-                    return Some(Attachment::Missing(reason));
-                }
-                FetchError::Unreachable(reason) => tracing::debug!(reason, "a file cannot be fetched now"),
-                FetchError::Local(reason) => self.health.failing(STORING, &reason),
-            }
-            self.pause(&mut backoff).await?;
-        }
-    }
-
-    async fn fetch<I: Inbox>(&self, inbox: &I, file: &File, name: &ObjectName) -> Result<u64, FetchError> {
-        let _permit = self.files.acquire().await.map_err(|e| FetchError::Local(e.to_string()))?;
-        let local = |e: DestinationError| FetchError::Local(e.to_string());
-        let spooled = Spooled::new(self.destination.spool()).map_err(local)?;
-        let bytes = inbox.fetch(file, spooled.path()).await?;
-        self.destination.store(name, Object::File(spooled.path().to_owned())).await.map_err(local)?;
-        Ok(bytes)
-    }
-
     fn backoff(&self) -> Backoff {
         Backoff::new(self.timing.retry.0, self.timing.retry.1)
     }
 
     async fn pause(&self, backoff: &mut Backoff) -> Option<()> {
-        backoff.pause(&self.stop).await.then_some(())
+        pause(backoff, &self.stop).await.then_some(())
     }
 }
 
+/// Waits between two attempts. Whether to go on: not when `stop` came.
+pub(crate) async fn pause(backoff: &mut Backoff, stop: &CancellationToken) -> bool {
+    tokio::select! {
+        () = stop.cancelled() => false,
+        () = backoff.pause() => true,
+    }
+}
+
+mod files;
 #[cfg(test)]
 mod tests;

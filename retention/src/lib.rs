@@ -1,18 +1,19 @@
 //! The retention process: a visible recipient that keeps clear text where its owner says.
 //!
 //! A message's path, module by module: `source` logs in and receives (the client library does both), `session` hands what
-//! comes to `keeper`, which fetches the attachment, has `record` make the JSON document (pure) and `name` its name (pure),
-//! gives both to the `destination` (a folder or an S3 bucket), and acknowledges to the relay only when they are durable
-//! there. What cannot be stored is tried again, for as long as it takes, and stays at the relay meanwhile. `health` knows
-//! whether the process can do its work, and watches that it does.
+//! comes to `keeper`, which has `record` make the JSON document (pure) and `name` its name (pure), gives it to the
+//! `destination` (a folder or an S3 bucket), and acknowledges to the relay only when it is durable there. What cannot be
+//! stored is tried again, for as long as it takes, and stays at the relay meanwhile. A file that came with a message is
+//! put on a list on disk (`waiting`) before the record promises it, and fetched afterwards (`keeper/files`), each network's in
+//! a line of its own (`queue`, pure). `health` knows whether the process can do its work, and watches that it does.
 //!
 //! ```text
 //! messages/2026/01/31/1769817600.123000-<message id>-<sender mark>.json      one document a message
 //! attachments/2026/01/31/1769817600.123000-<message id>-<sender mark>        clear bytes of a file
+//! files/2026/01/31/1769817600.123000-<message id>-<sender mark>.json         what became of a file: kept, or why not
 //! unreadable/2026/01/31/1769817600.123000-<message id>-<mark>.cbor           a delivery that is no good message, as it came
 //! ```
 
-mod backoff;
 mod destination;
 mod error;
 mod gaps;
@@ -20,6 +21,7 @@ mod health;
 mod item;
 mod keeper;
 mod name;
+mod queue;
 mod record;
 mod secrets;
 mod session;
@@ -27,6 +29,7 @@ mod settings;
 mod source;
 #[cfg(test)]
 mod testing;
+mod waiting;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,6 +45,7 @@ use crate::keeper::{Keeper, Timing};
 use crate::record::Subject;
 use crate::secrets::Secrets;
 use crate::settings::Settings;
+use crate::waiting::WaitingFolder;
 
 pub use crate::error::RetentionError;
 
@@ -96,7 +100,9 @@ async fn serve<D: Destination>(
     tracing::info!(address = %settings.address, policy = settings.policy, to = destination.describe(), "retention starts");
     destination.tidy().await;
     let subject = Subject { network: settings.address.domain(), policy: settings.policy.clone() };
-    let keeper = Keeper::new(destination, subject, health, Timing::default(), shutdown.clone());
+    let path = settings.waiting();
+    let waiting = WaitingFolder::open(path.clone()).map_err(|source| RetentionError::State { path, source })?;
+    let keeper = Keeper::new(destination, subject, health, Timing::default(), waiting, shutdown.clone());
     session::run(&settings, &Arc::new(keeper), shutdown).await
 }
 

@@ -4,13 +4,15 @@
 use data_encoding::HEXLOWER;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use minicbor::{Decode, Encode};
 use sotto_client::{Gap, GapEvent};
 
 use crate::item::Item;
 
 /// A name under the destination, with `/` between folders.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ObjectName(String);
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(transparent)]
+pub(crate) struct ObjectName(#[n(0)] String);
 
 impl ObjectName {
     /// Of the record of what has happened to somebody's chain of messages: the same however often it is written.
@@ -47,13 +49,23 @@ pub(crate) fn gap_word(what: GapEvent) -> &'static str {
 }
 
 /// The names of one message. The same for a redelivery.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
 pub(crate) struct Names {
+    /// What they have in common, without folders.
+    #[n(0)]
+    mark: String,
     /// The JSON document.
+    #[n(1)]
     pub(crate) record: ObjectName,
     /// The file that came with it.
+    #[n(2)]
     pub(crate) attachment: ObjectName,
+    /// The JSON document that says what became of that file.
+    #[n(3)]
+    pub(crate) outcome: ObjectName,
     /// The delivery as it came, where it cannot be read.
+    #[n(4)]
     pub(crate) sealed: ObjectName,
 }
 
@@ -65,16 +77,24 @@ impl Names {
         // senders apart, so that nobody can write over somebody else's.
         let mark = mark(item);
         let id = item.message.map_or_else(|| mark.clone(), |id| id.to_string());
-        let stem = format!("{day}/{}-{id}-{mark}", seconds(item.accepted_at_ms));
+        let mark = format!("{}-{id}-{mark}", seconds(item.accepted_at_ms));
+        let stem = format!("{day}/{mark}");
         Self {
+            mark,
             record: ObjectName(format!("messages/{stem}.json")),
             attachment: ObjectName(format!("attachments/{stem}")),
+            outcome: ObjectName(format!("files/{stem}.json")),
             sealed: ObjectName(format!("unreadable/{stem}.cbor")),
         }
     }
+
+    /// By which the message is known here.
+    pub(crate) fn mark(&self) -> &str {
+        &self.mark
+    }
 }
 
-/// 32 digits: for a good message from its verified sender and device, for another delivery from all of it.
+/// 32 digits: for a good message from its verified sender and device and its commitment, for another delivery from all of it.
 fn mark<R>(item: &Item<R>) -> String {
     let digest = match (&item.fault, &item.sender, &item.device) {
         (None, Some(sender), Some(device)) => {
@@ -82,6 +102,8 @@ fn mark<R>(item: &Item<R>) -> String {
             input.extend_from_slice(sender.as_str().as_bytes());
             input.push(0);
             input.extend_from_slice(device.as_bytes());
+            // Two messages under one id are two records, whatever the relay made of them.
+            input.extend_from_slice(item.commitment.as_ref().map(<[u8; 32]>::as_slice).unwrap_or_default());
             sotto_crypto::digest(&input)
         }
         (Some(fault), ..) => sotto_crypto::digest(&fault.sealed),
@@ -126,6 +148,10 @@ mod tests {
         let mut mallory = text("hello");
         mallory.sender = Some(sotto_crypto::Address::parse("mallory@chat.acme.example").unwrap());
         assert_ne!(Names::of(&mallory).record, Names::of(&text("hello")).record);
+        // Nor one's own of before, by using its id again.
+        let mut again = text("never mind");
+        again.commitment = Some([4; 32]);
+        assert_ne!(Names::of(&again).record, Names::of(&text("hello")).record);
         // Nor by something that does not open and claims to be from alice.
         let mut forged = broken(None);
         forged.message = text("hello").message;

@@ -8,11 +8,13 @@ use serde::Serialize;
 use sotto_client::Gap;
 use sotto_crypto::{Address, Domain};
 use sotto_wire::content::{Body, Conversation, File, FileKind};
+use sotto_wire::policy::Anchor;
 
 use control::{Control, Deed, Edit, Receipt};
 
 use crate::item::Item;
 use crate::name::{ObjectName, gap_word, seconds, timestamp};
+use crate::waiting::Waiting;
 
 /// `msgtype` of a text.
 const TEXT: u16 = 1000;
@@ -37,10 +39,70 @@ pub(crate) struct Subject {
 pub(crate) enum Attachment {
     /// It has none.
     None,
-    /// It is kept.
-    Kept(ObjectName),
-    /// It cannot be had.
+    /// It is fetched next, and will have this name; [`Outcome`] says when.
+    Pending(ObjectName),
+    /// It is not tried to fetch it.
     Missing(String),
+}
+
+/// What became of a file that its record calls pending: a document of its own, since what is kept is never written over.
+#[derive(Serialize)]
+pub(crate) struct Outcome {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message_id: Option<String>,
+    msg_ts: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sender: Option<String>,
+    /// The name of the message's own document.
+    record: String,
+    file: OutcomeFile,
+    network: String,
+    policy: String,
+    retained_at: String,
+}
+
+#[derive(Serialize)]
+struct OutcomeFile {
+    filename: String,
+    guid: String,
+    size: u64,
+    /// Where it is kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    localfilename: Option<String>,
+    /// Why it is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    blob: Option<BlobRecord>,
+}
+
+impl Outcome {
+    /// `missing`: why it cannot be had; without, it is kept.
+    pub(crate) fn of(subject: &Subject, waiting: &Waiting, missing: Option<String>, now_ms: u64) -> Self {
+        let file = &waiting.file;
+        Self {
+            message_id: waiting.message.map(|id| id.to_string()),
+            msg_ts: seconds(waiting.accepted_at_ms),
+            sender: text(waiting.sender.as_ref()),
+            record: waiting.names.record.as_str().to_owned(),
+            file: OutcomeFile {
+                filename: file.name.clone(),
+                guid: file.blob.to_string(),
+                size: file.size,
+                localfilename: missing.is_none().then(|| waiting.names.attachment.as_str().to_owned()),
+                blob: missing.is_some().then(|| BlobRecord::of(file)),
+                error: missing,
+            },
+            network: subject.network.to_string(),
+            policy: subject.policy.clone(),
+            retained_at: rfc3339(now_ms),
+        }
+    }
+
+    /// As it is kept: one line.
+    pub(crate) fn to_json(&self) -> Result<Vec<u8>, serde_json::Error> {
+        line(self)
+    }
 }
 
 /// One document. Holds clear text: no Debug.
@@ -48,6 +110,9 @@ pub(crate) enum Attachment {
 pub(crate) struct Record {
     #[serde(skip_serializing_if = "Option::is_none")]
     message_id: Option<String>,
+    /// The id that it bears, where its sender's device has used that for another message before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    conflicts_with: Option<String>,
     msg_ts: String,
     msgtype: u16,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -95,7 +160,11 @@ pub(crate) struct Record {
     sender_device_key: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     sender_identity: Option<String>,
-    /// Whether the sender's signature was verified.
+    /// By what it is known that the identity is the sender's: `membership` (their administrator has signed it) or `invite` (it was
+    /// registered with their invite). Absent where nothing says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sender_identity_by: Option<&'static str>,
+    /// Whether the message bears a signature under an identity that is known to be the sender's.
     sender_verified: bool,
     /// Its number, of all that the device has said to everybody in the conversation, from 0.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -198,11 +267,13 @@ struct FileRecord {
     kind: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     duration_ms: Option<u64>,
+    /// It is still to be fetched to `localfilename`: a document of the same name under `files/` tells the end.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pending: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
-    /// Where it is and what opens it, where it could not be had in time.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    blob: Option<BlobRecord>,
+    /// Where it is and what opens it, whatever becomes of this process.
+    blob: BlobRecord,
 }
 
 /// A sealed attachment that is still elsewhere.
@@ -211,6 +282,16 @@ struct BlobRecord {
     network: String,
     key: String,
     digest: String,
+}
+
+impl BlobRecord {
+    fn of(file: &File) -> Self {
+        Self {
+            network: file.domain.to_string(),
+            key: data_encoding::BASE64.encode(&file.key),
+            digest: data_encoding::BASE64.encode(&file.digest),
+        }
+    }
 }
 
 impl Record {
@@ -231,9 +312,11 @@ impl Record {
             Some(Body::File(file)) => (file.caption.clone(), Some(file_record(item, file, attachment))),
             _ => (None, None),
         };
+        let established_by = item.keys.as_ref().and_then(|keys| keys.established_by);
         let expires = content.and_then(|c| c.ends_at_ms(item.accepted_at_ms));
         Self {
             message_id: item.message.map(|id| id.to_string()),
+            conflicts_with: item.conflicts_with.map(|id| id.to_string()),
             msg_ts: seconds(item.accepted_at_ms),
             msgtype: deed.msgtype,
             sender: text(item.sender.as_ref()),
@@ -261,7 +344,11 @@ impl Record {
             sender_device: item.device.map(|d| d.to_string()),
             sender_device_key: item.keys.as_ref().map(|k| k.device.to_string()),
             sender_identity: item.keys.as_ref().map(|k| k.identity.to_string()),
-            sender_verified: item.keys.is_some(),
+            sender_identity_by: established_by.map(|anchor| match anchor {
+                Anchor::Membership => "membership",
+                Anchor::Invite => "invite",
+            }),
+            sender_verified: established_by.is_some(),
             number: content.and_then(|c| c.link.as_ref()).map(|link| link.index),
             late: item.late,
             members: conversation.map(|c| texts(&c.members())).unwrap_or_default(),
@@ -280,15 +367,10 @@ impl Record {
 
 fn file_record<R>(item: &Item<R>, file: &File, attachment: &Attachment) -> FileRecord {
     let (local, error) = match attachment {
-        Attachment::Kept(name) => (Some(name.as_str().to_owned()), None),
+        Attachment::Pending(name) => (Some(name.as_str().to_owned()), None),
         Attachment::Missing(reason) => (None, Some(reason.clone())),
         Attachment::None => (None, None),
     };
-    let blob = error.is_some().then(|| BlobRecord {
-        network: file.domain.to_string(),
-        key: data_encoding::BASE64.encode(&file.key),
-        digest: data_encoding::BASE64.encode(&file.digest),
-    });
     FileRecord {
         filename: file.name.clone(),
         guid: file.blob.to_string(),
@@ -302,8 +384,9 @@ fn file_record<R>(item: &Item<R>, file: &File, attachment: &Attachment) -> FileR
             FileKind::Video => "video",
         }),
         duration_ms: file.duration_ms,
+        pending: matches!(attachment, Attachment::Pending(_)),
         error,
-        blob,
+        blob: BlobRecord::of(file),
     }
 }
 

@@ -4,18 +4,17 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sotto_client::{Client, Error, Event, Receiver, Refusal, TransportError};
+use sotto_client::{Backoff, Client, Error, Event, Receiver, Refusal, TransportError};
 use sotto_telemetry::names;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::backoff::Backoff;
 use crate::destination::Destination;
 use crate::error::RetentionError;
 use crate::gaps;
 use crate::health::now_ms;
-use crate::keeper::Keeper;
+use crate::keeper::{Keeper, pause};
 use crate::secrets::Secrets;
 use crate::settings::Settings;
 use crate::source::{self, ClientInbox};
@@ -73,7 +72,7 @@ pub(crate) async fn run<D: Destination>(
                 error if may_pass(error) => tracing::warn!(%error, "receiving is interrupted"),
                 _ => return Err(RetentionError::Receive(error)),
             }
-            if !backoff.pause(shutdown).await {
+            if !pause(&mut backoff, shutdown).await {
                 return Ok(());
             }
         }
@@ -110,7 +109,7 @@ async fn log_in<D: Destination>(
         }
         keeper.health.offline("cannot log in at the relay; the log says why");
         tracing::warn!(%error, "cannot log in; tried again");
-        if !backoff.pause(shutdown).await {
+        if !pause(&mut backoff, shutdown).await {
             return Ok(None);
         }
     }
@@ -129,6 +128,7 @@ async fn receive<D: Destination>(client: &Client, keeper: &Arc<Keeper<D>>, shutd
         Err(error) => return End::Failed { error, heard: false },
     };
     let inbox = Arc::new(ClientInbox { client: client.clone(), acker: receiver.acker() });
+    let files = AbortOnDrop(tokio::spawn(Arc::clone(keeper).fetch_files(Arc::clone(&inbox))));
     let mut tasks = JoinSet::new();
     let mut missing = pin!(gaps::keep(client.clone(), keeper.clone()));
     let mut heard = false;
@@ -165,8 +165,19 @@ async fn receive<D: Destination>(client: &Client, keeper: &Arc<Keeper<D>>, shutd
             tasks.spawn(async move { keeper.keep(&*inbox, item).await });
         }
     };
+    // What is being fetched is on the list still.
+    drop(files);
     drain(tasks, receiver, keeper.timing.drain).await;
     end
+}
+
+/// A task that lives no longer than this.
+struct AbortOnDrop(tokio::task::JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// Finishes what is in hand, and has the relay hear of it. Not for longer than `patience`: what is not finished then stays

@@ -53,6 +53,11 @@ impl Settings {
         })
     }
 
+    /// Files that are still to be fetched.
+    pub(crate) fn waiting(&self) -> PathBuf {
+        self.state.join("files")
+    }
+
     /// The client library's profile.
     pub(crate) fn profile(&self) -> PathBuf {
         self.state.join("profile")

@@ -59,9 +59,15 @@ pub(crate) fn message(message: ReceivedMessage) -> Item<Receipt> {
     Item {
         accepted_at_ms: message.accepted_at_ms,
         message: Some(message.message),
+        conflicts_with: message.conflicts_with,
+        commitment: Some(message.commitment),
         sender: Some(message.sender),
         device: Some(message.sender_device),
-        keys: Some(SenderKeys { identity: message.sender_identity, device: message.sender_device_key }),
+        keys: Some(SenderKeys {
+            identity: message.sender_identity,
+            device: message.sender_device_key,
+            established_by: message.established_by,
+        }),
         recipients: addresses(&message.recipients),
         late: message.late,
         content: Some(message.content),
@@ -75,7 +81,11 @@ pub(crate) fn unopened(unopened: UnopenedMessage) -> Item<Receipt> {
     let receipt = unopened.receipt();
     let (mut keys, mut recipients, mut content, mut raw) = (None, Vec::new(), None, None);
     if let Some(opened) = unopened.opened {
-        keys = Some(SenderKeys { identity: opened.sender_identity, device: opened.sender_device_key });
+        keys = Some(SenderKeys {
+            identity: opened.sender_identity,
+            device: opened.sender_device_key,
+            established_by: opened.established_by,
+        });
         recipients = addresses(&opened.recipients);
         match sotto_crypto::decode_strict::<Content>(&opened.content) {
             Ok(readable) if readable.version == 1 => content = Some(readable),
@@ -85,6 +95,8 @@ pub(crate) fn unopened(unopened: UnopenedMessage) -> Item<Receipt> {
     Item {
         accepted_at_ms: unopened.accepted_at_ms,
         message: unopened.message,
+        conflicts_with: None,
+        commitment: None,
         sender: unopened.sender,
         device: unopened.sender_device,
         keys,

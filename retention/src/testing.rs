@@ -11,10 +11,13 @@ use sotto_crypto::{
 };
 use sotto_wire::config::{DestinationConfig, RetentionConfig, TelemetryConfig};
 use sotto_wire::content::{Body, Content, Conversation, File};
+use sotto_wire::policy::Anchor;
 use zeroize::Zeroizing;
 
 use crate::item::{Fault, Item, SenderKeys};
+use crate::name::Names;
 use crate::record::Subject;
+use crate::waiting::Waiting;
 
 /// 2023-08-04 19:10:58.901 UTC.
 pub(crate) const TIME: u64 = 1_691_176_258_901;
@@ -38,11 +41,14 @@ pub(crate) fn item(content: Content) -> Item<u64> {
     Item {
         accepted_at_ms: TIME,
         message: Some("3960e020ca4211e799802f2894564caa".parse::<MessageId>().unwrap()),
+        conflicts_with: None,
+        commitment: Some([3; 32]),
         sender: Some(a("alice")),
         device: Some(DeviceId::from_bytes([7; 16])),
         keys: Some(SenderKeys {
             identity: identity.verifying_key().fingerprint(),
             device: device.verifying_key().fingerprint(),
+            established_by: Some(Anchor::Membership),
         }),
         recipients: vec![a("bob"), a("retention.keep")],
         late: false,
@@ -84,11 +90,31 @@ pub(crate) fn file(name: &str, caption: Option<&str>) -> File {
     }
 }
 
+/// A file of alice that lies with a network, the `n`th of them.
+pub(crate) fn waiting(network: &str, n: u32) -> Waiting {
+    let item = file_item(network, n);
+    Waiting::of(&item, &Names::of(&item), item.file().unwrap())
+}
+
+/// The message that it came with. Its receipt is `n`.
+pub(crate) fn file_item(network: &str, n: u32) -> Item<u64> {
+    let mut file = file(&format!("{n}.txt"), Some(&format!("file {n} at {network}")));
+    file.domain = Domain::parse(network).unwrap();
+    let id = sotto_crypto::digest(format!("{network} {n}").as_bytes());
+    let mut item = item(content(&["alice", "bob"], Body::File(file)));
+    item.message = Some(MessageId::from_bytes(*id.first_chunk().unwrap()));
+    item.accepted_at_ms = TIME + u64::from(n);
+    item.receipt = n.into();
+    item
+}
+
 /// A delivery that is no message, with its clear content where it opened.
 pub(crate) fn broken(raw: Option<&[u8]>) -> Item<u64> {
     Item {
         accepted_at_ms: TIME,
         message: None,
+        conflicts_with: None,
+        commitment: None,
         sender: None,
         device: None,
         keys: None,

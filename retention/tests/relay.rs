@@ -96,8 +96,17 @@ impl Site {
     }
 
     fn records(&self) -> Vec<Value> {
+        self.documents("messages")
+    }
+
+    /// What became of files.
+    fn outcomes(&self) -> Vec<Value> {
+        self.documents("files")
+    }
+
+    fn documents(&self, under: &str) -> Vec<Value> {
         let mut paths = Vec::new();
-        files(&self.records_folder().join("messages"), &mut paths);
+        files(&self.records_folder().join(under), &mut paths);
         paths.iter().map(|path| serde_json::from_slice(&fs::read(path).unwrap()).unwrap()).collect()
     }
 
@@ -168,10 +177,14 @@ async fn what_two_people_say_arrives_as_records_and_a_restart_loses_nothing() {
     let records = site.recorded(&["Good morning", "as promised"]).await;
     let file = &records.iter().find(|r| r["msgtype"] == 6000).unwrap()["file"];
     assert_eq!(file["filename"], "sheet.csv");
+    assert_eq!(file["pending"], true);
+    let outcome = eventually("what became of the file", || async { site.outcomes().pop() }).await;
+    assert_eq!(outcome["file"]["localfilename"], file["localfilename"]);
     let kept = site.records_folder().join(file["localfilename"].as_str().unwrap());
     assert_eq!(fs::read(kept).unwrap(), vec![b'7'; 150_000]);
     let metrics = site.get("/metrics").await.unwrap();
     assert!(metrics.contains("sotto_files_saved_bytes_total 150000"), "{metrics}");
+    assert!(metrics.contains("sotto_files_waiting 0"), "{metrics}");
 
     // What is said while it is away waits for it.
     site.stop().await;
@@ -232,7 +245,7 @@ async fn a_lost_state_folder_and_a_removed_account_make_a_new_device() {
 
     // While it runs: the account is removed and made again.
     site.network.delete_user(NAME).await;
-    site.network.put_user(NAME, Role::Retention, false, "retention-code").await;
+    site.network.put_user(NAME, Role::Retention, false).await;
     let sent =
         eventually("a device again", || async { alice.outbox().send_text(&[address("bob")], "three").await.ok() })
             .await;
@@ -263,7 +276,7 @@ async fn what_a_person_has_to_mend_ends_it_with_an_error() {
     site.network.delete_user(NAME).await;
     site.start();
     eventually("waiting", || async { site.get("/readyz").await.filter(|a| a.contains("cannot log in")) }).await;
-    site.network.put_user(NAME, Role::Retention, false, "retention-code").await;
+    site.network.put_user(NAME, Role::Retention, false).await;
     site.ready().await;
     site.stop().await;
 

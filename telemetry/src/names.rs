@@ -85,7 +85,7 @@ metrics_table! {
     FEDERATION_PEER_ERROR = "sotto_federation_peer_error_total", "FederationPeerError", Counter, Count, "Requests that a peer network did not answer, or answered with a server error; label peer.";
     FEDERATION_DENIED = "sotto_federation_denied_total", "FederationDenied", Counter, Count, "Requests to or from a peer network that were refused; label peer.";
     FEDERATION_LATENCY = "sotto_federation_latency_seconds", "FederationLatency", Histogram, Milliseconds, "Time that a peer network took to answer; label peer.";
-    // Retention: the twelve names that administrators know, unchanged, and the lag.
+    // Retention: the twelve names that administrators know, unchanged, the files that wait, and the lag.
     RETENTION_MESSAGES_RX = "sotto_messages_rx_total", "Messages_Rx", Counter, Count, "Messages received by the retention process.";
     RETENTION_MESSAGES_RX_FAILED = "sotto_messages_rx_failed_total", "Messages_Rx_Failed", Counter, Count, "Messages that the retention process could not open.";
     RETENTION_MESSAGES_SAVED = "sotto_messages_saved_total", "Messages_Saved", Counter, Count, "Records that are durable at the destination.";
@@ -93,6 +93,7 @@ metrics_table! {
     RETENTION_FILES_SAVED = "sotto_files_saved_total", "Files_Saved", Counter, Count, "Attachments that are durable at the destination.";
     RETENTION_FILES_SAVED_BYTES = "sotto_files_saved_bytes_total", "Files_Saved_Bytes", Counter, Bytes, "Bytes of attachments that are durable at the destination.";
     RETENTION_FILES_SAVED_FAILED = "sotto_files_saved_failed_total", "Files_Saved_Failed", Counter, Count, "Attempts to store an attachment that failed.";
+    RETENTION_FILES_WAITING = "sotto_files_waiting", "Files_Waiting", Gauge, Count, "Attachments of kept messages that are still to be fetched from where they lie.";
     RETENTION_LOGINS = "sotto_logins_total", "Logins", Counter, Count, "Log-ins of the retention process; published every interval, so that missing data means that the process is gone.";
     RETENTION_LOGIN_FAILURES = "sotto_retention_login_failures_total", "Login_Failures", Counter, Count, "Failed log-ins of the retention process.";
     RETENTION_S3_POST_ERRORS = "sotto_s3_post_errors_total", "S3_Post_Errors", Counter, Count, "Failed uploads to S3.";

@@ -31,6 +31,24 @@ pub mod base64_bytes {
     }
 }
 
+/// The same of bytes that may be absent.
+mod optional_base64 {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Serialize, Deserialize)]
+    struct Bytes(#[serde(with = "super::base64_bytes")] Vec<u8>);
+
+    // The type is serde's choice.
+    #[expect(clippy::ref_option, reason = "what serde calls")]
+    pub(super) fn serialize<S: Serializer>(bytes: &Option<Vec<u8>>, s: S) -> Result<S::Ok, S::Error> {
+        bytes.clone().map(Bytes).serialize(s)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Vec<u8>>, D::Error> {
+        Ok(Option::<Bytes>::deserialize(d)?.map(|bytes| bytes.0))
+    }
+}
+
 /// The network's signed document ([`crate::policy::NetworkDocument`]). The relay checks it against the policy key of
 /// its configuration and refuses one with a lower serial.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,7 +137,7 @@ impl Resets {
     }
 }
 
-/// An invite as the relay knows it: not the code, only its digest.
+/// An invite as the relay knows it: not its secret, nor the key that comes from it, only the digest of a code that does.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct InviteGrant {
@@ -156,7 +174,11 @@ pub struct UserState {
     /// Has registered, has been given a new invite since, and has not used it.
     #[serde(default)]
     pub reinvited: bool,
-    /// Is locked out after wrong passwords.
+    /// The [`Voucher`](sotto_crypto::Voucher) under the invite's key with which a person has registered, until the membership
+    /// says the same.
+    #[serde(default, with = "optional_base64", skip_serializing_if = "Option::is_none")]
+    pub voucher: Option<Vec<u8>>,
+    /// Is locked for a place after wrong passwords there.
     pub locked: bool,
     /// Number of devices.
     pub devices: u32,

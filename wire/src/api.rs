@@ -35,7 +35,7 @@
 use minicbor::{Decode, Encode};
 use sotto_crypto::{
     Address, BlobId, DeviceCertificate, DeviceId, Domain, IdentityPublic, MessageId, PolicyPublic, Prekey, PrekeyBatch,
-    PrekeyRef, Signature, Signed, Wrap, WrappedKey,
+    PrekeyRef, Signature, Signed, Voucher, Wrap, WrappedKey,
 };
 
 use crate::policy::{GroupDocument, MembershipDocument, NetworkDocument};
@@ -62,7 +62,7 @@ pub struct RegisterStart {
     /// Who registers.
     #[n(0)]
     pub address: Address,
-    /// The code of the invite.
+    /// The registration code: of a person's invite what comes from its secret, never the secret itself.
     #[n(1)]
     pub invite: String,
     /// OPAQUE `RegistrationRequest`.
@@ -92,7 +92,7 @@ pub struct RegisterFinish {
     /// Who registers.
     #[n(0)]
     pub address: Address,
-    /// The code of the invite.
+    /// As in [`RegisterStart::invite`].
     #[n(1)]
     pub invite: String,
     /// OPAQUE `RegistrationRecord`.
@@ -105,6 +105,9 @@ pub struct RegisterFinish {
     /// device.
     #[cbor(n(4), with = "minicbor::bytes")]
     pub vault: Option<Vec<u8>>,
+    /// The identity under the invite's key. Absent for a retention process, whose identity the policy key has certified.
+    #[n(5)]
+    pub voucher: Option<Signed<Voucher>>,
 }
 
 /// First step of OPAQUE log-in (RFC 9807 §6).
@@ -354,9 +357,30 @@ pub struct FetchIdentities {
 #[derive(Clone, Debug, Encode, Decode)]
 #[cbor(array)]
 pub struct Identities {
-    /// Address and identity; users who have not registered are left out.
+    /// Users who have not registered are left out.
     #[n(0)]
-    pub identities: Vec<(Address, IdentityPublic)>,
+    pub identities: Vec<FoundIdentity>,
+    /// Documents of the other networks that are involved; checked against the own network's document.
+    #[n(1)]
+    pub networks: Vec<NetworkInfo>,
+}
+
+/// Whose identity it is, with what vouches for it.
+#[derive(Clone, Debug, Encode, Decode)]
+#[cbor(array)]
+pub struct FoundIdentity {
+    /// Who.
+    #[n(0)]
+    pub address: Address,
+    /// The identity that they have registered.
+    #[n(1)]
+    pub identity: IdentityPublic,
+    /// What their network's operator says of them; absent for retention processes, which the network document certifies.
+    #[n(2)]
+    pub membership: Option<Signed<MembershipDocument>>,
+    /// Their word under the key of their invite.
+    #[n(3)]
+    pub voucher: Option<Signed<Voucher>>,
 }
 
 /// Asks for all that is needed to write to these addresses.
@@ -403,6 +427,9 @@ pub struct RecipientUser {
     /// Which group the user is in; absent for retention processes and for the own devices.
     #[n(4)]
     pub membership: Option<Signed<MembershipDocument>>,
+    /// As in [`FoundIdentity::voucher`].
+    #[n(5)]
+    pub voucher: Option<Signed<Voucher>>,
 }
 
 /// Why somebody is a recipient.

@@ -66,6 +66,10 @@ pub struct RelayConfig {
     /// TLS of the public listener; plain HTTP when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsFiles>,
+    /// Networks of proxies before the public listener (`10.0.0.0/8`), which are believed when they say for whom they call
+    /// (`X-Forwarded-For`). Limits by source need it behind a proxy.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trusted_proxies: Vec<String>,
     /// Admin listener (mutual TLS; callers `operator` and `gateway`).
     pub admin_listen: SocketAddr,
     /// Its files; also the relay's client certificate (CN `relay`) towards its gateway.
@@ -150,7 +154,7 @@ pub enum DestinationConfig {
     /// A folder.
     #[serde(rename_all = "camelCase")]
     Folder {
-        /// Holds `messages/` and `attachments/`.
+        /// Holds `messages/`, `attachments/`, `files/` and `unreadable/`.
         path: PathBuf,
     },
     /// An S3 bucket. Credentials come from the environment as the AWS SDK finds them.

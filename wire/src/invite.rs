@@ -2,14 +2,15 @@
 //!
 //! `sotto://HOST[:PORT]/join?user=ADDRESS&code=CODE&key=FINGERPRINT[&ca=SHA256HEX|&tls=off]`
 //!
-//! `key` is the fingerprint of the network's policy key, which the client pins. `ca` is the SHA-256 of the network's own
+//! `code` is the secret of the invite ([`InviteSecret`]): what is shown to the relay is derived from it, and so is the key that
+//! vouches for the identity. `key` is the fingerprint of the network's policy key, which the client pins. `ca` is the SHA-256 of the network's own
 //! certificate authority (DER), where the relay's certificate comes from it; without `ca` the public authorities count.
 //! `tls=off` is for a relay on a trusted path (this machine, a service mesh): message secrecy does not depend on TLS.
 
 use std::fmt;
 use std::str::FromStr;
 
-use sotto_crypto::{Address, Fingerprint};
+use sotto_crypto::{Address, Fingerprint, InviteSecret};
 
 /// How the client reaches the relay.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,8 +73,8 @@ pub struct Invite {
     pub transport: Transport,
     /// Who is invited.
     pub address: Address,
-    /// One-time code.
-    pub code: String,
+    /// Its secret: registers, and vouches for the identity that is registered.
+    pub secret: InviteSecret,
     /// Policy key to pin.
     pub policy_key: Fingerprint,
 }
@@ -107,8 +108,9 @@ impl Invite {
 
     /// The URL. Not `Display`, so that it does not slip into a log.
     pub fn to_url(&self) -> String {
+        let secret = self.secret.to_text();
         let mut url =
-            format!("sotto://{}/join?user={}&code={}&key={}", self.authority, self.address, self.code, self.policy_key);
+            format!("sotto://{}/join?user={}&code={}&key={}", self.authority, self.address, *secret, self.policy_key);
         self.transport.push_to(&mut url);
         url
     }
@@ -122,15 +124,12 @@ impl FromStr for Invite {
         if !is_authority(authority) {
             return Err(InviteError::Bad("host"));
         }
-        let (mut address, mut code, mut key, mut transport) = (None, None, None, Transport::PublicTls);
+        let (mut address, mut secret, mut key, mut transport) = (None, None, None, Transport::PublicTls);
         for pair in query.split('&') {
             let (name, value) = pair.split_once('=').ok_or(InviteError::Form)?;
             match name {
                 "user" => address = Some(Address::parse(value).map_err(|_| InviteError::Bad("user"))?),
-                "code" if !value.is_empty() && value.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') => {
-                    code = Some(value.to_owned());
-                }
-                "code" => return Err(InviteError::Bad("code")),
+                "code" => secret = Some(InviteSecret::parse(value).map_err(|_| InviteError::Bad("code"))?),
                 "key" => key = Some(value.parse::<Fingerprint>().map_err(|_| InviteError::Bad("key"))?),
                 "ca" => transport = Transport::of_ca(value).ok_or(InviteError::Bad("ca"))?,
                 "tls" => transport = Transport::of_tls(value).ok_or(InviteError::Bad("tls"))?,
@@ -142,7 +141,7 @@ impl FromStr for Invite {
             authority: authority.to_owned(),
             transport,
             address: address.ok_or(InviteError::Missing("user"))?,
-            code: code.ok_or(InviteError::Missing("code"))?,
+            secret: secret.ok_or(InviteError::Missing("code"))?,
             policy_key: key.ok_or(InviteError::Missing("key"))?,
         })
     }
@@ -169,7 +168,7 @@ mod tests {
             authority: "127.0.0.1:7443".into(),
             transport,
             address: Address::parse("alice@chat.acme.example").unwrap(),
-            code: "abcd-2345".into(),
+            secret: InviteSecret::parse("abcd-2345-abcd-2345-abcd-2345-abcd").unwrap(),
             policy_key: key,
         }
     }
@@ -186,8 +185,12 @@ mod tests {
     fn errors_name_the_part() {
         let url = invite(Transport::Plain).to_url();
         assert_eq!("http://x/join?".parse::<Invite>(), Err(InviteError::Form));
-        assert_eq!(url.replace("&code=abcd-2345", "").parse::<Invite>(), Err(InviteError::Missing("code")));
+        assert_eq!(
+            url.replace("&code=abcd-2345-abcd-2345-abcd-2345-abcd", "").parse::<Invite>(),
+            Err(InviteError::Missing("code"))
+        );
         assert_eq!(url.replace("alice@", "al ice@").parse::<Invite>(), Err(InviteError::Bad("user")));
+        assert_eq!(url.replace("&code=abcd-", "&code=").parse::<Invite>(), Err(InviteError::Bad("code")));
         assert_eq!(url.replace("tls=off", "tls=no").parse::<Invite>(), Err(InviteError::Bad("tls")));
     }
 

@@ -26,8 +26,10 @@ pub mod link;
 pub mod password;
 pub mod policy;
 pub mod room;
+mod source;
 
 pub use error::{ApiError, ErrorCode};
+pub use source::Source;
 
 /// Media type of request and answer bodies of the client and gateway interfaces.
 pub const CBOR: &str = "application/cbor";

@@ -28,6 +28,11 @@ pub const MAX_OUTBOX_A_DEVICE: u64 = 1_000;
 pub const MAX_OUTBOX_A_NETWORK: u64 = 20_000;
 /// Longest life of a queued message, and the life of one that names none (seconds): 30 days.
 pub const MAX_QUEUE_SECONDS: u64 = 30 * 24 * 3600;
+/// So long after it has come a client knows a message again (seconds): until no secret is left that could open a repeat. 91 days.
+pub const REPLAY_SECONDS: u64 = 91 * 24 * 3600;
+/// So long after it has accepted a message a relay knows its id again (seconds): as long as any recipient, who may have got it at the
+/// end of its time in the queue. 121 days.
+pub const REMEMBER_SECONDS: u64 = MAX_QUEUE_SECONDS + REPLAY_SECONDS;
 /// Life of a session token (seconds).
 pub const SESSION_SECONDS: u64 = 3600;
 /// Life of a log-in token and of an unanswered challenge (seconds).

@@ -3,7 +3,10 @@
 //! The operator signs them; the relay stores and serves them and cannot change them.
 
 use minicbor::{Decode, Encode};
-use sotto_crypto::{Address, Document, Domain, Fingerprint, Policy, RetentionCertificate, Signed};
+use sotto_crypto::{
+    Address, Document, Domain, Fingerprint, IdentityPublic, InvitePublic, Policy, RetentionCertificate, Signed,
+    Voucher, verify_voucher,
+};
 
 /// What a whole network obeys. `serial` only grows: a client refuses a document older than the one it has seen.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -149,7 +152,7 @@ pub struct GroupDocument {
     /// Name of the `SecurityGroup` object.
     #[n(3)]
     pub name: String,
-    /// Failed passwords before the account locks; 0: never.
+    /// Failed passwords from one place before the account locks for it; 0: never.
     #[n(4)]
     pub lockout_threshold: u32,
     /// Failed passwords before the device wipes its local data; 0: never.
@@ -209,6 +212,71 @@ pub struct MembershipDocument {
     /// Name of the `SecurityGroup` object, of the address's network.
     #[n(3)]
     pub group: String,
+    /// Whose identity it is, where somebody has registered and the operator has seen by which invite.
+    #[n(4)]
+    pub identity: Option<Established>,
+    /// The invite that is open: who has its key may say whose identity it is from now on.
+    #[n(5)]
+    pub invite: Option<OpenInvite>,
+}
+
+/// An identity that the operator vouches for.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Established {
+    /// When the invite was made by which it came (milliseconds since the epoch): grows with each new one.
+    #[n(0)]
+    pub invited_at_ms: u64,
+    /// The identity.
+    #[n(1)]
+    pub identity: Fingerprint,
+}
+
+/// An invite that nobody has used, as far as the operator knows.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct OpenInvite {
+    /// When it was made (milliseconds since the epoch): later than those of before.
+    #[n(0)]
+    pub invited_at_ms: u64,
+    /// Its key, which signs the [`Voucher`](sotto_crypto::Voucher) of who uses it.
+    #[n(1)]
+    pub key: InvitePublic,
+}
+
+/// How an identity was established.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub enum Anchor {
+    /// The operator has signed it into the membership.
+    #[n(0)]
+    Membership,
+    /// Who registered it had the invite: their voucher is under its key, which is in the membership.
+    #[n(1)]
+    Invite,
+}
+
+/// An identity is not the one that a membership is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("neither the membership nor the key of an open invite vouches for this identity")]
+pub struct NotVouchedFor;
+
+impl MembershipDocument {
+    /// Whether an identity is that of this member, and how that is known: with when the invite was made (milliseconds since
+    /// the epoch). The document has been verified.
+    pub fn establish(
+        &self,
+        identity: &IdentityPublic,
+        voucher: Option<&Signed<Voucher>>,
+    ) -> Result<(Anchor, u64), NotVouchedFor> {
+        if let Some(known) = self.identity.as_ref().filter(|known| known.identity == identity.fingerprint()) {
+            return Ok((Anchor::Membership, known.invited_at_ms));
+        }
+        let (invite, voucher) = self.invite.as_ref().zip(voucher).ok_or(NotVouchedFor)?;
+        let voucher = verify_voucher(&invite.key, voucher).map_err(|_| NotVouchedFor)?;
+        let fits = voucher.address == self.address && &voucher.identity == identity;
+        if fits { Ok((Anchor::Invite, invite.invited_at_ms)) } else { Err(NotVouchedFor) }
+    }
 }
 
 impl Document for MembershipDocument {

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use ratatui::Terminal;
 use ratatui::backend::{Backend, CrosstermBackend};
 use ratatui::crossterm::event::{
     self, DisableBracketedPaste, DisableFocusChange, DisableMouseCapture, EnableBracketedPaste, EnableFocusChange,
@@ -13,6 +12,7 @@ use ratatui::crossterm::event::{
 };
 use ratatui::crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
 use ratatui::crossterm::{cursor, execute};
+use ratatui::{Frame, Terminal};
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -68,7 +68,7 @@ pub(crate) async fn drive<B: Backend>(
         if model.ended {
             return Ok(());
         }
-        terminal.draw(|frame| view(model, frame)).map_err(shown)?;
+        terminal.draw(|frame| effects.extend(picture(model, frame))).map_err(shown)?;
         let input = tokio::select! {
             input = inputs.terminal.recv() => match input {
                 Some(input) => input,
@@ -78,15 +78,34 @@ pub(crate) async fn drive<B: Backend>(
             Some(news) = inputs.news.recv() => Input::News(news),
             _ = ticks.tick() => Input::Tick(now_ms()),
         };
-        effects.extend(update(model, input));
-        // All that is waiting, and then one picture of it.
-        while let Ok(input) = inputs.terminal.try_recv() {
-            effects.extend(update(model, input));
-        }
-        while let Ok(news) = inputs.news.try_recv() {
-            effects.extend(update(model, Input::News(news)));
-        }
+        effects.extend(take_in(model, inputs, input));
     }
+}
+
+/// One picture. The terminal may have another size by now than it has told: it is drawn into as it is.
+fn picture(model: &mut Model, frame: &mut Frame<'_>) -> Vec<Effect> {
+    let area = frame.area();
+    let effects = if model.size == (area.width, area.height) {
+        Vec::new()
+    } else {
+        update(model, Input::Resize(area.width, area.height))
+    };
+    view(model, frame);
+    effects
+}
+
+/// An input, and all that waits behind it, before there is one picture of it. But no key behind news: whoever presses one
+/// answers to what they see.
+fn take_in(model: &mut Model, inputs: &mut Inputs, input: Input) -> Vec<Effect> {
+    let keys_may_follow = !matches!(input, Input::News(_));
+    let mut effects = update(model, input);
+    while keys_may_follow && let Ok(input) = inputs.terminal.try_recv() {
+        effects.extend(update(model, input));
+    }
+    while let Ok(news) = inputs.news.try_recv() {
+        effects.extend(update(model, Input::News(news)));
+    }
+    effects
 }
 
 /// Fails where there is no terminal to draw on.
@@ -221,6 +240,36 @@ mod tests {
                 _ => return,
             };
             self.news.send(answer).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_key_is_an_answer_to_the_last_picture() {
+        let (news, news_out) = mpsc::unbounded_channel();
+        let (keys, keys_out) = mpsc::channel(100);
+        let mut inputs = Inputs { terminal: keys_out, news: news_out };
+        let mut m = model();
+        let key = || Input::Key(KeyEvent::new(KeyCode::F(1), KeyModifiers::NONE));
+        let tell = || News::Conversations(vec![direct("bob@x.example")]);
+        // Behind keys there is all that waits, behind news nothing but more of it.
+        keys.try_send(key()).unwrap();
+        news.send(tell()).unwrap();
+        take_in(&mut m, &mut inputs, Input::News(tell()));
+        assert_eq!((inputs.terminal.len(), inputs.news.len()), (1, 0));
+        news.send(tell()).unwrap();
+        take_in(&mut m, &mut inputs, key());
+        assert_eq!((inputs.terminal.len(), inputs.news.len()), (0, 0));
+    }
+
+    #[test]
+    fn a_window_that_is_smaller_than_it_has_told_is_drawn_into_as_it_is() {
+        let mut m = model();
+        m.size = (140, 40);
+        update(&mut m, Input::News(News::Conversations(vec![direct("bob@x.example")])));
+        for (width, height) in [(46, 14), (20, 4), (1, 1), (100, 30)] {
+            let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+            terminal.draw(|frame| drop(picture(&mut m, frame))).unwrap();
+            assert_eq!(m.size, (width, height));
         }
     }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use ratatui::crossterm::event::{KeyEvent, MouseEvent};
 use sotto_client::{Contact, ConversationId, ConversationView, MessageView, Target, Waiting};
-use sotto_crypto::Address;
+use sotto_crypto::{Address, Fingerprint};
 use sotto_wire::content::{File, MessageRef, Presence};
 
 /// What happens to the interface.
@@ -53,7 +53,7 @@ pub(crate) enum Effect {
     /// The mark is taken away.
     Unverify(Address),
     /// Somebody's new identity is accepted.
-    AcceptChange(Address),
+    AcceptChange { who: Address, told: Fingerprint },
     /// What the network and the group allow.
     Rules,
     /// A message is sent.

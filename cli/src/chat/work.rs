@@ -67,7 +67,7 @@ fn lane(effect: &Effect) -> Lane {
         | Effect::Room { .. }
         | Effect::MarkVerified(_)
         | Effect::Unverify(_)
-        | Effect::AcceptChange(_) => Lane::Writing,
+        | Effect::AcceptChange { .. } => Lane::Writing,
         Effect::Typing { .. } | Effect::Presence(_) => Lane::Signal,
         _ => Lane::Beside,
     }
@@ -156,14 +156,8 @@ impl Inner {
             Effect::Unverify(who) => {
                 News::Contact(Box::new(client.contacts().unmark_verified(who).await.map_err(told)?))
             }
-            Effect::AcceptChange(who) => {
-                let known = client.contacts().known(std::slice::from_ref(who)).await.map_err(told)?;
-                match known.into_iter().next() {
-                    Some(known) => {
-                        News::Contact(Box::new(client.contacts().accept_change(&known).await.map_err(told)?))
-                    }
-                    None => News::Contacts(client.contacts().list().await.map_err(told)?),
-                }
+            Effect::AcceptChange { who, told: new } => {
+                News::Contact(Box::new(client.contacts().accept_change(who, Some(*new)).await.map_err(told)?))
             }
             Effect::Rules => News::Rules(self.rules().await.map_err(told)?),
             Effect::SaveFile { transfer, file, path } => {

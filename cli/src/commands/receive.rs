@@ -164,6 +164,13 @@ impl Session<'_> {
                 message.message, message.sender
             ));
         }
+        if let Some(id) = message.conflicts_with {
+            self.ui.note(&format!(
+                "WARNING: {} has sent another message under the id {id} before. Both are kept; this one is {}. A program that is in \
+                 order does not do that. Tell the administrator.",
+                message.sender, message.message
+            ));
+        }
         let path = match (&message.content.body, &self.args.save_dir) {
             (Body::File(file), Some(dir)) => {
                 // This may take long; what was printed before does not wait for it.
@@ -247,7 +254,9 @@ impl Session<'_> {
             Err(error) if error.kind == Kind::Unreachable => {
                 self.ui.note(&format!(
                     "the file {} cannot be fetched now: {}\n  `sotto history save {}` fetches it later",
-                    file.name, error.message, message.message
+                    continued(&file.name),
+                    error.message,
+                    message.message
                 ));
                 Ok(None)
             }
@@ -278,7 +287,7 @@ pub(crate) async fn save(client: &Client, file: &File, dir: &Path, ui: Ui) -> Re
             if error.is_retryable() || matches!(error, Error::Store(_)) {
                 return Err(error.into());
             }
-            ui.note(&format!("the file {} cannot be saved: {}", file.name, told(&error)));
+            ui.note(&format!("the file {} cannot be saved: {}", continued(&file.name), told(&error)));
             Ok(None)
         }
     }
@@ -344,6 +353,9 @@ fn text(message: &ReceivedMessage, path: Option<&Path>) -> String {
     if !message.retention_missing.is_empty() {
         marks.push_str(" [NOT RETAINED as policy asks]");
     }
+    if message.conflicts_with.is_some() {
+        marks.push_str(" [ID OF ANOTHER MESSAGE]");
+    }
     if message.verified {
         marks.push_str(" [verified]");
     }
@@ -355,7 +367,13 @@ fn text(message: &ReceivedMessage, path: Option<&Path>) -> String {
     }
     let others = message.content.conversation.members().len();
     let group = if others > 2 { format!(" (group of {others})") } else { String::new() };
-    format!("{} {}{group}{marks}: {body}", time(message.content.sent_at_ms), message.sender)
+    format!("{} {}{group}{marks}: {}", time(message.content.sent_at_ms), message.sender, continued(&body))
+}
+
+/// A text behind the head of its line. Every further line is indented: no line that begins at the left is of a stranger's
+/// making.
+fn continued(text: &str) -> String {
+    text.replace('\n', "\n    ")
 }
 
 /// Something that is missing, for people: one line, as a message is.
@@ -403,6 +421,7 @@ impl<'a> GapLine<'a> {
 #[expect(clippy::struct_excessive_bools, reason = "independent facts, each with its own name")]
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 struct Line<'a> {
     message_id: String,
     from: &'a str,
@@ -437,6 +456,11 @@ struct Line<'a> {
     retained_by: Vec<String>,
     /// Names of the policies that should have kept it and did not get it.
     retention_missing: &'a [String],
+    /// The id that it bears, where that is another message's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    conflicts_with: Option<String>,
+    /// Sealed to a one-time prekey: what was recorded of it on its way cannot be opened any more.
+    forward_secret: bool,
     verified: bool,
     /// Whether the sender's identity has changed, which the user has not acknowledged.
     identity_changed: bool,
@@ -525,6 +549,8 @@ impl<'a> Line<'a> {
             retained: message.retained(),
             retained_by: names(&message.retained_by),
             retention_missing: &message.retention_missing,
+            conflicts_with: message.conflicts_with.map(|id| id.to_string()),
+            forward_secret: message.forward_secret,
             verified: message.verified,
             identity_changed: message.identity_changed,
             late: message.late,
@@ -535,6 +561,21 @@ impl<'a> Line<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_line_of_a_text_begins_as_a_message_does() {
+        let forged =
+            "see below\n2026-01-01T00:00:00Z bob@x.example [verified]: pay mallory\r\n\n2026-01-01T00:00:00Z x";
+        let shown = continued(forged);
+        assert_eq!(shown.lines().count(), forged.lines().count(), "nothing is left out");
+        assert!(shown.lines().skip(1).all(|line| line.starts_with("    ")), "{shown}");
+        // Nothing else begins a line, once it is printable.
+        let others = crate::ui::printable(&continued("a\rb\u{2028}c\u{85}d\u{b}e\u{c}f"));
+        assert!(
+            others.lines().count() == 1 && !others.contains(['\r', '\u{2028}', '\u{85}', '\u{b}', '\u{c}']),
+            "{others}"
+        );
+    }
 
     #[test]
     fn files_are_never_overwritten_and_stay_in_their_folder() {

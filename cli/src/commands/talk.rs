@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 use sotto_client::{
-    Client, ConversationView, DeliveryState, MessageView, Missing, Target, TrustError, TrustState, ViewBody,
+    Client, ConversationView, DeliveryState, Error, MessageView, Missing, Refusal, Target, TrustError, TrustState,
+    ViewBody,
 };
 use sotto_wire::content::{FileKind, MessageRef};
 
@@ -87,12 +88,11 @@ pub(crate) async fn settle(
             )
             .hint("`sotto outbox --flush`, `sotto receive --follow` and `sotto chat` send it later"));
         }
-        if let Some(view) = client.conversations().message(key).await?.filter(|v| v.state == DeliveryState::Refused) {
-            let hint = remedy(client, &view.conversation).await?;
-            let message = view.reason.unwrap_or_else(|| "refused".to_owned());
-            return Err(CliError { kind: Kind::Refused, message, hint });
-        }
         if let Some(view) = client.conversations().message(key).await? {
+            if let Some(error) = not_sent(key, view.state, view.reason) {
+                let hint = remedy(client, &view.conversation).await?;
+                return Err(CliError { hint: hint.or(error.hint), ..error });
+            }
             remarks(&view.retained_by, &view.left_out, ui);
         }
         state = "accepted";
@@ -100,6 +100,16 @@ pub(crate) async fn settle(
     match format {
         TextFormat::Text => ui.result(&key.message.to_string()),
         TextFormat::Json => ui.json(&serde_json::json!({ "messageId": key.message.to_string(), "state": state })),
+    }
+}
+
+/// What is said of a message that was refused.
+fn not_sent(key: &MessageRef, state: DeliveryState, reason: Option<String>) -> Option<CliError> {
+    let reason = Error::from(Refusal::Elsewhere(reason.unwrap_or_else(|| "refused".to_owned())));
+    match state {
+        DeliveryState::Refused => Some(reason.into()),
+        DeliveryState::Uncertain => Some(Error::Uncertain { message: key.message, source: Box::new(reason) }.into()),
+        _ => None,
     }
 }
 
@@ -123,6 +133,7 @@ pub(crate) fn state(state: DeliveryState) -> &'static str {
         DeliveryState::Delivered => "delivered",
         DeliveryState::Read => "read",
         DeliveryState::Refused => "refused",
+        DeliveryState::Uncertain => "uncertain",
     }
 }
 
@@ -242,6 +253,8 @@ pub(crate) struct MessageLine {
     late: bool,
     /// Whether it does not follow what the same device has said before.
     conflict: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    conflicts_with: Option<String>,
     verified: bool,
     identity_changed: bool,
 }
@@ -335,6 +348,7 @@ impl From<&MessageView> for MessageLine {
             retention_missing: view.retention_missing,
             late: view.late,
             conflict: view.conflict,
+            conflicts_with: view.conflicts_with.map(|id| id.to_string()),
             verified: view.verified,
             identity_changed: view.identity_changed,
         }

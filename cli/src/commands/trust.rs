@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde::Serialize;
-use sotto_client::{Client, Contact, IdentityChange, SeenIn, Target, TrustState, Waiting, WaitsFor};
+use sotto_client::{Anchor, Client, Contact, IdentityChange, SeenIn, Target, TrustState, Waiting, WaitsFor};
 use sotto_crypto::{Address, Fingerprint};
 
 use crate::commands::time;
@@ -96,9 +96,11 @@ fn words(contact: &Contact) -> Option<String> {
         }
         _ => "",
     };
+    let invited = change.invited_at_ms.map(|at| format!(" The administrator invited them anew {}.", time(at)));
+    let invited = invited.unwrap_or_default();
     Some(format!(
-        "WARNING: the identity of {who} has changed, first seen {} {}: it was {} and is {} now.{effect} They registered anew, \
-         or somebody is in between: ask them by another way, or compare the number that `sotto verify {who}` prints. \
+        "WARNING: the identity of {who} has changed, first seen {} {}: it was {} and is {} now.{effect}{invited} They registered \
+         anew, or somebody is in between: ask them by another way, or compare the number that `sotto verify {who}` prints. \
          `sotto verify {who} --accept-change` when you know.",
         time(change.since_ms),
         place(change.seen_in),
@@ -129,6 +131,14 @@ pub(crate) fn state(state: TrustState) -> &'static str {
     }
 }
 
+/// By what it is known whose an identity is, in a word.
+pub(crate) fn established_by(contact: &Contact) -> Option<&'static str> {
+    contact.established_by.map(|anchor| match anchor {
+        Anchor::Membership => "membership",
+        Anchor::Invite => "invite",
+    })
+}
+
 /// A change for programs.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -138,6 +148,9 @@ pub(crate) struct ChangeLine {
     since: String,
     /// `message`, `receipt`, `recipients`, `room`, `lookup` or `device`.
     seen_in: &'static str,
+    /// When they were invited by which the new identity came.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    invited_at: Option<String>,
 }
 
 impl From<&IdentityChange> for ChangeLine {
@@ -147,6 +160,7 @@ impl From<&IdentityChange> for ChangeLine {
             new: change.new.to_string(),
             since: time(change.since_ms),
             seen_in: change.seen_in.word(),
+            invited_at: change.invited_at_ms.map(time),
         }
     }
 }

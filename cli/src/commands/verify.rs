@@ -1,7 +1,7 @@
 //! `sotto verify`.
 
 use serde::Serialize;
-use sotto_client::{Contact, Error, TrustError, TrustState};
+use sotto_client::{Anchor, Contact, Error, TrustError, TrustState};
 
 use super::profile::{address, open};
 use super::trust::{self, ChangeLine, place};
@@ -19,6 +19,9 @@ struct Line {
     state: &'static str,
     safety_number: String,
     fingerprint: String,
+    /// By what it is known that the identity is theirs: `membership` or `invite`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    established_by: Option<&'static str>,
     since: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     new_safety_number: Option<String>,
@@ -38,22 +41,18 @@ pub(crate) async fn run(args: &VerifyArgs, ui: Ui) -> Result<(), CliError> {
         return contacts.iter().try_for_each(|contact| show(contact, false, args.output, ui));
     };
     let who = address(who)?;
-    // What can have been compared is what was known before this call, not what the relay says now.
-    let known = client.contacts().list().await?.into_iter().find(|contact| contact.address == who);
-    let had_change = known.as_ref().is_some_and(|known| known.change.is_some());
+    // What can have been compared, and told, is what was known before this call, not what the relay says now.
+    let known = client.contacts().known(std::slice::from_ref(&who)).await?.pop();
     // Always asks the relay first, so that a change is seen before anything is marked.
     let contact = client.contacts().look_up(&who).await?;
     let contact = if args.accept_change {
-        // What is acknowledged is the change that was told, not one that the relay shows for the first time now.
-        let told = known.filter(|known| known.change.is_some()).unwrap_or_else(|| contact.clone());
-        let seen_before = told.change.as_ref().map(|change| change.new);
-        let now = contact.change.as_ref().map(|change| change.new);
-        let is_new = now.is_some() && (seen_before != now || !had_change);
-        if is_new {
+        let told = known.and_then(|known| known.change).map(|change| change.new);
+        let accepted = client.contacts().accept_change(&who, told).await;
+        if accepted.is_err() {
+            // Told now: then it can be accepted.
             trust::warn(&client, std::slice::from_ref(&who), ui).await?;
-            return Err(Error::from(TrustError::NotTheCompared(who)).into());
         }
-        client.contacts().accept_change(&told).await?
+        accepted?
     } else if confirm != Confirm::No {
         match known {
             Some(compared) => {
@@ -124,7 +123,11 @@ fn show(contact: &Contact, explain: bool, format: TextFormat, ui: Ui) -> Result<
         TrustState::Verified => "verified by you",
         TrustState::Changed => "CHANGED since you verified it: sending is blocked",
         TrustState::Replaced => "CHANGED, and not compared",
-        _ => "pinned when it was first seen; not compared yet",
+        _ => match contact.established_by {
+            Some(Anchor::Membership) => "signed by the administrator; not compared yet",
+            Some(Anchor::Invite) => "registered with their invite; not compared yet",
+            _ => "not compared yet",
+        },
     };
     match format {
         TextFormat::Json => ui.json(&Line {
@@ -132,6 +135,7 @@ fn show(contact: &Contact, explain: bool, format: TextFormat, ui: Ui) -> Result<
             state,
             safety_number: contact.safety_number.to_string(),
             fingerprint: contact.fingerprint.to_string(),
+            established_by: trust::established_by(contact),
             since: time(contact.since_ms),
             new_safety_number: contact.new_safety_number.as_ref().map(ToString::to_string),
             replaced: contact.change.as_ref().map(ChangeLine::from),

@@ -45,6 +45,14 @@ pub enum Error {
         /// What went wrong.
         source: Box<Error>,
     },
+    /// It was refused before it could go again, and the relay may have it from before: the answer did not come then.
+    #[error("it cannot be sent (again): {source}. Nobody knows whether the relay has it from before")]
+    Uncertain {
+        /// The message.
+        message: MessageId,
+        /// Why it was refused.
+        source: Box<Error>,
+    },
     /// Work was cut off, by a panic or because the runtime is shutting down.
     #[error("internal: {0}")]
     Internal(&'static str),
@@ -68,7 +76,7 @@ impl Error {
     pub fn code(&self) -> Option<ErrorCode> {
         match self {
             Self::Relay(e) => Some(e.code),
-            Self::Unsettled { source, .. } => source.code(),
+            Self::Unsettled { source, .. } | Self::Uncertain { source, .. } => source.code(),
             _ => None,
         }
     }
@@ -256,6 +264,14 @@ pub enum TrustError {
         "the identity of {0} is not the one whose safety number you have seen: it has changed since, or none was shown before"
     )]
     NotTheCompared(Address),
+    /// Nothing that the policy key signs vouches for the identity.
+    #[error(
+        "the relay names an identity of {0} that neither their network's administrator nor their invite vouches for; nothing was sent"
+    )]
+    NotVouchedFor(Address),
+    /// The membership is not about this invite.
+    #[error("the relay does not show that the administrator has made this invite, or there is a newer one")]
+    NotThisInvite,
     /// The account's own identity is another one.
     #[error("the relay names another identity for your own address; nothing was sent")]
     OwnIdentity,

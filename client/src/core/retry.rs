@@ -12,28 +12,34 @@ use crate::core::platform::sleep;
 /// Waiting times that double from `first` to `most`, each with its last half random, so that many clients do not
 /// come back at the same moment.
 #[derive(Clone, Debug)]
-pub(crate) struct Backoff {
+pub struct Backoff {
     next: Duration,
     first: Duration,
     most: Duration,
 }
 
 impl Backoff {
-    pub(crate) const fn new(first: Duration, most: Duration) -> Self {
+    /// From `first` to `most`.
+    pub const fn new(first: Duration, most: Duration) -> Self {
         Self { next: first, first, most }
     }
 
     /// The next waiting time; `random` decides its random half.
     pub(crate) fn next(&mut self, random: u32) -> Duration {
         let full = self.next;
-        self.next = (full * 2).min(self.most);
+        self.next = full.saturating_mul(2).min(self.most);
         let half = full / 2;
         half + half.mul_f64(f64::from(random) / f64::from(u32::MAX))
     }
 
     /// Starts again, after a success.
-    pub(crate) fn reset(&mut self) {
+    pub fn reset(&mut self) {
         self.next = self.first;
+    }
+
+    /// Waits for the next waiting time. Dropped before its end, it has counted.
+    pub async fn pause(&mut self) {
+        sleep(self.next(random())).await;
     }
 }
 
@@ -54,7 +60,7 @@ where
             Err(error) if error.is_retryable() && attempt < ATTEMPTS => {
                 tracing::debug!(attempt, %error, "trying again");
                 attempt += 1;
-                sleep(backoff.next(random())).await;
+                backoff.pause().await;
             }
             ended => return ended,
         }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::error::Error;
-use super::platform::{self, JoinHandle, MaybeSend, life, sleep, spawn};
-use super::retry::{Backoff, random};
+use super::platform::{self, JoinHandle, MaybeSend, life, spawn};
+use super::retry::Backoff;
 
 /// Between two lives of a task that has panicked.
 const AGAIN: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(30));
@@ -25,7 +25,7 @@ where
             }
             panics += 1;
             tracing::error!(name, panics, "a task has panicked; it is started again");
-            sleep(backoff.next(random())).await;
+            backoff.pause().await;
         }
     })
 }

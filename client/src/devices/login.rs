@@ -37,15 +37,18 @@ pub(crate) async fn network(
     Ok((info.policy_key, serials))
 }
 
-/// Logs in by password; the export key opens the password vault.
+/// Logs in by password; the export key opens the password vault. A device shows its session, so that the relay does not take it for
+/// the strangers who try passwords of this account.
 pub(crate) async fn log_in(
     http: &Http,
+    session: Option<&str>,
     address: &Address,
     password: &Password,
 ) -> Result<(LoggedIn, ExportKey), Error> {
     let (login, request) = Login::start(password).map_err(exchange)?;
     let start = LoginStart { address: address.clone(), request };
-    let started: LoginStarted = retrying(|| http.call(post("/v1/login/start"), Some(&start))).await?;
+    let call = Call { token: session, ..post("/v1/login/start") };
+    let started: LoginStarted = retrying(|| http.call(call, Some(&start))).await?;
     let (password, address) = (password.clone(), address.clone());
     let (finalization, export_key) =
         blocking(move || login.finish(&password, &address, &started.response).map_err(exchange)).await?;
@@ -88,5 +91,29 @@ pub(crate) fn exchange(error: ExchangeError) -> Error {
         )
         .into(),
         ExchangeError::Answer(reason) => TransportError::Answer { what: "the password exchange", reason }.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::common::{Network, PASSWORD, address};
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_device_changes_its_password_though_strangers_at_its_own_source_have_used_that_up() {
+        let network = Network::start(false).await;
+        let alice = network.member("alice").await;
+        let http = &alice.trust.api.http;
+        let password = |text: &str| Password::new(text.to_owned());
+        let refused = loop {
+            let (_, request) = Login::start(&password("a guess")).unwrap();
+            let start = LoginStart { address: address("alice"), request };
+            if let Err(error) = http.call::<_, LoginStarted>(post("/v1/login/start"), Some(&start)).await {
+                break error;
+            }
+        };
+        assert!(matches!(refused.code(), Some(ErrorCode::RateLimited | ErrorCode::Locked)), "{refused}");
+        let changed = alice.devices().change_password(password(PASSWORD), password("another long password")).await;
+        assert!(!changed.unwrap().before);
     }
 }

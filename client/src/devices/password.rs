@@ -36,10 +36,16 @@ impl Devices {
         let tried = (old.clone(), new.clone());
         let key = blocking(move || Ok(profile.unlock_by_either(&tried.0, &tried.1)?)).await?;
 
-        let (token, before) = match log_in(&trust.api.http, &account.address, &old).await {
+        let log_in = |password: Password| {
+            trust.api.with_session(move |session| {
+                let password = password.clone();
+                async move { log_in(&trust.api.http, Some(&session), &account.address, &password).await }
+            })
+        };
+        let (token, before) = match log_in(old).await {
             Ok((logged_in, _)) => (Some(logged_in.token), false),
             Err(error) if error.code() == Some(ErrorCode::WrongCredentials) => {
-                log_in(&trust.api.http, &account.address, &new).await?;
+                log_in(new.clone()).await?;
                 (None, true)
             }
             Err(error) => return Err(error),

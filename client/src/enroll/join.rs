@@ -4,7 +4,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use sotto_crypto::{Address, Fingerprint, IdentityKey, PolicyPublic, SystemRng, VaultKey, seal_vault};
+use sotto_crypto::{
+    Address, Fingerprint, IdentityKey, InviteKey, PolicyPublic, Signed, SystemRng, VaultKey, Voucher, seal_vault,
+};
 use sotto_wire::ErrorCode;
 use sotto_wire::api::{RegisterFinish, RegisterStart, RegisterStarted};
 use sotto_wire::invite::Invite;
@@ -80,6 +82,8 @@ pub(crate) struct Joining {
     pub(crate) endpoint: Endpoint,
     pub(crate) policy_key: Fingerprint,
     pub(crate) code: RegistrationCode,
+    /// Vouches for the identity. A service's is certified.
+    pub(crate) invite: Option<InviteKey>,
     pub(crate) password: Password,
     pub(crate) label: String,
     /// Where there is one already; else it is made.
@@ -107,7 +111,8 @@ pub(super) async fn join(options: JoinOptions) -> Result<Client, Error> {
         endpoint: Endpoint::of_invite(&options.invite),
         address: options.invite.address.clone(),
         policy_key: options.invite.policy_key,
-        code: RegistrationCode::new(options.invite.code.clone()),
+        code: RegistrationCode::new(options.invite.secret.registration_code().to_string()),
+        invite: Some(options.invite.secret.key()),
         password: options.password,
         label: clean_label(&options.label),
         identity: None,
@@ -131,6 +136,7 @@ pub(super) async fn service(account: ServiceAccount) -> Result<Client, Error> {
         endpoint: account.endpoint,
         policy_key: account.policy_key,
         code: account.registration_code,
+        invite: None,
         password: account.password,
         label: account.label,
         identity: Some(account.identity),
@@ -275,8 +281,14 @@ async fn register(
         let domain = joining.address.domain();
         let mut serials = policy::serials_for(None, &domain, policy_key);
         let group = policy::group(&started.group, policy_key, &domain, &mut serials)?;
-        let membership = policy::membership(&started.membership, policy_key, &joining.address, None, now_ms())?;
+        let (membership, document) =
+            policy::membership(&started.membership, policy_key, &joining.address, None, now_ms())?;
         policy::same_group(&membership.group, &group)?;
+        // Before a password is set for an account that nobody would believe.
+        let ours = |key: &InviteKey| document.invite.as_ref().is_some_and(|open| open.key == key.verifying_key());
+        if !joining.invite.as_ref().is_none_or(ours) {
+            return Err(TrustError::NotThisInvite.into());
+        }
         if let Some(lacking) = group.password.lacking(joining.password.expose()) {
             return Err(Refusal::WeakPassword(lacking).into());
         }
@@ -298,12 +310,17 @@ async fn register(
         let key = VaultKey::from_export_key(&export_key);
         seal_vault(&mut SystemRng, &key, &joining.address, account.identity_key())
     });
+    let voucher = joining
+        .invite
+        .as_ref()
+        .map(|invite| Signed::sign(&Voucher::new(joining.address.clone(), account.identity.clone()), invite));
     let finish = RegisterFinish {
         address: joining.address.clone(),
         invite: joining.code.expose().to_owned(),
         record,
         identity: account.identity.clone(),
         vault,
+        voucher,
     };
     match retrying(|| http.call_empty(post("/v1/register/finish"), Some(&finish))).await {
         // A repeat after a broken connection finds the invite used up: by ourselves, as the log-in will tell.
@@ -352,7 +369,7 @@ pub(crate) async fn make_profile(
 
 /// Logs in by password, and registers the device with its first prekeys.
 async fn add_device(http: &Http, joining: &Joining, store: &Store, account: &Arc<Account>) -> Result<(), Error> {
-    let (logged_in, _) = log_in(http, &joining.address, &joining.password).await?;
+    let (logged_in, _) = log_in(http, None, &joining.address, &joining.password).await?;
     if logged_in.identity != account.identity {
         return Err(TrustError::RegisteredElsewhere(joining.address.clone()).into());
     }

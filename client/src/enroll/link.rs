@@ -87,6 +87,7 @@ impl Client {
             address: link.address.clone(),
             endpoint: Endpoint::of_link(link),
             policy_key: link.policy_key,
+            invite: None,
             code: RegistrationCode::new(String::new()),
             password: options.password,
             label: clean_label(&options.label),
@@ -113,7 +114,7 @@ impl Client {
             Progress::Fresh => {}
         }
         let (policy_key, serials) = network(&http, &joining.address, &joining.policy_key).await?;
-        let (logged_in, export_key) = log_in(&http, &joining.address, &joining.password).await?;
+        let (logged_in, export_key) = log_in(&http, None, &joining.address, &joining.password).await?;
         if logged_in.identity.fingerprint() != identity {
             return Err(TrustError::AnotherIdentity.into());
         }
@@ -184,7 +185,8 @@ impl PendingDevice {
                 Ok(None) => {}
                 // A log-in is good for some minutes, and an approval may take longer.
                 Err(error) if error.code() == Some(ErrorCode::Unauthenticated) => {
-                    let (logged_in, _) = log_in(&self.http, &self.joining.address, &self.joining.password).await?;
+                    let (logged_in, _) =
+                        log_in(&self.http, None, &self.joining.address, &self.joining.password).await?;
                     self.token = Zeroizing::new(logged_in.token);
                 }
                 Err(error) if error.is_retryable() => {

@@ -53,6 +53,7 @@ fn message(n: u32, files: &[File]) -> (StoredMessage, Content) {
         missing: None,
         late: false,
         conflict: false,
+        conflicts_with: None,
     };
     (stored, content)
 }

@@ -4,14 +4,13 @@ use std::sync::PoisonError;
 
 use sotto_crypto::SealedHeader;
 use sotto_wire::api::Delivery;
-use sotto_wire::content::MessageRef;
 
 use super::event::Event;
 use super::line::{Again, Broken, Line};
 use super::open::Outcome;
 use super::place::CONTENT;
 use crate::core::error::Error;
-use crate::store::{Aside, Reason};
+use crate::store::{Aside, Exact, Reason};
 use crate::transport::ws::Socket;
 use crate::trust::identity::TrustState;
 use crate::trust::state::Purpose;
@@ -33,7 +32,7 @@ impl Line {
             Reason::Newer(0)
         };
         let header = sotto_crypto::decode_strict::<SealedHeader>(&delivery.header).map_err(|_| error)?;
-        let key = MessageRef { sender: header.sender, device: header.device, message: header.message };
+        let key = Aside::key_of(&Exact::of(&header));
         let (order, delivery) = (delivery.seq, sotto_crypto::encode(delivery));
         Ok(Outcome::Aside(Box::new(Aside { key, reason, delivery, order, one_time: None }), None))
     }
@@ -50,9 +49,10 @@ impl Line {
                 if !self.has_reason(&aside, which).await? {
                     continue;
                 }
-                let key = (aside.key.sender, aside.key.device, aside.key.message);
+                let Some(exact) = aside.exact() else { continue };
                 // Looked at before the store is: what is acknowledged is there before it is not in flight any more.
-                let given_out = self.shared.in_flight.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&key);
+                let given_out =
+                    self.shared.in_flight.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&exact);
                 if let Some(delivery) = minicbor::decode(&aside.delivery).ok().filter(|_| !given_out) {
                     self.delivery(socket, delivery).await?;
                 }

@@ -14,7 +14,7 @@ use super::state::Receiving;
 use crate::core::error::Error;
 use crate::core::platform::{Instant, JoinHandle, spawn};
 use crate::store::profile::Lock;
-use crate::store::{ChainKey, MessageKey};
+use crate::store::{ChainKey, Exact};
 use crate::talk::view::ConversationId;
 use crate::transport::ws::Socket;
 
@@ -25,7 +25,7 @@ pub(super) const CLOSING: Duration = Duration::from_secs(5);
 /// again.
 #[derive(Default)]
 pub(super) struct Shared {
-    pub(super) in_flight: Mutex<HashMap<MessageKey, InFlight>>,
+    pub(super) in_flight: Mutex<HashMap<Exact, InFlight>>,
     /// Acknowledged, and not durable yet.
     pub(super) to_settle: Mutex<Vec<Receipt>>,
     /// One settles at a time.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use sotto_crypto::{Address, DeviceId, Fingerprint, MessageId, Opened, PrekeyRef, RecipientList};
 use sotto_wire::content::{Body, Content, Conversation, MessageRef};
+use sotto_wire::policy::Anchor;
 use zeroize::Zeroizing;
 
 use super::gaps::{Around, Came, Gone, Head, Noted};
@@ -11,7 +12,7 @@ use super::prekeys::REPLAY_MS;
 use crate::core::error::StoreError;
 use crate::send::chain::answer;
 use crate::store::account::Account;
-use crate::store::{MessageKey, PrekeyRecord, StoredMessage, Tx};
+use crate::store::{Aside, Exact, PrekeyRecord, Seen, StoredMessage, Tx};
 use crate::talk::apply::{self, Class};
 use crate::talk::view::Target;
 
@@ -19,9 +20,15 @@ use crate::talk::view::Target;
 #[expect(clippy::struct_excessive_bools, reason = "independent facts, each shown by itself")]
 #[derive(Clone)]
 #[non_exhaustive]
+#[expect(clippy::struct_excessive_bools, reason = "facts that do not depend on each other, for those who show them")]
 pub struct ReceivedMessage {
     /// Its id; unique for one sender's device.
     pub message: MessageId,
+    /// The id that it bears, where that is another message's of the same device: only a device or relay that is not honest makes that.
+    /// Then `message` is an id of its own, the same everywhere.
+    pub conflicts_with: Option<MessageId>,
+    /// Commitment to the key that it was sealed under: tells it from another one of its id.
+    pub commitment: [u8; 32],
     /// Who sent it.
     pub sender: Address,
     /// From which device.
@@ -53,6 +60,11 @@ pub struct ReceivedMessage {
     pub identity_changed: bool,
     /// Whether it was told as missing before it came.
     pub late: bool,
+    /// By what it is known that the sender's identity is theirs. Absent of one's own messages, and of retention processes.
+    pub established_by: Option<Anchor>,
+    /// Whether it was sealed to a one-time prekey, whose secret ends with its acknowledgement: then nobody can open it again. Otherwise
+    /// it can be opened for as long as the secret of the device's medium-term prekey is kept.
+    pub forward_secret: bool,
     /// Whether it has brought events to its room that were not here.
     pub(super) room_grew: bool,
     pub(super) receipt: Receipt,
@@ -80,6 +92,12 @@ impl ReceivedMessage {
     /// To acknowledge it with.
     pub fn receipt(&self) -> Receipt {
         self.receipt.clone()
+    }
+
+    /// Its id is another message's: it gets one of its own.
+    pub(super) fn set_apart(&mut self, exact: &Exact) {
+        let ((.., borne), (.., apart)) = (&exact.key, exact.apart());
+        (self.message, self.conflicts_with) = (apart, Some(*borne));
     }
 }
 
@@ -119,6 +137,8 @@ pub struct OpenedAllTheSame {
     pub sender_identity: Fingerprint,
     /// Fingerprint of the key of the sender's device.
     pub sender_device_key: Fingerprint,
+    /// By what it is known that the identity is the sender's, where something says so.
+    pub established_by: Option<Anchor>,
     /// The clear content: CBOR, of [`sotto_wire::content::Content`] or of something newer.
     pub content: Zeroizing<Vec<u8>>,
     /// Everybody whom it was sealed to.
@@ -126,8 +146,9 @@ pub struct OpenedAllTheSame {
 }
 
 impl OpenedAllTheSame {
-    pub(super) fn of(opened: &Opened) -> Self {
+    pub(super) fn of(opened: &Opened, established_by: Option<Anchor>) -> Self {
         Self {
+            established_by,
             sender_identity: opened.identity.fingerprint(),
             sender_device_key: opened.certificate.key().fingerprint(),
             content: opened.content.clone(),
@@ -155,6 +176,9 @@ pub enum Unopened {
     /// It claims to be from the own account and is not.
     #[error("it claims to come from one of your own devices, and does not")]
     NotMine,
+    /// Nothing vouches for the identity under which it came.
+    #[error("its sender's identity is one that neither their network's administrator nor their invite vouches for")]
+    NotVouchedFor,
     /// The sender's identity has changed since it was verified. Only where nothing is set aside: by a retention process.
     #[error("the identity of its sender has CHANGED since you verified it")]
     IdentityChanged,
@@ -174,7 +198,7 @@ pub enum Unopened {
 #[derive(Clone)]
 pub struct Receipt {
     pub(super) seq: u64,
-    pub(super) key: Option<MessageKey>,
+    pub(super) key: Option<Exact>,
     /// The one-time prekey whose secret ends with the acknowledgement.
     pub(super) one_time: Option<PrekeyRef>,
     /// For the local history, where one is kept.
@@ -190,6 +214,7 @@ pub struct Receipt {
 }
 
 /// What is kept of a message.
+#[derive(Clone)]
 pub(super) struct Keep {
     pub(super) account: Arc<Account>,
     pub(super) message: StoredMessage,
@@ -197,6 +222,12 @@ pub(super) struct Keep {
 }
 
 impl Keep {
+    fn set_apart(mut self, exact: &Exact) -> Self {
+        let ((.., borne), (.., apart)) = (&exact.key, exact.apart());
+        (self.message.id, self.message.conflicts_with) = (apart, Some(*borne));
+        self
+    }
+
     fn keep(&self, tx: &Tx<'_>, came: Came, now_ms: u64) -> Result<(), StoreError> {
         let me = &self.account.address;
         match apply::class(&self.content.body) {
@@ -223,12 +254,12 @@ impl Keep {
 impl Receipt {
     /// Of a message that leaves nothing but its key.
     #[cfg(test)]
-    pub(crate) fn of(key: MessageKey) -> Self {
+    pub(crate) fn of(key: Exact) -> Self {
         Self { seq: 0, key: Some(key), one_time: None, stored: None, noted: None, again: None, gone: None, head: None }
     }
 
     /// What names its message, where it is one that opened.
-    pub(super) fn key(&self) -> Option<&MessageKey> {
+    pub(super) fn key(&self) -> Option<&Exact> {
         self.key.as_ref()
     }
 
@@ -250,17 +281,23 @@ impl Receipt {
     /// What has to be durable before the relay hears of it.
     pub(super) fn settle(&self, tx: &Tx<'_>, around: &Around<'_>) -> Result<(), StoreError> {
         let now_ms = around.now_ms;
-        if let Some(key) = &self.key {
-            let first = tx.mark_seen(key, now_ms.saturating_add(REPLAY_MS))?;
-            let (sender, device, message) = key.clone();
+        let mut apart = None;
+        if let Some(exact) = &self.key {
+            let seen = tx.mark_seen(exact, now_ms.saturating_add(REPLAY_MS))?;
+            tx.take_aside(&Aside::key_of(exact))?;
+            // As an older version set it aside.
+            let (sender, device, message) = exact.key.clone();
             tx.take_aside(&MessageRef { sender, device, message })?;
-            if !first {
+            match seen {
                 // Settled before: what has been read, burnt or taken back since must not come again.
-                return Ok(());
+                Seen::Same => return Ok(()),
+                // It takes the place of none: of what was said under this id nothing is written over.
+                Seen::Other => apart = Some(exact),
+                Seen::Never => {}
             }
         }
         if self.is_missing(tx, now_ms)? {
-            self.take_in(tx, around)?;
+            self.take_in(tx, around, apart)?;
         }
         if let Some(prekey) = &self.one_time {
             tx.delete::<PrekeyRecord>(&PrekeyRecord::key_of(prekey))?;
@@ -270,21 +307,25 @@ impl Receipt {
 
     /// What is said again counts where it is missing still: it may have come meanwhile. Anything else counts.
     fn is_missing(&self, tx: &Tx<'_>, now_ms: u64) -> Result<bool, StoreError> {
-        let (Some(again), Some((sender, device, _)), Some(noted)) = (self.again, &self.key, &self.noted) else {
+        let (Some(again), Some(exact), Some(noted)) = (self.again, &self.key, &self.noted) else {
             return Ok(self.again.is_none());
         };
         if !noted.is_missing(tx)? {
             return Ok(false);
         }
-        tx.mark_seen(&(sender.clone(), *device, again), now_ms.saturating_add(REPLAY_MS))?;
+        let (sender, device, _) = exact.key.clone();
+        tx.mark_seen_however(&(sender, device, again), now_ms.saturating_add(REPLAY_MS))?;
         Ok(true)
     }
 
-    fn take_in(&self, tx: &Tx<'_>, around: &Around<'_>) -> Result<(), StoreError> {
+    fn take_in(&self, tx: &Tx<'_>, around: &Around<'_>, apart: Option<&Exact>) -> Result<(), StoreError> {
         // Before it stands in the history: what is missing before it stands there first.
         let came = self.noted.as_ref().map(|noted| noted.note(tx, around)).transpose()?.unwrap_or_default();
         if let Some(stored) = &self.stored {
-            stored.keep(tx, came, around.now_ms)?;
+            match apart {
+                None => stored.keep(tx, came, around.now_ms)?,
+                Some(exact) => Keep::clone(stored).set_apart(exact).keep(tx, came, around.now_ms)?,
+            }
         }
         if let Some(gone) = &self.gone {
             gone.note(tx, around)?;

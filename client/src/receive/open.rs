@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use sotto_crypto::{Known, MessageId, Opened, PrekeyRef, PrekeySecret, SealedHeader};
 use sotto_wire::api::Delivery;
-use sotto_wire::content::{Content, MessageRef};
+use sotto_wire::content::Content;
+use sotto_wire::policy::Anchor;
 
 use super::gaps::Noted;
 use super::message::{OpenedAllTheSame, Receipt, ReceivedMessage, Unopened, UnopenedMessage};
@@ -13,7 +14,7 @@ use super::state::Receiving;
 use crate::core::error::Error;
 use crate::core::task::blocking;
 use crate::store::account::Account;
-use crate::store::{Aside, MessageKey, PrekeyRecord, Reason};
+use crate::store::{Aside, Exact, PrekeyRecord, Reason, Seen};
 
 /// What became of a delivery.
 pub(super) enum Outcome {
@@ -39,6 +40,8 @@ pub(super) struct Unsealed {
     pub(super) opened: Opened,
     /// What is said, of whatever version; `None` where it has no form that this program knows.
     pub(super) content: Option<Content>,
+    /// By what it is known that the identity is the sender's, as soon as that is known.
+    pub(super) established_by: Option<Anchor>,
     /// Where it was sealed to a one-time prekey.
     pub(super) one_time: Option<PrekeyRef>,
     /// Its place behind what the same device has said before.
@@ -48,15 +51,15 @@ pub(super) struct Unsealed {
 }
 
 impl Unsealed {
-    pub(super) fn key(&self) -> MessageKey {
-        key_of(&self.header)
+    pub(super) fn exact(&self) -> Exact {
+        Exact::of(&self.header)
     }
 
     /// What acknowledges it, and keeps nothing.
     pub(super) fn receipt(&self) -> Receipt {
         Receipt {
             seq: self.delivery.seq,
-            key: Some(self.key()),
+            key: Some(self.exact()),
             one_time: self.one_time,
             stored: None,
             noted: None,
@@ -72,7 +75,7 @@ impl Unsealed {
         let counts = matches!(reason, Unopened::RoomAuthor(_) | Unopened::NewerContent);
         let noted = self.noted.clone().filter(|_| counts);
         Outcome::Unopened(Box::new(UnopenedMessage {
-            opened: Some(OpenedAllTheSame::of(&self.opened)),
+            opened: Some(OpenedAllTheSame::of(&self.opened, self.established_by)),
             receipt: Receipt { noted, ..self.receipt() },
             ..unopened(&self.delivery, Some(&self.header), reason)
         }))
@@ -80,11 +83,10 @@ impl Unsealed {
 
     /// It has to wait.
     pub(super) fn aside(&self, reason: Reason) -> Outcome {
-        let (sender, device, message) = self.key();
         // Whose identity is not accepted does not count yet; what was said again is missing until it is shown.
         let noted = self.noted.clone().filter(|_| reason != Reason::Identity && self.again.is_none());
         let aside = Box::new(Aside {
-            key: MessageRef { sender, device, message },
+            key: Aside::key_of(&self.exact()),
             reason,
             delivery: sotto_crypto::encode(&*self.delivery),
             order: self.delivery.seq,
@@ -133,7 +135,7 @@ impl Receiving {
             let secrets = store.run_blocking(|tx| {
                 let looked_up = deliveries.iter().zip(&headers).map(|(delivery, header)| {
                     let Some(header) = header else { return Ok(Secret::None) };
-                    if tx.has_seen(&key_of(header))? {
+                    if tx.seen(&Exact::of(header))? == Seen::Same {
                         return Ok(Secret::Seen);
                     }
                     Ok(tx.get(&PrekeyRecord::key_of(&delivery.prekey))?.map_or(Secret::None, Secret::Here))
@@ -154,10 +156,6 @@ enum Secret {
     Here(PrekeyRecord),
     /// The message has come before.
     Seen,
-}
-
-fn key_of(header: &SealedHeader) -> MessageKey {
-    (header.sender.clone(), header.device, header.message)
 }
 
 fn open(
@@ -186,7 +184,7 @@ fn open(
             let content: Option<Content> = minicbor::decode(&opened.content).ok();
             let noted = content.as_ref().and_then(|content| Noted::of(&header, content, &opened.content));
             let one_time = record.one_time.then_some(prekey);
-            Ok(Unsealed { delivery, header, opened, content, one_time, noted, again: None })
+            Ok(Unsealed { delivery, header, opened, content, established_by: None, one_time, noted, again: None })
         }
         Err(reason) => Err(closed(&delivery, Some(&header), Unopened::Sealed(reason))),
     }

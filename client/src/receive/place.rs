@@ -16,7 +16,7 @@ use super::state::Receiving;
 use crate::core::clock::now_ms;
 use crate::core::error::{Error, StoreError};
 use crate::store::account::Account;
-use crate::store::{ChainKey, GapEvent, MembershipRecord, MessageState, Reason, StoredMessage, Tx};
+use crate::store::{ChainKey, GapEvent, MembershipRecord, MessageState, Reason, Seen, StoredMessage, Tx};
 use crate::talk::apply::{self, Class};
 use crate::trust::policy::{self, Policy};
 use crate::trust::state::Purpose;
@@ -42,35 +42,42 @@ pub(super) struct InRoom {
     room: RoomId,
 }
 
+/// A message for which somebody has to be asked first.
+pub(super) enum Pending {
+    InRoom(Box<InRoom>),
+    /// Of a sender under an identity that nobody has heard of yet.
+    Stranger(Box<Unsealed>),
+}
+
 /// What has been taken in together.
 pub(super) struct Taken {
     /// In the order in which they came.
     pub(super) outcomes: Vec<Outcome>,
     /// The one behind them.
-    pub(super) in_room: Option<InRoom>,
+    pub(super) pending: Option<Pending>,
     /// Those behind that one.
     pub(super) rest: VecDeque<Opening>,
 }
 
 impl Receiving {
     /// Authenticates the senders of what was opened, and gives it its place: in one transaction, up to the first message that
-    /// the rooms have to decide of.
+    /// somebody has to be asked for.
     pub(super) async fn take_in(&self, mut rest: VecDeque<Opening>) -> Result<Taken, Error> {
         let placing = self.placing().await?;
         self.store
             .run(move |tx| {
-                let (mut outcomes, now) = (Vec::with_capacity(rest.len()), now_ms());
+                let mut outcomes = Vec::with_capacity(rest.len());
                 while let Some(opening) = rest.pop_front() {
                     let placed = match opening {
-                        Ok(unsealed) => placing.take_in(tx, unsealed, now)?,
+                        Ok(unsealed) => placing.take_in(tx, unsealed)?,
                         Err(outcome) => Ok(outcome),
                     };
                     match placed {
                         Ok(outcome) => outcomes.push(outcome),
-                        Err(in_room) => return Ok(Taken { outcomes, in_room: Some(in_room), rest }),
+                        Err(pending) => return Ok(Taken { outcomes, pending: Some(pending), rest }),
                     }
                 }
-                Ok(Taken { outcomes, in_room: None, rest })
+                Ok(Taken { outcomes, pending: None, rest })
             })
             .await
     }
@@ -102,14 +109,15 @@ impl Receiving {
 }
 
 impl Placing {
-    fn take_in(&self, tx: &Tx<'_>, unsealed: Unsealed, now_ms: u64) -> Result<Result<Outcome, InRoom>, StoreError> {
+    fn take_in(&self, tx: &Tx<'_>, unsealed: Unsealed) -> Result<Result<Outcome, Pending>, StoreError> {
         // Acknowledged while it was opened.
-        if tx.has_seen(&unsealed.key())? {
+        if tx.seen(&unsealed.exact())? == Seen::Same {
             return Ok(Ok(Outcome::Repeat));
         }
-        match authenticate(tx, &self.account, self.purpose, &unsealed, now_ms)? {
-            Ok(sender) => self.place(tx, unsealed, sender),
-            Err(outcome) => Ok(Ok(outcome)),
+        match authenticate(tx, &self.account, self.purpose, &unsealed)? {
+            Some(Ok(sender)) => self.place(tx, unsealed, sender),
+            Some(Err(outcome)) => Ok(Ok(outcome)),
+            None => Ok(Err(Pending::Stranger(Box::new(unsealed)))),
         }
     }
 
@@ -119,7 +127,8 @@ impl Placing {
         tx: &Tx<'_>,
         mut unsealed: Unsealed,
         sender: Sender,
-    ) -> Result<Result<Outcome, InRoom>, StoreError> {
+    ) -> Result<Result<Outcome, Pending>, StoreError> {
+        unsealed.established_by = sender.anchor;
         let Some(content) = unsealed.content.take().filter(|content| content.version == CONTENT) else {
             return Ok(Ok(match self.purpose {
                 Purpose::Person => unsealed.aside(Reason::Newer(CONTENT)),
@@ -138,7 +147,7 @@ impl Placing {
         let retained_by = match (&content.conversation, self.purpose) {
             (Conversation::Room(room), Purpose::Person) => {
                 let room = *room;
-                return Ok(Err(InRoom { unsealed, sender, content, room }));
+                return Ok(Err(Pending::InRoom(Box::new(InRoom { unsealed, sender, content, room }))));
             }
             // Who keeps records keeps everything, and knows of no rooms.
             (Conversation::Room(_), Purpose::Archive) => vec![self.account.address.clone()],
@@ -204,7 +213,8 @@ impl Placing {
         content: Content,
         retained_by: Vec<Address>,
     ) -> Result<ReceivedMessage, StoreError> {
-        let key = unsealed.key();
+        let exact = unsealed.exact();
+        let conflict = tx.seen(&exact)? == Seen::Other;
         let Unsealed { delivery, header, opened, one_time, noted, again, .. } = unsealed;
         let (message, gone) = (again.unwrap_or(header.message), Self::gone(&header, &content.body));
         let head = Self::head(&header, &content);
@@ -235,11 +245,14 @@ impl Placing {
                 missing: None,
                 late: false,
                 conflict: false,
+                conflicts_with: None,
             };
             Arc::new(Keep { account: self.account.clone(), message: stored, content: content.clone() })
         });
-        Ok(ReceivedMessage {
+        let mut message = ReceivedMessage {
             message,
+            conflicts_with: None,
+            commitment: header.commitment,
             sender_identity: opened.identity.fingerprint(),
             sender_device_key: opened.certificate.key().fingerprint(),
             sender: header.sender,
@@ -254,10 +267,25 @@ impl Placing {
             retention_missing,
             verified: sender.verified,
             identity_changed: sender.changed,
+            established_by: sender.anchor,
+            forward_secret: one_time.is_some(),
             late,
             room_grew: false,
-            receipt: Receipt { seq: delivery.seq, key: Some(key), one_time, stored, noted, again, gone, head },
-        })
+            receipt: Receipt {
+                seq: delivery.seq,
+                key: Some(exact.clone()),
+                one_time,
+                stored,
+                noted,
+                again,
+                gone,
+                head,
+            },
+        };
+        if conflict {
+            message.set_apart(&exact);
+        }
+        Ok(message)
     }
 
     /// Policies that should have kept this message and did not get it.

@@ -20,7 +20,8 @@ const ONE_TIME_LIFE_MS: u64 = 180 * DAY_MS;
 const MEDIUM_TERM_LIFE_MS: u64 = 60 * DAY_MS;
 /// For this long a message can open again: as long as the secret of a medium-term prekey is kept, and a day for clocks
 /// that differ. Until then it is remembered, so that a relay that brings it again is not believed.
-pub(crate) const REPLAY_MS: u64 = MEDIUM_TERM_LIFE_MS + limits::MAX_QUEUE_SECONDS * 1000 + DAY_MS;
+pub(crate) const REPLAY_MS: u64 = limits::REPLAY_SECONDS * 1000;
+const _: () = assert!(REPLAY_MS == MEDIUM_TERM_LIFE_MS + limits::MAX_QUEUE_SECONDS * 1000 + DAY_MS);
 /// The medium-term prekey is replaced when it is a week old.
 const ROTATE_AFTER_MS: u64 = 7 * DAY_MS;
 
@@ -117,7 +118,7 @@ mod tests {
     use super::*;
     use crate::store::account::tests::account;
     use crate::store::key::StoreKey;
-    use crate::store::{Store, list_all};
+    use crate::store::{Exact, Seen, Store, list_all};
 
     #[test]
     fn batches_are_wanted_when_few_are_left_or_a_week_is_over() {
@@ -136,13 +137,14 @@ mod tests {
         let account = account("a@x.example", &PolicyKey::generate(&mut SystemRng));
         let batch = NewBatch::generate(&mut SystemRng, &account, PrekeyKind::MediumTerm, 0);
         let key = (account.address.clone(), account.device, sotto_crypto::MessageId::generate(&mut SystemRng));
+        let key = Exact { key, commitment: [7; 32] };
         let receipt = crate::receive::message::Receipt::of(key.clone());
         let around = crate::receive::gaps::Around { now_ms: 0, keeps_history: true, is_here: &|_, _| false };
         store.run_blocking(|tx| batch.store(tx).and_then(|()| receipt.settle(tx, &around))).unwrap();
         let after = |now| {
             store.run_blocking(|tx| sweep(tx, now).map(drop)).unwrap();
             let secrets = store.run_blocking(list_all::<PrekeyRecord>).unwrap().len();
-            (secrets, store.run_blocking(|tx| tx.has_seen(&key)).unwrap())
+            (secrets, store.run_blocking(|tx| tx.seen(&key)).unwrap() == Seen::Same)
         };
         let end = MEDIUM_TERM_LIFE_MS + limits::MAX_QUEUE_SECONDS * 1000;
         assert_eq!(after(end - 1), (1, true));

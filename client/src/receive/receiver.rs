@@ -1,6 +1,7 @@
 //! Receiving, as it is used: events come out, acknowledgements go in.
 
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
@@ -39,8 +40,8 @@ pub struct Acker {
 pub(crate) struct Beside {
     /// Sends what waits in the outbox.
     pub(crate) task: JoinHandle<()>,
-    /// What is done at the end.
-    pub(crate) last: Box<dyn FnOnce() -> BoxFuture<'static, ()> + Send + Sync>,
+    /// What is done at the end, within this time.
+    pub(crate) last: Box<dyn FnOnce(Duration) -> BoxFuture<'static, ()> + Send + Sync>,
 }
 
 impl Receiver {
@@ -85,7 +86,7 @@ impl Receiver {
         let _ = timeout(2 * CLOSING, &mut self.task).await;
         if let Some(beside) = self.beside.take() {
             beside.task.abort();
-            (beside.last)().await;
+            (beside.last)(CLOSING).await;
         }
     }
 }

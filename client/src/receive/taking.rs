@@ -1,24 +1,24 @@
 //! Deliveries that are taken in together: opened side by side, and then given out in the order in which they came.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, PoisonError};
 
 use sotto_wire::api::Delivery;
-use sotto_wire::content::{Body, Conversation, MessageRef};
+use sotto_wire::content::{Body, Conversation};
 use sotto_wire::limits;
 use sotto_wire::room::RoomId;
 
 use super::event::Event;
 use super::gaps::{Around, Noted};
 use super::line::{Again, Broken, InFlight, Line, Shared};
-use super::message::{Receipt, ReceivedMessage};
+use super::message::{Receipt, ReceivedMessage, Unopened};
 use super::open::{Opening, Outcome};
-use super::place::Taken;
+use super::place::{Pending, Taken};
 use super::prekeys::REPLAY_MS;
 use crate::core::clock::now_ms;
 use crate::core::error::Error;
 use crate::core::platform::{BoxFuture, boxed, spawn};
-use crate::store::{ChainKey, MessageKey};
+use crate::store::{ChainKey, Exact};
 use crate::talk::apply::{Class, class};
 use crate::transport::ws::Socket;
 
@@ -44,13 +44,18 @@ struct Taking {
 /// more when this is dropped, and comes again.
 struct Claims {
     shared: Arc<Shared>,
-    claimed: HashMap<MessageKey, u64>,
+    claimed: HashMap<Exact, u64>,
+    /// Those whose id is that of another one that is given out, or comes before, and is not acknowledged yet.
+    apart: HashSet<Exact>,
 }
 
 impl Claims {
     /// Claims a message. False where it was given out and waits for its acknowledgement, or is claimed by an earlier delivery.
-    fn claim(&mut self, key: MessageKey, seq: u64, noted: Option<Arc<Noted>>) -> bool {
+    fn claim(&mut self, key: Exact, seq: u64, noted: Option<Arc<Noted>>) -> bool {
         let mut in_flight = self.shared.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
+        if in_flight.keys().any(|other| other.key == key.key && *other != key) {
+            self.apart.insert(key.clone());
+        }
         // Its acknowledgement is one of where it came last, too.
         let known = in_flight.insert(key.clone(), InFlight { seq, noted }).is_some();
         if !known {
@@ -61,7 +66,7 @@ impl Claims {
     }
 
     /// From here on its acknowledgement is waited for.
-    fn is_given_out(&mut self, key: &MessageKey) {
+    fn is_given_out(&mut self, key: &Exact) {
         self.claimed.remove(key);
     }
 }
@@ -83,7 +88,7 @@ impl Taking {
     /// What a delivery that opened is, where its message was not given out before.
     fn claimed(&mut self, opening: Opening) -> Opening {
         let unsealed = opening?;
-        let (key, seq, noted) = (unsealed.key(), unsealed.delivery.seq, unsealed.noted.clone());
+        let (key, seq, noted) = (unsealed.exact(), unsealed.delivery.seq, unsealed.noted.clone());
         if self.claims.claim(key, seq, noted) { Ok(unsealed) } else { Err(Outcome::GivenOut) }
     }
 }
@@ -129,7 +134,7 @@ impl Line {
     }
 
     fn taking(&self, Opened { deliveries, opened }: Opened) -> Taking {
-        let claims = Claims { shared: self.shared.clone(), claimed: HashMap::new() };
+        let claims = Claims { shared: self.shared.clone(), claimed: HashMap::new(), apart: HashSet::new() };
         let mut taking = Taking { deliveries, opened: VecDeque::new(), claims };
         let opened = opened.unwrap_or_else(|error| {
             tracing::warn!(%error, "messages that came together were not opened; each by itself now");
@@ -139,7 +144,7 @@ impl Line {
         taking
     }
 
-    /// Takes in some of them: up to the first that the rooms decide of, or one, where the work on all was cut off. Gives the room
+    /// Takes in some of them: up to the first for which somebody has to be asked, or one, where the work on all was cut off. Gives the room
     /// whose events have come with it: what waited for them may be opened now.
     async fn step(&mut self, socket: &mut Socket, taking: &mut Taking) -> Result<Option<RoomId>, Broken> {
         let Some(first) = taking.deliveries.front().cloned() else { return Ok(None) };
@@ -154,12 +159,12 @@ impl Line {
             Ok(opened) => self.receiving.take_in(opened).await,
             Err(error) => Err(error),
         };
-        let Taken { outcomes, in_room, rest } = match taken {
+        let Taken { outcomes, pending, rest } = match taken {
             Ok(taken) => taken,
             Err(Error::Internal(_)) if together && taking.deliveries.len() > 1 => return Ok(None),
             Err(error) => {
                 let outcomes = vec![self.or_aside(Err(error), &first)?];
-                Taken { outcomes, in_room: None, rest: VecDeque::new() }
+                Taken { outcomes, pending: None, rest: VecDeque::new() }
             }
         };
         taking.opened = rest;
@@ -170,8 +175,19 @@ impl Line {
             }
         }
         self.settle(socket, quiet).await?;
-        let Some((in_room, delivery)) = in_room.zip(taking.deliveries.pop_front()) else { return Ok(None) };
-        let taken = self.receiving.take_in_room(in_room).await;
+        let Some((pending, delivery)) = pending.zip(taking.deliveries.front().cloned()) else { return Ok(None) };
+        let taken = match pending {
+            Pending::InRoom(in_room) => self.receiving.take_in_room(*in_room).await,
+            Pending::Stranger(unsealed) => match self.receiving.meet(&unsealed).await {
+                Ok(true) => {
+                    taking.opened.push_front(Ok(*unsealed));
+                    return Ok(None);
+                }
+                Ok(false) => Ok(unsealed.not_shown(Unopened::NotVouchedFor)),
+                Err(error) => Err(error),
+            },
+        };
+        taking.deliveries.pop_front();
         let outcome = self.or_aside(taken, &delivery)?;
         let mut quiet = Quiet::default();
         let grown = self.outcome(socket, &mut taking.claims, &mut quiet, delivery.seq, outcome).await?;
@@ -206,8 +222,9 @@ impl Line {
                 let put = move |tx: &crate::store::Tx<'_>| {
                     if !tx.put_aside(&aside, now)? {
                         // It was counted, and is not kept: a repeat of it is not counted again.
-                        let MessageRef { sender, device, message } = aside.key.clone();
-                        tx.mark_seen(&(sender, device, message), now.saturating_add(REPLAY_MS))?;
+                        if let Some(exact) = aside.exact() {
+                            tx.mark_seen(&exact, now.saturating_add(REPLAY_MS))?;
+                        }
                     } else if let Some(noted) = noted {
                         // It is missing no more. One that was not kept is, and is asked for again.
                         let is_here = |key: &ChainKey, index| shared.is_here(key, index);
@@ -218,7 +235,10 @@ impl Line {
                 self.receiving.store.run(put).await?;
                 quiet.positions.push(seq);
             }
-            Outcome::Message(message) => {
+            Outcome::Message(mut message) => {
+                if let Some(exact) = message.receipt.key().cloned().filter(|exact| claims.apart.contains(exact)) {
+                    message.set_apart(&exact);
+                }
                 self.brought = true;
                 self.count_prekey(&message.receipt);
                 // A retention process keeps what was said, however short its life was meant to be.
@@ -237,7 +257,7 @@ impl Line {
                 }
                 let key = message.receipt.key().cloned();
                 let emitted = self.emit(socket, Event::Message(message)).await;
-                // Also where the line broke meanwhile: it was given all the same.
+                // Also where the line has broken meanwhile: then it was given, and must not come again.
                 if let Some(key) = key.filter(|_| !matches!(emitted, Err(Broken::Gone))) {
                     claims.is_given_out(&key);
                 }
@@ -305,14 +325,16 @@ mod tests {
 
     use super::*;
 
-    fn key(n: u8) -> MessageKey {
-        (Address::parse("a@x.example").unwrap(), DeviceId::from_bytes([1; 16]), MessageId::from_bytes([n; 16]))
+    fn key(n: u8) -> Exact {
+        let key =
+            (Address::parse("a@x.example").unwrap(), DeviceId::from_bytes([1; 16]), MessageId::from_bytes([n; 16]));
+        Exact { key, commitment: [0; 32] }
     }
 
     #[test]
     fn a_message_is_given_out_once_however_often_and_wherever_it_comes() {
         let shared = Arc::new(Shared::default());
-        let claims = || Claims { shared: shared.clone(), claimed: HashMap::new() };
+        let claims = || Claims { shared: shared.clone(), claimed: HashMap::new(), apart: HashSet::new() };
         let mut first = claims();
         assert!(first.claim(key(1), 7, None) && first.claim(key(2), 8, None));
         assert!(!first.claim(key(1), 9, None), "twice among those that came together");
@@ -325,5 +347,10 @@ mod tests {
         assert!(!second.claim(key(1), 10, None), "it waits for its acknowledgement");
         assert_eq!(shared.in_flight.lock().unwrap()[&key(1)].seq, 10, "which goes to where it came last");
         assert!(second.claim(key(2), 11, None), "it was not given out in the end");
+        let other = Exact { commitment: [1; 32], ..key(2) };
+        assert!(
+            second.claim(other.clone(), 12, None) && second.apart == HashSet::from([other]),
+            "another one of that id"
+        );
     }
 }

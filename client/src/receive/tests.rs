@@ -1,5 +1,6 @@
 //! Somebody who sends what this program cannot show, against a real relay.
 
+use sotto_crypto::MessageId;
 use sotto_wire::content::{Body, Content, Conversation, Link, MessageRef, ReceiptKind};
 
 use crate::common::{Network, address, next, text};
@@ -217,4 +218,72 @@ async fn the_last_message_is_missed_too() {
     let (late, _) = all(&bob).await;
     assert_eq!(late.iter().map(text).collect::<Vec<_>>(), ["two, and nothing after it"]);
     assert!(bob.gaps().list().await.unwrap().is_empty());
+}
+
+/// Sends a text to bob under this id.
+async fn send_as(from: &Client, id: MessageId, text: &str) {
+    let account = from.trust.account.clone();
+    let conversation = Conversation::of([account.address.clone(), address("bob")]).unwrap();
+    let content = Content::new(conversation, now_ms(), Body::Text(text.into()));
+    let mut entry = entry(&account, &content, OutboxKind::Text, Audience::Members, now_ms()).unwrap();
+    entry.key.message = id;
+    from.trust.store.run(move |tx| tx.put_outbox(&entry).map(drop)).await.unwrap();
+    let done = from.outbox().flush(std::time::Duration::from_mins(1)).await.unwrap();
+    assert_eq!((done.sent, done.left, done.refused), (1, 0, 0));
+}
+
+/// The relay forgets which ids it has accepted, as after a time, or because it wants to.
+async fn forget_ids(network: &mut Network) {
+    network.stop().await;
+    let store = rusqlite::Connection::open(network.folder.path().join("state/relay.sqlite")).unwrap();
+    assert!(store.execute("UPDATE messages SET key = NULL", []).unwrap() > 0);
+    drop(store);
+    network.run().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_message_under_a_used_id_is_kept_and_shown_and_a_repeat_is_not() {
+    let mut network = Network::start(false).await;
+    let (alice, bob) = (network.member("alice").await, network.member("bob").await);
+    let id = MessageId::from_bytes([7; 16]);
+    send_as(&alice, id, "the first").await;
+    // While the relay knows the id, it takes this for a repeat.
+    send_as(&alice, id, "too early").await;
+    let first = all(&bob).await.0;
+    assert_eq!(first.iter().map(text).collect::<Vec<_>>(), ["the first"]);
+    assert_eq!((first[0].message, first[0].conflicts_with), (id, None));
+
+    forget_ids(&mut network).await;
+    send_as(&alice, id, "the second").await;
+    let second = all(&bob).await.0;
+    assert_eq!(second.iter().map(text).collect::<Vec<_>>(), ["the second"]);
+    assert_eq!(second[0].conflicts_with, Some(id));
+    assert_ne!(second[0].message, id);
+
+    // Both in one connection, before either is acknowledged.
+    let id = MessageId::from_bytes([8; 16]);
+    send_as(&alice, id, "the third").await;
+    forget_ids(&mut network).await;
+    send_as(&alice, id, "the fourth").await;
+    let mut receiver = bob.receive(false).unwrap();
+    let mut messages = Vec::new();
+    loop {
+        match next(&mut receiver).await {
+            Event::Message(message) => messages.push(*message),
+            Event::CaughtUp => break,
+            _ => {}
+        }
+    }
+    receiver.acker().ack(messages.iter().map(ReceivedMessage::receipt).collect()).await.unwrap();
+    receiver.close().await;
+    assert_eq!(messages.iter().map(text).collect::<Vec<_>>(), ["the third", "the fourth"]);
+    assert_eq!((messages[0].conflicts_with, messages[1].conflicts_with), (None, Some(id)));
+
+    // The history has all four, each under a name of its own, as it was told.
+    let conversation = messages[0].conversation.id();
+    let mut history = bob.conversations().messages(&conversation, None, 10).await.unwrap();
+    history.sort_by_key(|view| view.position);
+    let have: Vec<_> = history.iter().map(|view| (view.key.message, view.conflicts_with)).collect();
+    let told: Vec<_> = first.iter().chain(&second).chain(&messages).map(|m| (m.message, m.conflicts_with)).collect();
+    assert_eq!(have, told);
 }

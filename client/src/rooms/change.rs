@@ -10,7 +10,6 @@ use sotto_wire::room::{Created, MAX_MEMBERS, RoomChange, RoomEvent, RoomId, Sign
 
 use super::event::{Entry, MAX_PAYLOAD, event_id, sign};
 use super::keeper::RoomKeeper;
-use super::log::MAX_EVENTS;
 use super::room::{Room, Rooms, chunks};
 use super::state::State;
 use super::words::describe;
@@ -205,7 +204,7 @@ impl RoomKeeper {
         let mut missing = Vec::new();
         for some in people.chunks(sotto_wire::limits::MAX_RECIPIENT_ADDRESSES) {
             let found = self.api.identities(some.to_vec()).await?.identities;
-            missing.extend(some.iter().filter(|who| !found.iter().any(|(a, _)| a == *who)).cloned());
+            missing.extend(some.iter().filter(|who| !found.iter().any(|f| &f.address == *who)).cloned());
         }
         missing.retain(|who| who != &self.account.address);
         if missing.is_empty() { Ok(()) } else { Err(Refusal::Unregistered(missing).into()) }
@@ -226,7 +225,7 @@ impl Work<'_, '_> {
         let checked = self.rooms.with(self.tx, room, |held, _| {
             let allowed = match held.stopped_by() {
                 Some(who) => Err(Refusal::RoomStopped(who.clone())),
-                None if held.log.len() >= MAX_EVENTS => Err(FULL),
+                None if held.log.is_full() => Err(FULL),
                 None => allowed(held.state(), me, change),
             };
             Ok(allowed.map(|changes| (changes, held.state().people())))
@@ -489,6 +488,7 @@ pub(super) fn note(
             missing: None,
             late: false,
             conflict: false,
+            conflicts_with: None,
         };
         tx.add_message(&line, &this, Unread::No)?;
     }

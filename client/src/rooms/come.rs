@@ -8,6 +8,7 @@ use sotto_wire::content::{Body, Content, Conversation};
 use sotto_wire::limits;
 use sotto_wire::room::{EventId, RoomId, SignedRoomEvent};
 
+use super::admit::{Admitted, Bringing};
 use super::change::{note, queue};
 use super::event::{Entry, verify};
 use super::keeper::RoomKeeper;
@@ -17,7 +18,7 @@ use crate::core::error::{Error, StoreError};
 use crate::core::platform::{BoxFuture, boxed};
 use crate::core::task::blocking;
 use crate::receive::rooms::{RoomMessage, Rooms};
-use crate::store::{ConversationRecord, Pin, RoomEventRecord, SeenIn, Tx, conversation};
+use crate::store::{ConversationRecord, SeenIn, Tx, conversation};
 use crate::trust::pins::see;
 use crate::trust::retention::processes;
 
@@ -96,25 +97,17 @@ impl RoomKeeper {
         .await?;
         let (trusted, mistrusted) = self.by_their_identities(verified).await?;
         let (rooms, account, now) = (self.rooms.clone(), self.account.clone(), now_ms());
+        let bringer = sender.clone();
         let (shown, lacks, grew) = self
             .store
             .run(move |tx| {
                 let me = &account.address;
-                let before = rooms.with(tx, room, |held, _| Ok(held.log.nodes().len()))?;
-                for (entry, signed) in trusted {
-                    // Whom the relay does not know has no other identity: the first one that is seen counts, and only it.
-                    let author = &entry.event.author;
-                    let pin = if author == me { None } else { tx.get::<Pin>(&Pin::key_of(author))? };
-                    match pin {
-                        Some(pin) if pin.identity != signed.identity => continue,
-                        None if author != me => drop(see(tx, author, &signed.identity, now, SeenIn::Room)?),
-                        _ => {}
-                    }
-                    tx.add_room_event(&RoomEventRecord { room, id: entry.id, signed })?;
-                }
-                rooms.with(tx, room, |held, news| {
+                rooms.with(tx, room, |held, _| {
+                    let brought = trusted.into_iter().map(|(entry, signed)| (entry.id, (entry, signed))).collect();
+                    let by = Bringing { me, bringer: &bringer, now_ms: now };
+                    let Admitted { news, from, ask } = held.admit(tx, by, brought)?;
                     let shown = note(tx, me, held, &news, now)?;
-                    let (events, people) = held.to_pass_on(before, me, account.device);
+                    let (events, people) = held.to_pass_on(from, me, account.device);
                     let events = events.iter().filter_map(|id| tx.room_event(id).transpose());
                     let events = events.map(|found| Ok(found?.signed)).collect::<Result<Vec<_>, StoreError>>()?;
                     for list in chunks(events) {
@@ -122,8 +115,7 @@ impl RoomKeeper {
                             return Ok(Err(error));
                         }
                     }
-                    let grew = held.log.nodes().len() > before;
-                    Ok(Ok((shown, !held.log.missing().is_empty(), grew)))
+                    Ok(Ok((shown, ask, held.log.nodes().len() > from)))
                 })
             })
             .await??;
@@ -163,14 +155,14 @@ impl RoomKeeper {
         let of = |domain: &Domain| ask.iter().filter(|who| &who.domain() == domain).cloned().collect::<Vec<_>>();
         let asked: Vec<Vec<Address>> = domains.iter().map(of).collect();
         let asked = asked.iter().flat_map(|people| people.chunks(limits::MAX_RECIPIENT_ADDRESSES));
+        let mut doubted = BTreeSet::new();
         for some in asked {
-            let mut found = self.api.identities(some.to_vec()).await?.identities;
-            // What was not asked for moves no pin.
-            found.retain(|(who, _)| some.contains(who));
+            let found = self.introduce(some.to_vec()).await?;
+            doubted.extend(found.doubtful);
             let now = now_ms();
             self.store
                 .run(move |tx| {
-                    found.iter().try_for_each(|(who, shown)| see(tx, who, shown, now, SeenIn::Room).map(drop))
+                    found.vouched.iter().try_for_each(|vouched| see(tx, vouched, now, SeenIn::Room).map(drop))
                 })
                 .await?;
         }
@@ -181,7 +173,7 @@ impl RoomKeeper {
         let (good, bad): (Vec<_>, Vec<_>) = events.into_iter().partition(|(entry, signed)| {
             let who = &entry.event.author;
             let known = if who == &own.address { Some(&own.identity) } else { pinned.get(who) };
-            known.is_none_or(|known| known == &signed.identity)
+            known.map_or(!doubted.contains(who), |known| known == &signed.identity)
         });
         Ok((good, bad.first().map(|(entry, _)| entry.event.author.clone())))
     }

@@ -12,7 +12,8 @@ use super::event::Entry;
 use super::people::{People, PerPerson, Person};
 use super::state::Act;
 
-/// Events of one room, with those that wait. A client makes none beyond, and takes none.
+/// Events in one room. A client makes none beyond, and takes none. Those that wait are none of them: whoever keeps them bounds
+/// them.
 pub(crate) const MAX_EVENTS: usize = 10_000;
 
 /// An event in the room.
@@ -107,14 +108,15 @@ impl Log {
         self.index.contains_key(id) || self.waiting.contains_key(id)
     }
 
-    /// Whether no event waits for a parent.
+    /// Whether no event waits for a parent, but for those of people whom nothing here names: they may be of anybody's making.
     pub(crate) fn is_whole(&self) -> bool {
-        self.waiting.is_empty() && !self.nodes.is_empty()
+        let is_of_stranger = |event: &RoomEvent| self.people.find(&event.author).is_none();
+        !self.nodes.is_empty() && self.waiting.values().all(is_of_stranger)
     }
 
-    /// Events here.
-    pub(crate) fn len(&self) -> usize {
-        self.nodes.len() + self.waiting.len()
+    /// Whether the room takes no more events.
+    pub(crate) fn is_full(&self) -> bool {
+        self.nodes.len() >= MAX_EVENTS
     }
 
     /// Whether `a` is an ancestor of `b`.
@@ -140,7 +142,7 @@ impl Log {
             self.wake(entry.id);
             return Inserted::Stranger;
         }
-        if self.len() >= MAX_EVENTS {
+        if self.is_full() {
             return Inserted::Full;
         }
         if let Some(missing) = self.missing_parent(&entry.event) {
@@ -152,6 +154,18 @@ impl Log {
         let placed = self.place(entry);
         let woken = self.wake(id);
         if placed { Inserted::In(woken) } else { Inserted::Stranger }
+    }
+
+    /// Lets go of an event that waits: it may come again.
+    pub(crate) fn forget_waiting(&mut self, id: &EventId) {
+        let Some(event) = self.waiting.remove(id) else { return };
+        let Some(missing) = self.missing_parent(&event) else { return };
+        if let Some(waiters) = self.waiters.get_mut(&missing) {
+            waiters.retain(|waiter| waiter != id);
+            if waiters.is_empty() {
+                self.waiters.remove(&missing);
+            }
+        }
     }
 
     fn refuse(&mut self, id: EventId) {
@@ -176,7 +190,7 @@ impl Log {
                 } else if let Some(missing) = self.missing_parent(&event) {
                     self.waiters.entry(missing).or_default().push(child);
                     self.waiting.insert(child, event);
-                } else {
+                } else if !self.is_full() {
                     count += usize::from(self.place(Entry { id: child, event }));
                     arrived.push(child);
                 }

@@ -128,6 +128,11 @@ impl Resolved {
         self.last.counts(n) != Counts::No
     }
 
+    /// How many events were looked at: those of the log as it was then.
+    pub(super) fn looked_at(&self) -> usize {
+        self.last.counts.len()
+    }
+
     /// Whether each event counts, by its place in the log.
     pub(crate) fn counted(&self) -> Vec<bool> {
         self.last.counts.iter().map(|counts| *counts != Counts::No).collect()

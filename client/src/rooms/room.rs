@@ -1,6 +1,6 @@
 //! A room as this device has it: its events with what they come to, kept in memory beside the store, which leads.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use super::resolve::{Resolved, resolve};
 use super::state::State;
 use crate::core::error::StoreError;
 use crate::core::platform::Instant;
-use crate::store::Tx;
+use crate::store::{RoomEventRecord, Tx};
 
 /// A room, as far as its events are known.
 pub(crate) struct Room {
@@ -22,13 +22,19 @@ pub(crate) struct Room {
     resolved: Resolved,
     /// The last event that was read from the store, with its number there.
     read: Option<(i64, EventId)>,
+    /// Whether the events that have no place yet have been read.
+    begun: bool,
+    /// The events that have no place in a room of the user's, or not yet: in the log for as long as this is in memory.
+    pub(super) pending: HashSet<EventId>,
+    /// The last of them that was put into the store.
+    pub(super) put: Option<EventId>,
 }
 
 impl Room {
     fn new(room: RoomId) -> Self {
         let log = Log::new(room);
         let resolved = resolve(&log);
-        Self { log, resolved, read: None }
+        Self { log, resolved, read: None, begun: false, pending: HashSet::new(), put: None }
     }
 
     /// What it is like.
@@ -55,31 +61,59 @@ impl Room {
     /// not before.
     pub(crate) fn read(&mut self, tx: &Tx<'_>) -> Result<Vec<(EventId, RoomEvent)>, StoreError> {
         let room = self.log.room();
-        // Together with the last one: a transaction that it was read in may have been taken back.
+        // Together with the last one: a transaction that it was read, or put, in may have been taken back.
+        if let Some(put) = self.put
+            && tx.pending_event(&put)?.is_none()
+            && tx.room_event(&put)?.is_none()
+        {
+            self.forget();
+        }
         let mut added = tx.room_events(&room, self.read.map_or(0, |(number, _)| number - 1))?;
         if let Some(last) = self.read {
             if added.first().map(|(number, record)| (*number, record.id)) == Some(last) {
                 added.remove(0);
             } else {
-                *self = Self::new(room);
+                self.forget();
                 added = tx.room_events(&room, 0)?;
             }
         }
-        if added.is_empty() {
-            return Ok(Vec::new());
-        }
         for (number, record) in added {
             self.read = Some((number, record.id));
-            // It was verified before it was put there.
-            if let Ok(event) = record.signed.event.unverified() {
-                self.log.insert(Entry { id: record.id, event });
+            self.pending.remove(&record.id);
+            self.insert(&record);
+        }
+        if !self.begun {
+            self.begun = true;
+            for record in tx.pending_events(&room)? {
+                self.pending.insert(record.id);
+                self.insert(&record);
             }
+        }
+        Ok(self.extend())
+    }
+
+    /// It was verified before it was put into the store.
+    fn insert(&mut self, record: &RoomEventRecord) {
+        if let Ok(event) = record.signed.event.unverified() {
+            self.log.insert(Entry { id: record.id, event });
+        }
+    }
+
+    /// Looks at the events that are new in the log. Gives those that count now and did not before.
+    pub(super) fn extend(&mut self) -> Vec<(EventId, RoomEvent)> {
+        if self.resolved.looked_at() == self.log.nodes().len() {
+            return Vec::new();
         }
         let before = self.resolved.counted();
         self.resolved.extend(&self.log);
         let nodes = self.log.nodes().iter().enumerate();
         let news = nodes.filter(|(n, _)| before.get(*n) != Some(&true) && self.resolved.counts(*n));
-        Ok(news.map(|(_, node)| (node.id, node.event.clone())).collect())
+        news.map(|(_, node)| (node.id, node.event.clone())).collect()
+    }
+
+    /// Reads all of it again when it is next asked for.
+    pub(super) fn forget(&mut self) {
+        *self = Self::new(self.log.room());
     }
 
     /// An event behind all that counts.

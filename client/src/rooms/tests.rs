@@ -6,6 +6,7 @@ mod hostile;
 mod large;
 mod properties;
 mod reference;
+mod strangers;
 mod vectors;
 
 use sotto_crypto::{Address, DeviceId};

@@ -122,6 +122,7 @@ impl Sending {
             missing: None,
             late: false,
             conflict: false,
+            conflicts_with: None,
         };
         Ok(Composed { entry, stored })
     }

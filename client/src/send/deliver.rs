@@ -3,7 +3,7 @@
 
 use sotto_crypto::{Address, SystemRng};
 use sotto_wire::api::{Envelope, Recipients};
-use sotto_wire::content::{Content, Conversation, MessageRef};
+use sotto_wire::content::{Content, Conversation};
 use sotto_wire::{ErrorCode, limits};
 use zeroize::Zeroizing;
 
@@ -17,11 +17,6 @@ use crate::store::{LeftOut, OutboxKind, OutboxRecord, OwnChainRecord, conversati
 
 /// How often a message is sealed again because the recipients' devices have changed meanwhile.
 const ROUNDS: u32 = 3;
-
-/// Whether the relay says with this that it does not have the message: not where it failed in the middle of its work.
-fn is_certain(code: ErrorCode) -> bool {
-    !matches!(code, ErrorCode::Internal | ErrorCode::Unavailable | ErrorCode::PeerUnavailable)
-}
 
 /// How an attempt has ended that did not fail.
 pub(super) enum Delivered {
@@ -44,9 +39,22 @@ pub(super) struct Accepted {
     pub(super) posted: Option<Posted>,
 }
 
+/// Whether a relay that answers so does not have the message. Some answers it gives when it has looked whether it has; with
+/// others for good it may have turned away a repeat without looking.
+fn is_without_it(code: ErrorCode, first: bool) -> bool {
+    let has_looked = matches!(
+        code,
+        ErrorCode::RecipientsChanged
+            | ErrorCode::RetentionRequired
+            | ErrorCode::FederationDenied
+            | ErrorCode::MailboxFull
+    );
+    has_looked || first && !code.is_retryable()
+}
+
 impl Sending {
     /// Seals and posts, again where the recipients' devices or the policy have changed meanwhile.
-    pub(super) async fn deliver(&self, entry: &OutboxRecord) -> Result<Delivered, Error> {
+    pub(super) async fn deliver(&self, entry: &mut OutboxRecord) -> Result<Delivered, Error> {
         // What the relay may have is posted again as it is.
         let mut frozen = entry.frozen;
         for round in 1..=ROUNDS {
@@ -84,10 +92,19 @@ impl Sending {
                 wraps: sealed.wraps,
                 expires_in_s: left_s.map(|s| s.min(limits::MAX_QUEUE_SECONDS)),
             };
-            if !self.mark_uncertain(&entry.key, &posted.content).await? {
+            // Before the relay may have a message, the store knows that it may.
+            let first = !entry.uncertain;
+            if !self.mark_uncertain(entry, Some(&posted.content)).await? {
                 return Ok(Delivered::Cancelled);
             }
-            match self.api.send(&envelope).await {
+            let answer = self.api.send(&envelope).await;
+            if let Err(Error::Relay(said)) = &answer
+                && is_without_it(said.code, first)
+                && !self.mark_uncertain(entry, None).await?
+            {
+                return Ok(Delivered::Cancelled);
+            }
+            match answer {
                 Ok(accepted) => {
                     let at_ms = accepted.accepted_at_ms;
                     let retained_by = checked.retained_by;
@@ -101,15 +118,9 @@ impl Sending {
                     frozen = false;
                     self.forget_policy().await;
                 }
-                Err(error) => {
-                    if error.code().is_some_and(is_certain) {
-                        self.thaw(&entry.key).await?;
-                    }
-                    return Err(error);
-                }
+                Err(error) => return Err(error),
             }
         }
-        self.thaw(&entry.key).await?;
         Err(Refusal::RecipientsKeepChanging.into())
     }
 
@@ -120,20 +131,6 @@ impl Sending {
         let content: Content = minicbor::decode(&posted.content)
             .map_err(|_| Refusal::NotPossible("what waits in the outbox cannot be read"))?;
         Ok(Zeroizing::new(sotto_crypto::encode(&Content { link: Some(link), ..content })))
-    }
-
-    /// The relay has said that it does not have it: its place in the chain is free again.
-    async fn thaw(&self, key: &MessageRef) -> Result<(), Error> {
-        let key = key.clone();
-        self.store
-            .run(move |tx| match tx.outbox_entry(&key)?.filter(|entry| entry.frozen) {
-                Some(mut entry) => {
-                    entry.frozen = false;
-                    tx.put_outbox(&entry)
-                }
-                None => Ok(()),
-            })
-            .await
     }
 
     /// Asks for recipients. In a room, members who cannot be written to (suspended, not there any more) are left out and
@@ -179,5 +176,26 @@ impl Sending {
         let content: Content = minicbor::decode(&entry.content)
             .map_err(|_| Refusal::NotPossible("what waits in the outbox cannot be read"))?;
         Ok(Zeroizing::new(sotto_crypto::encode(&Content { heads: Some(heads), ..content })))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_answer_says_of_a_message_that_was_posted_before() {
+        for (code, without, without_first) in [
+            (ErrorCode::RecipientsChanged, true, true),
+            (ErrorCode::FederationDenied, true, true),
+            (ErrorCode::MailboxFull, true, true),
+            (ErrorCode::Suspended, false, true),
+            (ErrorCode::WrongCredentials, false, true),
+            (ErrorCode::TooLarge, false, true),
+            (ErrorCode::Unavailable, false, false),
+            (ErrorCode::Internal, false, false),
+        ] {
+            assert_eq!((is_without_it(code, false), is_without_it(code, true)), (without, without_first), "{code:?}");
+        }
     }
 }

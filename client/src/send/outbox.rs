@@ -32,7 +32,8 @@ impl Outbox {
     }
 
     /// Says something, and waits until the relay has it durably. An error says that it has not, and that nothing of the
-    /// message is left; or, [`Error::Unsettled`], that nobody knows and that it stays in the outbox.
+    /// message is left; or, [`Error::Unsettled`], that nobody knows and that it stays in the outbox; or, [`Error::Uncertain`],
+    /// that nobody knows and that it is not tried again.
     pub async fn send(&self, to: Target, draft: Draft) -> Result<Sent, Error> {
         let sending = &self.sending;
         // As the network says now, not as it was last known: who waits wants to hear of it.

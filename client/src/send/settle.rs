@@ -44,6 +44,8 @@ pub struct Sent {
 enum Look {
     Sent(Box<Sent>),
     Refused(String),
+    /// Refused, and nobody knows whether it went out before.
+    Uncertain(String),
     /// It waits; whether the relay may have it, and whether something that was said before it waits too.
     Waits {
         uncertain: bool,
@@ -105,12 +107,10 @@ impl Sending {
                 self.failures.lock().unwrap_or_else(PoisonError::into_inner).get_mut(key).and_then(Option::take);
             match (self.look_at(key).await?, failed) {
                 (Look::Sent(sent), _) => return Ok(*sent),
-                (Look::Refused(_), Some(error)) => return Err(error),
-                (Look::Refused(reason), None) => {
-                    // The state is written a moment before the reason is told.
-                    sleep(LOOK).await;
-                    let late = self.failures.lock().unwrap_or_else(PoisonError::into_inner).remove(key).flatten();
-                    return Err(late.unwrap_or_else(|| Refusal::Elsewhere(reason).into()));
+                (Look::Refused(_) | Look::Uncertain(_), Some(error)) => return Err(error),
+                (Look::Refused(reason), None) => return Err(self.late(key, Refusal::Elsewhere(reason).into()).await),
+                (Look::Uncertain(reason), None) => {
+                    return Err(self.late(key, uncertain(key, Refusal::Elsewhere(reason).into())).await);
                 }
                 (Look::Gone, error) => return Err(error.unwrap_or_else(|| Refusal::NoMessage.into())),
                 (Look::Waits { uncertain: true, .. }, Some(error)) => {
@@ -128,6 +128,13 @@ impl Sending {
                 (Look::Waits { .. }, None) => sleep(LOOK).await,
             }
         }
+    }
+
+    /// Why a message was refused: the state is written a moment before the reason is told. Or what the store says of it.
+    async fn late(&self, key: &MessageRef, otherwise: Error) -> Error {
+        sleep(LOOK).await;
+        let late = self.failures.lock().unwrap_or_else(PoisonError::into_inner).remove(key).flatten();
+        late.unwrap_or(otherwise)
     }
 
     /// Takes a message back that was not sent. Where it is too late, nobody knows.
@@ -172,8 +179,10 @@ impl Sending {
                 }
                 let Some(placed) = tx.placed_message(&key)? else { return Ok(Look::Gone) };
                 let message = placed.message;
-                if message.state == MessageState::Refused {
-                    return Ok(Look::Refused(message.reason.unwrap_or_default()));
+                match message.state {
+                    MessageState::Refused => return Ok(Look::Refused(message.reason.unwrap_or_default())),
+                    MessageState::Uncertain => return Ok(Look::Uncertain(message.reason.unwrap_or_default())),
+                    _ => {}
                 }
                 let Some(record) = conversation(tx, &message.conversation)? else { return Ok(Look::Gone) };
                 let mut changed = Vec::new();
@@ -196,6 +205,11 @@ impl Sending {
             })
             .await
     }
+}
+
+/// It was refused for this reason, and the relay may have it from before.
+pub(super) fn uncertain(key: &MessageRef, reason: Error) -> Error {
+    Error::Uncertain { message: key.message, source: Box::new(reason) }
 }
 
 async fn key_conversation(sending: &Sending, key: &MessageRef) -> Result<String, Error> {

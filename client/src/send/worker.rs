@@ -18,6 +18,7 @@ use zeroize::Zeroizing;
 use super::chain;
 use super::compose::roll_back;
 use super::deliver::{Accepted, Delivered};
+use super::settle::uncertain;
 use super::state::Sending;
 use crate::core::clock::now_ms;
 use crate::core::error::{Error, Refusal, StoreError};
@@ -76,24 +77,31 @@ pub(crate) async fn keep_sending(sending: Arc<Sending>, follow: bool) {
 }
 
 impl Sending {
-    /// Before the relay may have a message, the store knows that it may. False where it was cancelled in the last moment.
-    /// What it may have is kept as it is posted.
-    pub(super) async fn mark_uncertain(&self, key: &MessageRef, posted: &Zeroizing<Vec<u8>>) -> Result<bool, Error> {
-        let (key, posted) = (key.clone(), posted.clone());
+    /// Notes whether the relay may have a message: as it was posted, and as it is posted again where it has a place in a chain; or
+    /// that it has not, and then its place is free again. False where it was cancelled meanwhile.
+    pub(super) async fn mark_uncertain(
+        &self,
+        entry: &mut OutboxRecord,
+        posted: Option<&Zeroizing<Vec<u8>>>,
+    ) -> Result<bool, Error> {
+        let (key, posted, uncertain) = (entry.key.clone(), posted.cloned(), posted.is_some());
+        entry.uncertain = uncertain;
         self.store
             .run(move |tx| {
                 let Some(mut entry) = tx.outbox_entry(&key)? else { return Ok(false) };
-                let first = !entry.uncertain;
-                if first || (entry.linked && !(entry.frozen && entry.content == *posted)) {
-                    entry.uncertain = true;
-                    if entry.linked {
-                        entry.frozen = true;
+                let moves = entry.uncertain != uncertain;
+                let frozen = posted.filter(|_| entry.linked);
+                let differs = frozen.as_ref().is_some_and(|posted| !entry.frozen || entry.content != **posted);
+                if moves || differs {
+                    (entry.uncertain, entry.frozen) = (uncertain, frozen.is_some());
+                    if let Some(posted) = frozen {
                         entry.content = posted.to_vec();
                     }
                     tx.put_outbox(&entry)?;
                 }
-                if first {
-                    with_message(tx, &key, |message| message.state = MessageState::Sending)?;
+                if moves {
+                    let state = if uncertain { MessageState::Sending } else { MessageState::Queued };
+                    with_message(tx, &key, |message| message.state = state)?;
                 }
                 Ok(true)
             })
@@ -255,7 +263,7 @@ impl Sending {
             }
             _ => {
                 self.refused(&entry, error.to_string()).await?;
-                self.fail(&entry.key, error);
+                self.fail(&entry.key, if entry.uncertain { uncertain(&entry.key, error) } else { error });
                 Ok(Ended::Refused)
             }
         }
@@ -310,7 +318,7 @@ impl Sending {
         Ok(())
     }
 
-    /// It is refused for good.
+    /// It is refused for good. Where the relay may have it from before, what it has done here stays: others may hear of it.
     async fn refused(&self, entry: &OutboxRecord, reason: String) -> Result<(), Error> {
         let upload = entry.upload.clone();
         let entry = entry.clone();
@@ -318,9 +326,11 @@ impl Sending {
         self.store
             .run(move |tx| {
                 tx.give_up_outbox(&entry.key)?;
-                roll_back(tx, &entry)?;
+                if !entry.uncertain {
+                    roll_back(tx, &entry)?;
+                }
                 with_message(tx, &entry.key, |message| {
-                    message.state = MessageState::Refused;
+                    message.state = if entry.uncertain { MessageState::Uncertain } else { MessageState::Refused };
                     message.reason = Some(reason);
                 })
             })

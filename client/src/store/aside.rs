@@ -3,25 +3,28 @@
 
 use minicbor::{Decode, Encode};
 use rusqlite::OptionalExtension as _;
-use sotto_crypto::{Address, PrekeyRef};
+use sotto_crypto::{Address, PrekeyRef, decode_strict};
+use sotto_wire::api::Delivery;
 use sotto_wire::content::MessageRef;
 use sotto_wire::limits;
 use sotto_wire::room::RoomId;
 
 use super::cipher::RowKey;
 use super::db::{Tx, sealed_row};
-use super::messages::clamp;
+use super::messages::{Exact, clamp};
+use super::quota::{Quota, Share};
 use super::records::{PrekeyRecord, Record};
 use super::talk::parts_of;
 use crate::core::error::StoreError;
 
 const TABLE: &str = "aside";
-/// Of one sender: messages, and bytes.
-pub(crate) const MAX_OF_SENDER: (u64, u64) = (200, 4 * 1024 * 1024);
-/// Of all senders of one network.
-pub(crate) const MAX_OF_NETWORK: (u64, u64) = (2_000, 32 * 1024 * 1024);
+const QUOTA: Quota = Quota {
+    table: TABLE,
+    of_sender: Share { rows: 200, bytes: 4 * 1024 * 1024 },
+    of_network: Share { rows: 2_000, bytes: 32 * 1024 * 1024 },
+};
 /// For so long (milliseconds): as long as a relay would have kept it.
-const KEPT_MS: u64 = limits::MAX_QUEUE_SECONDS * 1000;
+pub(super) const KEPT_MS: u64 = limits::MAX_QUEUE_SECONDS * 1000;
 
 /// Why a message waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
@@ -64,6 +67,20 @@ pub(crate) struct Aside {
     /// The one-time prekey that it was sealed to, whose secret ends with it.
     #[n(4)]
     pub(crate) one_time: Option<PrekeyRef>,
+}
+
+impl Aside {
+    /// Under which it waits: one that bears another's id takes nobody's place.
+    pub(crate) fn key_of(message: &Exact) -> MessageRef {
+        let (sender, device, message) = message.apart();
+        MessageRef { sender, device, message }
+    }
+
+    /// Which message it is. It was read when it came.
+    pub(crate) fn exact(&self) -> Option<Exact> {
+        let delivery: Delivery = minicbor::decode(&self.delivery).ok()?;
+        Some(Exact::of(&decode_strict(&delivery.header).ok()?))
+    }
 }
 
 /// How much of somebody waits, and how much more was not kept.
@@ -114,18 +131,7 @@ impl Tx<'_> {
             None => {}
         }
         let size = message.delivery.len() as u64;
-        let fits = |query: &str, of: RowKey, (messages, bytes): (u64, u64)| -> Result<bool, StoreError> {
-            let (count, sum): (i64, i64) =
-                self.sql.prepare_cached(query)?.query_row([of], |r| Ok((r.get(0)?, r.get(1)?)))?;
-            Ok(u64::try_from(count).is_ok_and(|n| n < messages) && u64::try_from(sum).is_ok_and(|n| n + size <= bytes))
-        };
-        let room =
-            fits("SELECT COUNT(*), COALESCE(SUM(bytes), 0) FROM aside WHERE sender = ?1", by_sender, MAX_OF_SENDER)?
-                && fits(
-                    "SELECT COUNT(*), COALESCE(SUM(bytes), 0) FROM aside WHERE network = ?1",
-                    by_network,
-                    MAX_OF_NETWORK,
-                )?;
+        let room = QUOTA.left(&self.sql, &by_sender, &by_network)?.take(size);
         if room {
             let (sealed, slot) = self.seal_ending(TABLE, &row, &sotto_crypto::encode(message))?;
             self.sql
@@ -243,7 +249,7 @@ mod tests {
         let store = Store::open(&dir.path().join("s.db"), &StoreKey::generate(&mut SystemRng)).unwrap();
         store
             .run_blocking(|tx| {
-                for n in 0..MAX_OF_SENDER.0 + 30 {
+                for n in 0..QUOTA.of_sender.rows + 30 {
                     tx.put_aside(&aside("mallory@y.example", n, 100), 5)?;
                 }
                 // The same again counts once.
@@ -253,7 +259,7 @@ mod tests {
                     tx.put_aside(&aside("eve@y.example", 10_000 + n, 1024 * 1024), 5)?;
                 }
                 // Others of the network, until it is full; and somebody of another one.
-                for n in 0..MAX_OF_NETWORK.0 {
+                for n in 0..QUOTA.of_network.rows {
                     tx.put_aside(&aside(&format!("u{}@y.example", n / 100), 20_000 + n, 10), 5)?;
                 }
                 tx.put_aside(&aside("alice@x.example", 90_000, 10), 5)
@@ -261,11 +267,11 @@ mod tests {
             .unwrap();
         let counts = store.run_blocking(list_all::<AsideCount>).unwrap();
         let of = |who: &str| counts.iter().find(|c| c.sender.as_str() == who).map(|c| (c.waiting, c.dropped));
-        assert_eq!(of("mallory@y.example"), Some((MAX_OF_SENDER.0, 30)));
+        assert_eq!(of("mallory@y.example"), Some((QUOTA.of_sender.rows, 30)));
         assert_eq!(of("eve@y.example"), Some((4, 1)));
         assert_eq!(of("alice@x.example"), Some((1, 0)));
         let all: u64 = counts.iter().filter(|c| c.sender.domain_str() == "y.example").map(|c| c.waiting).sum();
-        assert_eq!(all, MAX_OF_NETWORK.0);
+        assert_eq!(all, QUOTA.of_network.rows);
 
         // In the order in which they came, page by page.
         let (first, next) = store.run_blocking(|tx| tx.aside(0, 3)).unwrap();

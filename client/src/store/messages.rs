@@ -1,7 +1,7 @@
 //! Messages: the history, and the memory of what has been received, so that repeats are dropped.
 
 use rusqlite::{OptionalExtension as _, Row};
-use sotto_crypto::{Address, DeviceId, MessageId};
+use sotto_crypto::{Address, DIGEST_LEN, DeviceId, MessageId, SealedHeader, digest};
 use sotto_wire::content::MessageRef;
 use zeroize::Zeroizing;
 
@@ -17,6 +17,40 @@ const SEEN: &str = "seen";
 
 /// What names a message: an id alone would let one sender hide another's message by using its id.
 pub(crate) type MessageKey = (Address, DeviceId, MessageId);
+
+/// A message as it was sealed once. Who is honest gives an id to one message; two that bear the same one are told apart by the
+/// commitment to the key that they are sealed under.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Exact {
+    pub(crate) key: MessageKey,
+    pub(crate) commitment: [u8; DIGEST_LEN],
+}
+
+impl Exact {
+    pub(crate) fn of(header: &SealedHeader) -> Self {
+        let key = (header.sender.clone(), header.device, header.message);
+        Self { key, commitment: header.commitment }
+    }
+
+    /// The key that it is kept under where its id is another message's. The same for a repeat, on every device.
+    pub(crate) fn apart(&self) -> MessageKey {
+        let (sender, device, id) = &self.key;
+        let digest = digest(&[b"sotto/1 same id\0", id.as_bytes().as_slice(), &self.commitment].concat());
+        let (apart, _) = digest.split_first_chunk().unwrap_or((&[0; 16], &[]));
+        (sender.clone(), *device, MessageId::from_bytes(*apart))
+    }
+}
+
+/// What is remembered of a message that comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Seen {
+    /// Nothing.
+    Never,
+    /// It has come before.
+    Same,
+    /// Another one of the same id has.
+    Other,
+}
 
 /// Whether a message has been read, in the clear beside the sealed value: to be counted without opening.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,21 +104,55 @@ impl Tx<'_> {
         Ok(Placed { position: u64::try_from(seq).unwrap_or(0), message })
     }
 
-    /// Whether this message has been received before.
-    pub(crate) fn has_seen(&self, key: &MessageKey) -> Result<bool, StoreError> {
-        let row = self.message_row(SEEN, key);
-        Ok(self.sql.prepare_cached("SELECT 1 FROM seen WHERE key = ?1")?.exists([row])?)
+    /// What is remembered of this message.
+    pub(crate) fn seen(&self, message: &Exact) -> Result<Seen, StoreError> {
+        let found = self.seen_row(&message.key)?;
+        Ok(match found {
+            None => Seen::Never,
+            // Of a version that did not remember which one it was.
+            Some(digest) if digest.is_empty() => Seen::Same,
+            Some(digest) if digest == self.seen_digest(message) => Seen::Same,
+            Some(_) if self.seen_row(&message.apart())?.is_some() => Seen::Same,
+            Some(_) => Seen::Other,
+        })
     }
 
-    /// Remembers that this message has been received, until no repeat of it can come.
-    /// False where it was remembered before.
-    pub(crate) fn mark_seen(&self, key: &MessageKey, forget_at_ms: u64) -> Result<bool, StoreError> {
+    fn seen_row(&self, key: &MessageKey) -> Result<Option<Vec<u8>>, StoreError> {
         let row = self.message_row(SEEN, key);
-        let added = self
+        Ok(self
             .sql
-            .prepare_cached("INSERT INTO seen (key, forget_at_ms) VALUES (?1, ?2) ON CONFLICT DO NOTHING")?
-            .execute((row, clamp(forget_at_ms)))?;
-        Ok(added > 0)
+            .prepare_cached("SELECT COALESCE(digest, x'') FROM seen WHERE key = ?1")?
+            .query_row([row], |r| r.get(0))
+            .optional()?)
+    }
+
+    /// Keyed: nobody who has the file and recordings finds out which messages these were.
+    fn seen_digest(&self, message: &Exact) -> RowKey {
+        self.cipher.row("seen commitment", &[&message.commitment])
+    }
+
+    /// Remembers that this message has been received, until no repeat of it can come. What was remembered before.
+    pub(crate) fn mark_seen(&self, message: &Exact, forget_at_ms: u64) -> Result<Seen, StoreError> {
+        let seen = self.seen(message)?;
+        let row = match seen {
+            Seen::Same => return Ok(seen),
+            Seen::Never => self.message_row(SEEN, &message.key),
+            Seen::Other => self.message_row(SEEN, &message.apart()),
+        };
+        self.sql.prepare_cached("INSERT INTO seen (key, digest, forget_at_ms) VALUES (?1, ?2, ?3)")?.execute((
+            row,
+            self.seen_digest(message),
+            clamp(forget_at_ms),
+        ))?;
+        Ok(seen)
+    }
+
+    /// The same of one that came otherwise than sealed under its id: whichever comes under it from now on is taken for it.
+    pub(crate) fn mark_seen_however(&self, key: &MessageKey, forget_at_ms: u64) -> Result<(), StoreError> {
+        self.sql
+            .prepare_cached("INSERT INTO seen (key, digest, forget_at_ms) VALUES (?1, x'', ?2) ON CONFLICT DO NOTHING")?
+            .execute((self.message_row(SEEN, key), clamp(forget_at_ms)))?;
+        Ok(())
     }
 
     /// Puts a message in its place in the history, at the end where it is new.

@@ -2,7 +2,7 @@
 
 use minicbor::{Decode, Encode};
 use sotto_crypto::{Address, IdentityPublic};
-use sotto_wire::content::MessageRef;
+use sotto_wire::content::{Conversation, MessageRef};
 use sotto_wire::room::RoomId;
 
 use super::aside::{Aside, Reason};
@@ -10,6 +10,7 @@ use super::cipher::RowKey;
 use super::db::Tx;
 use super::links::{HistoryIn, HistoryOut, PendingLink};
 use super::records::{Change, Pin, PrekeyRecord, Record, SeenIn};
+use super::talk::ConversationRecord;
 use super::{annotations, messages, outbox};
 use crate::core::error::StoreError;
 
@@ -17,6 +18,16 @@ use crate::core::error::StoreError;
 pub(super) fn add_columns(tx: &Tx<'_>) -> Result<(), StoreError> {
     for table in ["cells", "messages", "annotations", "outbox"] {
         tx.sql.execute_batch(&format!("ALTER TABLE {table} ADD COLUMN slot INTEGER"))?;
+    }
+    Ok(())
+}
+
+/// Up to form 2 it was not remembered which of the messages of one id had come.
+pub(super) fn add_digests(tx: &Tx<'_>) -> Result<(), StoreError> {
+    // A start that was cut off may have done it.
+    let has = "SELECT 1 FROM pragma_table_info('seen') WHERE name = 'digest'";
+    if !tx.sql.prepare(has)?.exists([])? {
+        tx.sql.execute_batch("ALTER TABLE seen ADD COLUMN digest BLOB")?;
     }
     Ok(())
 }
@@ -69,8 +80,9 @@ impl Record for OldHeld {
 pub(super) fn from_form_1(tx: &Tx<'_>) -> Result<(), StoreError> {
     for old in tx.list::<OldPin>()? {
         let since_ms = old.since_ms;
-        let change = old.shown.map(|other| Change { other, since_ms, seen_in: SeenIn::Recipients });
-        tx.put(&Pin { address: old.address, identity: old.identity, verified: old.verified, since_ms, change })?;
+        let change = old.shown.map(|other| Change { other, since_ms, seen_in: SeenIn::Recipients, established: None });
+        let (address, identity, verified) = (old.address, old.identity, old.verified);
+        tx.put(&Pin { address, identity, verified, since_ms, change, established: None })?;
     }
     for old in tx.list::<OldHeld>()? {
         tx.delete::<OldHeld>(&old.key())?;
@@ -90,6 +102,19 @@ pub(super) fn from_form_1(tx: &Tx<'_>) -> Result<(), StoreError> {
         under_keys(tx, table, name)?;
     }
     Ok(())
+}
+
+/// In form 2 events of rooms that are none of the user's were kept as those of the others are, without end.
+pub(super) fn from_form_2(tx: &Tx<'_>) -> Result<(), StoreError> {
+    let rooms: Vec<RoomId> = tx
+        .list::<ConversationRecord>()?
+        .iter()
+        .filter_map(|record| match record.conversation {
+            Conversation::Room(room) => Some(room),
+            _ => None,
+        })
+        .collect();
+    tx.keep_room_events_of(&rooms)
 }
 
 fn again<R: Record>(tx: &Tx<'_>) -> Result<(), StoreError> {
@@ -117,7 +142,13 @@ mod tests {
     use rusqlite::Connection;
     use sotto_crypto::{BatchId, IdentityKey, MessageId, SystemRng};
 
+    use std::path::Path;
+
+    use sotto_wire::room::{EventId, RoomChange, RoomEvent, SignedRoomEvent};
+
+    use super::super::RoomEventRecord;
     use super::super::cipher::Cipher;
+    use super::super::db::Inner;
     use super::super::key::StoreKey;
     use super::super::{MessageState, Store, list_all};
     use super::*;
@@ -144,6 +175,101 @@ mod tests {
         let row = cipher.row(R::TABLE, &key.iter().map(Vec::as_slice).collect::<Vec<_>>());
         let sealed = cipher.seal(R::TABLE, &row, None, &sotto_crypto::encode(record)).unwrap();
         file.execute("INSERT INTO cells (tbl, key, value) VALUES (?1, ?2, ?3)", (R::TABLE, row, sealed)).unwrap();
+    }
+
+    /// Whether a secret opens under the store's key alone, somewhere in the files of a store, in a row or beside rows.
+    fn still_opens(dir: &Path, cipher: &Cipher, secret: &PrekeyRecord) -> bool {
+        let row = cipher.row(PrekeyRecord::TABLE, &secret.key().iter().map(Vec::as_slice).collect::<Vec<_>>());
+        let length = 12 + 16 + sotto_crypto::encode(secret).len();
+        let files = std::fs::read_dir(dir).unwrap().map(|file| std::fs::read(file.unwrap().path()).unwrap());
+        files.into_iter().any(|bytes| {
+            bytes.windows(length).any(|sealed| cipher.open(PrekeyRecord::TABLE, &row, None, sealed).is_ok())
+        })
+    }
+
+    #[test]
+    fn a_start_that_is_cut_off_is_finished_by_the_next_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("store.db");
+        let key = StoreKey::generate(&mut SystemRng);
+        let cipher = Cipher::new(&key);
+        let secret = |index| PrekeyRecord {
+            batch: BatchId::from_bytes([3; 16]),
+            index,
+            one_time: true,
+            secret: b"a secret that must end one day, in clear here".to_vec(),
+        };
+        {
+            let file = Connection::open(&path).unwrap();
+            file.execute_batch(FORM_1).unwrap();
+            // Larger in the new form, so that old pages are left over.
+            (0..200).for_each(|index| cell(&file, &cipher, &secret(index)));
+        }
+        let form = || Connection::open(&path).unwrap().pragma_query_value(None, "user_version", |r| r.get::<_, i64>(0));
+        for _ in 0..2 {
+            // Ended after the values were written anew, and before the file was.
+            let cut_off = Inner::connect(&path, &key).unwrap();
+            assert!(cut_off.bring_forward().unwrap());
+            cut_off.run(|tx| tx.delete::<PrekeyRecord>(&secret(7).key())).unwrap();
+            drop(cut_off);
+            assert_eq!(form().unwrap(), 2, "it is to be vacuumed");
+        }
+        // What such a process leaves behind: a page that no row is in.
+        let row = cipher.row(PrekeyRecord::TABLE, &secret(7).key().iter().map(Vec::as_slice).collect::<Vec<_>>());
+        let left = cipher.seal(PrekeyRecord::TABLE, &row, None, &sotto_crypto::encode(&secret(7))).unwrap();
+        let file = Connection::open(&path).unwrap();
+        file.pragma_update(None, "secure_delete", "OFF").unwrap();
+        file.execute_batch("CREATE TABLE gone (value BLOB)").unwrap();
+        file.execute("INSERT INTO gone VALUES (?1)", [left]).unwrap();
+        file.execute_batch("DROP TABLE gone").unwrap();
+        drop(file);
+        assert!(still_opens(dir.path(), &cipher, &secret(7)));
+        let store = Store::open(&path, &key).unwrap();
+        assert_eq!(store.run_blocking(list_all::<PrekeyRecord>).unwrap().len(), 199);
+        drop(store);
+        assert!(!still_opens(dir.path(), &cipher, &secret(7)) && form().unwrap() == 3);
+        // And not every time.
+        assert!(!Inner::connect(&path, &key).unwrap().bring_forward().unwrap());
+    }
+
+    #[test]
+    fn events_of_rooms_that_are_none_of_the_users_are_forgotten() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("store.db");
+        let key = StoreKey::generate(&mut SystemRng);
+        let policy = sotto_crypto::PolicyKey::generate(&mut SystemRng);
+        let account = crate::store::account::tests::account("alice@x.example", &policy);
+        let event = |n: u8| {
+            let room = RoomId::from_bytes([n; 32]);
+            let event = RoomEvent {
+                version: 1,
+                room: Some(room),
+                parents: vec![EventId::from_bytes([n; 32])],
+                author: account.address.clone(),
+                device: account.device,
+                at_ms: 1,
+                change: RoomChange::Leave,
+            };
+            let signed = SignedRoomEvent {
+                event: sotto_crypto::Signed::sign(&event, &account.device_key),
+                certificate: account.certificate.clone(),
+                identity: account.identity.clone(),
+            };
+            RoomEventRecord { room, id: EventId::from_bytes([n + 100; 32]), signed }
+        };
+        let store = Store::open(&path, &key).unwrap();
+        store
+            .run_blocking(|tx| {
+                tx.put(&ConversationRecord::of(&Conversation::Room(RoomId::from_bytes([1; 32]))))?;
+                (1..4).try_for_each(|n| tx.add_room_event(&event(n)).map(drop))?;
+                Ok(tx.sql.execute_batch("DROP TABLE room_pending; PRAGMA user_version = 2")?)
+            })
+            .unwrap();
+        drop(store);
+        let store = Store::open(&path, &key).unwrap();
+        let kept = store.run_blocking(|tx| tx.all_room_events(0, 10)).unwrap();
+        assert_eq!(kept.iter().map(|(_, kept)| kept.room).collect::<Vec<_>>(), [RoomId::from_bytes([1; 32])]);
+        assert!(store.run_blocking(|tx| tx.pending_events(&RoomId::from_bytes([2; 32]))).unwrap().is_empty());
     }
 
     #[test]
@@ -207,15 +333,7 @@ mod tests {
             .run_blocking(|tx| tx.delete::<PrekeyRecord>(&prekey.key()).and_then(|()| tx.delete_message(&message)))
             .unwrap();
         drop(store);
-        let row = cipher.row(PrekeyRecord::TABLE, &prekey.key().iter().map(Vec::as_slice).collect::<Vec<_>>());
-        for file in std::fs::read_dir(dir.path()).unwrap().map(|file| file.unwrap().path()) {
-            let bytes = std::fs::read(file).unwrap();
-            for at in 0..bytes.len() {
-                let sealed = bytes.get(at..at + 12 + 16 + sotto_crypto::encode(&prekey).len());
-                let opened = sealed.and_then(|sealed| cipher.open(PrekeyRecord::TABLE, &row, None, sealed).ok());
-                assert!(opened.is_none(), "the secret still opens");
-            }
-        }
+        assert!(!still_opens(dir.path(), &cipher, &prekey));
         // Once more changes nothing.
         assert_eq!(Store::open(&path, &key).unwrap().run_blocking(list_all::<Pin>).unwrap().len(), 2);
     }

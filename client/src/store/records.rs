@@ -6,6 +6,7 @@ use sotto_crypto::{
     PrekeyKind, PrekeyRef, Signed,
 };
 use sotto_wire::content::MessageRef;
+use sotto_wire::policy::Anchor;
 use zeroize::Zeroize as _;
 
 use crate::core::endpoint::Tls;
@@ -77,6 +78,21 @@ pub(crate) struct Pin {
     /// Another identity than this one was seen, and no person has acknowledged it yet.
     #[n(4)]
     pub(crate) change: Option<Change>,
+    /// How it is known that it is theirs; absent of retention processes, and of who is gone from their network.
+    #[n(5)]
+    pub(crate) established: Option<Established>,
+}
+
+/// How it is known that an identity is somebody's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub(crate) struct Established {
+    /// By what.
+    #[n(0)]
+    pub(crate) anchor: Anchor,
+    /// When the invite was made by which they came (milliseconds since the epoch).
+    #[n(1)]
+    pub(crate) invited_at_ms: u64,
 }
 
 impl Pin {
@@ -104,6 +120,9 @@ pub(crate) struct Change {
     pub(crate) since_ms: u64,
     #[n(2)]
     pub(crate) seen_in: SeenIn,
+    /// Of the other identity, as [`Pin::established`].
+    #[n(3)]
+    pub(crate) established: Option<Established>,
 }
 
 /// Where another identity than the known one was first seen.
@@ -243,6 +262,9 @@ pub(crate) enum MessageState {
     /// Waits in the outbox.
     #[n(4)]
     Queued,
+    /// Was refused when it was to go again: nobody knows whether the relay has it from before.
+    #[n(5)]
+    Uncertain,
 }
 
 /// A message in the local history.
@@ -298,14 +320,17 @@ pub(crate) struct StoredMessage {
     /// Members of its room whom it was not sent to.
     #[cbor(n(15), default)]
     pub(crate) left_out: Vec<LeftOut>,
-    /// Messages that have not come, where it is no message but the place of some that are missing.
+    /// The id that it bears, where that is another message's: then `id` is one of its own.
     #[n(16)]
+    pub(crate) conflicts_with: Option<MessageId>,
+    /// Messages that have not come, where it is no message but the place of some that are missing.
+    #[n(17)]
     pub(crate) missing: Option<Missing>,
     /// Whether it was missing before it came.
-    #[cbor(n(17), default)]
+    #[cbor(n(18), default)]
     pub(crate) late: bool,
     /// Whether it does not follow what the same device has said before.
-    #[cbor(n(18), default)]
+    #[cbor(n(19), default)]
     pub(crate) conflict: bool,
 }
 
@@ -353,6 +378,7 @@ impl StoredMessage {
             retained_by: Vec::new(),
             devices: 0,
             left_out: Vec::new(),
+            conflicts_with: None,
             missing: None,
             late: false,
             conflict: false,

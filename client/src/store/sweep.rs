@@ -17,5 +17,6 @@ pub(crate) fn sweep(tx: &Tx<'_>, now_ms: u64) -> Result<Vec<String>, StoreError>
         tx.delete::<BatchRecord>(&batch.key())?;
     }
     tx.end_aside(now_ms)?;
+    tx.end_pending_events(now_ms)?;
     tx.expire(now_ms)
 }

@@ -16,6 +16,7 @@ pub(crate) fn pin(name: &str, verified: bool) -> Pin {
         verified,
         since_ms: 7,
         change: None,
+        established: None,
     }
 }
 
@@ -40,6 +41,7 @@ fn message(n: u8, expires_at_ms: Option<u64>) -> StoredMessage {
         missing: None,
         late: false,
         conflict: false,
+        conflicts_with: None,
     }
 }
 
@@ -120,12 +122,61 @@ fn the_same_id_of_another_sender_is_another_message() {
     let store = Store::open(&dir.path().join("s.db"), &StoreKey::generate(&mut SystemRng)).unwrap();
     let mine = key_of(&message(1, None));
     let theirs = (Address::parse("mallory@x.example").unwrap(), mine.1, mine.2);
-    store.run_blocking(|tx| tx.mark_seen(&mine, 50)).unwrap();
-    store.run_blocking(|tx| tx.mark_seen(&mine, 50)).unwrap();
-    assert!(store.run_blocking(|tx| tx.has_seen(&mine)).unwrap());
-    assert!(!store.run_blocking(|tx| tx.has_seen(&theirs)).unwrap());
+    let (mine, theirs) = (exact(mine, 1), exact(theirs, 1));
+    let seen = |message: &Exact| store.run_blocking(|tx| tx.seen(message)).unwrap();
+    let mark = |message: &Exact| store.run_blocking(|tx| tx.mark_seen(message, 50)).unwrap();
+    assert_eq!((mark(&mine), mark(&mine), seen(&mine)), (Seen::Never, Seen::Same, Seen::Same));
+    assert_eq!(seen(&theirs), Seen::Never);
     store.run_blocking(|tx| tx.expire(50)).unwrap();
-    assert!(!store.run_blocking(|tx| tx.has_seen(&mine)).unwrap());
+    assert_eq!(seen(&mine), Seen::Never);
+}
+
+fn exact(key: messages::MessageKey, n: u8) -> Exact {
+    Exact { key, commitment: [n; 32] }
+}
+
+#[test]
+fn a_repeat_is_the_same_message_and_another_one_of_its_id_is_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(&dir.path().join("s.db"), &StoreKey::generate(&mut SystemRng)).unwrap();
+    let key = key_of(&message(1, None));
+    let [first, second, third] = [1, 2, 3].map(|n| exact(key.clone(), n));
+    let seen = |message: &Exact| store.run_blocking(|tx| tx.seen(message)).unwrap();
+    let mark = |message: &Exact| store.run_blocking(|tx| tx.mark_seen(message, 50)).unwrap();
+    assert_eq!(mark(&first), Seen::Never);
+    assert_eq!(
+        (seen(&second), mark(&second), mark(&second), seen(&second)),
+        (Seen::Other, Seen::Other, Seen::Same, Seen::Same)
+    );
+    assert_eq!((mark(&third), mark(&first), mark(&second)), (Seen::Other, Seen::Same, Seen::Same));
+    // Each has a name of its own, of the same sender and device.
+    assert!(
+        second.apart() != third.apart() && second.apart() != key && second.apart() == exact(key.clone(), 2).apart()
+    );
+    assert_eq!((&second.apart().0, second.apart().1), (&key.0, key.1));
+    // What came before it was remembered which one it was is a repeat, as it was then.
+    store.run_blocking(|tx| Ok(tx.sql.execute("UPDATE seen SET digest = NULL", [])?)).unwrap();
+    assert_eq!(seen(&third), Seen::Same);
+}
+
+#[test]
+fn a_profile_of_form_2_is_brought_forward() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, key) = (dir.path().join("s.db"), StoreKey::generate(&mut SystemRng));
+    let first = exact(key_of(&message(1, None)), 1);
+    let store = Store::open(&path, &key).unwrap();
+    store.run_blocking(|tx| tx.mark_seen(&first, 50)).unwrap();
+    store
+        .run_blocking(|tx| Ok(tx.sql.execute_batch("ALTER TABLE seen DROP COLUMN digest; PRAGMA user_version = 2")?))
+        .unwrap();
+    drop(store);
+    let store = Store::open(&path, &key).unwrap();
+    assert_eq!(store.run_blocking(|tx| tx.seen(&exact(first.key.clone(), 2))).unwrap(), Seen::Same, "as it was then");
+    let new = exact(key_of(&message(2, None)), 1);
+    assert_eq!(store.run_blocking(|tx| tx.mark_seen(&new, 50)).unwrap(), Seen::Never);
+    assert_eq!(store.run_blocking(|tx| tx.seen(&exact(new.key.clone(), 2))).unwrap(), Seen::Other);
+    drop(store);
+    drop(Store::open(&path, &key).unwrap());
 }
 
 #[test]

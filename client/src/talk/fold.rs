@@ -55,6 +55,7 @@ pub(crate) fn fold(placed: &Placed, annotations: &[Annotation], around: &Around<
         retention_missing: message.retention_missing,
         late: message.late,
         conflict: message.conflict,
+        conflicts_with: message.conflicts_with,
         verified: own || around.sender == Some(TrustState::Verified),
         identity_changed: matches!(around.sender, Some(TrustState::Replaced | TrustState::Changed)),
     };
@@ -133,6 +134,10 @@ fn receipts(view: &mut MessageView, marks: &[&Annotation], around: &Around<'_>) 
     view.read_by.sort();
     view.delivered_to.sort();
     view.delivered_to.dedup();
+    if view.own && view.state == DeliveryState::Uncertain && !view.delivered_to.is_empty() {
+        // It did go out.
+        (view.state, view.reason) = (DeliveryState::Accepted, None);
+    }
     if view.own && view.state == DeliveryState::Accepted {
         let mut others = around.members.iter().filter(|m| *m != around.me).peekable();
         if others.peek().is_some() {
@@ -153,6 +158,7 @@ fn state(state: MessageState) -> DeliveryState {
         MessageState::Sending => DeliveryState::Sending,
         MessageState::Accepted => DeliveryState::Accepted,
         MessageState::Refused => DeliveryState::Refused,
+        MessageState::Uncertain => DeliveryState::Uncertain,
     }
 }
 

@@ -229,6 +229,8 @@ pub struct MessageView {
     pub late: bool,
     /// Whether it does not follow what the same device has said before: there are two of it, or it was put back.
     pub conflict: bool,
+    /// The id that it bears, where that is another message's: then it is named by one of its own.
+    pub conflicts_with: Option<MessageId>,
     /// Whether the sender's identity was verified by the user.
     pub verified: bool,
     /// Whether the sender's identity has changed, which the user has not acknowledged.
@@ -273,6 +275,8 @@ pub enum DeliveryState {
     Read,
     /// It was refused; [`MessageView::reason`] says why.
     Refused,
+    /// It was refused when it was to go again, and [`MessageView::reason`] says why: whether it went out before, nobody knows.
+    Uncertain,
 }
 
 /// What is known of messages of somebody's device that are missing, or that do not follow each other.

@@ -67,7 +67,7 @@ impl Api {
     }
 
     /// Calls with the session's token, and once more with a new one where it is refused.
-    async fn with_session<T, F, Fut>(&self, mut call: F) -> Result<T, Error>
+    pub(crate) async fn with_session<T, F, Fut>(&self, mut call: F) -> Result<T, Error>
     where
         F: FnMut(Zeroizing<String>) -> Fut,
         Fut: Future<Output = Result<T, Error>>,

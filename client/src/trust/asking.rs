@@ -1,11 +1,11 @@
 //! Asking the relay whom to write to: the answer is checked, compared with the pins, and kept, whatever becomes of the
 //! message. The only way from an address to devices.
 
-use sotto_crypto::Address;
+use sotto_crypto::{Address, Recipient};
 use sotto_wire::api::Recipients;
 
 use super::identity::{TrustState, Verdict};
-use super::pins::{put_membership, see};
+use super::pins::see;
 use super::recipients::{Asker, Checked, check};
 use super::state::Trust;
 use crate::core::clock::now_ms;
@@ -13,10 +13,17 @@ use crate::core::error::{Error, TrustError};
 use crate::core::task::blocking;
 use crate::store::{SeenIn, Serials};
 
+/// Whom to seal to.
+pub(crate) struct Believed {
+    pub(crate) recipients: Vec<Recipient>,
+    /// The retention processes among them.
+    pub(crate) retained_by: Vec<Address>,
+}
+
 impl Trust {
     /// Believes an answer to a question for `asked`, or says why not: nobody is written to whose changed identity the user
     /// has to accept first.
-    pub(crate) async fn believe(&self, asked: &[Address], answer: Recipients) -> Result<Checked, Error> {
+    pub(crate) async fn believe(&self, asked: &[Address], answer: Recipients) -> Result<Believed, Error> {
         let policy = self.policy().await?;
         let serials = self.store.list::<Serials>().await?;
         let memberships = self.memberships(asked.to_vec()).await?;
@@ -36,32 +43,26 @@ impl Trust {
             check(&view, &mut known.lock(), &asked, &answer)
         })
         .await?;
-        let (identities, serials) = (checked.identities.clone(), checked.serials.clone());
-        let (memberships, peers, now) = (checked.memberships.clone(), checked.peers.clone(), now_ms());
+        let Checked { recipients, retained_by, identities, learned } = checked;
+        let now = now_ms();
         let blocked = self
             .store
             .run(move |tx| {
                 let mut blocked = None;
-                for (who, identity) in &identities {
-                    let seen = see(tx, who, identity, now, SeenIn::Recipients)?;
+                for vouched in &identities {
+                    let seen = see(tx, vouched, now, SeenIn::Recipients)?;
                     // Also where the old identity is shown again: somebody else has been shown since it was verified.
                     if seen.verdict == Verdict::Blocked || seen.pin.state() == TrustState::Changed {
-                        blocked.get_or_insert_with(|| who.clone());
+                        blocked.get_or_insert_with(|| vouched.address().clone());
                     }
                 }
-                serials.iter().try_for_each(|serials| tx.put(serials))?;
-                memberships.iter().try_for_each(|membership| put_membership(tx, membership))?;
-                for peer in &peers {
-                    if tx.get(&crate::store::Record::key(peer))?.as_ref() != Some(peer) {
-                        tx.put(peer)?;
-                    }
-                }
+                learned.put(tx)?;
                 Ok(blocked)
             })
             .await?;
         match blocked {
             Some(who) => Err(TrustError::IdentityChanged(who).into()),
-            None => Ok(checked),
+            None => Ok(Believed { recipients, retained_by }),
         }
     }
 }

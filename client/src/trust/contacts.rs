@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use sotto_crypto::{Address, Fingerprint, IdentityPublic, SafetyNumber, safety_number};
+use sotto_wire::policy::Anchor;
 
 use super::identity::{IdentityChange, TrustState};
 use super::pins::{decide, see};
@@ -13,7 +14,6 @@ use crate::store::{Change, Pin, SeenIn};
 
 /// What is known of somebody's identity.
 #[derive(Clone, Debug)]
-#[non_exhaustive]
 pub struct Contact {
     /// Who.
     pub address: Address,
@@ -23,6 +23,8 @@ pub struct Contact {
     pub safety_number: SafetyNumber,
     /// How far it is known.
     pub state: TrustState,
+    /// By what it is known that the identity is theirs.
+    pub established_by: Option<Anchor>,
     /// Since when it counts (milliseconds since the epoch).
     pub since_ms: u64,
     /// The change that the user has not acknowledged, where there is one.
@@ -57,14 +59,16 @@ impl Contacts {
 
     /// Asks the relay who somebody is, and compares it with what is known.
     pub async fn look_up(&self, address: &Address) -> Result<Contact, Error> {
-        let answer = self.trust.api.identities(vec![address.clone()]).await?;
-        let shown = answer.identities.into_iter().find(|(who, _)| who == address).map(|(_, identity)| identity);
-        let shown = shown.ok_or_else(|| Refusal::NoIdentity(address.clone()))?;
-        if address == &self.trust.account.address && shown != self.trust.account.identity {
+        let introduced = self.trust.introduce(vec![address.clone()]).await?;
+        if introduced.doubtful.contains(address) {
+            return Err(TrustError::NotVouchedFor(address.clone()).into());
+        }
+        let shown = introduced.vouched.into_iter().next().ok_or_else(|| Refusal::NoIdentity(address.clone()))?;
+        if address == &self.trust.account.address && shown.identity() != &self.trust.account.identity {
             return Err(TrustError::OwnIdentity.into());
         }
-        let (who, now) = (address.clone(), now_ms());
-        let seen = self.trust.store.run(move |tx| see(tx, &who, &shown, now, SeenIn::Lookup)).await?;
+        let now = now_ms();
+        let seen = self.trust.store.run(move |tx| see(tx, &shown, now, SeenIn::Lookup)).await?;
         Ok(self.contact(&seen.pin))
     }
 
@@ -90,8 +94,15 @@ impl Contacts {
             // acknowledged.
             Ok(match &pin.change {
                 Some(change) if pin.verified => {
-                    let before = Change { other: pin.identity.clone(), ..change.clone() };
-                    Pin { verified: false, identity: change.other.clone(), change: Some(before), ..pin.clone() }
+                    let before = Change { other: pin.identity.clone(), established: pin.established, ..change.clone() };
+                    let established = change.established;
+                    Pin {
+                        verified: false,
+                        identity: change.other.clone(),
+                        change: Some(before),
+                        established,
+                        ..pin.clone()
+                    }
                 }
                 _ => Pin { verified: false, ..pin.clone() },
             })
@@ -100,11 +111,12 @@ impl Contacts {
     }
 
     /// Acknowledges that somebody has another identity: it counts from now on, not verified.
-    /// `told` is what the person was shown: a change that has come since is another one, and is not accepted with it.
-    pub async fn accept_change(&self, told: &Contact) -> Result<Contact, Error> {
-        let (now, told_new) = (now_ms(), told.change.as_ref().map(|change| change.new));
-        self.decide(&told.address, move |pin| match pin.unacknowledged() {
-            Some(change) if Some(change.new) != told_new => Err(TrustError::NotTheCompared(pin.address.clone()).into()),
+    /// `told` is the new identity that the person was told of, where they were told of one: a change to another one is not
+    /// accepted with it.
+    pub async fn accept_change(&self, address: &Address, told: Option<Fingerprint>) -> Result<Contact, Error> {
+        let now = now_ms();
+        self.decide(address, move |pin| match pin.unacknowledged() {
+            Some(change) if Some(change.new) != told => Err(TrustError::NotTheCompared(pin.address.clone()).into()),
             _ => pin.accept(now).ok_or_else(|| Refusal::NotChanged(pin.address.clone()).into()),
         })
         .await
@@ -132,6 +144,7 @@ impl Contacts {
             fingerprint: pin.identity.fingerprint(),
             safety_number: number(&pin.identity),
             state: pin.state(),
+            established_by: pin.established.map(|by| by.anchor),
             since_ms: pin.since_ms,
             change: pin.unacknowledged(),
             new_safety_number: shown.map(|change| number(&change.other)),

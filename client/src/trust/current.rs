@@ -34,7 +34,7 @@ impl Trust {
                 let seen = tx.get::<MembershipRecord>(&MembershipRecord::key_of(&me))?;
                 let checked = policy::network(&answer.network, &key, &domain, &mut serials).and_then(|network| {
                     let group = policy::group(&answer.group, &key, &domain, &mut serials)?;
-                    let membership = policy::membership(&answer.membership, &key, &me, seen.as_ref(), now)?;
+                    let (membership, _) = policy::membership(&answer.membership, &key, &me, seen.as_ref(), now)?;
                     policy::same_group(&membership.group, &group)?;
                     Ok((Policy { network, group, membership_serial: membership.serial }, membership))
                 });

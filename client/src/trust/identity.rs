@@ -1,7 +1,8 @@
 //! What it means that somebody shows an identity. Decided here, and only here. Pure.
 
-use sotto_crypto::{Address, Fingerprint, IdentityPublic};
+use sotto_crypto::Fingerprint;
 
+use super::vouched::Vouched;
 use crate::store::{Change, Pin, SeenIn};
 
 /// What an identity that was shown means.
@@ -25,24 +26,22 @@ pub(crate) struct Judgement {
 }
 
 /// Compares an identity with the pin. That it has changed stays in the pin until a person has acknowledged it.
-pub(crate) fn judge(
-    pin: Option<&Pin>,
-    address: &Address,
-    shown: &IdentityPublic,
-    now_ms: u64,
-    seen_in: SeenIn,
-) -> Judgement {
+pub(crate) fn judge(pin: Option<&Pin>, vouched: &Vouched, now_ms: u64, seen_in: SeenIn) -> Judgement {
+    let (shown, established) = (vouched.identity(), vouched.established());
     let Some(pin) = pin else {
-        let (address, identity) = (address.clone(), shown.clone());
-        let first = Pin { address, identity, verified: false, since_ms: now_ms, change: None };
+        let (address, identity) = (vouched.address().clone(), shown.clone());
+        let first = Pin { address, identity, verified: false, since_ms: now_ms, change: None, established };
         return Judgement { verdict: Verdict::First, pin: Some(first) };
     };
     if &pin.identity == shown {
-        return Judgement { verdict: Verdict::Same, pin: None };
+        // By its invite first, and then by the operator's word.
+        let better = established.filter(|_| pin.established != established);
+        let known = better.map(|better| Pin { established: Some(better), ..pin.clone() });
+        return Judgement { verdict: Verdict::Same, pin: known };
     }
     if pin.verified {
         let known = pin.change.as_ref().is_some_and(|change| &change.other == shown);
-        let change = Change { other: shown.clone(), since_ms: now_ms, seen_in };
+        let change = Change { other: shown.clone(), since_ms: now_ms, seen_in, established };
         let noted = (!known).then(|| Pin { change: Some(change), ..pin.clone() });
         return Judgement { verdict: Verdict::Blocked, pin: noted };
     }
@@ -51,9 +50,9 @@ pub(crate) fn judge(
     let change = match &pin.change {
         Some(change) if &change.other != shown => change.clone(),
         Some(change) => Change { other: pin.identity.clone(), ..change.clone() },
-        None => Change { other: pin.identity.clone(), since_ms: now_ms, seen_in },
+        None => Change { other: pin.identity.clone(), since_ms: now_ms, seen_in, established: pin.established },
     };
-    let replaced = Pin { identity: shown.clone(), since_ms: now_ms, change: Some(change), ..pin.clone() };
+    let replaced = Pin { identity: shown.clone(), since_ms: now_ms, change: Some(change), established, ..pin.clone() };
     Judgement { verdict: Verdict::Replaced, pin: Some(replaced) }
 }
 
@@ -73,7 +72,6 @@ pub enum TrustState {
 
 /// A change of identity that the user has not acknowledged.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct IdentityChange {
     /// Fingerprint of the identity before.
     pub old: Fingerprint,
@@ -83,6 +81,8 @@ pub struct IdentityChange {
     pub since_ms: u64,
     /// Where it was first seen.
     pub seen_in: SeenIn,
+    /// When the invite was made by which the identity since came (milliseconds since the epoch), where that is known.
+    pub invited_at_ms: Option<u64>,
 }
 
 impl Pin {
@@ -99,15 +99,18 @@ impl Pin {
     pub(crate) fn unacknowledged(&self) -> Option<IdentityChange> {
         let change = self.change.as_ref()?;
         let (known, other) = (self.identity.fingerprint(), change.other.fingerprint());
-        let (old, new) = if self.verified { (known, other) } else { (other, known) };
-        Some(IdentityChange { old, new, since_ms: change.since_ms, seen_in: change.seen_in })
+        let (old, new, by) =
+            if self.verified { (known, other, change.established) } else { (other, known, self.established) };
+        let invited_at_ms = by.map(|by| by.invited_at_ms);
+        Some(IdentityChange { old, new, since_ms: change.since_ms, seen_in: change.seen_in, invited_at_ms })
     }
 
     /// The user accepts the identity that was shown since: it counts, and is not verified. `None` where none was.
     pub(crate) fn accept(&self, now_ms: u64) -> Option<Self> {
         let change = self.change.as_ref()?;
         let accepted = if self.verified {
-            Self { identity: change.other.clone(), verified: false, since_ms: now_ms, ..self.clone() }
+            let established = change.established;
+            Self { identity: change.other.clone(), verified: false, since_ms: now_ms, established, ..self.clone() }
         } else {
             self.clone()
         };
@@ -119,7 +122,12 @@ impl Pin {
 /// that was compared on either device counts, and where the other one has seen another, it has changed.
 pub(crate) fn merge(here: Option<&Pin>, theirs: &Pin, now_ms: u64) -> Option<Pin> {
     let Some(here) = here else { return Some(theirs.clone()) };
-    let seen = |other: &Pin| Change { other: other.identity.clone(), since_ms: now_ms, seen_in: SeenIn::OtherDevice };
+    let seen = |other: &Pin| Change {
+        other: other.identity.clone(),
+        since_ms: now_ms,
+        seen_in: SeenIn::OtherDevice,
+        established: other.established,
+    };
     let same = here.identity == theirs.identity;
     let change = |first: &Pin, second: &Pin| first.change.clone().or_else(|| second.change.clone());
     let merged = match (here.verified, theirs.verified) {
@@ -135,20 +143,28 @@ pub(crate) fn merge(here: Option<&Pin>, theirs: &Pin, now_ms: u64) -> Option<Pin
 
 #[cfg(test)]
 mod tests {
+    use sotto_crypto::IdentityPublic;
+
     use super::*;
     use crate::store::tests::pin;
+    use crate::trust::vouched::tests::vouched;
 
     fn see(pin: &Pin, shown: &IdentityPublic, now_ms: u64) -> Judgement {
-        judge(Some(pin), &pin.address, shown, now_ms, SeenIn::Message)
+        judge(Some(pin), &vouched(&pin.address, shown), now_ms, SeenIn::Message)
     }
 
     #[test]
     fn first_is_pinned_and_the_same_goes_on() {
         let known = pin("bob", false);
-        let first = judge(None, &known.address, &known.identity, 3, SeenIn::Lookup);
+        let first = judge(None, &vouched(&known.address, &known.identity), 3, SeenIn::Lookup);
         assert_eq!(first.verdict, Verdict::First);
         assert_eq!(first.pin.unwrap().state(), TrustState::Pinned);
-        assert_eq!(see(&known, &known.identity, 3), Judgement { verdict: Verdict::Same, pin: None });
+        // How it is known gets better, and nothing else moves.
+        let by_the_operator = see(&known, &known.identity, 3);
+        let better = by_the_operator.pin.unwrap();
+        assert_eq!((by_the_operator.verdict, better.established.is_some()), (Verdict::Same, true));
+        assert_eq!(Pin { established: None, ..better.clone() }, known);
+        assert_eq!(see(&better, &known.identity, 4), Judgement { verdict: Verdict::Same, pin: None });
     }
 
     #[test]

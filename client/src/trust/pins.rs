@@ -1,10 +1,11 @@
 //! Where pins and memberships are written: each in the transaction in which it was compared with what is there, so that no
 //! other process can come in between.
 
-use sotto_crypto::{Address, IdentityPublic};
+use sotto_crypto::Address;
 
 use super::identity::{Verdict, judge, merge};
 use super::state::Trust;
+use super::vouched::Vouched;
 use crate::core::error::{Error, StoreError};
 use crate::store::{MembershipRecord, Pin, Record as _, SeenIn, Tx};
 
@@ -18,16 +19,10 @@ pub(crate) struct Seen {
     pub(crate) pin: Pin,
 }
 
-/// Somebody has shown an identity: compares it with the pin, and moves the pin where it has to be moved.
-pub(crate) fn see(
-    tx: &Tx<'_>,
-    address: &Address,
-    shown: &IdentityPublic,
-    now_ms: u64,
-    seen_in: SeenIn,
-) -> Result<Seen, StoreError> {
-    let pin: Option<Pin> = tx.get(&Pin::key_of(address))?;
-    let judgement = judge(pin.as_ref(), address, shown, now_ms, seen_in);
+/// Somebody has shown an identity that is vouched for: compares it with the pin, and moves the pin where it has to be moved.
+pub(crate) fn see(tx: &Tx<'_>, shown: &Vouched, now_ms: u64, seen_in: SeenIn) -> Result<Seen, StoreError> {
+    let pin: Option<Pin> = tx.get(&Pin::key_of(shown.address()))?;
+    let judgement = judge(pin.as_ref(), shown, now_ms, seen_in);
     if let Some(moved) = &judgement.pin {
         tx.put(moved)?;
     }

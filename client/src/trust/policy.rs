@@ -85,7 +85,7 @@ pub(crate) fn membership(
     address: &Address,
     known: Option<&MembershipRecord>,
     now_ms: u64,
-) -> Result<MembershipRecord, TrustError> {
+) -> Result<(MembershipRecord, MembershipDocument), TrustError> {
     const WHAT: &str = "membership document";
     let domain = address.domain();
     let document = signed.verify(key).map_err(|e| bad(WHAT, &domain, e.to_string()))?;
@@ -99,8 +99,9 @@ pub(crate) fn membership(
     if known.is_some_and(|k| k.policy_key == policy_key && document.serial < k.serial) {
         return Err(TrustError::Rollback { what: WHAT, domain });
     }
-    let MembershipDocument { serial, group, .. } = document;
-    Ok(MembershipRecord { address: address.clone(), policy_key, serial, group, seen_at_ms: now_ms })
+    let (serial, group) = (document.serial, document.group.clone());
+    let record = MembershipRecord { address: address.clone(), policy_key, serial, group, seen_at_ms: now_ms };
+    Ok((record, document))
 }
 
 /// The error of somebody who is written to without a word on their group.
@@ -310,10 +311,16 @@ pub(crate) mod tests {
         let (key, other) = (PolicyKey::generate(&mut SystemRng), PolicyKey::generate(&mut SystemRng));
         let public = key.verifying_key();
         let [alice, bob] = ["alice@x.example", "bob@x.example"].map(|a| Address::parse(a).unwrap());
-        let document =
-            |serial| MembershipDocument { version: 1, serial, address: alice.clone(), group: "staff".into() };
+        let document = |serial| MembershipDocument {
+            version: 1,
+            serial,
+            address: alice.clone(),
+            group: "staff".into(),
+            identity: None,
+            invite: None,
+        };
         let signed = Signed::sign(&document(5), &key);
-        let known = membership(&signed, &public, &alice, None, 9).unwrap();
+        let (known, _) = membership(&signed, &public, &alice, None, 9).unwrap();
         assert_eq!((known.serial, known.group.as_str(), known.seen_at_ms), (5, "staff", 9));
         membership(&signed, &public, &alice, Some(&known), 10).unwrap();
         let older = Signed::sign(&document(4), &key);

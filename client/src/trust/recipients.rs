@@ -9,7 +9,9 @@ use sotto_wire::policy::{NetworkDocument, RetentionRule};
 use crate::core::error::{Error, Refusal, TrustError};
 use crate::store::account::Account;
 use crate::store::{MembershipRecord, PeerRecord, Pin, Serials};
+use crate::trust::introduce::Learned;
 use crate::trust::policy;
+use crate::trust::vouched::Vouched;
 
 /// Who asks, and what is known.
 pub(crate) struct Asker<'a> {
@@ -35,14 +37,10 @@ pub(crate) struct Checked {
     pub(crate) recipients: Vec<Recipient>,
     /// The retention processes among them.
     pub(crate) retained_by: Vec<Address>,
-    /// Who those who are written to are, as the relay says: to be compared with the pins.
-    pub(crate) identities: Vec<(Address, IdentityPublic)>,
-    /// Serials to store.
-    pub(crate) serials: Vec<Serials>,
-    /// Documents of other networks, to store.
-    pub(crate) peers: Vec<PeerRecord>,
-    /// Groups of those who are written to, to store.
-    pub(crate) memberships: Vec<MembershipRecord>,
+    /// Who those who are written to are: to be compared with the pins.
+    pub(crate) identities: Vec<Vouched>,
+    /// Documents to store.
+    pub(crate) learned: Learned,
 }
 
 /// A peer network whose document has been verified.
@@ -123,8 +121,8 @@ fn peers<'a>(asker: &Asker<'_>, answer: &'a Recipients, checked: &mut Checked) -
             let claimed = info.document.unverified().map(|d| d.domain).ok();
             let known = asker.serials.iter().find(|s| Some(&s.domain) == claimed.as_ref()).cloned();
             let (document, serials) = policy::peer(asker.network, info, known)?;
-            checked.serials.push(serials);
-            checked.peers.push(PeerRecord {
+            checked.learned.serials.push(serials);
+            checked.learned.peers.push(PeerRecord {
                 domain: document.domain.clone(),
                 policy_key: info.policy_key.fingerprint(),
                 document: info.document.clone(),
@@ -146,15 +144,21 @@ fn addressed(
         return Err(TrustError::AddedRecipient(user.address.clone()));
     }
     let domain = user.address.domain();
-    let key = if &domain == asker.network_domain() {
-        asker.policy_key
+    let (network, key) = if &domain == asker.network_domain() {
+        (asker.network, asker.policy_key)
     } else {
-        peers.iter().find(|p| p.document.domain == domain).ok_or_else(|| policy::missing(&domain))?.key
+        let peer = peers.iter().find(|p| p.document.domain == domain).ok_or_else(|| policy::missing(&domain))?;
+        (&peer.document, peer.key)
     };
     let membership = user.membership.as_ref().ok_or_else(|| policy::missing_membership(&user.address))?;
     let known = asker.memberships.iter().find(|m| m.address == user.address);
-    checked.memberships.push(policy::membership(membership, key, &user.address, known, asker.now_ms)?);
-    checked.identities.push((user.address.clone(), user.identity.clone()));
+    let (record, document) = policy::membership(membership, key, &user.address, known, asker.now_ms)?;
+    checked.learned.memberships.push(record);
+    // Who writes to a retention process by its address: its network certifies it.
+    let vouched = Vouched::by_membership(&document, &user.identity, user.voucher.as_ref()).or_else(|refused| {
+        Vouched::by_rule(network, key, &user.address, &user.identity, asker.now_ms).map_err(|_| refused)
+    })?;
+    checked.identities.push(vouched);
     Ok(())
 }
 
@@ -259,7 +263,7 @@ fn complete(
     // Who writes to a retention process by its address has it there already; and a process does not retain itself.
     let others = |rule: &&RetentionRule| &rule.address != asker.address && !wanted.contains(&rule.address);
     let groups_of = |domain: &Domain| {
-        let members = checked.memberships.iter().filter(|m| &m.address.domain() == domain);
+        let members = checked.learned.memberships.iter().filter(|m| &m.address.domain() == domain);
         members.map(|m| m.group.as_str()).collect::<Vec<_>>()
     };
     let mut groups = groups_of(asker.network_domain());

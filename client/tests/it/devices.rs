@@ -1,13 +1,13 @@
 //! Several devices of one user, against a real relay.
 
-use crate::common::{Network, PASSWORD, address, drain, group, text};
+use crate::common::{Network, PASSWORD, accept, address, drain, group, text};
 use sotto_client::{
     Client, Error, LinkOptions, NewDevice, Password, PendingDevice, ProfileError, Refusal, TrustError, TrustState,
     Unlock,
 };
-use sotto_crypto::{LinkCode, LinkError, RecoveryKey, SystemRng};
+use sotto_crypto::{InviteSecret, LinkCode, LinkError, RecoveryKey, SystemRng};
 use sotto_wire::ErrorCode;
-use sotto_wire::admin::Role;
+use sotto_wire::invite::Invite;
 
 fn password(text: &str) -> Password {
     Password::new(text.into())
@@ -231,20 +231,18 @@ async fn a_lost_password_is_a_new_identity_which_everybody_sees() {
     drop(alice);
 
     // The administrator makes a new invite; the old profile still opens by its file.
-    let mut invite = network.invite("alice").await;
-    network.put_user("alice", Role::Person, false, "a-new-code").await;
-    invite.code = "a-wrong-code".into();
+    let invite = network.invite("alice").await;
+    let wrong = Invite { secret: InviteSecret::generate(&mut SystemRng), ..invite.clone() };
     let new_options = |invite| {
         let mut options = network.join_options(invite, "alice").replacing();
         options.password = password("another good password");
         options
     };
-    let refused = Client::join(new_options(invite.clone())).await.err().unwrap();
+    let refused = Client::join(new_options(wrong)).await.err().unwrap();
     assert_eq!(refused.code(), Some(ErrorCode::InviteInvalid), "{refused}");
     let untouched = Client::open(network.profile("alice"), Unlock::KeyFile).await.unwrap();
     assert_eq!(untouched.whoami().device, old.device);
     drop(untouched);
-    invite.code = "a-new-code".into();
     let alice = Client::join(new_options(invite)).await.unwrap();
     assert_ne!(alice.whoami().fingerprint, old.fingerprint);
     // What the old profile held is in the new one; the old one's devices are out.
@@ -260,7 +258,7 @@ async fn a_lost_password_is_a_new_identity_which_everybody_sees() {
         "{blocked}"
     );
     assert_eq!(bob.contacts().look_up(&address("alice")).await.unwrap().state, TrustState::Changed);
-    bob.contacts().accept_change(&bob.contacts().look_up(&address("alice")).await.unwrap()).await.unwrap();
+    accept(&bob, &bob.contacts().look_up(&address("alice")).await.unwrap()).await.unwrap();
     bob.outbox().send_text(&[address("alice")], "it is").await.unwrap();
     assert_eq!(drain(&alice).await.iter().map(text).collect::<Vec<_>>(), ["it is"]);
 }

@@ -151,9 +151,9 @@ async fn an_honest_relay_loses_nothing_whatever_is_done() {
         assert!(missing(member).await.is_empty(), "{}", member.address());
     }
     // A refusal before anything is posted leaves no gap behind it.
-    network.put_user("bob", sotto_wire::admin::Role::Person, true, "code-bob").await;
+    network.put_user("bob", sotto_wire::admin::Role::Person, true).await;
     alice.outbox().send_text(&bobs, "refused").await.unwrap_err();
-    network.put_user("bob", sotto_wire::admin::Role::Person, false, "code-bob").await;
+    network.put_user("bob", sotto_wire::admin::Role::Person, false).await;
     alice.outbox().send_text(&bobs, "three").await.unwrap();
     let got = drain(&bob).await;
     assert_eq!(got.last().unwrap().content.link.unwrap().index, 4);

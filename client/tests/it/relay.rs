@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::common::{DOMAIN, Network, PASSWORD, address, drain, group, message, next, text};
+use crate::common::{DOMAIN, Network, PASSWORD, accept, address, drain, group, message, next, text};
 use sotto_client::{
     Client, DeliveryState, Draft, Endpoint, Error, Event, FileDraft, Password, ProfileError, Refusal, RegistrationCode,
     ServiceAccount, Target, Tls, TransportError, TrustError, TrustState, Unlock, WaitsFor,
@@ -69,7 +69,7 @@ async fn joining_says_what_is_wrong() {
     assert!(!network.profile("alice").join("key.json").exists());
 
     let mut wrong = invite.clone();
-    wrong.code = "another".into();
+    wrong.secret = sotto_crypto::InviteSecret::generate(&mut sotto_crypto::SystemRng);
     let refused = Client::join(network.join_options(wrong, "alice")).await.err().unwrap();
     assert_eq!(refused.code(), Some(ErrorCode::InviteInvalid), "{refused}");
 
@@ -278,7 +278,7 @@ async fn a_changed_identity_is_told_and_blocks_where_it_was_verified() {
     assert_eq!(contact.state, TrustState::Changed);
     assert!(contact.new_safety_number.is_some());
     assert!(alice.contacts().mark_verified(&contact).await.is_err());
-    assert_eq!(alice.contacts().accept_change(&contact).await.unwrap().state, TrustState::Pinned);
+    assert_eq!(accept(&alice, &contact).await.unwrap().state, TrustState::Pinned);
     let got = drain(&alice).await;
     assert_eq!(got.iter().map(text).collect::<Vec<_>>(), ["it is me"]);
     alice.outbox().send_text(&[address("bob")], "five").await.unwrap();
@@ -365,7 +365,7 @@ async fn who_is_unknown_or_suspended_is_told() {
 
     let mut receiver = bob.receive(true).unwrap();
     while !matches!(next(&mut receiver).await, Event::CaughtUp) {}
-    network.put_user("bob", Role::Person, true, "code-bob").await;
+    network.put_user("bob", Role::Person, true).await;
     let ended = loop {
         match receiver.next().await {
             Some(Err(error)) => break error,
@@ -391,9 +391,16 @@ async fn prekeys_are_topped_up_when_few_are_left() {
             sender.outbox().send_text(&[address("bob")], &n.to_string()).await.unwrap();
         }
     }
-    assert_eq!(drain(&bob).await.len(), 52);
+    let first = drain(&bob).await;
+    assert!(first.len() == 52 && first.iter().all(|message| message.forward_secret));
     for sender in &senders {
         sender.outbox().send_text(&[address("bob")], "more").await.unwrap();
     }
     assert_eq!(drain(&bob).await.len(), 2);
+    // More than anybody's share at once: the rest is not forward secret, and says so.
+    for n in 0..40 {
+        senders[0].outbox().send_text(&[address("bob")], &n.to_string()).await.unwrap();
+    }
+    let many = drain(&bob).await;
+    assert!(many.len() == 40 && many.iter().any(|message| !message.forward_secret));
 }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::common::{Network, address, drain, next, text};
-use sotto_client::{Client, Draft, Error, Event, NewRoom, SeenIn, Target, TrustError, TrustState, ViewBody};
+use crate::common::{Network, accept, address, drain, next, text};
+use sotto_client::{Client, Draft, Error, Event, NewRoom, Refusal, SeenIn, Target, TrustError, TrustState, ViewBody};
 use sotto_wire::room::RoomChange;
 
 fn to(name: &str) -> Target {
@@ -42,7 +42,7 @@ async fn is_told(alice: &Client, seen_in: SeenIn) {
         assert_eq!(sent.changed, [address("bob")]);
     }
     let told = alice.contacts().look_up(&address("bob")).await.unwrap();
-    let accepted = alice.contacts().accept_change(&told).await.unwrap();
+    let accepted = accept(alice, &told).await.unwrap();
     assert_eq!((accepted.state, accepted.change), (TrustState::Pinned, None));
     let sent = alice.outbox().send_text(&[address("bob")], "so you are").await.unwrap();
     assert!(sent.changed.is_empty());
@@ -119,7 +119,7 @@ async fn a_retention_process_is_no_member_and_is_always_shown() {
     let mut network = Network::start(false).await;
     let (alice, bob) = (network.member("alice").await, network.member("bob").await);
     // A member before anybody knows it for what it is, and put out again.
-    network.put_user("archive", sotto_wire::admin::Role::Person, false, "code").await;
+    network.put_user("archive", sotto_wire::admin::Role::Person, false).await;
     let archive = network.member("archive").await;
     let members = vec![address("bob"), address("archive")];
     let room = alice.rooms().create(NewRoom { title: "Plans".into(), members, ..NewRoom::default() }).await.unwrap();
@@ -162,10 +162,17 @@ async fn only_the_change_that_was_told_is_accepted() {
     bob_anew(&network, "bob3").await;
     let now = alice.contacts().look_up(&address("bob")).await.unwrap();
     assert_ne!(told.fingerprint, now.fingerprint);
-    let refused = alice.contacts().accept_change(&told).await.err().unwrap();
+    let refused = accept(&alice, &told).await.err().unwrap();
     assert!(matches!(refused, Error::Trust(TrustError::NotTheCompared(who)) if who == address("bob")));
+    let refused = alice.contacts().accept_change(&address("bob"), None).await.err().unwrap();
+    assert!(matches!(refused, Error::Trust(TrustError::NotTheCompared(_))), "nothing was told: {refused}");
     assert_eq!(alice.contacts().known(&[address("bob")]).await.unwrap()[0].state, TrustState::Replaced);
-    assert_eq!(alice.contacts().accept_change(&now).await.unwrap().state, TrustState::Pinned);
+    assert_eq!(accept(&alice, &now).await.unwrap().state, TrustState::Pinned);
+    // There is none any more; and of somebody who is not known there never was.
+    let refused = accept(&alice, &now).await.err().unwrap();
+    assert!(matches!(refused, Error::Refused(Refusal::NotChanged(_))), "{refused}");
+    let refused = alice.contacts().accept_change(&address("carol"), Some(now.fingerprint)).await.err().unwrap();
+    assert!(matches!(refused, Error::Refused(Refusal::NoIdentity(_))), "{refused}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -88,6 +88,13 @@ fn network_name_and_bounds() {
     bad::<Network>(&format!("{NETWORK}  readReceipts: Off\n"), "spec.readReceipts", "ForceEnabled");
     bad::<Network>(&format!("{NETWORK}  relay: {{port: 0}}\n"), "spec.relay.port", "from 1 to 65535");
     bad::<Network>(&format!("{NETWORK}  relay: {{port: '443'}}\n"), "spec.relay.port", "whole number");
+    let trusting = good::<Network>(&format!("{NETWORK}  relay: {{trustedProxies: [10.0.0.0/8, 'fd00::/8']}}\n"));
+    assert_eq!(trusting.spec.relay.trusted_proxies, ["10.0.0.0/8", "fd00::/8"]);
+    bad::<Network>(
+        &format!("{NETWORK}  relay: {{trustedProxies: [10.0.0.1]}}\n"),
+        "spec.relay.trustedProxies[0]",
+        "right form",
+    );
     bad::<Network>(&format!("{NETWORK}  relais: {{}}\n"), "spec.relais", "did you mean `relay`?");
     bad::<Network>(&format!("{NETWORK}  colour: red\n"), "spec.colour", "unknown field; known here: ");
     bad::<Network>(&format!("{NETWORK}  displayname: Acme\n"), "spec.displayname", "did you mean `displayName`?");

@@ -104,6 +104,8 @@ fn false_recipients(state: &mut State, answer: &[u8]) -> Option<Vec<u8>> {
     for user in &mut recipients.users {
         if user.role == RecipientRole::Addressed && victims.contains(&user.address) {
             let impostor = state.impostor(&user.address);
+            user.membership =
+                state.word_of_the_administrator(&user.address, user.membership.as_ref()).or(user.membership.take());
             user.identity = impostor.identity.clone();
             user.devices = impostor.as_recipient().into_iter().collect();
         }
@@ -114,9 +116,13 @@ fn false_recipients(state: &mut State, answer: &[u8]) -> Option<Vec<u8>> {
 fn false_identities(state: &mut State, answer: &[u8]) -> Option<Vec<u8>> {
     let mut found: Identities = read(answer)?;
     let victims = victims(state, Shown::Lookup);
-    for (address, identity) in &mut found.identities {
-        if victims.contains(address) {
-            *identity = state.impostor(address).identity.clone();
+    for user in &mut found.identities {
+        // Where the administrator helps, also to those who ask because of what was forged.
+        let helps = state.policy_keys.contains_key(user.address.domain_str());
+        if victims.contains(&user.address) || (helps && state.is_forged(&user.address)) {
+            let word = state.word_of_the_administrator(&user.address, user.membership.as_ref());
+            user.membership = word.or(user.membership.take());
+            user.identity = state.impostor(&user.address).identity.clone();
         }
     }
     Some(sotto_crypto::encode(&found))

@@ -19,10 +19,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use sotto_crypto::{Address, DeviceId, MessageId, SystemRng};
+use sotto_crypto::{Address, DeviceId, MessageId, PolicyKey, SealedHeader, Signed, SystemRng};
 use sotto_wire::api::Delivery;
 use sotto_wire::content::{Body, Content, Conversation, MessageRef, ReceiptKind};
 use sotto_wire::invite::Invite;
+use sotto_wire::policy::{Established, MembershipDocument};
 use tokio::runtime::{Builder, Runtime};
 
 pub use self::colleague::Colleague;
@@ -36,7 +37,8 @@ use crate::{Failure, Outcome};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Trick {
     /// Whoever asks for this person is shown an identity, a device and prekeys of the attacker. Who answers with it
-    /// ([`Shown`]) can be chosen, to know which of a client's ways it was that saw it.
+    /// ([`Shown`]) can be chosen, to know which of a client's ways it was that saw it. Where the administrator helps
+    /// ([`Hostile::collude`]), their word comes with it.
     FalseIdentity {
         /// Whose identity is false.
         victim: Address,
@@ -103,6 +105,8 @@ struct Shared {
 struct State {
     tricks: Vec<Trick>,
     seen: Seen,
+    /// Policy keys of administrators who help, by domain.
+    policy_keys: BTreeMap<String, PolicyKey>,
     /// Those whom the attacker pretends to be.
     impostors: BTreeMap<Address, Arc<Person>>,
     /// What could be read that was sealed to them.
@@ -133,6 +137,27 @@ impl State {
     fn impostor(&mut self, victim: &Address) -> Arc<Person> {
         let made = || Arc::new(Person::made_up(victim.clone()));
         Arc::clone(self.impostors.entry(victim.clone()).or_insert_with(made))
+    }
+
+    /// Whether something in the name of this person is waiting to be taken in.
+    fn is_forged(&self, victim: &Address) -> bool {
+        let of = |delivery: &Delivery| {
+            sotto_crypto::decode_strict::<SealedHeader>(&delivery.header).is_ok_and(|header| &header.sender == victim)
+        };
+        self.forged.values().flat_map(BTreeMap::values).any(of)
+    }
+
+    /// What the administrator of a victim says of them, where they help: that the false identity is theirs.
+    fn word_of_the_administrator(
+        &mut self,
+        victim: &Address,
+        honest: Option<&Signed<MembershipDocument>>,
+    ) -> Option<Signed<MembershipDocument>> {
+        let identity = self.impostor(victim).identity.fingerprint();
+        let key = self.policy_keys.get(victim.domain_str())?;
+        let document = honest?.unverified().ok()?;
+        let identity = Some(Established { invited_at_ms: now_ms(), identity });
+        Some(Signed::sign(&MembershipDocument { identity, invite: None, ..document }, key))
     }
 
     /// A device has these forged deliveries durably.
@@ -174,6 +199,15 @@ impl Hostile {
     /// Ends all tricks. What was forged and not acknowledged stays in its queue.
     pub fn honest(&self) {
         self.shared.state().tricks.clear();
+    }
+
+    /// From now on the administrator of this network helps: `folder` is the Secret with its policy key, as the operator keeps it.
+    pub fn collude(&self, domain: &str, folder: &std::path::Path) -> Outcome {
+        let text = std::fs::read_to_string(folder.join("policy.key"))?;
+        let bytes = data_encoding::BASE64.decode(text.trim().as_bytes()).map_err(|e| Failure(e.to_string()))?;
+        let key = PolicyKey::from_bytes(&bytes).map_err(|e| Failure(e.to_string()))?;
+        self.shared.state().policy_keys.insert(domain.to_owned(), key);
+        Ok(())
     }
 
     /// Shows a false identity for somebody, everywhere.

@@ -146,6 +146,7 @@ fn next(before: Option<&UserState>, mut put: PutUser, registers: bool) -> UserSt
             wanted: put,
             registered,
             reinvited: false,
+            voucher: None,
             locked: false,
             devices: u32::from(registered),
             queued_messages: 0,
@@ -163,6 +164,7 @@ fn next(before: Option<&UserState>, mut put: PutUser, registers: bool) -> UserSt
     UserState {
         registered: before.registered,
         reinvited: before.registered && put.invite.is_some() && (before.reinvited || another),
+        voucher: before.voucher.clone(),
         locked: before.locked && !unlocks,
         devices: if devices_go { 0 } else { before.devices },
         queued_messages: if devices_go { 0 } else { before.queued_messages },
@@ -200,7 +202,8 @@ mod tests {
 
     fn membership(local: &str, group: &str, serial: u64, key: &PolicyKey) -> Vec<u8> {
         let address = Address::new(local, &"chat.acme.example".parse().unwrap()).unwrap();
-        let document = MembershipDocument { version: sotto_crypto::VERSION, serial, address, group: group.to_owned() };
+        let (version, group) = (sotto_crypto::VERSION, group.to_owned());
+        let document = MembershipDocument { version, serial, address, group, identity: None, invite: None };
         Signed::sign(&document, key).to_bytes()
     }
 

@@ -260,6 +260,12 @@ export interface NetworkRelay {
   readonly storage?: NetworkRelayStorage;
   /** Transport encryption to clients. Messages are sealed end to end whatever stands here. */
   readonly tls?: NetworkRelayTls;
+  /**
+   * The networks of the proxies that stand before the relay, such as 10.0.0.0/8, up to 16. They are believed when
+   * they say for whom they call (X-Forwarded-For), so that limits count by who calls and not by proxy. Default:
+   * none.
+   */
+  readonly trustedProxies?: readonly string[];
 }
 
 /** An Ingress that leads the host of publicURL to the relay. Default: none. */
@@ -430,7 +436,10 @@ export interface SecurityGroupSpec {
   readonly federation?: SecurityGroupFederation;
   /** Failed passwords before the device wipes its local data, 1 to 99, below lockoutThreshold. Default: never. */
   readonly forceDeviceLockout?: number;
-  /** Failed passwords before the account locks, 1 to 100. Default: 10. */
+  /**
+   * Failed passwords from one place (address, IPv6 /64 or device) before the account locks for that place, 1 to
+   * 100. Default: 10.
+   */
   readonly lockoutThreshold?: number;
   /** What users may send, and how long it lives. */
   readonly messaging?: SecurityGroupMessaging;

@@ -33,8 +33,10 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::pki::Authority;
 use crate::{
     carry::{self, Answer, Failure},
-    listen, serve,
+    listen::{self, Welcome},
+    serve,
     settings::{PeerSettings, Settings},
+    slots::Limits,
     tls::{Current, Material, Upstream},
     verifier::common_name,
 };
@@ -97,10 +99,12 @@ impl listen::Side for FakeRelay {
         material.relay_side.clone()
     }
 
-    fn router(&self, _: Arc<Material>, certificate: &CertificateDer<'_>) -> Router {
-        assert_eq!(common_name(certificate).as_deref(), Some("gateway"));
+    fn welcome(&self, _: Arc<Material>, certificate: &CertificateDer<'_>) -> Welcome {
+        let known = common_name(certificate);
+        assert_eq!(known.as_deref(), Some("gateway"));
         let relay = self.clone();
-        Router::new().fallback(move |request: Request| relay.clone().answer(request))
+        let router = Router::new().fallback(move |request: Request| relay.clone().answer(request));
+        Welcome { known, router }
     }
 }
 
@@ -140,6 +144,16 @@ impl Place {
 
     /// Starts gateway and relay.
     pub(super) fn start(self, tls: MutualTlsFiles, peers: &[(&str, SocketAddr, &Authority)]) -> Network {
+        self.start_with(tls, peers, Limits::USUAL)
+    }
+
+    /// The same, with other limits of the gateway's connections.
+    pub(super) fn start_with(
+        self,
+        tls: MutualTlsFiles,
+        peers: &[(&str, SocketAddr, &Authority)],
+        limits: Limits,
+    ) -> Network {
         let relay_at = self.relay.local_addr().unwrap();
         let out_at = self.relay_side.local_addr().unwrap();
         let shutdown = CancellationToken::new();
@@ -149,14 +163,14 @@ impl Place {
         let relay_material = Material::load(Arc::new(settings(self.name, relay_files, out_at, &[]))).unwrap();
         let relay_material = Current::new(relay_material, &shutdown);
         let relay = FakeRelay { blob: Bytes::from(vec![7u8; 3_000_000]), ..FakeRelay::default() };
-        tokio::spawn(listen::serve(self.relay, relay_material.clone(), relay.clone(), shutdown.clone()));
+        tokio::spawn(listen::serve(self.relay, relay_material.clone(), relay.clone(), Limits::USUAL, shutdown.clone()));
 
         let settings = settings(self.name, tls, relay_at, peers);
         let stop = shutdown.clone();
         tokio::spawn(async move {
             let readiness = Readiness::new();
             let every = Duration::from_millis(20);
-            serve(settings, self.relay_side, self.peer_side, every, &readiness, stop).await.unwrap();
+            serve(settings, self.relay_side, self.peer_side, every, limits, &readiness, stop).await.unwrap();
         });
         Network { authority: self.authority, relay, relay_material, _running: shutdown.drop_guard() }
     }

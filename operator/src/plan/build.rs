@@ -9,7 +9,7 @@ use sotto_wire::config::{
     TelemetryConfig, TlsFiles,
 };
 use sotto_wire::invite::code_digest;
-use sotto_wire::policy::{FederationRule, GroupDocument, NetworkDocument, PeerRule, RetentionRule, Scope};
+use sotto_wire::policy::{FederationRule, GroupDocument, NetworkDocument, OpenInvite, PeerRule, RetentionRule, Scope};
 
 use super::objects::{Kind, ObjectId};
 use super::places::{Places, RetentionPlace};
@@ -42,6 +42,8 @@ pub struct NetworkPlan {
     pub groups: BTreeMap<String, GroupDocument>,
     /// Accounts by local part; their memberships are not signed yet.
     pub users: BTreeMap<String, PutUser>,
+    /// Invites that are open, by local part: for the memberships.
+    pub invites: BTreeMap<String, OpenInvite>,
     /// Policies of which the relay's rule stays.
     pub kept_policies: BTreeSet<String>,
     /// What stays as the relay has it.
@@ -118,6 +120,7 @@ pub fn build(
             .map(|(name, g)| (name.clone(), group(network, name, g)))
             .collect(),
         users: BTreeMap::new(),
+        invites: BTreeMap::new(),
         kept_policies: network.kept_policies.clone(),
         untouched: network.untouched.clone(),
         problems: Vec::new(),
@@ -131,7 +134,11 @@ pub fn build(
             plan.untouched.users.insert(user.address.local().to_owned());
             continue;
         }
-        let invite = secrets.get(&SecretId::Invite(name.clone())).and_then(invites::grant);
+        let invite = secrets.get(&SecretId::Invite(name.clone()));
+        if let Some(open) = invite.and_then(invites::open) {
+            plan.invites.insert(user.address.local().to_owned(), open);
+        }
+        let invite = invite.and_then(invites::grant);
         // The word for a new invite goes with the invite: without it, the relay would take it for done.
         let reset = Resets { invite: invite.as_ref().and(user.reset.invite.clone()), ..user.reset.clone() };
         let put = PutUser {
@@ -177,6 +184,7 @@ fn relay(network: &ValidNetwork, places: &Places, policy_key: &PolicyPublic) -> 
             ValidTls::NetworkAuthority => Some(files(&place.tls)),
             ValidTls::Secret(_) => Some(files(&place.own_tls)),
         },
+        trusted_proxies: network.relay.trusted_proxies.clone(),
         admin_listen: place.admin_listen,
         admin_tls: mutual(&place.tls),
         state: place.state.clone(),

@@ -87,6 +87,8 @@ pub struct ValidRelay {
     pub pod: ValidPod,
     /// How its Service is reached.
     pub service: ServiceOptions,
+    /// Networks of proxies that it believes.
+    pub trusted_proxies: Vec<String>,
     /// Ways in by a name.
     pub ways: Option<ValidWays>,
 }

@@ -1,8 +1,8 @@
 //! A plan and what the relay holds → what the relay should hold: documents signed where their content changed.
 
-use sotto_crypto::{Address, PolicyKey, Signed};
-use sotto_wire::admin::{AdminState, PutGroup, PutNetwork, PutUser};
-use sotto_wire::policy::{MembershipDocument, NetworkDocument};
+use sotto_crypto::{Address, PolicyKey, PolicyPublic, Signed, Voucher};
+use sotto_wire::admin::{AdminState, PutGroup, PutNetwork, PutUser, Role, UserState};
+use sotto_wire::policy::{Anchor, Established, MembershipDocument, NetworkDocument, OpenInvite};
 
 use super::build::NetworkPlan;
 use crate::documents::{Verified, sign_if_changed};
@@ -26,8 +26,15 @@ pub fn wanted(plan: &NetworkPlan, have: &AdminState, key: &PolicyKey, now_ms: u6
     // A name that makes no address is in no plan: it would have no account.
     let users = plan.users.iter().filter_map(|(local, user)| {
         let address = Address::new(local, &plan.document.domain).ok()?;
-        let content = MembershipDocument { version: 1, serial: 0, address, group: user.group.clone() };
-        let current = have.users.get(local).map(|state| state.wanted.membership.as_slice());
+        let account = have.users.get(local);
+        let current = account.map(|state| state.wanted.membership.as_slice());
+        let (identity, invite) = match user.role {
+            Role::Person => anchors(&address, account, plan.invites.get(local), &key.verifying_key()),
+            // The policy key has certified it.
+            Role::Retention => (None, None),
+        };
+        let group = user.group.clone();
+        let content = MembershipDocument { version: 1, serial: 0, address, group, identity, invite };
         let membership = sign_if_changed(content, current, key, now_ms, verified);
         Some((local.clone(), PutUser { membership, ..user.clone() }))
     });
@@ -36,5 +43,139 @@ pub fn wanted(plan: &NetworkPlan, have: &AdminState, key: &PolicyKey, now_ms: u6
         groups: groups.collect(),
         users: users.collect(),
         untouched: plan.untouched.clone(),
+    }
+}
+
+/// Who somebody is, as their membership says it: the identity that the operator vouches for, and the invite that is open. Only
+/// what the policy key has signed before counts of what the relay says, and a voucher under the key of the newest invite: then its
+/// identity counts, and the invite no more.
+fn anchors(
+    address: &Address,
+    account: Option<&UserState>,
+    invite: Option<&OpenInvite>,
+    key: &PolicyPublic,
+) -> (Option<Established>, Option<OpenInvite>) {
+    let before = account
+        .and_then(|account| Signed::<MembershipDocument>::from_bytes(&account.wanted.membership).ok())
+        .and_then(|signed| signed.verify(key).ok())
+        .filter(|document| &document.address == address);
+    let (established, open) = before.as_ref().map_or((None, None), |b| (b.identity.clone(), b.invite.clone()));
+    let newest = established.as_ref().map_or(0, |known| known.invited_at_ms);
+    let later = |invite: &&OpenInvite| invite.invited_at_ms > newest;
+    let invite = [invite, open.as_ref()].into_iter().flatten().filter(later).max_by_key(|i| i.invited_at_ms).cloned();
+    let voucher = account.and_then(|account| Signed::<Voucher>::from_bytes(account.voucher.as_ref()?).ok());
+    let used = voucher.zip(before).and_then(|(voucher, before)| {
+        let identity = voucher.unverified().ok()?.identity;
+        let document = MembershipDocument { identity: None, invite: invite.clone(), ..before };
+        let (Anchor::Invite, invited_at_ms) = document.establish(&identity, Some(&voucher)).ok()? else { return None };
+        Some(Established { invited_at_ms, identity: identity.fingerprint() })
+    });
+    match used {
+        Some(identity) => (Some(identity), None),
+        None => (established, invite),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sotto_crypto::{IdentityKey, InviteKey, InviteSecret, SystemRng};
+
+    use super::*;
+
+    fn ann() -> Address {
+        Address::parse("ann@x.example").unwrap()
+    }
+
+    fn invite(at: u64) -> (InviteKey, OpenInvite) {
+        let key = InviteSecret::generate(&mut SystemRng).key();
+        let open = OpenInvite { invited_at_ms: at, key: key.verifying_key() };
+        (key, open)
+    }
+
+    /// What the relay says of ann.
+    fn account(document: &MembershipDocument, key: &PolicyKey, voucher: Option<&Signed<Voucher>>) -> UserState {
+        let membership = Signed::sign(document, key).to_bytes();
+        UserState {
+            wanted: PutUser {
+                group: "staff".into(),
+                membership,
+                suspended: false,
+                role: Role::Person,
+                invite: None,
+                reset: sotto_wire::admin::Resets::default(),
+            },
+            registered: voucher.is_some(),
+            reinvited: false,
+            voucher: voucher.map(Signed::to_bytes),
+            locked: false,
+            devices: 0,
+            queued_messages: 0,
+            last_seen_ms: None,
+        }
+    }
+
+    fn document(identity: Option<Established>, invite: Option<OpenInvite>) -> MembershipDocument {
+        MembershipDocument { version: 1, serial: 1, address: ann(), group: "staff".into(), identity, invite }
+    }
+
+    #[test]
+    fn an_identity_counts_by_its_invite_and_the_invite_counts_no_more() {
+        let policy = PolicyKey::generate(&mut SystemRng);
+        let public = policy.verifying_key();
+        let (key, open) = invite(5);
+        assert_eq!(anchors(&ann(), None, Some(&open), &public), (None, Some(open.clone())), "nobody yet");
+        let identity = IdentityKey::generate(&mut SystemRng).verifying_key();
+        let voucher = Signed::sign(&Voucher::new(ann(), identity.clone()), &key);
+        let invited = document(None, Some(open.clone()));
+        let registered = account(&invited, &policy, Some(&voucher));
+        let known = Established { invited_at_ms: 5, identity: identity.fingerprint() };
+        let want = (Some(known.clone()), None);
+        assert_eq!(anchors(&ann(), Some(&registered), Some(&open), &public), want);
+        assert_eq!(anchors(&ann(), Some(&registered), None, &public), want, "its Secret is gone already");
+
+        // Whoever reads the invite later, with a relay that helps: nothing.
+        let mallory = IdentityKey::generate(&mut SystemRng).verifying_key();
+        let later = Signed::sign(&Voucher::new(ann(), mallory), &key);
+        let done = document(Some(known.clone()), None);
+        assert_eq!(anchors(&ann(), Some(&account(&done, &policy, Some(&later))), Some(&open), &public), want);
+
+        // A new invite stands beside the identity until it is used.
+        let (second, newer) = invite(9);
+        let both = (Some(known.clone()), Some(newer.clone()));
+        assert_eq!(anchors(&ann(), Some(&account(&done, &policy, Some(&voucher))), Some(&newer), &public), both);
+        let again = IdentityKey::generate(&mut SystemRng).verifying_key();
+        let anew = Signed::sign(&Voucher::new(ann(), again.clone()), &second);
+        let reinvited = account(&document(Some(known), Some(newer)), &policy, Some(&anew));
+        let want = Established { invited_at_ms: 9, identity: again.fingerprint() };
+        assert_eq!(anchors(&ann(), Some(&reinvited), None, &public), (Some(want), None));
+    }
+
+    #[test]
+    fn what_the_relay_makes_up_counts_for_nothing() {
+        let (policy, other) = (PolicyKey::generate(&mut SystemRng), PolicyKey::generate(&mut SystemRng));
+        let public = policy.verifying_key();
+        let (key, open) = invite(5);
+        let (forged, mine) = invite(50);
+        let identity = IdentityKey::generate(&mut SystemRng).verifying_key();
+        let voucher = |key: &InviteKey, who: &str| {
+            Signed::sign(&Voucher::new(Address::parse(who).unwrap(), identity.clone()), key)
+        };
+        let want = (None, Some(open.clone()));
+        let of = |account: &UserState| anchors(&ann(), Some(account), Some(&open), &public);
+        // A membership with another invite, or identity, that the policy key has not signed.
+        let false_invite = document(None, Some(mine.clone()));
+        assert_eq!(of(&account(&false_invite, &other, Some(&voucher(&forged, "ann@x.example")))), want);
+        let established = Established { invited_at_ms: 99, identity: identity.fingerprint() };
+        assert_eq!(of(&account(&document(Some(established.clone()), None), &other, None)), want);
+        // One of somebody else.
+        let bens = MembershipDocument {
+            address: Address::parse("ben@x.example").unwrap(),
+            ..document(Some(established), None)
+        };
+        assert_eq!(of(&account(&bens, &policy, None)), want);
+        // Vouchers of others, for others.
+        let invited = document(None, Some(open.clone()));
+        assert_eq!(of(&account(&invited, &policy, Some(&voucher(&forged, "ann@x.example")))), want);
+        assert_eq!(of(&account(&invited, &policy, Some(&voucher(&key, "ben@x.example")))), want);
     }
 }

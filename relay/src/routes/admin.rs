@@ -6,8 +6,9 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use data_encoding::HEXLOWER;
 use sha2::{Digest as _, Sha256};
-use sotto_crypto::Address;
+use sotto_crypto::{Address, Signed, Voucher};
 use sotto_wire::admin::{AdminState, InviteGrant, PutGroup, PutNetwork, PutUser, Resets, UserState};
+use sotto_wire::policy::MembershipDocument;
 
 use super::login::is_locked;
 use super::{DONE, Empty, Params};
@@ -47,6 +48,7 @@ async fn held(app: &App) -> Reply<AdminState> {
         let known = UserState {
             registered: user.registered,
             reinvited: user.reinvited,
+            voucher: user.voucher.filter(|voucher| !is_established(&user.wanted.membership, voucher)),
             locked: is_locked(threshold, user.failures),
             devices: u32::try_from(user.devices.len()).unwrap_or(u32::MAX),
             queued_messages: queued,
@@ -62,6 +64,15 @@ async fn held(app: &App) -> Reply<AdminState> {
         queued_messages: waiting.by_device.values().sum(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
     })
+}
+
+/// Whether a membership says of itself whose identity it is that a voucher is for: then nobody needs the voucher.
+fn is_established(membership: &[u8], voucher: &[u8]) -> bool {
+    let document =
+        Signed::<MembershipDocument>::from_bytes(membership).ok().and_then(|signed| signed.unverified().ok());
+    let voucher = Signed::<Voucher>::from_bytes(voucher).ok().and_then(|signed| signed.unverified().ok());
+    let known = document.and_then(|document| document.identity);
+    known.zip(voucher).is_some_and(|(known, voucher)| known.identity == voucher.identity.fingerprint())
 }
 
 pub(crate) async fn put_network(State(app): State<Shared>, Json(put): Json<PutNetwork>) -> Empty {
@@ -123,7 +134,6 @@ pub(crate) async fn put_user(State(app): State<Shared>, params: Params, Json(mut
             ));
         }
     }
-    app.limits.login_again(&address);
     if suspended {
         let devices: Vec<_> = app.store.devices_of(local).await?.into_iter().map(|record| record.device).collect();
         app.registry.close(&devices, CloseReason::Suspended);
@@ -144,9 +154,7 @@ pub(crate) async fn reset_devices(State(app): State<Shared>, params: Params) -> 
 }
 
 pub(crate) async fn unlock(State(app): State<Shared>, params: Params) -> Empty {
-    let address = address(&app, &params)?;
-    app.store.unlock(address.local().to_owned()).await?;
-    app.limits.login_again(&address);
+    app.store.unlock(local(&app, &params)?).await?;
     Ok(DONE)
 }
 

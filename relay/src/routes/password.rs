@@ -5,7 +5,6 @@ use sotto_wire::ErrorCode;
 use sotto_wire::api::{PasswordFinish, PasswordStart, PasswordStarted, PutVault, VaultKind};
 use sotto_wire::limits::MAX_VAULT;
 
-use super::login::{is_locked, locked, threshold};
 use super::register::bad_message;
 use super::{DONE, Empty};
 use crate::auth::{Caller, LoggedInUser};
@@ -59,15 +58,9 @@ pub(crate) async fn put_vault(State(app): State<Shared>, caller: Caller, Cbor(re
     Ok(DONE)
 }
 
-/// As for a log-in: not too often, and not while the account is locked.
+/// Not too often. Whoever has failed elsewhere does not matter: this user has proven the password.
 fn admit(app: &App, user: &LoggedInUser) -> Reply<()> {
-    if !app.limits.entrance(&user.claims.address, app.now_ms()) {
-        return Err(Failure::rate_limited());
-    }
-    if is_locked(threshold(app, Some(&user.record)), user.record.failures) {
-        return Err(locked());
-    }
-    Ok(())
+    if app.limits.password(&user.claims.address, app.now_ms()) { Ok(()) } else { Err(Failure::rate_limited()) }
 }
 
 /// Whether a member of `group` may store this vault.

@@ -1,6 +1,8 @@
 //! Users: as wanted by the administrator, registered by invite, locked by failed log-ins.
 
+use minicbor::{Decode, Encode};
 use sotto_crypto::{DeviceId, IdentityPublic};
+use sotto_wire::Source;
 use sotto_wire::admin::{PutUser, Role};
 use sotto_wire::api::VaultKind;
 
@@ -25,10 +27,10 @@ pub(crate) struct UserRecord {
     pub(crate) record: Option<Vec<u8>>,
     /// Identity, once registered.
     pub(crate) identity: Option<IdentityPublic>,
+    /// Kind of account.
+    pub(crate) role: Role,
     /// Grows when log-in tokens that are out must not count any more.
     pub(crate) generation: u64,
-    /// Failed log-ins since the last success or unlocking.
-    pub(crate) failures: u32,
     /// The identity's secret under the password.
     pub(crate) password_vault: Option<Vec<u8>>,
     /// The identity's secret under the recovery key.
@@ -46,7 +48,9 @@ pub(crate) struct UserSummary {
     pub(crate) registered: bool,
     /// Has been given another invite since.
     pub(crate) reinvited: bool,
-    /// Failed log-ins since the last success or unlocking.
+    /// The signed voucher that the user registered with last.
+    pub(crate) voucher: Option<Vec<u8>>,
+    /// Failed log-ins from where most have failed, since the last success there or unlocking.
     pub(crate) failures: u32,
     /// Devices.
     pub(crate) devices: Vec<DeviceId>,
@@ -75,6 +79,8 @@ pub(crate) struct NewAccount {
     pub(crate) record: Vec<u8>,
     /// Identity.
     pub(crate) identity: IdentityPublic,
+    /// A person's signed voucher for it.
+    pub(crate) voucher: Option<Vec<u8>>,
     /// The identity's secret under the password.
     pub(crate) vault: Option<Vec<u8>>,
 }
@@ -115,15 +121,72 @@ pub(crate) enum Registration {
     Suspended,
 }
 
-/// After so long without another one, failed log-ins that have not locked an account do not count any more.
+/// After so long without another one, failed log-ins that have not locked do not count any more.
 pub(crate) const FORGET_MS: u64 = 24 * 3600 * 1000;
+/// After so long a lockout ends by itself.
+pub(crate) const FORGET_LOCKED_MS: u64 = 30 * FORGET_MS;
+/// So many times the threshold may fail from all unknown origins of an account together, and as much more a day. With the usual
+/// threshold of ten it is the hundred that NIST SP 800-63B allows.
+const STRANGERS_FACTOR: u32 = 10;
+
+/// From where a log-in is tried, as its failures are counted: what fails at one origin locks no other.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub(crate) struct Origin {
+    /// Its name among those of the account.
+    #[n(0)]
+    pub(crate) key: String,
+    /// A device of the account, or a source that one has come from: strangers' failures do not hold it up.
+    #[n(1)]
+    pub(crate) known: bool,
+}
+
+impl Origin {
+    /// A device of the account, by its session.
+    pub(crate) fn device(device: DeviceId) -> Self {
+        Self { key: device.to_string(), known: true }
+    }
+
+    /// Anybody else.
+    pub(crate) fn source(source: Source, known: bool) -> Self {
+        Self { key: source.to_string(), known }
+    }
+}
+
+/// What has failed from unknown origins together: it leaks away, `capacity` a day, so that it needs no administrator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Strangers {
+    /// How many count now.
+    pub(crate) failures: u32,
+    /// At which moment.
+    pub(crate) at_ms: u64,
+}
+
+impl Strangers {
+    /// One more at `now_ms`; `None`: there is no room for it now.
+    pub(crate) fn fail(self, threshold: u32, now_ms: u64) -> Option<Self> {
+        if threshold == 0 {
+            return Some(Self { failures: 0, at_ms: now_ms });
+        }
+        let capacity = threshold.saturating_mul(STRANGERS_FACTOR);
+        let passed_ms = now_ms.saturating_sub(self.at_ms);
+        let leaked = passed_ms.saturating_mul(capacity.into()) / FORGET_MS;
+        let left = self.failures.saturating_sub(u32::try_from(leaked).unwrap_or(u32::MAX));
+        // What is left of the time towards the next one stays.
+        let at_ms =
+            if left == 0 { now_ms } else { self.at_ms.saturating_add(leaked * FORGET_MS / u64::from(capacity)) };
+        (left < capacity).then_some(Self { failures: left + 1, at_ms })
+    }
+}
 
 /// Whether a log-in may be tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Login {
     /// Yes; the attempt counts as failed until it succeeds.
     Open,
-    /// Too many have failed.
+    /// Too many have failed lately from unknown origins; time helps.
+    Crowded,
+    /// Too many have failed from this origin.
     Locked {
         /// This is the first attempt that is turned away.
         newly: bool,
@@ -137,7 +200,7 @@ pub(crate) trait Accounts {
     fn put_user(&self, local: String, wanted: PutUser, serial: u64) -> Answer<'_, PutOutcome>;
     /// Removes a user with devices and queues; the devices that were removed.
     fn delete_user(&self, local: String) -> Answer<'_, Vec<DeviceId>>;
-    /// Ends a lockout.
+    /// Ends all lockouts of a user.
     fn unlock(&self, local: String) -> Answer<'_, ()>;
     /// One user.
     fn user(&self, local: String) -> Answer<'_, Option<UserRecord>>;
@@ -152,9 +215,9 @@ pub(crate) trait Accounts {
     fn put_vault(&self, local: String, kind: VaultKind, vault: Option<Vec<u8>>) -> Answer<'_, ()>;
     /// Counts an attempt to log in, for users that exist and for those that do not; `threshold` 0 never locks. As long as
     /// it does not lock, what failed more than [`FORGET_MS`] before the next failure is forgotten.
-    fn begin_login(&self, local: String, threshold: u32, now_ms: u64) -> Answer<'_, Login>;
-    /// An attempt succeeded: nothing has failed any more.
-    fn succeed_login(&self, local: String) -> Answer<'_, ()>;
+    fn begin_login(&self, local: String, origin: Origin, threshold: u32, now_ms: u64) -> Answer<'_, Login>;
+    /// An attempt from this origin succeeded: nothing has failed there any more.
+    fn succeed_login(&self, local: String, origin: Origin) -> Answer<'_, ()>;
 }
 
 impl UserRecord {
@@ -175,4 +238,28 @@ pub(super) fn role_to_sql(role: Role) -> i64 {
 /// The reverse of [`role_to_sql`].
 pub(super) fn role_from_sql(value: i64) -> Role {
     if value == 1 { Role::Retention } else { Role::Person }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_strangers_fail_leaks_away_within_a_day() {
+        let mut strangers = Strangers { failures: 0, at_ms: 0 };
+        for _ in 0..30 {
+            strangers = strangers.fail(3, 1_000).unwrap();
+        }
+        assert_eq!(strangers.fail(3, 1_000), None);
+        let one = FORGET_MS / 30;
+        assert_eq!(strangers.fail(3, 1_000 + one - 1), None);
+        let next = strangers.fail(3, 1_000 + one + one / 2).unwrap();
+        assert_eq!(next.failures, 30);
+        assert_eq!(next.fail(3, 1_000 + 2 * one - 1), None, "and the half that was left counts");
+        assert!(next.fail(3, 1_000 + 2 * one).is_some());
+        assert_eq!(next.fail(3, 1_000 + 9 * FORGET_MS), Some(Strangers { failures: 1, at_ms: 1_000 + 9 * FORGET_MS }));
+        assert_eq!(strangers.fail(3, 0), None, "a clock that goes back gives nothing");
+        assert!(Strangers { failures: u32::MAX, at_ms: 0 }.fail(0, 0).is_some(), "0 never locks");
+        assert!(Strangers { failures: 9, at_ms: u64::MAX }.fail(u32::MAX, u64::MAX).is_some());
+    }
 }

@@ -41,6 +41,8 @@ pub(crate) struct DirectoryUser {
     pub(crate) role: Role,
     /// Identity.
     pub(crate) identity: IdentityPublic,
+    /// The signed voucher that it was registered with.
+    pub(crate) voucher: Option<Vec<u8>>,
     /// Devices that can be written to, in the order of registration.
     pub(crate) devices: Vec<DirectoryDevice>,
 }

@@ -23,7 +23,7 @@ use futures::future::BoxFuture;
 use sotto_crypto::DeviceId;
 
 pub(crate) use accounts::{
-    Accounts, ChangePassword, Login, NewAccount, NewPassword, PutOutcome, Registration, UserRecord, UserSummary,
+    Accounts, ChangePassword, Login, NewAccount, NewPassword, Origin, PutOutcome, Registration, UserRecord, UserSummary,
 };
 pub(crate) use blobs::{BlobMeta, Blobs};
 pub(crate) use devices::{

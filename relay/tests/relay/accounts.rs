@@ -1,13 +1,13 @@
 //! Registration, log-in, lockout, devices, sessions.
 
-use sotto_crypto::{DeviceId, IdentityKey, SystemRng};
+use sotto_crypto::{DeviceId, IdentityKey, InviteKey, Signed, SystemRng, Voucher};
 use sotto_wire::ErrorCode;
 use sotto_wire::admin::AdminState;
 use sotto_wire::api::{DeviceList, LoginFinish, LoginStart, NetworkInfo, OpenSession, PolicyAnswer};
 
-use crate::common::http::Answer;
+use crate::common::http::{Answer, Http};
 use crate::common::person::{PASSWORD, Person};
-use crate::common::{LOCKOUT, World};
+use crate::common::{LOCKOUT, World, invite_key};
 
 #[tokio::test]
 async fn a_person_joins_and_sees_policy_and_devices() {
@@ -50,6 +50,31 @@ async fn invites_are_used_once_and_end() {
     refusal(alice.try_register(&http, "other").await).refused(ErrorCode::InviteInvalid);
     let elsewhere = Person { address: "alice@b.example".parse().unwrap(), identity: alice.identity };
     refusal(elsewhere.try_register(&http, "code").await).refused(ErrorCode::InviteInvalid);
+}
+
+/// Who has seen the registration code, as the relay does, and not the secret that it comes from: nobody would believe them.
+#[tokio::test]
+async fn a_person_registers_with_a_voucher_under_the_key_of_the_invite() {
+    let world = World::new().await;
+    let alice = Person { address: world.address("alice"), identity: IdentityKey::generate(&mut SystemRng) };
+    world.put_user("alice", &world.wanted("code")).await;
+    let http = world.public();
+    let registered = async |voucher| alice.register_by(&http, "code", None, voucher).await.unwrap();
+    let refused = async |voucher| assert!(registered(voucher).await.refused(ErrorCode::Invalid).contains("voucher"));
+    refused(None).await;
+    let other = InviteKey::generate(&mut SystemRng);
+    let voucher =
+        |who: &str, key| Some(Signed::sign(&Voucher::new(world.address(who), alice.identity.verifying_key()), key));
+    refused(voucher("alice", &other)).await;
+    refused(voucher("bob", invite_key())).await;
+    let somebody = IdentityKey::generate(&mut SystemRng).verifying_key();
+    refused(Some(Signed::sign(&Voucher::new(world.address("alice"), somebody), invite_key()))).await;
+    registered(voucher("alice", invite_key())).await.done();
+    // The operator sees it until it has said the same itself.
+    let state = world.admin().get("/admin/v1/state").await;
+    let state: AdminState = serde_json::from_slice(&state.body).unwrap();
+    let shown = Signed::<Voucher>::from_bytes(state.users["alice"].voucher.as_ref().unwrap()).unwrap();
+    assert_eq!(shown.verify(&invite_key().verifying_key()).unwrap().identity, alice.identity.verifying_key());
 }
 
 #[tokio::test]
@@ -219,4 +244,131 @@ async fn garbage_gets_a_clear_answer() {
     assert!(http.post("/v1/login/start", &start).await.refused(ErrorCode::Invalid).contains("request"));
     let finish = LoginFinish { attempt: vec![1; 50], finalization: vec![2; 64] };
     http.post("/v1/login/finish", &finish).await.refused(ErrorCode::WrongCredentials);
+}
+
+/// A source that is nobody's.
+fn stranger(world: &World, n: u8) -> Http {
+    Http::from(world.public_address(), [127, 0, 1, n], None)
+}
+
+#[tokio::test]
+async fn strangers_lock_out_themselves_and_nobody_else() {
+    let world = World::new().await;
+    let alice = Person::join(&world, "alice").await;
+    let device = alice.device(&world, 2).await;
+    // As many as there are, until nobody unknown may try any more.
+    let crowded = async {
+        for n in 0..=255 {
+            let http = stranger(&world, n);
+            for _ in 0..LOCKOUT {
+                match alice.try_login(&http, "wrong").await {
+                    Ok(opened) => assert!(opened.is_none()),
+                    Err(answer) => return (n, answer),
+                }
+            }
+            alice.try_login(&http, PASSWORD).await.err().unwrap().refused(ErrorCode::Locked);
+        }
+        panic!("strangers may guess for ever");
+    };
+    let (sources, answer) = crowded.await;
+    answer.refused(ErrorCode::RateLimited);
+    assert_eq!(sources, 10, "ten times the threshold, whatever the sources");
+
+    // The user, at a device and where one is in use, sees nothing of it.
+    let session = world.public().with_token(device.http.token().unwrap());
+    let token = alice.try_login(&session, PASSWORD).await.unwrap().unwrap().token;
+    alice.try_login(&world.public(), PASSWORD).await.unwrap().expect("a new device at home");
+    // Elsewhere it takes a while, or a word of the administrator, or a new password.
+    let elsewhere = async |n| alice.try_login(&stranger(&world, n), PASSWORD).await;
+    elsewhere(200).await.err().unwrap().refused(ErrorCode::RateLimited);
+    world.clock.advance_ms(24 * 3_600_000 / 30);
+    elsewhere(200).await.unwrap().expect("a while later");
+    elsewhere(0).await.err().unwrap().refused(ErrorCode::Locked);
+    let admin = world.admin();
+    admin.send(admin.request(reqwest::Method::POST, "/admin/v1/users/alice/unlock")).await.done();
+    elsewhere(0).await.unwrap().expect("unlocked");
+    alice
+        .change_password(&world.public().with_token(&token), "battery staple", None)
+        .await
+        .unwrap_err()
+        .refused(ErrorCode::Unauthenticated);
+    let token = alice.login(&world).await;
+    alice.change_password(&world.public().with_token(&token), "battery staple", None).await.unwrap().done();
+}
+
+#[tokio::test]
+async fn a_device_that_guesses_is_locked_out_by_itself() {
+    let world = World::new().await;
+    let alice = Person::join(&world, "alice").await;
+    let thief = alice.device(&world, 2).await;
+    let session = world.public().with_token(thief.http.token().unwrap());
+    for _ in 0..LOCKOUT {
+        assert!(alice.try_login(&session, "wrong").await.unwrap().is_none());
+    }
+    alice.try_login(&session, PASSWORD).await.err().unwrap().refused(ErrorCode::Locked);
+    alice.login(&world).await;
+    // A session of somebody else is none here: it counts where it comes from.
+    let bob = Person::ready(&world, "bob").await;
+    let http = stranger(&world, 1).with_token(bob.http.token().unwrap());
+    for _ in 0..LOCKOUT {
+        assert!(alice.try_login(&http, "wrong").await.unwrap().is_none());
+    }
+    alice.try_login(&stranger(&world, 1), PASSWORD).await.err().unwrap().refused(ErrorCode::Locked);
+    // One that has ended is refused, so that the device opens another.
+    world.clock.advance_ms(3_600_000);
+    alice.try_login(&session, PASSWORD).await.err().unwrap().refused(ErrorCode::Unauthenticated);
+}
+
+#[tokio::test]
+async fn nobody_uses_up_the_sessions_or_the_registration_of_another() {
+    let world = World::new().await;
+    let alice = Person::ready(&world, "alice").await;
+    let http = stranger(&world, 1);
+    let challenge = sotto_wire::api::SessionChallenge { address: alice.address.clone(), device: alice.id };
+    let sotto_wire::api::Challenge { challenge } = http.post("/v1/session/challenge", &challenge).await.ok();
+    let forged = OpenSession { signature: alice.key.sign("x", b"y"), challenge };
+    let limited = async |path: &str, body: &OpenSession| {
+        loop {
+            let answer = http.post(path, body).await;
+            if answer.status != ErrorCode::Unauthenticated.status() {
+                return answer;
+            }
+        }
+    };
+    limited("/v1/session", &forged).await.refused(ErrorCode::RateLimited);
+    alice.try_session(&world).await.ok::<sotto_wire::api::Session>();
+
+    world.put_user("bob", &world.wanted("code")).await;
+    let bob = Person { address: world.address("bob"), identity: IdentityKey::generate(&mut SystemRng) };
+    let limited = async {
+        loop {
+            let answer = bob.try_register(&http, "guess").await.err().unwrap();
+            if answer.status != ErrorCode::InviteInvalid.status() {
+                return answer;
+            }
+        }
+    };
+    limited.await.refused(ErrorCode::RateLimited);
+    bob.try_register(&world.public(), "code").await.unwrap().done();
+}
+
+#[tokio::test]
+async fn behind_a_trusted_proxy_sources_are_those_that_it_names() {
+    let mut world = World::prepared("a.example");
+    world.trusted_proxies = vec!["127.0.2.0/24".to_owned()];
+    world.start().await;
+    world.put_network(world.network()).await;
+    world.put_group(world.group("staff")).await;
+    let alice = Person::join(&world, "alice").await;
+    let by = |proxy, caller: &str| Http::from(world.public_address(), [127, 0, proxy, 1], Some(caller));
+    for _ in 0..LOCKOUT {
+        assert!(alice.try_login(&by(2, "192.0.2.1"), "wrong").await.unwrap().is_none());
+    }
+    alice.try_login(&by(2, "192.0.2.1"), PASSWORD).await.err().unwrap().refused(ErrorCode::Locked);
+    alice.try_login(&by(2, "192.0.2.2"), PASSWORD).await.unwrap().expect("another source");
+    // Who is no proxy is itself, whatever it writes.
+    for n in 1..=LOCKOUT {
+        assert!(alice.try_login(&by(3, &format!("192.0.2.{n}")), "wrong").await.unwrap().is_none());
+    }
+    alice.try_login(&by(3, "192.0.2.99"), PASSWORD).await.err().unwrap().refused(ErrorCode::Locked);
 }

@@ -58,7 +58,14 @@ async fn what_is_put_must_be_signed_for_this_user_and_group() {
     let world = World::new().await;
     let admin = world.admin();
     let other = PolicyKey::generate(&mut SystemRng);
-    let good = MembershipDocument { version: 1, serial: 10, address: world.address("alice"), group: "staff".into() };
+    let good = MembershipDocument {
+        version: 1,
+        serial: 10,
+        address: world.address("alice"),
+        group: "staff".into(),
+        identity: None,
+        invite: None,
+    };
     let put = async |document: &MembershipDocument, key: &PolicyKey| {
         let wanted = PutUser { membership: Signed::sign(document, key).to_bytes(), ..world.wanted("code") };
         admin.put("/admin/v1/users/alice", &wanted).await

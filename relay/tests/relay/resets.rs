@@ -63,7 +63,10 @@ async fn a_lost_password_ends_with_a_new_invite() {
     let device = after.device(&world, 3).await;
     let ask = FetchIdentities { addresses: vec![device.address.clone()] };
     let identities: Identities = bob.http.post("/v1/identities", &ask).await.ok();
-    assert_eq!(identities.identities, [(device.address.clone(), after.identity.verifying_key())]);
+    let [found] = identities.identities.as_slice() else { panic!("one identity") };
+    assert_eq!((&found.address, &found.identity), (&device.address, &after.identity.verifying_key()));
+    let membership = found.membership.as_ref().unwrap().verify(&world.policy_key.verifying_key()).unwrap();
+    assert!(membership.establish(&found.identity, found.voucher.as_ref()).is_ok());
     let mut socket = device.socket(&world).await;
     socket.caught_up().await;
     bob.send(&world, "welcome back", &[&device.address]).await;

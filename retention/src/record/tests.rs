@@ -7,6 +7,7 @@ use sotto_wire::content::{Content, Forwarded, Link, MessageRef, ReceiptKind};
 use sotto_wire::room::{Created, EventId, RoomChange, RoomEvent, RoomId, SignedRoomEvent};
 
 use super::*;
+use crate::item::SenderKeys;
 use crate::name::Names;
 use crate::testing::{TIME, a, broken, content, file, gap, item, subject, text};
 
@@ -40,11 +41,21 @@ fn a_text_between_two_has_every_documented_field() {
         "sender_device": "07070707070707070707070707070707",
         "sender_device_key": keys.device.to_string(),
         "sender_identity": keys.identity.to_string(),
+        "sender_identity_by": "membership",
         "sender_verified": true,
         "members": ["alice@chat.acme.example", "bob@chat.acme.example"],
         "recipients": ["bob@chat.acme.example", "retention.keep@chat.acme.example"],
     });
     assert_eq!(record(&item, &Attachment::None), expected);
+}
+
+#[test]
+fn a_message_under_a_used_id_says_so() {
+    let mut again = text("never mind");
+    again.conflicts_with = again.message.replace(MessageId::from_bytes([5; 16]));
+    let record = record(&again, &Attachment::None);
+    assert_eq!(record["message_id"], "05050505050505050505050505050505");
+    assert_eq!(record["conflicts_with"], "3960e020ca4211e799802f2894564caa");
 }
 
 #[test]
@@ -82,10 +93,10 @@ fn an_expiry_counts_from_sending_and_never_from_a_clock_that_runs_ahead() {
 }
 
 #[test]
-fn a_file_that_is_kept_says_where() {
+fn a_file_says_where_it_will_be_and_what_opens_it_until_then() {
     let item = item(content(&["alice", "bob"], Body::File(file("../../etc/passwd", Some("as promised")))));
     let names = Names::of(&item);
-    let record = record(&item, &Attachment::Kept(names.attachment.clone()));
+    let record = record(&item, &Attachment::Pending(names.attachment.clone()));
     assert_eq!(record["msgtype"], 6000);
     assert_eq!(record["message"], "as promised");
     let expected = json!({
@@ -96,13 +107,56 @@ fn a_file_that_is_kept_says_where() {
         "uploadedtimestamp": "2023-08-04 19:10:58.901",
         "size": 5,
         "media_type": "text/plain",
+        "pending": true,
+        "blob": {
+            "network": "chat.acme.example",
+            "key": data_encoding::BASE64.encode(&[1; 32]),
+            "digest": data_encoding::BASE64.encode(&[2; 32]),
+        },
     });
     assert_eq!(record["file"], expected);
     assert!(!names.attachment.as_str().contains("passwd"));
 }
 
 #[test]
-fn a_file_that_cannot_be_had_says_why_and_what_would_open_it() {
+fn what_becomes_of_a_file_is_a_document_of_its_own() {
+    let item = item(content(&["alice", "bob"], Body::File(file("plan.txt", Some("as promised")))));
+    let names = Names::of(&item);
+    let waiting = Waiting::of(&item, &names, item.file().unwrap());
+    let outcome = |missing| -> Value {
+        let json = Outcome::of(&subject(), &waiting, missing, TIME + 1500).to_json().unwrap();
+        serde_json::from_slice(&json).unwrap()
+    };
+    let mut expected = json!({
+        "message_id": "3960e020ca4211e799802f2894564caa",
+        "msg_ts": "1691176258.901000",
+        "sender": "alice@chat.acme.example",
+        "record": names.record.as_str(),
+        "file": {
+            "filename": "plan.txt",
+            "guid": "09090909090909090909090909090909",
+            "size": 5,
+            "localfilename": names.attachment.as_str(),
+        },
+        "network": "chat.acme.example",
+        "policy": "keep",
+        "retained_at": "2023-08-04T19:11:00.401Z",
+    });
+    assert_eq!(outcome(None), expected);
+    let missing = outcome(Some("it is gone".into()));
+    expected["file"] = json!({
+        "filename": "plan.txt",
+        "guid": "09090909090909090909090909090909",
+        "size": 5,
+        "error": "it is gone",
+        "blob": missing["file"]["blob"],
+    });
+    assert_eq!(missing, expected);
+    assert_eq!(missing["file"]["blob"]["key"].as_str().unwrap().len(), 44);
+}
+
+#[test]
+fn a_file_that_is_not_fetched_says_why_and_what_would_open_it() {
     let item = item(content(&["alice", "bob"], Body::File(file("plan.txt", None))));
     let record = record(&item, &Attachment::Missing("it is gone".into()));
     assert_eq!(record.get("message"), None);
@@ -110,6 +164,19 @@ fn a_file_that_cannot_be_had_says_why_and_what_would_open_it() {
     assert_eq!(record["file"].get("localfilename"), None);
     assert_eq!(record["file"]["blob"]["network"], "chat.acme.example");
     assert_eq!(record["file"]["blob"]["key"].as_str().unwrap().len(), 44);
+}
+
+#[test]
+fn an_identity_that_nobody_vouches_for_is_no_verified_sender() {
+    let mut item = text("believe me");
+    let invited = SenderKeys { established_by: Some(Anchor::Invite), ..item.keys.take().unwrap() };
+    item.keys = Some(invited);
+    let known = record(&item, &Attachment::None);
+    assert_eq!((&known["sender_identity_by"], &known["sender_verified"]), (&json!("invite"), &json!(true)));
+    item.keys = item.keys.map(|keys| SenderKeys { established_by: None, ..keys });
+    let unknown = record(&item, &Attachment::None);
+    assert_eq!((unknown.get("sender_identity_by"), &unknown["sender_verified"]), (None, &json!(false)));
+    assert!(unknown["sender_identity"].is_string() && unknown["message"] == "believe me", "kept all the same");
 }
 
 #[test]

@@ -3,9 +3,9 @@
 use std::sync::LazyLock;
 
 use sotto_crypto::{
-    Address, BatchId, BlobId, DeviceCertificate, DeviceId, DeviceKey, Domain, Identity, IdentityKey, MessageId,
-    PolicyKey, PrekeyKind, PrekeyRef, RetentionCertificate, Sender, Signed, SigningKey, SystemRng, decode_strict,
-    encode, generate_prekeys, seal, verify_device,
+    Address, BatchId, BlobId, DeviceCertificate, DeviceId, DeviceKey, Domain, Identity, IdentityKey, InviteKey,
+    MessageId, PolicyKey, PrekeyKind, PrekeyRef, RetentionCertificate, Sender, Signed, SigningKey, SystemRng, Voucher,
+    decode_strict, encode, generate_prekeys, seal, verify_device,
 };
 use sotto_wire::api::*;
 use sotto_wire::content::{
@@ -13,8 +13,8 @@ use sotto_wire::content::{
 };
 use sotto_wire::gateway::{PeerEnvelope, PeerIdentities, PeerRecipients};
 use sotto_wire::policy::{
-    FederationRule, GroupDocument, GroupFederation, MembershipDocument, NetworkDocument, PasswordRule, PeerRule,
-    ReadReceipts, RetentionRule, Scope,
+    Established, FederationRule, GroupDocument, GroupFederation, MembershipDocument, NetworkDocument, OpenInvite,
+    PasswordRule, PeerRule, ReadReceipts, RetentionRule, Scope,
 };
 use sotto_wire::room::{Created, EventId, RoomChange, RoomEvent, RoomId, SignedRoomEvent};
 
@@ -117,10 +117,17 @@ pub(crate) static SAMPLES: LazyLock<Vec<Sample>> = LazyLock::new(|| {
         },
         &policy,
     );
-    let membership = Signed::sign(
-        &MembershipDocument { version: 1, serial: 8, address: bob.clone(), group: "staff".into() },
-        &policy,
-    );
+    let invite = InviteKey::generate(rng);
+    let voucher = Signed::sign(&Voucher::new(bob.clone(), identity.verifying_key()), &invite);
+    let member = MembershipDocument {
+        version: 1,
+        serial: 8,
+        address: bob.clone(),
+        group: "staff".into(),
+        identity: Some(Established { invited_at_ms: 4, identity: identity.verifying_key().fingerprint() }),
+        invite: Some(OpenInvite { invited_at_ms: 9, key: invite.verifying_key() }),
+    };
+    let membership = Signed::sign(&member, &policy);
     let info = NetworkInfo { policy_key: policy.verifying_key(), document: network.clone() };
     let envelope = Envelope {
         header: encode(&sealed.header),
@@ -135,6 +142,7 @@ pub(crate) static SAMPLES: LazyLock<Vec<Sample>> = LazyLock::new(|| {
             role: RecipientRole::Retention,
             devices: vec![RecipientDevice { certificate: certificate.clone(), prekey }],
             membership: Some(membership.clone()),
+            voucher: Some(voucher.clone()),
         }],
         networks: vec![info.clone()],
     };
@@ -195,7 +203,7 @@ pub(crate) static SAMPLES: LazyLock<Vec<Sample>> = LazyLock::new(|| {
         preview: None,
     };
     samples![
-        NetworkInfo = info,
+        NetworkInfo = info.clone(),
         RegisterStart = RegisterStart { address: alice.clone(), invite: "abcd".into(), request: vec![1; 32] },
         RegisterStarted =
             RegisterStarted { response: vec![1; 64], group: group.clone(), membership: membership.clone() },
@@ -204,8 +212,10 @@ pub(crate) static SAMPLES: LazyLock<Vec<Sample>> = LazyLock::new(|| {
             invite: "abcd".into(),
             record: vec![2; 192],
             identity: identity.verifying_key(),
-            vault: Some(vec![3; 98])
+            vault: Some(vec![3; 98]),
+            voucher: Some(voucher.clone()),
         },
+        Voucher = Voucher::new(bob.clone(), identity.verifying_key()),
         LoginStart = LoginStart { address: alice.clone(), request: vec![3; 96] },
         LoginStarted = LoginStarted { attempt: vec![4; 16], response: vec![5; 320] },
         LoginFinish = LoginFinish { attempt: vec![4; 16], finalization: vec![6; 64] },
@@ -231,7 +241,15 @@ pub(crate) static SAMPLES: LazyLock<Vec<Sample>> = LazyLock::new(|| {
         PrekeyCount = PrekeyCount { one_time: 5, medium_term_expires_at_ms: 1 },
         UploadPrekeys = UploadPrekeys { batches: vec![batch] },
         FetchIdentities = FetchIdentities { addresses: vec![alice.clone(), bob.clone()] },
-        Identities = Identities { identities: vec![(alice.clone(), identity.verifying_key())] },
+        Identities = Identities {
+            identities: vec![FoundIdentity {
+                address: bob.clone(),
+                identity: identity.verifying_key(),
+                membership: Some(membership.clone()),
+                voucher: Some(voucher),
+            }],
+            networks: vec![info.clone()],
+        },
         FetchRecipients = FetchRecipients { addresses: vec![bob.clone()], signal: None },
         Recipients = recipients,
         Envelope = envelope.clone(),
@@ -259,7 +277,7 @@ pub(crate) static SAMPLES: LazyLock<Vec<Sample>> = LazyLock::new(|| {
         ServerFrame = ServerFrame::CaughtUp,
         ClientFrame = ClientFrame::Ack(vec![1, 2, 300_000]),
         Content = content(Conversation::of([alice.clone(), bob.clone()]).unwrap(), Body::Text("hello".into())),
-        MembershipDocument = MembershipDocument { version: 1, serial: 8, address: bob.clone(), group: "staff".into() },
+        MembershipDocument = member,
         PutVault = PutVault { kind: VaultKind::Recovery, vault: Some(vec![1; 98]) },
         PutVault = PutVault { kind: VaultKind::Password, vault: None },
         PasswordStart = PasswordStart { request: vec![1; 32] },

@@ -3,6 +3,8 @@
 use ratatui::crossterm::event::KeyCode;
 
 use sotto_client::Missing;
+use sotto_client::{Contact, IdentityChange, SeenIn, TrustState};
+use sotto_crypto::{IdentityKey, IdentityPublic, SystemRng, safety_number};
 use sotto_wire::content::Presence;
 
 use super::*;
@@ -159,6 +161,46 @@ fn a_changed_identity_stays_over_the_conversation() {
     bob.changed.clear();
     give(&mut m, News::Conversations(vec![bob]));
     assert!(!screen(&mut m, 100, 24).contains("CHANGED"));
+}
+
+#[test]
+fn the_change_that_is_shown_is_accepted_and_no_other() {
+    let identity = || IdentityKey::generate(&mut SystemRng).verifying_key();
+    let (mine, first, second, third) = (identity(), identity(), identity(), identity());
+    let changed = |new: &IdentityPublic| Contact {
+        address: a(BOB),
+        fingerprint: new.fingerprint(),
+        safety_number: safety_number(&a(ALICE), &mine, &a(BOB), new),
+        state: TrustState::Replaced,
+        established_by: None,
+        since_ms: 1,
+        change: Some(IdentityChange {
+            old: first.fingerprint(),
+            new: new.fingerprint(),
+            since_ms: 1,
+            seen_in: SeenIn::Lookup,
+            invited_at_ms: None,
+        }),
+        new_safety_number: None,
+    };
+    let mut m = open_with(&[said(1, BOB, "hello")]);
+    let mut bob = direct(BOB);
+    bob.changed = vec![a(BOB)];
+    give(&mut m, News::Conversations(vec![bob]));
+    give(&mut m, News::Contacts(vec![changed(&second)]));
+    assert!(alt(&mut m, KeyCode::Char('v')).contains(&Effect::Identity(a(BOB))));
+    let shown = screen(&mut m, 140, 40);
+    assert!(shown.contains(&second.fingerprint().to_string()), "{shown}");
+    let told = |new: &IdentityPublic| vec![Effect::AcceptChange { who: a(BOB), told: new.fingerprint() }];
+    assert!(press(&mut m, KeyCode::Char('a')) == told(&second));
+    // What has come since is another one, and is accepted when it is what is shown.
+    give(&mut m, News::Contact(Box::new(changed(&third))));
+    let shown = screen(&mut m, 140, 40);
+    assert!(shown.contains(&third.fingerprint().to_string()), "{shown}");
+    assert!(press(&mut m, KeyCode::Char('a')) == told(&third));
+    // And nothing is where nothing has changed.
+    give(&mut m, News::Contact(Box::new(Contact { state: TrustState::Pinned, change: None, ..changed(&third) })));
+    assert!(press(&mut m, KeyCode::Char('a')).is_empty());
 }
 
 #[test]

@@ -96,10 +96,12 @@ fn retained_and_what_should_have_been() {
     kept.retained = true;
     let mut missing = said(10, BOB, "off the record");
     missing.retention_missing = true;
+    let mut twice = said(15, BOB, "under an old id");
+    twice.conflicts_with = Some(twice.key.message);
     let mut refused = said(20, ALICE, "hello?");
     refused.state = DeliveryState::Refused;
     refused.reason = Some("federation\x1b[2J is off".into());
-    let mut m = open_with(&[kept, missing, refused]);
+    let mut m = open_with(&[kept, missing, twice, refused]);
     m.conversations[0].retained = true;
     m.rules = Rules { retained_by: vec!["retention.acme-records@x.example".into()], ..Rules::default() };
     let shown = screen(&mut m, 80, 24);
@@ -107,6 +109,7 @@ fn retained_and_what_should_have_been() {
         "RETAINED by acme-records",
         "bob  11:01  retained",
         "!! RETENTION MISSING",
+        "!! SAME ID",
         "REFUSED",
         "!! NOT SENT: federation\u{fffd}[2J is off",
     ] {

@@ -64,7 +64,10 @@ fn verify_key(model: &mut Model, event: KeyEvent) -> Vec<Effect> {
     match (event.code, shown) {
         (KeyCode::Char('v'), Some(contact)) => vec![Effect::MarkVerified(Box::new(ContactKey(*contact)))],
         (KeyCode::Char('u'), Some(_)) => vec![Effect::Unverify(who)],
-        (KeyCode::Char('a'), Some(contact)) if contact.change.is_some() => vec![Effect::AcceptChange(who)],
+        // The change that is shown, not what there may be by the time it is done.
+        (KeyCode::Char('a'), Some(contact)) => {
+            contact.change.map(|change| Effect::AcceptChange { who, told: change.new }).into_iter().collect()
+        }
         (KeyCode::Enter | KeyCode::Char('q'), _) => {
             model.dialog = None;
             Vec::new()

@@ -348,7 +348,7 @@ fn failed(model: &mut Model, effect: Effect, reason: String) -> Vec<Effect> {
             }
             return Vec::new();
         }
-        Effect::Identity(_) | Effect::MarkVerified(_) | Effect::Unverify(_) | Effect::AcceptChange(_) => {
+        Effect::Identity(_) | Effect::MarkVerified(_) | Effect::Unverify(_) | Effect::AcceptChange { .. } => {
             if let Some(Dialog::Verify { problem, .. }) = &mut model.dialog {
                 *problem = Some(reason);
                 return Vec::new();

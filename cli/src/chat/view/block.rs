@@ -105,6 +105,7 @@ pub(crate) fn marks(model: &Model, message: &MessageView) -> Vec<String> {
 pub(crate) fn state(state: DeliveryState) -> &'static str {
     match state {
         DeliveryState::Refused => "REFUSED",
+        DeliveryState::Uncertain => "UNCERTAIN",
         other => crate::commands::talk::state(other),
     }
 }
@@ -226,9 +227,17 @@ impl Block<'_> {
                 "!! DOES NOT FOLLOW what its sender's device said before: there are two of it, or it was put back",
             );
         }
-        if message.state == DeliveryState::Refused {
+        if message.conflicts_with.is_some() {
+            self.loud("!! SAME ID as another message of its sender: both are kept");
+        }
+        let outcome = match message.state {
+            DeliveryState::Refused => Some("NOT SENT"),
+            DeliveryState::Uncertain => Some("NOT SENT AGAIN, nobody knows whether it went out before"),
+            _ => None,
+        };
+        if let Some(outcome) = outcome {
             let reason = message.reason.as_deref().map_or("no reason is known".to_owned(), one_line);
-            self.loud(&format!("!! NOT SENT: {reason}"));
+            self.loud(&format!("!! {outcome}: {reason}"));
         }
         if !message.reactions.is_empty() {
             let mine = |who: &[Address]| who.contains(&self.model.me);

@@ -255,6 +255,9 @@ fn info(model: &Model, key: &MessageRef, room: usize, theme: Theme) -> Vec<Line<
     if message.conflict {
         fact("!!", "it does not follow what its sender's device said before: there are two of it, or it was put back");
     }
+    if let Some(other) = &message.conflicts_with {
+        fact("!!", &format!("SAME ID: its sender has sent it under {other}, the id of another message"));
+    }
     fact("id", &key.message.to_string());
     lines
 }

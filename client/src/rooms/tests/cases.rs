@@ -273,7 +273,7 @@ fn a_full_room_takes_nothing_more_and_a_large_one_is_fast() {
     last = story.after(&[last], "alice", Add(all(&["too-many"])));
     assert_eq!(story.people().len(), 500);
     let mut log = story.log();
-    for n in log.len()..MAX_EVENTS {
+    for n in log.nodes().len()..MAX_EVENTS {
         let entry = event(Some(story.room), &[last], "alice", title(&format!("t{n}")));
         last = entry.id;
         assert_eq!(inserted(&mut log, &entry), Inserted::In(0));

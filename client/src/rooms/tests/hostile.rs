@@ -2,7 +2,7 @@
 
 use sotto_crypto::{DeviceCertificate, DeviceKey, IdentityKey, Signed, SystemRng};
 use sotto_wire::content::Body;
-use sotto_wire::room::RoomChange;
+use sotto_wire::room::{EventId, RoomChange, RoomEvent, RoomId};
 
 use super::super::change::queue;
 use super::super::event::sign_as;
@@ -90,4 +90,64 @@ async fn an_event_under_another_identity_is_left_out() {
     bob.outbox().post(Target::Conversation(id), crate::Draft::text("still fine")).await.unwrap();
     flush(&bob).await;
     assert!(reasons(&alice).await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_somebody_outside_brings_changes_nothing() {
+    let network = Network::start(false).await;
+    let (alice, mallory, bob) =
+        (network.member("alice").await, network.member("mallory").await, network.member("bob").await);
+    let members = vec![address("bob")];
+    let id = alice.rooms().create(NewRoom { title: "Plans".into(), members, ..NewRoom::default() }).await.unwrap();
+    flush(&alice).await;
+    assert!(reasons(&bob).await.is_empty());
+    let room = bob.rooms().get(&id).await.unwrap().unwrap().room;
+
+    // Mallory knows the room's name and its newest event, and another room, without bob.
+    let keeper = mallory.rooms().keeper.clone();
+    let (first, nowhere) = (EventId::from_bytes(*room.as_bytes()), EventId::from_bytes([9; 32]));
+    let events = move |room, parents: &[EventId]| {
+        let account = &keeper.account;
+        let change = |parent: &EventId| RoomEvent {
+            version: 1,
+            room: Some(room),
+            parents: vec![*parent],
+            author: account.address.clone(),
+            device: account.device,
+            at_ms: 1,
+            change: RoomChange::Title("mine".into()),
+        };
+        parents.iter().map(|parent| super::super::event::sign(&change(parent), account)).collect::<Vec<_>>()
+    };
+    let keeper = mallory.rooms().keeper.clone();
+    let other = RoomId::from_bytes([8; 32]);
+    mallory
+        .trust
+        .store
+        .run(move |tx| {
+            for (room, parents) in [(room, [first, nowhere]), (other, [nowhere, first])] {
+                let body = Body::Room(events(room, &parents));
+                queue(tx, &keeper.account, room, body, vec![address("bob")], 1)?.unwrap();
+            }
+            Ok(())
+        })
+        .await
+        .unwrap();
+    flush(&mallory).await;
+    assert!(reasons(&bob).await.is_empty());
+    let view = bob.rooms().get(&id).await.unwrap().unwrap();
+    assert_eq!((view.title.as_str(), view.events, view.incomplete), ("Plans", 1, false));
+    let kept = bob.trust.store.run(move |tx| {
+        let of = |room| {
+            Ok::<_, crate::core::error::StoreError>((tx.room_events(room, 0)?.len(), tx.pending_events(room)?.len()))
+        };
+        Ok((of(&room)?, of(&other)?))
+    });
+    assert_eq!(kept.await.unwrap(), ((1, 1), (0, 2)));
+    assert_eq!(bob.conversations().list().await.unwrap().len(), 1);
+    // And the room goes on.
+    alice.rooms().change(&id, RoomChange::Title("Further plans".into())).await.unwrap();
+    flush(&alice).await;
+    assert!(reasons(&bob).await.is_empty());
+    assert_eq!(bob.rooms().get(&id).await.unwrap().unwrap().title, "Further plans");
 }

@@ -10,7 +10,7 @@ use sotto_crypto::{
 use sotto_wire::api::{RecipientDevice, RecipientRole, RecipientUser, Recipients};
 use sotto_wire::content::{Body, Content, Conversation};
 use sotto_wire::limits;
-use sotto_wire::policy::MembershipDocument;
+use sotto_wire::policy::{Established, MembershipDocument};
 
 use super::super::change::Work;
 use super::super::room::Rooms;
@@ -31,13 +31,22 @@ fn user(address: &Address, policy: &PolicyKey) -> RecipientUser {
         let (batch, _) = generate_prekeys(&mut SystemRng, &key, device, PrekeyKind::OneTime, 1, 0, u64::MAX);
         RecipientDevice { certificate: Signed::sign(&certificate, &identity), prekey: batch.prekey(0).unwrap() }
     };
-    let document = MembershipDocument { version: 1, serial: 5, address: address.clone(), group: "staff".into() };
+    let known = Established { invited_at_ms: 3, identity: identity.verifying_key().fingerprint() };
+    let document = MembershipDocument {
+        version: 1,
+        serial: 5,
+        address: address.clone(),
+        group: "staff".into(),
+        identity: Some(known),
+        invite: None,
+    };
     RecipientUser {
         address: address.clone(),
         identity: identity.verifying_key(),
         role: RecipientRole::Addressed,
         devices: (0..2).map(device).collect(),
         membership: Some(Signed::sign(&document, policy)),
+        voucher: None,
     }
 }
 

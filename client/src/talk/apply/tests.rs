@@ -53,6 +53,7 @@ fn stored(sender: &str, n: u8, content: &Content) -> StoredMessage {
         missing: None,
         late: false,
         conflict: false,
+        conflicts_with: None,
     }
 }
 

@@ -46,6 +46,7 @@ fn message() -> StoredMessage {
         missing: None,
         late: false,
         conflict: false,
+        conflicts_with: None,
     }
 }
 
@@ -184,6 +185,22 @@ proptest! {
         let twice = [marks.clone(), shuffled].concat();
         prop_assert!(view(&marks, me, &[]) == view(&twice, me, &[]));
     }
+}
+
+#[test]
+fn a_receipt_says_that_an_uncertain_message_went_out() {
+    let uncertain = StoredMessage { state: MessageState::Uncertain, reason: Some("not again".into()), ..message() };
+    let placed = Placed { position: 7, message: uncertain };
+    let members = conversation().members();
+    let around = Around { me: &who(0), members: &members, moderators: &[], sender: None };
+    let of = |marks: &[Annotation]| {
+        let view = fold(&placed, marks, &around);
+        (view.state, view.reason)
+    };
+    assert_eq!(of(&[]), (DeliveryState::Uncertain, Some("not again".into())));
+    let (bob, carol) = (mark(1, 1, 5, Mark::Delivered), mark(2, 1, 5, Mark::Read));
+    assert_eq!(of(std::slice::from_ref(&bob)), (DeliveryState::Accepted, None));
+    assert_eq!(of(&[bob, carol]), (DeliveryState::Delivered, None));
 }
 
 proptest! {

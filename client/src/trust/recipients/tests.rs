@@ -1,6 +1,9 @@
-use sotto_crypto::{IdentityKey, PolicyKey, PrekeyKind, RetentionCertificate, Signed, SystemRng, generate_prekeys};
+use sotto_crypto::{
+    IdentityKey, InviteKey, InviteSecret, PolicyKey, PrekeyKind, RetentionCertificate, Signed, SystemRng, Voucher,
+    generate_prekeys,
+};
 use sotto_wire::api::{NetworkInfo, RecipientDevice};
-use sotto_wire::policy::{MembershipDocument, PeerRule, Scope};
+use sotto_wire::policy::{Established, MembershipDocument, OpenInvite, PeerRule, Scope};
 
 use super::*;
 use crate::store::account::Account;
@@ -77,13 +80,26 @@ fn user(account: &Account, role: RecipientRole) -> RecipientUser {
         role,
         devices: vec![device(account, u64::MAX)],
         membership: None,
+        voucher: None,
+    }
+}
+
+/// What the operator says of somebody who has registered.
+fn membership(account: &Account) -> MembershipDocument {
+    let identity = Established { invited_at_ms: 3, identity: account.identity.fingerprint() };
+    MembershipDocument {
+        version: 1,
+        serial: 5,
+        address: account.address.clone(),
+        group: "staff".into(),
+        identity: Some(identity),
+        invite: None,
     }
 }
 
 /// Somebody who is written to, in the group `staff` under this policy key.
 fn member(account: &Account, policy: &PolicyKey) -> RecipientUser {
-    let document =
-        MembershipDocument { version: 1, serial: 5, address: account.address.clone(), group: "staff".into() };
+    let document = membership(account);
     RecipientUser { membership: Some(Signed::sign(&document, policy)), ..user(account, RecipientRole::Addressed) }
 }
 
@@ -101,7 +117,7 @@ fn a_good_answer_pins_and_gives_recipients() {
     let bob = account("bob@x.example", &world.policy);
     let checked = world.check(&[&bob], &answer(vec![member(&bob, &world.policy)])).unwrap();
     assert_eq!(checked.recipients.len(), 1);
-    assert_eq!(checked.identities, [(bob.address.clone(), bob.identity.clone())]);
+    assert_eq!((checked.identities[0].address(), checked.identities[0].identity()), (&bob.address, &bob.identity));
     assert!(checked.retained_by.is_empty());
 }
 
@@ -177,17 +193,17 @@ fn retention_needs_a_rule_and_a_certificate() {
     world.check(&[&bob], &with(&process)).unwrap();
     // It covers bob's group, so that it may not be left out either; and only the policy key says what his group is.
     let in_group = |group: &str, serial, key: &PolicyKey| {
-        let document = MembershipDocument { version: 1, serial, address: bob.address.clone(), group: group.into() };
+        let document = MembershipDocument { serial, group: group.into(), ..membership(&bob) };
         let membership = Some(Signed::sign(&document, key));
         answer(vec![RecipientUser { membership, ..member(&bob, &world.policy) }])
     };
     let left_out = world.check(&[&bob], &in_group("others", 5, &world.policy));
     assert!(matches!(left_out, Err(Error::Refused(Refusal::RetentionMissing { .. }))));
     let checked = world.check(&[&bob], &in_group("staff", 5, &world.policy)).unwrap();
-    assert_eq!((checked.memberships[0].group.as_str(), checked.memberships[0].serial), ("staff", 5));
+    assert_eq!((checked.learned.memberships[0].group.as_str(), checked.learned.memberships[0].serial), ("staff", 5));
     let forged = world.check(&[&bob], &in_group("staff", 5, &PolicyKey::generate(&mut SystemRng)));
     assert!(matches!(forged, Err(Error::Trust(TrustError::Document { .. }))));
-    world.memberships = checked.memberships;
+    world.memberships = checked.learned.memberships;
     let older = world.check(&[&bob], &in_group("staff", 4, &world.policy));
     assert!(matches!(older, Err(Error::Trust(TrustError::Rollback { .. }))));
     world.memberships.clear();
@@ -223,7 +239,7 @@ fn the_retention_process_of_a_peer_stands_under_the_peers_policy_key() {
     let rule = PeerRule { domain: domain("y.example"), policy_key: theirs.verifying_key().fingerprint() };
     world.document.federation.peers = vec![rule];
     let checked = world.check(&[&bob], &with).unwrap();
-    assert_eq!((checked.retained_by.len(), checked.serials.len()), (1, 1));
+    assert_eq!((checked.retained_by.len(), checked.learned.serials.len()), (1, 1));
     // Without its network's document nothing of it can be checked.
     assert!(matches!(world.check(&[&bob], &answer(users)), Err(Error::Trust(TrustError::Document { .. }))));
     // It listens to everybody over there, so it may be left out neither with the document nor without.
@@ -249,4 +265,35 @@ fn an_identity_key_of_ones_own_making_is_no_retention_certificate() {
         world.policy.verifying_key().fingerprint(),
         IdentityKey::from_bytes(&world.policy.to_bytes()).unwrap().verifying_key().fingerprint()
     );
+}
+
+#[test]
+fn nobody_is_written_to_under_an_identity_that_nobody_vouches_for() {
+    let world = World::new();
+    let bob = account("bob@x.example", &world.policy);
+    // The relay shows an identity of its own making, with devices that it certifies.
+    let false_bob = other_identity(&bob, &world.policy);
+    let RecipientUser { identity, devices, .. } = member(&false_bob, &world.policy);
+    let refused = |user: RecipientUser| {
+        let checked = world.check(&[&bob], &answer(vec![user]));
+        matches!(checked, Err(Error::Trust(TrustError::NotVouchedFor(who))) if who == bob.address)
+    };
+    let forged =
+        || RecipientUser { identity: identity.clone(), devices: devices.clone(), ..member(&bob, &world.policy) };
+    assert!(refused(forged()));
+    // With a voucher, while an invite is open: only under its key.
+    let (invite, other) = (InviteSecret::generate(&mut SystemRng).key(), InviteSecret::generate(&mut SystemRng).key());
+    let open = OpenInvite { invited_at_ms: 9, key: invite.verifying_key() };
+    let document = MembershipDocument { identity: None, invite: Some(open), ..membership(&bob) };
+    let invited = Some(Signed::sign(&document, &world.policy));
+    let with = |key: &InviteKey, of: &Account, user: RecipientUser| {
+        let voucher = Some(Signed::sign(&Voucher::new(bob.address.clone(), of.identity.clone()), key));
+        RecipientUser { membership: invited.clone(), voucher, ..user }
+    };
+    assert!(refused(with(&other, &false_bob, forged())));
+    assert!(refused(with(&invite, &bob, forged())));
+    assert!(refused(RecipientUser { membership: invited.clone(), ..member(&bob, &world.policy) }), "held back");
+    let good = with(&invite, &bob, member(&bob, &world.policy));
+    let checked = world.check(&[&bob], &answer(vec![good])).unwrap();
+    assert_eq!(checked.identities[0].identity(), &bob.identity);
 }

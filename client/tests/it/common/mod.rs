@@ -5,8 +5,10 @@
 
 pub(crate) mod proxy;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use rcgen::{
@@ -14,15 +16,17 @@ use rcgen::{
     KeyUsagePurpose,
 };
 use sha2::{Digest as _, Sha256};
-use sotto_client::{Client, Event, JoinOptions, Password, ReceivedMessage, Receiver};
-use sotto_crypto::{Address, Domain, IdentityKey, PolicyKey, RetentionCertificate, Signed, SystemRng};
+use sotto_client::{Client, Contact, Error, Event, JoinOptions, Password, ReceivedMessage, Receiver};
+use sotto_crypto::{
+    Address, Domain, Fingerprint, IdentityKey, InviteSecret, PolicyKey, RetentionCertificate, Signed, SystemRng,
+};
 use sotto_relay::{Options, Relay};
 use sotto_wire::admin::{InviteGrant, PutGroup, PutNetwork, PutUser, Resets, Role};
 use sotto_wire::config::{MutualTlsFiles, RelayConfig, TelemetryConfig, TlsFiles};
 use sotto_wire::invite::{Invite, Transport, code_digest};
 use sotto_wire::policy::{
-    FederationRule, GroupDocument, GroupFederation, MembershipDocument, NetworkDocument, PasswordRule, ReadReceipts,
-    RetentionRule, Scope,
+    Established, FederationRule, GroupDocument, GroupFederation, MembershipDocument, NetworkDocument, OpenInvite,
+    PasswordRule, ReadReceipts, RetentionRule, Scope,
 };
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -43,6 +47,9 @@ pub(crate) struct Network {
     tls: bool,
     running: Option<Running>,
     admin: reqwest::Client,
+    /// The invites that were made last, by name, each with its number.
+    invites: Mutex<BTreeMap<String, (u64, InviteSecret)>>,
+    established: Mutex<BTreeMap<String, Established>>,
 }
 
 struct Running {
@@ -69,7 +76,9 @@ impl Network {
             federation: FederationRule::default(),
             read_receipts: ReadReceipts::default(),
         };
-        let mut network = Self { folder, policy, document, authority, config, tls, running: None, admin };
+        let (invites, established) = (Mutex::default(), Mutex::default());
+        let mut network =
+            Self { folder, policy, document, authority, config, tls, running: None, admin, invites, established };
         network.run().await;
         network.put_document().await;
         network.put_group(group()).await;
@@ -129,20 +138,51 @@ impl Network {
         assert!(self.admin.delete(url).send().await.unwrap().status().is_success());
     }
 
-    pub(crate) async fn put_user(&self, name: &str, role: Role, suspended: bool, code: &str) {
+    /// With the invite that was made last, if any.
+    pub(crate) async fn put_user(&self, name: &str, role: Role, suspended: bool) {
+        let code = match role {
+            Role::Person => {
+                let invites = self.invites.lock().unwrap();
+                invites.get(name).map(|(_, secret)| secret.registration_code().to_string())
+            }
+            Role::Retention => Some("retention-code".to_owned()),
+        };
         let expires_at_ms = 4_000_000_000_000;
-        let invite = Some(InviteGrant { code_digest: code_digest(code), expires_at_ms });
+        let invite = code.map(|code| InviteGrant { code_digest: code_digest(&code), expires_at_ms });
         let group = "staff".to_owned();
-        let document = MembershipDocument { version: 1, serial: 1, address: address(name), group: group.clone() };
+        let document = self.membership(name);
         let membership = Signed::sign(&document, &self.policy).to_bytes();
         let user = PutUser { group, membership, suspended, role, invite, reset: Resets::default() };
         self.put(&format!("/admin/v1/users/{name}"), &user).await;
     }
 
+    /// What the operator says of somebody: the identity that it has seen registered, and the invite that was made last.
+    fn membership(&self, name: &str) -> MembershipDocument {
+        let invites = self.invites.lock().unwrap();
+        let identity = self.established.lock().unwrap().get(name).cloned();
+        let invite =
+            invites.get(name).map(|(at, secret)| OpenInvite { invited_at_ms: *at, key: secret.key().verifying_key() });
+        let newest = identity.as_ref().map_or(0, |known: &Established| known.invited_at_ms);
+        let invite = invite.filter(|invite| invite.invited_at_ms > newest);
+        MembershipDocument { version: 1, serial: 1, address: address(name), group: "staff".into(), identity, invite }
+    }
+
+    /// As the operator does when it has seen that somebody has registered: from now on this identity counts by its word.
+    pub(crate) async fn establish(&self, name: &str, identity: Fingerprint) {
+        let invited_at_ms = self.invites.lock().unwrap()[name].0;
+        self.established.lock().unwrap().insert(name.to_owned(), Established { invited_at_ms, identity });
+        self.put_user(name, Role::Person, false).await;
+    }
+
     /// Makes a user, and the invite.
     pub(crate) async fn invite(&self, name: &str) -> Invite {
-        let code = format!("code-{name}");
-        self.put_user(name, Role::Person, false, &code).await;
+        let secret = InviteSecret::generate(&mut SystemRng);
+        {
+            let mut invites = self.invites.lock().unwrap();
+            let number = invites.get(name).map_or(1, |(number, _)| number + 1);
+            invites.insert(name.to_owned(), (number, secret.clone()));
+        }
+        self.put_user(name, Role::Person, false).await;
         let transport = if self.tls {
             Transport::NetworkTls(Sha256::digest(self.authority.der()).into())
         } else {
@@ -152,7 +192,7 @@ impl Network {
             authority: self.running.as_ref().unwrap().public.to_string(),
             transport,
             address: address(name),
-            code,
+            secret,
             policy_key: self.policy.verifying_key().fingerprint(),
         }
     }
@@ -208,7 +248,7 @@ impl Network {
             scope: Scope::AllUsers,
             enabled: true,
         });
-        self.put_user(name, Role::Retention, false, "retention-code").await;
+        self.put_user(name, Role::Retention, false).await;
         self.put_document().await;
         identity
     }
@@ -237,6 +277,11 @@ pub(crate) fn group() -> GroupDocument {
         device_approval: false,
         quick_responses: Vec::new(),
     }
+}
+
+/// Accepts the change of identity that is told with a contact.
+pub(crate) async fn accept(client: &Client, told: &Contact) -> Result<Contact, Error> {
+    client.contacts().accept_change(&told.address, told.change.as_ref().map(|change| change.new)).await
 }
 
 /// The next event, which must come soon.
@@ -316,6 +361,7 @@ fn config(folder: &Path, authority: &Authority, policy: &PolicyKey, tls: bool) -
         domain: DOMAIN.into(),
         listen: any,
         tls: tls.then(|| TlsFiles { certificate: certificate.clone(), key: key.clone() }),
+        trusted_proxies: Vec::new(),
         admin_listen: any,
         admin_tls: MutualTlsFiles { certificate, key, authority: write("ca.crt", &authority.pem()) },
         state: folder.join("state"),

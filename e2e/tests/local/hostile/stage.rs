@@ -97,6 +97,12 @@ spec: {{networkRef: {{name: {name}}}, default: true, federation: {{mode: All}}}}
         Ok(Self { relay: Hostile::before(url)?, site })
     }
 
+    /// From now on the administrator of this network helps the malicious relay.
+    pub(crate) fn collude(&self, network: &str) -> Outcome {
+        let secret = self.site.state().join(format!("networks/default.{network}/secrets/policy-key"));
+        self.relay.collude(&format!("chat.{network}.example"), &secret)
+    }
+
     /// Joins by way of the malicious relay.
     pub(crate) fn join(&self, name: &str) -> Outcome {
         let invite = self.relay.invite(&self.site.invite(name)?)?;

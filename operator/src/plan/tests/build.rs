@@ -18,6 +18,7 @@ fn registered(user: &PutUser) -> UserState {
         wanted: user.clone(),
         registered: true,
         reinvited: false,
+        voucher: None,
         locked: false,
         devices: 1,
         queued_messages: 3,

@@ -19,6 +19,7 @@ fn user_state(registered: bool) -> UserState {
         wanted,
         registered,
         reinvited: false,
+        voucher: None,
         locked: false,
         devices: u32::from(registered),
         queued_messages: 2,

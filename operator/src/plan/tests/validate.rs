@@ -281,6 +281,20 @@ fn types_hold_where_the_schema_did_not() {
 }
 
 #[test]
+fn trusted_proxies_reach_the_relay_and_what_is_no_network_is_named() {
+    let mut objects = with(&[]);
+    let network = std::sync::Arc::make_mut(&mut objects.networks[0]);
+    network.spec.relay.trusted_proxies = vec!["10.0.0.0/8".into(), "fd00::/8".into()];
+    let good = super::super::validate(&objects);
+    assert_eq!(good.networks["acme"].relay.trusted_proxies, ["10.0.0.0/8", "fd00::/8"]);
+    // Of the schema's form all the same.
+    let network = std::sync::Arc::make_mut(&mut objects.networks[0]);
+    network.spec.relay.trusted_proxies.push("999.0.0.1/64".into());
+    let said = problem(&objects, Kind::Network, "acme");
+    says(&said, Reason::InvalidSpec, &["spec.relay.trustedProxies[2]", "999.0.0.1/64", "10.0.0.0/8"]);
+}
+
+#[test]
 fn damaged_fields_are_named() {
     let mut objects = with(&[&group("staff", ""), &user("alice", ""), &policy("records", "")]);
     std::sync::Arc::make_mut(&mut objects.groups[0]).spec.messaging.max_ttl = "soon".into();

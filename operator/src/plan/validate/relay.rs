@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use sotto_crds::{RelaySpec, RouteKind, TlsMode};
 
 use super::network::port;
@@ -67,6 +68,7 @@ pub(super) fn relay(
     let ways = ways(spec, problems)?;
     let pod = super::pod::pod("spec.relay.pod", &spec.pod, scraped, problems)?;
     super::pod::annotations("spec.relay.service", &spec.service.annotations, problems)?;
+    trusted_proxies(&spec.trusted_proxies, problems)?;
     Some(ValidRelay {
         public_url: spec.public_url.clone(),
         port: port("spec.relay.port", spec.port, problems)?,
@@ -75,8 +77,22 @@ pub(super) fn relay(
         resources: spec.resources.clone(),
         pod,
         service: spec.service.clone(),
+        trusted_proxies: spec.trusted_proxies.clone(),
         ways,
     })
+}
+
+/// The schema lets through what only looks like a network.
+fn trusted_proxies(networks: &[String], problems: &mut Vec<Problem>) -> Option<()> {
+    let wrong = networks.iter().enumerate().find(|(_, text)| text.parse::<IpNet>().is_err());
+    let Some((at, text)) = wrong else { return Some(()) };
+    problems.push(Problem::new(
+        Reason::InvalidSpec,
+        format!("spec.relay.trustedProxies[{at}]"),
+        format!("`{text}` is no network"),
+        "write one such as 10.0.0.0/8 or fd00::/8",
+    ));
+    None
 }
 
 /// The Secret in which cert-manager keeps the relay's certificate.

@@ -1,12 +1,12 @@
 //! Documents, users, log-ins, attachments.
 
-use sotto_crypto::BlobId;
+use sotto_crypto::{BlobId, DeviceId};
 use sotto_wire::admin::{PutUser, Resets, Role};
 use sotto_wire::api::VaultKind;
 
 use super::fixtures::{NOW, Person, account, wanted};
-use crate::store::accounts::FORGET_MS;
-use crate::store::{BlobMeta, DeleteGroup, Login, NewAccount, PutDocument, PutOutcome, Registration, Store};
+use crate::store::accounts::{FORGET_LOCKED_MS, FORGET_MS};
+use crate::store::{BlobMeta, DeleteGroup, Login, NewAccount, Origin, PutDocument, PutOutcome, Registration, Store};
 
 pub(super) async fn policies(store: &impl Store) {
     assert_eq!(store.policy().await.unwrap().network, None);
@@ -117,16 +117,15 @@ pub(super) async fn resets(store: &impl Store) {
     let words = || Resets { devices: word("1"), invite: word("2"), lockout: word("3") };
     assert!(put(words()).await.is_empty(), "a new user's words are only remembered");
     let (_, device) = Person::with_device(store, "rst", 1).await;
-    let failures = async || store.user("rst".into()).await.unwrap().unwrap().failures;
-    store.begin_login("rst".into(), 9, NOW).await.unwrap();
+    store.begin_login("rst".into(), stranger(1), 9, NOW).await.unwrap();
     for _ in 0..2 {
         assert!(put(words()).await.is_empty(), "the same words");
     }
     assert!(put(Resets::default()).await.is_empty(), "no words");
     assert!(put(words()).await.is_empty(), "the same words as before there were none");
-    assert_eq!(failures().await, 1);
+    assert_eq!(failures(store, "rst").await, 1);
     assert!(put(Resets { lockout: word("4"), ..words() }).await.is_empty());
-    assert_eq!(failures().await, 0);
+    assert_eq!(failures(store, "rst").await, 0);
     let generation = store.user("rst".into()).await.unwrap().unwrap().generation;
     assert_eq!(put(Resets { devices: word("5"), ..Resets::default() }).await, [device]);
     assert!(store.user("rst".into()).await.unwrap().unwrap().generation > generation);
@@ -137,44 +136,100 @@ pub(super) async fn resets(store: &impl Store) {
     store.delete_user("rst".into()).await.unwrap();
 }
 
+/// As the administrator sees them.
+pub(super) async fn failures(store: &impl Store, local: &str) -> u32 {
+    store.users().await.unwrap().iter().find(|user| user.local == local).unwrap().failures
+}
+
+pub(super) fn stranger(n: u8) -> Origin {
+    Origin::source(std::net::IpAddr::from([192, 0, 2, n]).into(), false)
+}
+
+fn device(n: u8) -> Origin {
+    Origin::device(DeviceId::from_bytes([n; 16]))
+}
+
 pub(super) async fn lockout(store: &impl Store) {
-    for name in ["reg", "no-such-user"] {
+    for (name, origin) in [("reg", stranger(1)), ("reg", device(1)), ("no-such-user", stranger(1))] {
+        let begin = async |threshold| store.begin_login(name.into(), origin.clone(), threshold, NOW).await.unwrap();
         for _ in 0..3 {
-            assert_eq!(store.begin_login(name.into(), 3, NOW).await.unwrap(), Login::Open);
+            assert_eq!(begin(3).await, Login::Open);
         }
-        assert_eq!(store.begin_login(name.into(), 3, NOW).await.unwrap(), Login::Locked { newly: true });
-        assert_eq!(store.begin_login(name.into(), 3, NOW).await.unwrap(), Login::Locked { newly: false });
-        assert_eq!(store.begin_login(name.into(), 0, NOW).await.unwrap(), Login::Open, "0 never locks");
+        assert_eq!(begin(3).await, Login::Locked { newly: true });
+        assert_eq!(begin(3).await, Login::Locked { newly: false });
+        assert_eq!(begin(0).await, Login::Open, "0 never locks");
         store.unlock(name.into()).await.unwrap();
-        assert_eq!(store.begin_login(name.into(), 3, NOW).await.unwrap(), Login::Open);
-        assert_eq!(store.begin_login(name.into(), 3, NOW).await.unwrap(), Login::Open);
-        store.succeed_login(name.into()).await.unwrap();
-        assert_eq!(store.begin_login(name.into(), 1, NOW).await.unwrap(), Login::Open, "a success counts from nought");
+        assert_eq!(begin(3).await, Login::Open);
+        assert_eq!(begin(3).await, Login::Open);
+        store.succeed_login(name.into(), origin.clone()).await.unwrap();
+        assert_eq!(begin(1).await, Login::Open, "a success counts from nought");
+        store.unlock(name.into()).await.unwrap();
     }
     // A suspension keeps a lockout, and its end ends it; putting the user again without one does not.
     let suspended = |suspended| PutUser { suspended, ..wanted("staff") };
     for _ in 0..3 {
-        store.begin_login("reg".into(), 2, NOW).await.unwrap();
+        store.begin_login("reg".into(), stranger(1), 2, NOW).await.unwrap();
     }
     for (put, locked) in [(false, true), (true, true), (false, false)] {
         store.put_user("reg".into(), suspended(put), 1).await.unwrap();
-        let login = store.begin_login("reg".into(), 2, NOW).await.unwrap();
+        let login = store.begin_login("reg".into(), stranger(1), 2, NOW).await.unwrap();
         assert_eq!(matches!(login, Login::Locked { .. }), locked, "suspended: {put}");
     }
     store.unlock("reg".into()).await.unwrap();
     // What failed long before is forgotten, a lockout is not.
-    let at = |now_ms| store.begin_login("slow".into(), 2, now_ms);
+    let at = |now_ms| store.begin_login("slow".into(), stranger(1), 2, now_ms);
     for n in 0..5 {
         assert_eq!(at(NOW + n * FORGET_MS).await.unwrap(), Login::Open);
     }
     assert_eq!(at(NOW + 5 * FORGET_MS - 1).await.unwrap(), Login::Open);
-    for n in [6, 60] {
+    for n in [6, 29] {
         assert!(matches!(at(NOW + n * FORGET_MS).await.unwrap(), Login::Locked { .. }));
     }
     // Guesses that come at the same time are all counted.
-    let tries = (0..20).map(|_| store.begin_login("crowd".into(), 5, NOW));
+    let tries = (0..20).map(|_| store.begin_login("crowd".into(), stranger(1), 5, NOW));
     let answers = futures::future::join_all(tries).await;
     assert_eq!(answers.iter().filter(|answer| matches!(answer, Ok(Login::Open))).count(), 5);
+}
+
+pub(super) async fn lockout_by_origin(store: &impl Store) {
+    let begin =
+        async |origin: &Origin, now_ms| store.begin_login("reg".into(), origin.clone(), 2, now_ms).await.unwrap();
+    // Ten sources with two guesses each are all that strangers have of a day …
+    for n in 0..10 {
+        for _ in 0..2 {
+            assert_eq!(begin(&stranger(n), NOW).await, Login::Open);
+        }
+        assert_eq!(begin(&stranger(n), NOW).await, Login::Locked { newly: true });
+    }
+    assert_eq!(begin(&stranger(11), NOW).await, Login::Crowded);
+    assert_eq!(failures(store, "reg").await, 3);
+    // … and none of that is the user's, at a device or where one has been.
+    let familiar = Origin { known: true, ..stranger(12) };
+    for origin in [device(1), familiar] {
+        assert_eq!(begin(&origin, NOW).await, Login::Open);
+        store.succeed_login("reg".into(), origin.clone()).await.unwrap();
+        assert_eq!(begin(&origin, NOW).await, Login::Open);
+        assert_eq!(begin(&origin, NOW).await, Login::Open);
+        assert_eq!(begin(&origin, NOW).await, Login::Locked { newly: true }, "each has its own lockout");
+    }
+    // Room for strangers comes back with time, a lockout of theirs does not.
+    assert_eq!(begin(&stranger(11), NOW + FORGET_MS).await, Login::Open);
+    assert_eq!(begin(&stranger(1), NOW + FORGET_MS).await, Login::Locked { newly: false });
+    // Who knows the password takes no room from others, however often it logs in.
+    store.unlock("reg".into()).await.unwrap();
+    for _ in 0..50 {
+        assert_eq!(begin(&stranger(3), NOW).await, Login::Open);
+        store.succeed_login("reg".into(), stranger(3)).await.unwrap();
+    }
+    // After a month a lockout is over, and the store is rid of it.
+    for _ in 0..3 {
+        begin(&stranger(4), NOW).await;
+    }
+    store.sweep(NOW + FORGET_LOCKED_MS - 1).await.unwrap();
+    assert_eq!(begin(&stranger(4), NOW).await, Login::Locked { newly: false });
+    store.sweep(NOW + FORGET_LOCKED_MS).await.unwrap();
+    assert_eq!(begin(&stranger(4), NOW).await, Login::Open);
+    store.unlock("reg".into()).await.unwrap();
 }
 
 pub(super) async fn summaries(store: &impl Store) {
@@ -183,7 +238,7 @@ pub(super) async fn summaries(store: &impl Store) {
     put.role = Role::Retention;
     put.suspended = true;
     store.put_user("sum".into(), put.clone(), 1).await.unwrap();
-    store.begin_login("sum".into(), 3, NOW).await.unwrap();
+    store.begin_login("sum".into(), stranger(1), 3, NOW).await.unwrap();
     store.touch_device(device, NOW + 7).await.unwrap();
     let users = store.users().await.unwrap();
     let user = users.iter().find(|user| user.local == person.address.local()).unwrap();

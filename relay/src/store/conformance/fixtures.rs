@@ -75,6 +75,7 @@ pub(super) fn account(person: &Person) -> NewAccount {
         invite_digest: "ab".repeat(32),
         record: vec![1, 2, 3],
         identity: person.identity.verifying_key(),
+        voucher: None,
         vault: None,
     }
 }

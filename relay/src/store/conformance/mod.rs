@@ -23,6 +23,7 @@ pub(crate) async fn run<S: Store + 'static>(open: impl Fn(Arc<dyn Wake>) -> Arc<
     accounts::registered_again(&*store).await;
     accounts::resets(&*store).await;
     accounts::lockout(&*store).await;
+    accounts::lockout_by_origin(&*store).await;
     accounts::summaries(&*store).await;
     accounts::blobs(&*store).await;
     links::links(&*store).await;

@@ -6,10 +6,10 @@ use sotto_wire::admin::{InviteGrant, PutUser, Resets};
 use sotto_wire::api::VaultKind;
 
 use super::{Sqlite, Work, device_id, devices, is_foreign_key, links};
-use crate::store::accounts::{FORGET_MS, role_from_sql, role_to_sql};
+use crate::store::accounts::{FORGET_MS, Strangers, role_from_sql, role_to_sql};
 use crate::store::{
-    Accounts, Answer, ChangePassword, Login, NewAccount, NewPassword, PutOutcome, Registration, StoreError, UserRecord,
-    UserSummary,
+    Accounts, Answer, ChangePassword, Login, NewAccount, NewPassword, Origin, PutOutcome, Registration, StoreError,
+    UserRecord, UserSummary,
 };
 
 impl Accounts for Sqlite {
@@ -27,7 +27,10 @@ impl Accounts for Sqlite {
     }
 
     fn unlock(&self, local: String) -> Answer<'_, ()> {
-        self.succeed_login(local)
+        self.write(move |work| {
+            work.connection().execute("DELETE FROM logins WHERE local = ?1", [&local])?;
+            Ok(())
+        })
     }
 
     fn user(&self, local: String) -> Answer<'_, Option<UserRecord>> {
@@ -38,11 +41,12 @@ impl Accounts for Sqlite {
         self.read(|connection| {
             let mut statement = connection.prepare_cached(
                 "SELECT u.local, u.grp, u.suspended, u.role, u.invite_digest, u.invite_expires_ms,
-                   u.record IS NOT NULL, coalesce(l.failures, 0),
+                   u.record IS NOT NULL,
+                   coalesce((SELECT max(failures) FROM logins l WHERE l.local = u.local AND l.origin <> ''), 0),
                    (SELECT max(last_seen_ms) FROM devices d WHERE d.local = u.local), u.membership,
                    u.reset_devices, u.reset_invite, u.reset_lockout,
-                   u.record IS NOT NULL AND u.invite_digest IS NOT NULL AND u.invite_digest IS NOT u.used_digest
-                 FROM users u LEFT JOIN logins l ON l.local = u.local ORDER BY u.local",
+                   u.record IS NOT NULL AND u.invite_digest IS NOT NULL AND u.invite_digest IS NOT u.used_digest, u.voucher
+                 FROM users u ORDER BY u.local",
             )?;
             let mut users: Vec<UserSummary> = statement.query_map([], summary)?.collect::<Result<_, _>>()?;
             let mut devices = connection.prepare_cached("SELECT device FROM devices WHERE local = ?1 ORDER BY id")?;
@@ -74,9 +78,9 @@ impl Accounts for Sqlite {
             let removed = reset_devices(work, &account.local, None)?;
             work.connection().execute(
                 "UPDATE users SET record = ?2, identity = ?3, password_vault = ?4, recovery_vault = NULL,
-                   used_digest = invite_digest
+                   used_digest = invite_digest, voucher = ?5
                  WHERE local = ?1",
-                params![account.local, account.record, account.identity.as_bytes(), account.vault],
+                params![account.local, account.record, account.identity.as_bytes(), account.vault, account.voucher],
             )?;
             work.connection().execute("DELETE FROM logins WHERE local = ?1", [&account.local])?;
             Ok(Registration::Registered(removed))
@@ -118,36 +122,67 @@ impl Accounts for Sqlite {
         })
     }
 
-    fn begin_login(&self, local: String, threshold: u32, now_ms: u64) -> Answer<'_, Login> {
+    fn begin_login(&self, local: String, origin: Origin, threshold: u32, now_ms: u64) -> Answer<'_, Login> {
         self.write(move |work| {
-            // Failures that are far apart are a person's mistakes, or a stranger who must not get anywhere by patience.
-            work.connection()
+            let connection = work.connection();
+            // Failures that are far apart are a person's mistakes.
+            connection
                 .prepare_cached(
-                    "DELETE FROM logins WHERE local = ?1 AND updated_ms <= ?2 AND (?3 = 0 OR failures < ?3)",
+                    "DELETE FROM logins WHERE local = ?1 AND origin = ?2 AND updated_ms <= ?3 AND (?4 = 0 OR failures < ?4)",
                 )?
-                .execute(params![local, now_ms.saturating_sub(FORGET_MS), threshold])?;
-            let failures = failures(work.connection(), &local)?;
-            let locked = threshold > 0 && failures >= threshold;
-            let newly = failures == threshold;
-            if locked && !newly {
+                .execute(params![local, origin.key, now_ms.saturating_sub(FORGET_MS), threshold])?;
+            let failures = failed(connection, &local, &origin.key)?.map_or(0, |(failures, _)| failures);
+            if threshold > 0 && failures >= threshold {
+                let newly = failures == threshold;
+                if newly {
+                    fail(connection, &local, &origin.key, failures + 1, now_ms)?;
+                }
                 return Ok(Login::Locked { newly });
             }
-            work.connection()
-                .prepare_cached(
-                    "INSERT INTO logins VALUES (?1, 1, ?2)
-                     ON CONFLICT (local) DO UPDATE SET failures = failures + 1, updated_ms = excluded.updated_ms",
-                )?
-                .execute(params![local, now_ms])?;
-            Ok(if locked { Login::Locked { newly } } else { Login::Open })
+            if !origin.known {
+                let (failures, at_ms) = failed(connection, &local, STRANGERS)?.unwrap_or((0, now_ms));
+                let Some(strangers) = (Strangers { failures, at_ms }).fail(threshold, now_ms) else {
+                    return Ok(Login::Crowded);
+                };
+                fail(connection, &local, STRANGERS, strangers.failures, strangers.at_ms)?;
+            }
+            fail(connection, &local, &origin.key, failures.saturating_add(1), now_ms)?;
+            Ok(Login::Open)
         })
     }
 
-    fn succeed_login(&self, local: String) -> Answer<'_, ()> {
+    fn succeed_login(&self, local: String, origin: Origin) -> Answer<'_, ()> {
         self.write(move |work| {
-            work.connection().execute("DELETE FROM logins WHERE local = ?1", [&local])?;
+            let connection = work.connection();
+            connection.execute("DELETE FROM logins WHERE local = ?1 AND origin = ?2", [&local, &origin.key])?;
+            if !origin.known {
+                // It was counted there as well when it began.
+                connection.execute(
+                    "UPDATE logins SET failures = failures - 1 WHERE local = ?1 AND origin = ?2 AND failures > 0",
+                    [&local, STRANGERS],
+                )?;
+            }
             Ok(())
         })
     }
+}
+
+/// The row of all unknown origins together. No origin has this name.
+const STRANGERS: &str = "";
+
+/// What has failed at an origin, and when last.
+fn failed(connection: &Connection, local: &str, origin: &str) -> Result<Option<(u32, u64)>, StoreError> {
+    Ok(connection
+        .prepare_cached("SELECT failures, updated_ms FROM logins WHERE local = ?1 AND origin = ?2")?
+        .query_row([local, origin], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?)
+}
+
+fn fail(connection: &Connection, local: &str, origin: &str, failures: u32, at_ms: u64) -> Result<(), StoreError> {
+    connection
+        .prepare_cached("INSERT OR REPLACE INTO logins (local, origin, failures, updated_ms) VALUES (?1, ?2, ?3, ?4)")?
+        .execute(params![local, origin, failures, at_ms])?;
+    Ok(())
 }
 
 fn put_user(work: &mut Work<'_>, local: &str, wanted: &PutUser, serial: u64) -> Result<PutOutcome, StoreError> {
@@ -225,19 +260,11 @@ pub(super) fn reset_devices(
     devices::remove_all(work, local, keep)
 }
 
-fn failures(connection: &Connection, local: &str) -> Result<u32, StoreError> {
-    let found = connection
-        .prepare_cached("SELECT failures FROM logins WHERE local = ?1")?
-        .query_row([local], |row| row.get(0))
-        .optional()?;
-    Ok(found.unwrap_or(0))
-}
-
 fn find(connection: &Connection, local: &str) -> Result<Option<UserRecord>, StoreError> {
     let mut statement = connection.prepare_cached(
         "SELECT u.grp, u.suspended, u.invite_digest, u.invite_expires_ms, u.record, u.identity, u.generation,
-           u.membership, coalesce(l.failures, 0), u.password_vault, u.recovery_vault, u.used_digest
-         FROM users u LEFT JOIN logins l ON l.local = u.local WHERE u.local = ?1",
+           u.membership, u.password_vault, u.recovery_vault, u.used_digest, u.role
+         FROM users u WHERE u.local = ?1",
     )?;
     let mut rows = statement.query([local])?;
     let Some(row) = rows.next()? else { return Ok(None) };
@@ -250,10 +277,10 @@ fn find(connection: &Connection, local: &str) -> Result<Option<UserRecord>, Stor
         identity: row.get::<_, Option<Vec<u8>>>(5)?.map(|bytes| identity(&bytes)).transpose()?,
         generation: row.get(6)?,
         membership: row.get(7)?,
-        failures: row.get(8)?,
-        password_vault: row.get(9)?,
-        recovery_vault: row.get(10)?,
-        used_digest: row.get(11)?,
+        password_vault: row.get(8)?,
+        recovery_vault: row.get(9)?,
+        used_digest: row.get(10)?,
+        role: role_from_sql(row.get(11)?),
     }))
 }
 
@@ -272,6 +299,7 @@ fn summary(row: &Row<'_>) -> rusqlite::Result<UserSummary> {
         },
         registered: row.get(6)?,
         reinvited: row.get(13)?,
+        voucher: row.get(14)?,
         failures: row.get(7)?,
         devices: Vec::new(),
         last_seen_ms: row.get(8)?,

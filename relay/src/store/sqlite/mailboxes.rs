@@ -4,18 +4,19 @@ use futures::FutureExt as _;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use sotto_crypto::{BatchId, DeviceId, PrekeyRef, WrappedKey, decode_strict, encode};
 use sotto_wire::api::Notice;
-use sotto_wire::limits::MAX_QUEUE_SECONDS;
+use sotto_wire::limits::{MAX_QUEUE_SECONDS, REMEMBER_SECONDS};
 
 use super::{Sqlite, Work, device_id, id16, is_foreign_key, links, outbox};
+use crate::store::accounts::FORGET_LOCKED_MS;
 use crate::store::{
     Acceptance, Answer, Mailboxes, NewMessage, QueueBounds, QueueStats, Queued, QueuedItem, StoreError, Swept,
 };
 
-/// How long a message id is remembered after its message is gone.
-const REMEMBER_MS: u64 = 7 * 24 * 3600 * 1000;
+/// How long a message id is remembered, also when its message is gone.
+const REMEMBER_MS: u64 = REMEMBER_SECONDS * 1000;
 /// Rows of one kind that one sweep removes at most, so that it never holds the writer for long.
 const SWEEP: usize = 500;
-/// Names without an account whose failed log-ins are remembered.
+/// Failed log-ins to names without an account that are remembered, by name and origin.
 const MAX_STRANGERS: usize = 10_000;
 
 impl Mailboxes for Sqlite {
@@ -115,9 +116,11 @@ impl Mailboxes for Sqlite {
                 params![now_ms.saturating_sub(REMEMBER_MS), SWEEP],
             )?;
             connection.execute("DELETE FROM prekey_batches WHERE expires_ms <= ?1", [now_ms])?;
+            connection
+                .execute("DELETE FROM logins WHERE updated_ms <= ?1", [now_ms.saturating_sub(FORGET_LOCKED_MS)])?;
             connection.execute(
-                "DELETE FROM logins WHERE local IN (
-                   SELECT l.local FROM logins l LEFT JOIN users u ON u.local = l.local WHERE u.local IS NULL
+                "DELETE FROM logins WHERE (local, origin) IN (
+                   SELECT l.local, l.origin FROM logins l LEFT JOIN users u ON u.local = l.local WHERE u.local IS NULL
                    ORDER BY l.updated_ms DESC LIMIT ?1 OFFSET ?2)",
                 params![SWEEP, MAX_STRANGERS],
             )?;

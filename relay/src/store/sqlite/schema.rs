@@ -5,7 +5,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::store::StoreError;
 
 /// One step a version; a step that has been released is never changed.
-const MIGRATIONS: &[&str] = &[V1, V2];
+const MIGRATIONS: &[&str] = &[V1, V2, V3, V4];
 
 /// Bodies are appended by rowid and mailbox rows are small: measured the fastest layout (reference/stores.md).
 /// A body lives as long as `messages.refs`, the number of mailbox and outbox rows that need it; the row in `messages`
@@ -147,6 +147,24 @@ CREATE TABLE link_slots (
 );
 ";
 
+/// Failed log-ins by where they come from. Those of before are of nobody known.
+const V3: &str = "
+ALTER TABLE logins RENAME TO logins_before;
+CREATE TABLE logins (
+  local TEXT NOT NULL,
+  origin TEXT NOT NULL,
+  failures INTEGER NOT NULL,
+  updated_ms INTEGER NOT NULL,
+  PRIMARY KEY (local, origin)
+) WITHOUT ROWID;
+CREATE INDEX logins_by_time ON logins (updated_ms);
+INSERT INTO logins SELECT local, '', failures, updated_ms FROM logins_before;
+DROP TABLE logins_before;
+";
+
+/// Vouchers. Who has registered before has none, and needs a new invite: nobody would believe the identity.
+const V4: &str = "ALTER TABLE users ADD COLUMN voucher BLOB;";
+
 /// Settings of every connection.
 pub(super) fn configure(connection: &Connection) -> Result<(), StoreError> {
     connection.execute_batch(
@@ -185,5 +203,19 @@ mod tests {
         connection.pragma_update(None, "user_version", 99).unwrap();
         let error = migrate(&mut connection).unwrap_err().to_string();
         assert!(error.contains("schema version 99"), "{error}");
+    }
+    #[test]
+    fn failed_log_ins_of_before_are_of_nobody_known() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        for step in [V1, V2] {
+            connection.execute_batch(step).unwrap();
+        }
+        connection.pragma_update(None, "user_version", 2).unwrap();
+        connection.execute("INSERT INTO logins VALUES ('alice', 7, 1000)", []).unwrap();
+        migrate(&mut connection).unwrap();
+        let row: (String, String, u32, u64) = connection
+            .query_row("SELECT * FROM logins", [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
+            .unwrap();
+        assert_eq!(row, ("alice".to_owned(), String::new(), 7, 1000));
     }
 }

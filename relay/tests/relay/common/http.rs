@@ -1,7 +1,8 @@
 //! Requests and what came back.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
+use http::HeaderName;
 use minicbor::{Decode, Encode};
 use reqwest::{Client, Method, RequestBuilder};
 use sotto_crypto::{decode_strict, encode};
@@ -36,6 +37,15 @@ impl Http {
 
     pub(crate) fn mutual(address: SocketAddr, authority: &Authority, issued: Option<&Issued>) -> Self {
         Self::new(format!("https://{address}"), authority.client(issued))
+    }
+
+    /// Plain HTTP from an address of this machine, or behind a proxy that says so.
+    pub(crate) fn from(address: SocketAddr, local: [u8; 4], forwarded_for: Option<&str>) -> Self {
+        let mut headers = http::HeaderMap::new();
+        headers.extend(forwarded_for.map(|by| (HeaderName::from_static("x-forwarded-for"), by.parse().unwrap())));
+        let client = Client::builder().tls_backend_preconfigured(Authority::new().client(None)).no_proxy();
+        let client = client.local_address(IpAddr::from(local)).default_headers(headers);
+        Self { base: format!("http://{address}"), client: client.build().unwrap(), token: None, tls: None }
     }
 
     fn new(base: String, config: rustls::ClientConfig) -> Self {

@@ -11,15 +11,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use sotto_crypto::{Address, Domain, IdentityKey, PolicyKey, RetentionCertificate, SUITE, Signed, SystemRng, VERSION};
+use sotto_crypto::{
+    Address, Domain, IdentityKey, InviteKey, PolicyKey, RetentionCertificate, SUITE, Signed, SystemRng, VERSION,
+};
 use sotto_relay::Clock as _;
 use sotto_relay::{ManualClock, Options, Relay, RelayError};
 use sotto_wire::admin::{InviteGrant, PutGroup, PutNetwork, PutUser, Resets, Role};
 use sotto_wire::config::{RelayConfig, TelemetryConfig};
 use sotto_wire::invite::code_digest;
 use sotto_wire::policy::{
-    FederationRule, GroupDocument, GroupFederation, MembershipDocument, NetworkDocument, PasswordRule, ReadReceipts,
-    RetentionRule, Scope,
+    FederationRule, GroupDocument, GroupFederation, MembershipDocument, NetworkDocument, OpenInvite, PasswordRule,
+    ReadReceipts, RetentionRule, Scope,
 };
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -40,6 +42,7 @@ pub(crate) struct World {
     pub(crate) folder: TempDir,
     pub(crate) gateway: Option<String>,
     pub(crate) public_tls: bool,
+    pub(crate) trusted_proxies: Vec<String>,
     pub(crate) link_wait: Duration,
     pub(crate) blob_quota: u64,
     /// Of memberships.
@@ -89,6 +92,7 @@ impl World {
             folder,
             gateway: None,
             public_tls: false,
+            trusted_proxies: Vec::new(),
             link_wait: Duration::from_secs(15),
             blob_quota: 10_000_000,
             serial: AtomicU64::new(1),
@@ -112,6 +116,7 @@ impl World {
                 certificate: self.path("relay.pem"),
                 key: self.path("relay.key"),
             }),
+            trusted_proxies: self.trusted_proxies.clone(),
             admin_listen: any,
             admin_tls: serde_json::from_value(files).unwrap(),
             state: self.path("state"),
@@ -277,8 +282,15 @@ impl World {
     /// With a membership of a serial that grows.
     pub(crate) fn signed(&self, local: &str, put: &PutUser) -> PutUser {
         let serial = self.serial.fetch_add(1, Ordering::Relaxed);
-        let document =
-            MembershipDocument { version: 1, serial, address: self.address(local), group: put.group.clone() };
+        let invite = OpenInvite { invited_at_ms: serial, key: invite_key().verifying_key() };
+        let document = MembershipDocument {
+            version: 1,
+            serial,
+            address: self.address(local),
+            group: put.group.clone(),
+            identity: None,
+            invite: Some(invite),
+        };
         PutUser { membership: Signed::sign(&document, &self.policy_key).to_bytes(), ..put.clone() }
     }
 
@@ -286,4 +298,10 @@ impl World {
         let put = self.signed(local, put);
         self.admin().put(&format!("/admin/v1/users/{local}"), &put).await.done();
     }
+}
+
+/// The key of every invite of the tests' worlds.
+pub(crate) fn invite_key() -> &'static InviteKey {
+    static KEY: std::sync::LazyLock<InviteKey> = std::sync::LazyLock::new(|| InviteKey::generate(&mut SystemRng));
+    &KEY
 }

@@ -11,7 +11,7 @@ use opaque_ke::{
 use sotto_crypto::rand_core::Rng as _;
 use sotto_crypto::{
     Address, BatchId, DeviceCertificate, DeviceId, DeviceKey, IdentityKey, MessageId, PrekeyBatch, PrekeyKind,
-    PrekeyRef, PrekeySecret, SealedHeader, Sender, Signed, SystemRng, WrappedKey, decode_strict, encode,
+    PrekeyRef, PrekeySecret, SealedHeader, Sender, Signed, SystemRng, Voucher, WrappedKey, decode_strict, encode,
     generate_prekeys, open, seal, verify_device,
 };
 use sotto_wire::api::{
@@ -21,9 +21,9 @@ use sotto_wire::api::{
 };
 use sotto_wire::password::CONTEXT;
 
-use super::World;
 use super::http::{Answer, Http};
 use super::socket::Socket;
+use super::{World, invite_key};
 
 pub(crate) struct Suite;
 
@@ -102,6 +102,17 @@ impl Person {
         code: &str,
         vault: Option<Vec<u8>>,
     ) -> Result<Answer, Answer> {
+        self.register_by(http, code, vault, Some(self.voucher())).await
+    }
+
+    /// With any voucher.
+    pub(crate) async fn register_by(
+        &self,
+        http: &Http,
+        code: &str,
+        vault: Option<Vec<u8>>,
+        voucher: Option<Signed<Voucher>>,
+    ) -> Result<Answer, Answer> {
         let start = ClientRegistration::<Suite>::start(&mut OldRng, PASSWORD.as_bytes()).unwrap();
         let request = start.message.serialize().to_vec();
         let step = RegisterStart { address: self.address.clone(), invite: code.into(), request };
@@ -125,6 +136,7 @@ impl Person {
             record: finish.message.serialize().to_vec(),
             identity: self.identity.verifying_key(),
             vault,
+            voucher,
         };
         Ok(http.post("/v1/register/finish", &step).await)
     }
@@ -136,6 +148,10 @@ impl Person {
         let step = RegisterStart { address: self.address.clone(), invite: code.into(), request };
         let answer = http.post("/v1/register/start", &step).await;
         if answer.status == 200 { Ok(answer.ok()) } else { Err(answer) }
+    }
+
+    pub(crate) fn voucher(&self) -> Signed<Voucher> {
+        Signed::sign(&Voucher::new(self.address.clone(), self.identity.verifying_key()), invite_key())
     }
 
     fn ids(&self) -> Identifiers<'_> {

@@ -1,0 +1,125 @@
+//! Asking the relay who somebody is. Its answer is checked from the policy key on.
+
+use std::collections::BTreeSet;
+
+use sotto_crypto::{Address, PolicyPublic};
+use sotto_wire::api::{FoundIdentity, Identities};
+use sotto_wire::policy::NetworkDocument;
+
+use super::pins::put_membership;
+use super::policy::{self, Policy};
+use super::state::Trust;
+use super::vouched::Vouched;
+use crate::core::clock::now_ms;
+use crate::core::error::StoreError;
+use crate::core::error::{Error, TrustError};
+use crate::core::task::blocking;
+use crate::store::PeerRecord;
+use crate::store::account::Account;
+use crate::store::{MembershipRecord, Record as _, Serials, Tx};
+
+/// Who those are who were asked for. Whom the relay does not know is in neither.
+#[derive(Debug, Default)]
+pub(crate) struct Introduced {
+    pub(crate) vouched: Vec<Vouched>,
+    /// Those whom the relay names an identity of that nothing vouches for.
+    pub(crate) doubtful: BTreeSet<Address>,
+    pub(super) learned: Learned,
+}
+
+/// Documents that came along and were verified.
+#[derive(Debug, Default)]
+pub(crate) struct Learned {
+    pub(super) serials: Vec<Serials>,
+    pub(super) peers: Vec<PeerRecord>,
+    pub(super) memberships: Vec<MembershipRecord>,
+}
+
+impl Learned {
+    pub(super) fn put(&self, tx: &Tx<'_>) -> Result<(), StoreError> {
+        self.serials.iter().try_for_each(|serials| tx.put(serials))?;
+        self.memberships.iter().try_for_each(|membership| put_membership(tx, membership))?;
+        for peer in &self.peers {
+            if tx.get(&peer.key())?.as_ref() != Some(peer) {
+                tx.put(peer)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Trust {
+    /// Asks the relay who these people are. Moves no pin.
+    pub(crate) async fn introduce(&self, people: Vec<Address>) -> Result<Introduced, Error> {
+        let answer = self.api.identities(people.clone()).await?;
+        // The network's document is needed for what comes from other networks, and for retention processes.
+        let simple = answer.networks.is_empty() && answer.identities.iter().all(|found| found.membership.is_some());
+        let policy = if simple { None } else { Some(self.policy().await?) };
+        let serials = self.store.list::<Serials>().await?;
+        let (known, account) = (self.memberships(people.clone()).await?, self.account.clone());
+        let work = move || check(&account, policy.as_ref(), &serials, &known, &people, &answer, now_ms());
+        let introduced = blocking(move || work().map_err(Error::from)).await?;
+        let learned = introduced.learned;
+        self.store.run(move |tx| learned.put(tx)).await?;
+        Ok(Introduced { learned: Learned::default(), ..introduced })
+    }
+}
+
+fn check(
+    account: &Account,
+    policy: Option<&Policy>,
+    serials: &[Serials],
+    known: &[MembershipRecord],
+    asked: &[Address],
+    answer: &Identities,
+    now_ms: u64,
+) -> Result<Introduced, TrustError> {
+    let (mut introduced, mut peers) = (Introduced::default(), Vec::new());
+    for info in policy.iter().flat_map(|policy| answer.networks.iter().map(move |info| (policy, info))) {
+        let (policy, info) = info;
+        let claimed = info.document.unverified().map(|d| d.domain).ok();
+        let seen = serials.iter().find(|s| Some(&s.domain) == claimed.as_ref()).cloned();
+        let (document, serials) = policy::peer(&policy.network, info, seen)?;
+        let (domain, policy_key) = (document.domain.clone(), info.policy_key.fingerprint());
+        introduced.learned.serials.push(serials);
+        introduced.learned.peers.push(PeerRecord { domain, policy_key, document: info.document.clone() });
+        peers.push((document, &info.policy_key));
+    }
+    let own = account.domain();
+    // What was not asked for is nobody's business.
+    for found in answer.identities.iter().filter(|found| asked.contains(&found.address)) {
+        let domain = found.address.domain();
+        let peer = peers.iter().find(|(document, _)| document.domain == domain);
+        let (network, key): (Option<&NetworkDocument>, &PolicyPublic) = if domain == own {
+            (policy.map(|policy| &policy.network), &account.policy_key)
+        } else {
+            let (document, key) = peer.ok_or_else(|| policy::missing(&domain))?;
+            (Some(document), key)
+        };
+        let seen = known.iter().find(|m| m.address == found.address);
+        match vouched(found, network, key, seen, now_ms, &mut introduced.learned) {
+            Ok(vouched) => introduced.vouched.push(vouched),
+            Err(TrustError::NotVouchedFor(who)) => drop(introduced.doubtful.insert(who)),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(introduced)
+}
+
+fn vouched(
+    found: &FoundIdentity,
+    network: Option<&NetworkDocument>,
+    key: &PolicyPublic,
+    seen: Option<&MembershipRecord>,
+    now_ms: u64,
+    learned: &mut Learned,
+) -> Result<Vouched, TrustError> {
+    let FoundIdentity { address, identity, membership, voucher } = found;
+    let Some(membership) = membership else {
+        let network = network.ok_or_else(|| TrustError::NotVouchedFor(address.clone()))?;
+        return Vouched::by_rule(network, key, address, identity, now_ms);
+    };
+    let (record, document) = policy::membership(membership, key, address, seen, now_ms)?;
+    learned.memberships.push(record);
+    Vouched::by_membership(&document, identity, voucher.as_ref())
+}
