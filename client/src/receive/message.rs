@@ -20,7 +20,6 @@ use crate::talk::view::Target;
 #[expect(clippy::struct_excessive_bools, reason = "independent facts, each shown by itself")]
 #[derive(Clone)]
 #[non_exhaustive]
-#[expect(clippy::struct_excessive_bools, reason = "facts that do not depend on each other, for those who show them")]
 pub struct ReceivedMessage {
     /// Its id; unique for one sender's device.
     pub message: MessageId,
