@@ -421,7 +421,6 @@ impl<'a> GapLine<'a> {
 #[expect(clippy::struct_excessive_bools, reason = "independent facts, each with its own name")]
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 struct Line<'a> {
     message_id: String,
     from: &'a str,
