@@ -7,7 +7,7 @@ use crate::common::{Network, address, next, text};
 use crate::core::clock::now_ms;
 use crate::send::compose::entry;
 use crate::store::{Audience, OutboxKind};
-use crate::{Client, Event, ReceivedMessage, SeenIn, TrustState, Waiting, WaitsFor};
+use crate::{Client, Event, MessageView, ReceivedMessage, SeenIn, TrustState, ViewBody, Waiting, WaitsFor};
 
 /// Sends as many messages of a version that nobody knows.
 async fn send_newer(from: &Client, to: &str, count: u32) {
@@ -279,10 +279,13 @@ async fn another_message_under_a_used_id_is_kept_and_shown_and_a_repeat_is_not()
     assert_eq!(messages.iter().map(text).collect::<Vec<_>>(), ["the third", "the fourth"]);
     assert_eq!((messages[0].conflicts_with, messages[1].conflicts_with), (None, Some(id)));
 
-    // The history has all four, each under a name of its own, as it was told.
+    // The history has all four, each under a name of its own, as it was told, and a mark where the relay took one for a repeat.
     let conversation = messages[0].conversation.id();
     let mut history = bob.conversations().messages(&conversation, None, 10).await.unwrap();
     history.sort_by_key(|view| view.position);
+    let is_mark = |view: &MessageView| matches!(view.body, ViewBody::Missing(_));
+    assert_eq!(history.iter().map(is_mark).collect::<Vec<_>>(), [false, true, false, false, false]);
+    history.retain(|view| !is_mark(view));
     let have: Vec<_> = history.iter().map(|view| (view.key.message, view.conflicts_with)).collect();
     let told: Vec<_> = first.iter().chain(&second).chain(&messages).map(|m| (m.message, m.conflicts_with)).collect();
     assert_eq!(have, told);
