@@ -347,6 +347,7 @@ impl Record {
             sender_identity_by: established_by.map(|anchor| match anchor {
                 Anchor::Membership => "membership",
                 Anchor::Invite => "invite",
+                Anchor::Policy => "policy",
             }),
             sender_verified: established_by.is_some(),
             number: content.and_then(|c| c.link.as_ref()).map(|link| link.index),

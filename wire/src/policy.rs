@@ -254,6 +254,9 @@ pub enum Anchor {
     /// Who registered it had the invite: their voucher is under its key, which is in the membership.
     #[n(1)]
     Invite,
+    /// It is a retention process, which the network's policy certifies.
+    #[n(2)]
+    Policy,
 }
 
 /// An identity is not the one that a membership is about.

@@ -136,6 +136,7 @@ pub(crate) fn established_by(contact: &Contact) -> Option<&'static str> {
     contact.established_by.map(|anchor| match anchor {
         Anchor::Membership => "membership",
         Anchor::Invite => "invite",
+        Anchor::Policy => "policy",
     })
 }
 

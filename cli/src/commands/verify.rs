@@ -19,7 +19,7 @@ struct Line {
     state: &'static str,
     safety_number: String,
     fingerprint: String,
-    /// By what it is known that the identity is theirs: `membership` or `invite`.
+    /// By what it is known that the identity is theirs: `membership`, `invite` or `policy`.
     #[serde(skip_serializing_if = "Option::is_none")]
     established_by: Option<&'static str>,
     since: String,
@@ -126,6 +126,7 @@ fn show(contact: &Contact, explain: bool, format: TextFormat, ui: Ui) -> Result<
         _ => match contact.established_by {
             Some(Anchor::Membership) => "signed by the administrator; not compared yet",
             Some(Anchor::Invite) => "registered with their invite; not compared yet",
+            Some(Anchor::Policy) => "a retention process that a policy certifies; not compared yet",
             _ => "not compared yet",
         },
     };

@@ -33,14 +33,15 @@ enum Recognised {
     Sender(Sender),
     /// It is what a verified contact has shown since.
     Blocked,
-    /// It is neither the one that counts nor the one that has been shown since.
+    /// It is neither the one that counts nor the one that has been shown since; or it counts in rooms only, for nothing vouches for
+    /// it.
     Unknown,
 }
 
 fn recognise(pin: Option<&Pin>, unsealed: &Unsealed) -> Recognised {
     let shown = &unsealed.opened.identity;
     match pin {
-        Some(pin) if &pin.identity == shown => {
+        Some(pin) if &pin.identity == shown && (pin.established.is_some() || pin.verified) => {
             let state = pin.state();
             let (verified, changed) = (state == TrustState::Verified, state == TrustState::Replaced);
             let anchor = pin.established.map(|by| by.anchor);

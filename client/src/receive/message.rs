@@ -59,7 +59,7 @@ pub struct ReceivedMessage {
     pub identity_changed: bool,
     /// Whether it was told as missing before it came.
     pub late: bool,
-    /// By what it is known that the sender's identity is theirs. Absent of one's own messages, and of retention processes.
+    /// By what it is known that the sender's identity is theirs. Absent of one's own messages.
     pub established_by: Option<Anchor>,
     /// Whether it was sealed to a one-time prekey, whose secret ends with its acknowledgement: then nobody can open it again. Otherwise
     /// it can be opened for as long as the secret of the device's medium-term prekey is kept.

@@ -7,7 +7,11 @@ use crate::common::{Network, address, next, text};
 use crate::core::clock::now_ms;
 use crate::send::compose::entry;
 use crate::store::{Audience, OutboxKind};
-use crate::{Client, Event, MessageView, ReceivedMessage, SeenIn, TrustState, ViewBody, Waiting, WaitsFor};
+use crate::trust::vouched::Vouched;
+use crate::{
+    Anchor, Client, Error, Event, MessageView, ReceivedMessage, SeenIn, TrustError, TrustState, Unopened, ViewBody,
+    Waiting, WaitsFor,
+};
 
 /// Sends as many messages of a version that nobody knows.
 async fn send_newer(from: &Client, to: &str, count: u32) {
@@ -289,4 +293,41 @@ async fn another_message_under_a_used_id_is_kept_and_shown_and_a_repeat_is_not()
     let have: Vec<_> = history.iter().map(|view| (view.key.message, view.conflicts_with)).collect();
     let told: Vec<_> = first.iter().chain(&second).chain(&messages).map(|m| (m.message, m.conflicts_with)).collect();
     assert_eq!(have, told);
+}
+
+/// A relay that says that somebody is gone has others believe what they have done in rooms, under the identity that is seen there.
+/// That is no way to speak in their name.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_counts_in_rooms_only_is_not_believed_elsewhere() {
+    let network = Network::start(false).await;
+    let (bob, carol) = (network.member("bob").await, network.member("carol").await);
+    let (who, shown) = (address("carol"), carol.trust.account.identity.clone());
+    let seen = move |tx: &crate::store::Tx<'_>| {
+        crate::trust::pins::see(tx, &Vouched::gone(who, shown), 1, SeenIn::Room).map(drop)
+    };
+    bob.trust.store.run(seen).await.unwrap();
+    network.vouch_no_more("carol").await;
+    carol.outbox().send_text(&[address("bob")], "believe me").await.unwrap();
+    let mut receiver = bob.receive(false).unwrap();
+    let refused = loop {
+        match next(&mut receiver).await {
+            Event::Message(message) => panic!("shown: {}", text(&message)),
+            Event::Unopened(unopened) => break unopened,
+            _ => {}
+        }
+    };
+    assert_eq!(refused.reason, Unopened::NotVouchedFor);
+    assert!(refused.opened.as_ref().unwrap().established_by.is_none());
+    receiver.ack(refused.receipt()).await.unwrap();
+    receiver.close().await;
+    let refused = bob.outbox().send_text(&[address("carol")], "is it you?").await.err().unwrap();
+    assert!(matches!(refused, Error::Trust(TrustError::NotVouchedFor(who)) if who == address("carol")));
+
+    // With the operator's word she is whom everybody knows.
+    network.invite("carol").await;
+    network.establish("carol", carol.whoami().fingerprint).await;
+    carol.outbox().send_text(&[address("bob")], "it is me").await.unwrap();
+    assert_eq!(all(&bob).await.0.iter().map(text).collect::<Vec<_>>(), ["it is me"]);
+    let known = &bob.contacts().known(&[address("carol")]).await.unwrap()[0];
+    assert_eq!((known.state, known.established_by), (TrustState::Pinned, Some(Anchor::Membership)));
 }

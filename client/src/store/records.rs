@@ -78,7 +78,7 @@ pub(crate) struct Pin {
     /// Another identity than this one was seen, and no person has acknowledged it yet.
     #[n(4)]
     pub(crate) change: Option<Change>,
-    /// How it is known that it is theirs; absent of retention processes, and of who is gone from their network.
+    /// How it is known that it is theirs; absent of who was gone from their network when they were first seen, in a room.
     #[n(5)]
     pub(crate) established: Option<Established>,
 }

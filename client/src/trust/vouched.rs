@@ -2,7 +2,7 @@
 //! trusted because the relay has named them first.
 
 use sotto_crypto::{Address, IdentityPublic, PolicyPublic, Signed, Voucher, verify_retention};
-use sotto_wire::policy::{MembershipDocument, NetworkDocument};
+use sotto_wire::policy::{Anchor, MembershipDocument, NetworkDocument};
 
 use crate::core::error::TrustError;
 use crate::store::Established;
@@ -45,14 +45,15 @@ impl Vouched {
                 .is_ok_and(|c| &c.address == address && &c.identity == identity && c.network == network.domain)
         });
         if certified {
-            Ok(Self { address: address.clone(), identity: identity.clone(), established: None })
+            let established = Some(Established { anchor: Anchor::Policy, invited_at_ms: 0 });
+            Ok(Self { address: address.clone(), identity: identity.clone(), established })
         } else {
             Err(TrustError::NotVouchedFor(address.clone()))
         }
     }
 
     /// Somebody who has made changes in a room, and whom their network does not know any more: nobody is left who could vouch for
-    /// them. Only for what they have done there.
+    /// them. Only for what they have done there: nothing else that comes under this identity is believed.
     pub(crate) fn gone(address: Address, identity: IdentityPublic) -> Self {
         Self { address, identity, established: None }
     }
@@ -73,7 +74,7 @@ impl Vouched {
 #[cfg(test)]
 pub(crate) mod tests {
     use sotto_crypto::{IdentityKey, InviteSecret, SystemRng};
-    use sotto_wire::policy::{Anchor, OpenInvite};
+    use sotto_wire::policy::OpenInvite;
 
     use super::*;
 

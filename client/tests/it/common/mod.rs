@@ -167,6 +167,13 @@ impl Network {
         MembershipDocument { version: 1, serial: 1, address: address(name), group: "staff".into(), identity, invite }
     }
 
+    /// What the operator says vouches for nobody any more: as of somebody who has registered by no invite of its making.
+    pub(crate) async fn vouch_no_more(&self, name: &str) {
+        self.invites.lock().unwrap().remove(name);
+        self.established.lock().unwrap().remove(name);
+        self.put_user(name, Role::Person, false).await;
+    }
+
     /// As the operator does when it has seen that somebody has registered: from now on this identity counts by its word.
     pub(crate) async fn establish(&self, name: &str, identity: Fingerprint) {
         let invited_at_ms = self.invites.lock().unwrap()[name].0;
