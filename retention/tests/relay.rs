@@ -182,9 +182,13 @@ async fn what_two_people_say_arrives_as_records_and_a_restart_loses_nothing() {
     assert_eq!(outcome["file"]["localfilename"], file["localfilename"]);
     let kept = site.records_folder().join(file["localfilename"].as_str().unwrap());
     assert_eq!(fs::read(kept).unwrap(), vec![b'7'; 150_000]);
-    let metrics = site.get("/metrics").await.unwrap();
-    assert!(metrics.contains("sotto_files_saved_bytes_total 150000"), "{metrics}");
-    assert!(metrics.contains("sotto_files_waiting 0"), "{metrics}");
+    // Counted when it is kept, and no more waiting after that.
+    eventually("metrics of the file", || async {
+        let metrics = site.get("/metrics").await?;
+        let counted = metrics.contains("sotto_files_saved_bytes_total 150000");
+        (counted && metrics.contains("sotto_files_waiting 0")).then_some(())
+    })
+    .await;
 
     // What is said while it is away waits for it.
     site.stop().await;
