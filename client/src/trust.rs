@@ -6,6 +6,7 @@ pub(crate) mod contacts;
 mod current;
 pub(crate) mod identity;
 mod introduce;
+pub(crate) mod learned;
 pub(crate) mod pins;
 pub(crate) mod policy;
 pub(crate) mod recipients;

@@ -6,17 +6,15 @@ use sotto_crypto::{Address, PolicyPublic};
 use sotto_wire::api::{FoundIdentity, Identities};
 use sotto_wire::policy::NetworkDocument;
 
-use super::pins::put_membership;
+use super::learned::{Learned, peer_of};
 use super::policy::{self, Policy};
 use super::state::Trust;
 use super::vouched::Vouched;
 use crate::core::clock::now_ms;
-use crate::core::error::StoreError;
 use crate::core::error::{Error, TrustError};
 use crate::core::task::blocking;
-use crate::store::PeerRecord;
 use crate::store::account::Account;
-use crate::store::{MembershipRecord, Record as _, Serials, Tx};
+use crate::store::{MembershipRecord, Serials};
 
 /// Who those are who were asked for. Whom the relay does not know is in neither.
 #[derive(Debug, Default)]
@@ -24,28 +22,6 @@ pub(crate) struct Introduced {
     pub(crate) vouched: Vec<Vouched>,
     /// Those whom the relay names an identity of that nothing vouches for.
     pub(crate) doubtful: BTreeSet<Address>,
-    pub(super) learned: Learned,
-}
-
-/// Documents that came along and were verified.
-#[derive(Debug, Default)]
-pub(crate) struct Learned {
-    pub(super) serials: Vec<Serials>,
-    pub(super) peers: Vec<PeerRecord>,
-    pub(super) memberships: Vec<MembershipRecord>,
-}
-
-impl Learned {
-    pub(super) fn put(&self, tx: &Tx<'_>) -> Result<(), StoreError> {
-        self.serials.iter().try_for_each(|serials| tx.put(serials))?;
-        self.memberships.iter().try_for_each(|membership| put_membership(tx, membership))?;
-        for peer in &self.peers {
-            if tx.get(&peer.key())?.as_ref() != Some(peer) {
-                tx.put(peer)?;
-            }
-        }
-        Ok(())
-    }
 }
 
 impl Trust {
@@ -58,10 +34,9 @@ impl Trust {
         let serials = self.store.list::<Serials>().await?;
         let (known, account) = (self.memberships(people.clone()).await?, self.account.clone());
         let work = move || check(&account, policy.as_ref(), &serials, &known, &people, &answer, now_ms());
-        let introduced = blocking(move || work().map_err(Error::from)).await?;
-        let learned = introduced.learned;
+        let (introduced, learned) = blocking(move || work().map_err(Error::from)).await?;
         self.store.run(move |tx| learned.put(tx)).await?;
-        Ok(Introduced { learned: Learned::default(), ..introduced })
+        Ok(introduced)
     }
 }
 
@@ -73,37 +48,30 @@ fn check(
     asked: &[Address],
     answer: &Identities,
     now_ms: u64,
-) -> Result<Introduced, TrustError> {
-    let (mut introduced, mut peers) = (Introduced::default(), Vec::new());
-    for info in policy.iter().flat_map(|policy| answer.networks.iter().map(move |info| (policy, info))) {
-        let (policy, info) = info;
-        let claimed = info.document.unverified().map(|d| d.domain).ok();
-        let seen = serials.iter().find(|s| Some(&s.domain) == claimed.as_ref()).cloned();
-        let (document, serials) = policy::peer(&policy.network, info, seen)?;
-        let (domain, policy_key) = (document.domain.clone(), info.policy_key.fingerprint());
-        introduced.learned.serials.push(serials);
-        introduced.learned.peers.push(PeerRecord { domain, policy_key, document: info.document.clone() });
-        peers.push((document, &info.policy_key));
-    }
+) -> Result<(Introduced, Learned), TrustError> {
+    let (mut introduced, mut learned) = (Introduced::default(), Learned::default());
+    let peers = match policy {
+        Some(policy) => learned.peers(&policy.network, serials, &answer.networks)?,
+        None => Vec::new(),
+    };
     let own = account.domain();
     // What was not asked for is nobody's business.
     for found in answer.identities.iter().filter(|found| asked.contains(&found.address)) {
         let domain = found.address.domain();
-        let peer = peers.iter().find(|(document, _)| document.domain == domain);
         let (network, key): (Option<&NetworkDocument>, &PolicyPublic) = if domain == own {
             (policy.map(|policy| &policy.network), &account.policy_key)
         } else {
-            let (document, key) = peer.ok_or_else(|| policy::missing(&domain))?;
-            (Some(document), key)
+            let peer = peer_of(&peers, &domain)?;
+            (Some(&peer.document), peer.key)
         };
         let seen = known.iter().find(|m| m.address == found.address);
-        match vouched(found, network, key, seen, now_ms, &mut introduced.learned) {
+        match vouched(found, network, key, seen, now_ms, &mut learned) {
             Ok(vouched) => introduced.vouched.push(vouched),
             Err(TrustError::NotVouchedFor(who)) => drop(introduced.doubtful.insert(who)),
             Err(error) => return Err(error),
         }
     }
-    Ok(introduced)
+    Ok((introduced, learned))
 }
 
 fn vouched(

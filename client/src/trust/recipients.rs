@@ -2,16 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use sotto_crypto::{Address, DeviceId, Domain, IdentityPublic, Known, PolicyPublic, Recipient, verify_retention};
+use sotto_crypto::{Address, DeviceId, Domain, IdentityPublic, Known, PolicyPublic, Recipient};
 use sotto_wire::api::{RecipientRole, RecipientUser, Recipients};
 use sotto_wire::policy::{NetworkDocument, RetentionRule};
 
 use crate::core::error::{Error, Refusal, TrustError};
 use crate::store::account::Account;
-use crate::store::{MembershipRecord, PeerRecord, Pin, Serials};
-use crate::trust::introduce::Learned;
+use crate::store::{MembershipRecord, Pin, Serials};
+use crate::trust::learned::{Learned, Peer, peer_of};
 use crate::trust::policy;
-use crate::trust::vouched::Vouched;
+use crate::trust::vouched::{Vouched, is_certified};
 
 /// Who asks, and what is known.
 pub(crate) struct Asker<'a> {
@@ -43,12 +43,6 @@ pub(crate) struct Checked {
     pub(crate) learned: Learned,
 }
 
-/// A peer network whose document has been verified.
-struct Peer<'a> {
-    document: NetworkDocument,
-    key: &'a PolicyPublic,
-}
-
 /// Checks the answer to a request for `wanted`, from which the own address has been taken out.
 pub(crate) fn check(
     asker: &Asker<'_>,
@@ -57,7 +51,7 @@ pub(crate) fn check(
     answer: &Recipients,
 ) -> Result<Checked, Error> {
     let mut checked = Checked::default();
-    let peers = peers(asker, answer, &mut checked)?;
+    let peers = checked.learned.peers(asker.network, asker.serials, &answer.networks)?;
     let mut named = BTreeSet::new();
     for user in &answer.users {
         if !named.insert(&user.address) {
@@ -113,25 +107,6 @@ pub(crate) fn signalled(
     Ok(recipients)
 }
 
-fn peers<'a>(asker: &Asker<'_>, answer: &'a Recipients, checked: &mut Checked) -> Result<Vec<Peer<'a>>, TrustError> {
-    answer
-        .networks
-        .iter()
-        .map(|info| {
-            let claimed = info.document.unverified().map(|d| d.domain).ok();
-            let known = asker.serials.iter().find(|s| Some(&s.domain) == claimed.as_ref()).cloned();
-            let (document, serials) = policy::peer(asker.network, info, known)?;
-            checked.learned.serials.push(serials);
-            checked.learned.peers.push(PeerRecord {
-                domain: document.domain.clone(),
-                policy_key: info.policy_key.fingerprint(),
-                document: info.document.clone(),
-            });
-            Ok(Peer { document, key: &info.policy_key })
-        })
-        .collect()
-}
-
 /// Somebody whom the sender asked for. Whether the identity is the one that was pinned is for the caller to see.
 fn addressed(
     asker: &Asker<'_>,
@@ -147,7 +122,7 @@ fn addressed(
     let (network, key) = if &domain == asker.network_domain() {
         (asker.network, asker.policy_key)
     } else {
-        let peer = peers.iter().find(|p| p.document.domain == domain).ok_or_else(|| policy::missing(&domain))?;
+        let peer = peer_of(peers, &domain)?;
         (&peer.document, peer.key)
     };
     let membership = user.membership.as_ref().ok_or_else(|| policy::missing_membership(&user.address))?;
@@ -188,26 +163,18 @@ fn retention(
     } else if !wanted.iter().any(|address| address.domain() == domain) {
         return Err(fail("nobody of its network is written to"));
     } else {
-        let peer = peers.iter().find(|p| p.document.domain == domain);
-        peer.map(|p| (&p.document, p.key)).ok_or_else(|| fail("its network's policy did not come along"))?
+        let peer = peer_of(peers, &domain);
+        peer.map(|p| (&p.document, p.key)).map_err(|_| fail("its network's policy did not come along"))?
     };
     let mut rules = document.retention.iter().filter(|r| r.enabled && r.address == user.address).peekable();
     if rules.peek().is_none() {
         return Err(fail("no policy that is switched on names it"));
     }
-    if rules.any(|rule| certified(rule, key, user, asker.now_ms)) {
+    if rules.any(|rule| is_certified(rule, key, &user.address, &user.identity, asker.now_ms)) {
         Ok(())
     } else {
         Err(fail("its certificate is not valid under the policy key"))
     }
-}
-
-fn certified(rule: &RetentionRule, key: &PolicyPublic, user: &RecipientUser, now_ms: u64) -> bool {
-    verify_retention(key, &rule.certificate, now_ms).is_ok_and(|certificate| {
-        certificate.address == user.address
-            && certificate.identity == user.identity
-            && certificate.network == user.address.domain()
-    })
 }
 
 /// Every device under the user's identity, each once, with a prekey of its own.
@@ -271,8 +238,7 @@ fn complete(
     policy::covering(asker.network, &groups).filter(others).try_for_each(listens)?;
     let abroad: BTreeSet<Domain> = wanted.iter().map(Address::domain).filter(|d| d != asker.network_domain()).collect();
     for domain in abroad {
-        let peer = peers.iter().find(|peer| peer.document.domain == domain);
-        let peer = peer.ok_or_else(|| policy::missing(&domain))?;
+        let peer = peer_of(peers, &domain)?;
         let groups = groups_of(&domain);
         policy::covering(&peer.document, &groups).filter(others).try_for_each(listens)?;
     }

@@ -2,7 +2,7 @@
 //! trusted because the relay has named them first.
 
 use sotto_crypto::{Address, IdentityPublic, PolicyPublic, Signed, Voucher, verify_retention};
-use sotto_wire::policy::{Anchor, MembershipDocument, NetworkDocument};
+use sotto_wire::policy::{Anchor, MembershipDocument, NetworkDocument, RetentionRule};
 
 use crate::core::error::TrustError;
 use crate::store::Established;
@@ -40,11 +40,8 @@ impl Vouched {
         identity: &IdentityPublic,
         now_ms: u64,
     ) -> Result<Self, TrustError> {
-        let certified = network.retention.iter().filter(|rule| &rule.address == address).any(|rule| {
-            verify_retention(key, &rule.certificate, now_ms)
-                .is_ok_and(|c| &c.address == address && &c.identity == identity && c.network == network.domain)
-        });
-        if certified {
+        let mut rules = network.retention.iter().filter(|rule| &rule.address == address);
+        if rules.any(|rule| is_certified(rule, key, address, identity, now_ms)) {
             let established = Some(Established { anchor: Anchor::Policy, invited_at_ms: 0 });
             Ok(Self { address: address.clone(), identity: identity.clone(), established })
         } else {
@@ -69,6 +66,18 @@ impl Vouched {
     pub(crate) fn established(&self) -> Option<Established> {
         self.established
     }
+}
+
+/// Whether a rule's certificate is for this process of the network whose policy key it is.
+pub(crate) fn is_certified(
+    rule: &RetentionRule,
+    key: &PolicyPublic,
+    address: &Address,
+    identity: &IdentityPublic,
+    now_ms: u64,
+) -> bool {
+    verify_retention(key, &rule.certificate, now_ms)
+        .is_ok_and(|c| &c.address == address && &c.identity == identity && c.network == address.domain())
 }
 
 #[cfg(test)]
