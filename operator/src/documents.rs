@@ -53,7 +53,7 @@ impl Verified {
 
     fn is_good<T: Serial>(&self, signed: &Signed<T>, bytes: &[u8], key: &PolicyKey) -> bool {
         let key = key.verifying_key();
-        let mark = Self::mark(bytes, &key);
+        let mark = Self::mark::<T>(bytes, &key);
         if self.lock().contains(&mark) {
             return true;
         }
@@ -64,8 +64,16 @@ impl Verified {
         good
     }
 
-    fn mark(bytes: &[u8], key: &PolicyPublic) -> [u8; 16] {
-        let digest = Sha256::new().chain_update(key.as_bytes()).chain_update(bytes).finalize();
+    /// The document, where this key has signed it.
+    pub fn read<T: Serial>(&self, bytes: &[u8], key: &PolicyKey) -> Option<T> {
+        let signed = Signed::<T>::from_bytes(bytes).ok()?;
+        self.is_good(&signed, bytes, key).then(|| signed.unverified().ok()).flatten()
+    }
+
+    /// Of a kind of document: bytes of one kind say nothing of another.
+    fn mark<T: Serial>(bytes: &[u8], key: &PolicyPublic) -> [u8; 16] {
+        let kind = Sha256::digest(T::LABEL);
+        let digest = Sha256::new().chain_update(kind).chain_update(key.as_bytes()).chain_update(bytes).finalize();
         let mut mark = [0; 16];
         mark.copy_from_slice(&digest[..16]);
         mark
@@ -110,7 +118,7 @@ pub fn sign_if_changed<T: Serial>(
     }
     content.set_serial(serial);
     let bytes = Signed::sign(&content, key).to_bytes();
-    verified.remember(Verified::mark(&bytes, &key.verifying_key()));
+    verified.remember(Verified::mark::<T>(&bytes, &key.verifying_key()));
     bytes
 }
 
@@ -143,6 +151,25 @@ mod tests {
         let first = sign_if_changed(content("Acme"), None, &key, NOW, &Verified::default());
         assert_eq!(read(&first, &key).serial, NOW);
         assert_eq!(sign_if_changed(content("Acme"), Some(&first), &key, NOW + 5, &Verified::default()), first);
+    }
+
+    #[test]
+    fn only_what_this_key_has_signed_as_this_kind_is_read() {
+        let (key, other) = (PolicyKey::generate(&mut SystemRng), PolicyKey::generate(&mut SystemRng));
+        let verified = Verified::default();
+        let signed = sign_if_changed(content("Acme"), None, &key, NOW, &verified);
+        // The first time from memory, and the same without.
+        for verified in [&verified, &Verified::default()] {
+            assert_eq!(verified.read::<NetworkDocument>(&signed, &key), Some(read(&signed, &key)));
+            assert_eq!(verified.read::<NetworkDocument>(&signed, &other), None);
+            assert_eq!(verified.read::<MembershipDocument>(&signed, &key), None);
+        }
+        let public = key.verifying_key();
+        let (one, another) = (
+            Verified::mark::<NetworkDocument>(&signed, &public),
+            Verified::mark::<MembershipDocument>(&signed, &public),
+        );
+        assert_ne!(one, another, "what was good as one kind is not taken for another");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! A plan and what the relay holds → what the relay should hold: documents signed where their content changed.
 
-use sotto_crypto::{Address, PolicyKey, PolicyPublic, Signed, Voucher};
+use sotto_crypto::{Address, PolicyKey, Signed, Voucher};
 use sotto_wire::admin::{AdminState, PutGroup, PutNetwork, PutUser, Role, UserState};
 use sotto_wire::policy::{Anchor, Established, MembershipDocument, NetworkDocument, OpenInvite};
 
@@ -29,7 +29,7 @@ pub fn wanted(plan: &NetworkPlan, have: &AdminState, key: &PolicyKey, now_ms: u6
         let account = have.users.get(local);
         let current = account.map(|state| state.wanted.membership.as_slice());
         let (identity, invite) = match user.role {
-            Role::Person => anchors(&address, account, plan.invites.get(local), &key.verifying_key()),
+            Role::Person => anchors(&address, account, plan.invites.get(local), key, verified),
             // The policy key has certified it.
             Role::Retention => (None, None),
         };
@@ -53,11 +53,11 @@ fn anchors(
     address: &Address,
     account: Option<&UserState>,
     invite: Option<&OpenInvite>,
-    key: &PolicyPublic,
+    key: &PolicyKey,
+    verified: &Verified,
 ) -> (Option<Established>, Option<OpenInvite>) {
     let before = account
-        .and_then(|account| Signed::<MembershipDocument>::from_bytes(&account.wanted.membership).ok())
-        .and_then(|signed| signed.verify(key).ok())
+        .and_then(|account| verified.read::<MembershipDocument>(&account.wanted.membership, key))
         .filter(|document| &document.address == address);
     let (established, open) = before.as_ref().map_or((None, None), |b| (b.identity.clone(), b.invite.clone()));
     let newest = established.as_ref().map_or(0, |known| known.invited_at_ms);
@@ -92,6 +92,14 @@ mod tests {
         (key, open)
     }
 
+    fn anchors_of(
+        policy: &PolicyKey,
+        account: Option<&UserState>,
+        invite: Option<&OpenInvite>,
+    ) -> (Option<Established>, Option<OpenInvite>) {
+        anchors(&ann(), account, invite, policy, &Verified::default())
+    }
+
     /// What the relay says of ann.
     fn account(document: &MembershipDocument, key: &PolicyKey, voucher: Option<&Signed<Voucher>>) -> UserState {
         let membership = Signed::sign(document, key).to_bytes();
@@ -121,39 +129,37 @@ mod tests {
     #[test]
     fn an_identity_counts_by_its_invite_and_the_invite_counts_no_more() {
         let policy = PolicyKey::generate(&mut SystemRng);
-        let public = policy.verifying_key();
         let (key, open) = invite(5);
-        assert_eq!(anchors(&ann(), None, Some(&open), &public), (None, Some(open.clone())), "nobody yet");
+        assert_eq!(anchors_of(&policy, None, Some(&open)), (None, Some(open.clone())), "nobody yet");
         let identity = IdentityKey::generate(&mut SystemRng).verifying_key();
         let voucher = Signed::sign(&Voucher::new(ann(), identity.clone()), &key);
         let invited = document(None, Some(open.clone()));
         let registered = account(&invited, &policy, Some(&voucher));
         let known = Established { invited_at_ms: 5, identity: identity.fingerprint() };
         let want = (Some(known.clone()), None);
-        assert_eq!(anchors(&ann(), Some(&registered), Some(&open), &public), want);
-        assert_eq!(anchors(&ann(), Some(&registered), None, &public), want, "its Secret is gone already");
+        assert_eq!(anchors_of(&policy, Some(&registered), Some(&open)), want);
+        assert_eq!(anchors_of(&policy, Some(&registered), None), want, "its Secret is gone already");
 
         // Whoever reads the invite later, with a relay that helps: nothing.
         let mallory = IdentityKey::generate(&mut SystemRng).verifying_key();
         let later = Signed::sign(&Voucher::new(ann(), mallory), &key);
         let done = document(Some(known.clone()), None);
-        assert_eq!(anchors(&ann(), Some(&account(&done, &policy, Some(&later))), Some(&open), &public), want);
+        assert_eq!(anchors_of(&policy, Some(&account(&done, &policy, Some(&later))), Some(&open)), want);
 
         // A new invite stands beside the identity until it is used.
         let (second, newer) = invite(9);
         let both = (Some(known.clone()), Some(newer.clone()));
-        assert_eq!(anchors(&ann(), Some(&account(&done, &policy, Some(&voucher))), Some(&newer), &public), both);
+        assert_eq!(anchors_of(&policy, Some(&account(&done, &policy, Some(&voucher))), Some(&newer)), both);
         let again = IdentityKey::generate(&mut SystemRng).verifying_key();
         let anew = Signed::sign(&Voucher::new(ann(), again.clone()), &second);
         let reinvited = account(&document(Some(known), Some(newer)), &policy, Some(&anew));
         let want = Established { invited_at_ms: 9, identity: again.fingerprint() };
-        assert_eq!(anchors(&ann(), Some(&reinvited), None, &public), (Some(want), None));
+        assert_eq!(anchors_of(&policy, Some(&reinvited), None), (Some(want), None));
     }
 
     #[test]
     fn what_the_relay_makes_up_counts_for_nothing() {
         let (policy, other) = (PolicyKey::generate(&mut SystemRng), PolicyKey::generate(&mut SystemRng));
-        let public = policy.verifying_key();
         let (key, open) = invite(5);
         let (forged, mine) = invite(50);
         let identity = IdentityKey::generate(&mut SystemRng).verifying_key();
@@ -161,7 +167,7 @@ mod tests {
             Signed::sign(&Voucher::new(Address::parse(who).unwrap(), identity.clone()), key)
         };
         let want = (None, Some(open.clone()));
-        let of = |account: &UserState| anchors(&ann(), Some(account), Some(&open), &public);
+        let of = |account: &UserState| anchors_of(&policy, Some(account), Some(&open));
         // A membership with another invite, or identity, that the policy key has not signed.
         let false_invite = document(None, Some(mine.clone()));
         assert_eq!(of(&account(&false_invite, &other, Some(&voucher(&forged, "ann@x.example")))), want);
