@@ -3,6 +3,7 @@
 //! identity with the secret half. So everybody verifies who somebody is from the policy key on, and a relay that registers
 //! whom it likes convinces nobody.
 
+use data_encoding::HEXLOWER;
 use minicbor::{Decode, Encode};
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
@@ -65,13 +66,7 @@ impl InviteSecret {
     pub fn registration_code(&self) -> Zeroizing<String> {
         let mut code = Zeroizing::new([0; DIGEST_LEN]);
         self.expand(&[b"registration"], code.as_mut_slice()).expect("HKDF takes these lengths");
-        let mut text = Zeroizing::new(String::with_capacity(2 * DIGEST_LEN));
-        for byte in code.iter() {
-            for nibble in [byte >> 4, byte & 15] {
-                text.push(char::from_digit(u32::from(nibble), 16).unwrap_or('0'));
-            }
-        }
-        text
+        Zeroizing::new(HEXLOWER.encode(code.as_slice()))
     }
 
     /// The key that vouches for the identity of who is invited. As in RFC 9180 §7.1.3 (`DeriveKeyPair`) for P-521: candidates of

@@ -344,11 +344,7 @@ impl Record {
             sender_device: item.device.map(|d| d.to_string()),
             sender_device_key: item.keys.as_ref().map(|k| k.device.to_string()),
             sender_identity: item.keys.as_ref().map(|k| k.identity.to_string()),
-            sender_identity_by: established_by.map(|anchor| match anchor {
-                Anchor::Membership => "membership",
-                Anchor::Invite => "invite",
-                Anchor::Policy => "policy",
-            }),
+            sender_identity_by: established_by.map(Anchor::word),
             sender_verified: established_by.is_some(),
             number: content.and_then(|c| c.link.as_ref()).map(|link| link.index),
             late: item.late,

@@ -259,6 +259,17 @@ pub enum Anchor {
     Policy,
 }
 
+impl Anchor {
+    /// The word for it, in JSON of clients and in records.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Membership => "membership",
+            Self::Invite => "invite",
+            Self::Policy => "policy",
+        }
+    }
+}
+
 /// An identity is not the one that a membership is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("neither the membership nor the key of an open invite vouches for this identity")]

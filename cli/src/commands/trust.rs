@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde::Serialize;
-use sotto_client::{Anchor, Client, Contact, IdentityChange, SeenIn, Target, TrustState, Waiting, WaitsFor};
+use sotto_client::{Client, Contact, IdentityChange, SeenIn, Target, TrustState, Waiting, WaitsFor};
 use sotto_crypto::{Address, Fingerprint};
 
 use crate::commands::time;
@@ -129,15 +129,6 @@ pub(crate) fn state(state: TrustState) -> &'static str {
         TrustState::Changed => "changed",
         _ => "pinned",
     }
-}
-
-/// By what it is known whose an identity is, in a word.
-pub(crate) fn established_by(contact: &Contact) -> Option<&'static str> {
-    contact.established_by.map(|anchor| match anchor {
-        Anchor::Membership => "membership",
-        Anchor::Invite => "invite",
-        Anchor::Policy => "policy",
-    })
 }
 
 /// A change for programs.

@@ -136,7 +136,7 @@ fn show(contact: &Contact, explain: bool, format: TextFormat, ui: Ui) -> Result<
             state,
             safety_number: contact.safety_number.to_string(),
             fingerprint: contact.fingerprint.to_string(),
-            established_by: trust::established_by(contact),
+            established_by: contact.established_by.map(Anchor::word),
             since: time(contact.since_ms),
             new_safety_number: contact.new_safety_number.as_ref().map(ToString::to_string),
             replaced: contact.change.as_ref().map(ChangeLine::from),

@@ -33,27 +33,13 @@ fn message(n: u32, files: &[File]) -> (StoredMessage, Content) {
     let content = Content::new(conversation.clone(), 1_700_000_000_000 + u64::from(n), body);
     let mut id = [0; 16];
     id[..4].copy_from_slice(&n.to_be_bytes());
+    let sender = if n.is_multiple_of(3) { alice } else { bob };
+    let name = MessageRef { sender, device: DeviceId::from_bytes([9; 16]), message: MessageId::from_bytes(id) };
     let stored = StoredMessage {
-        id: MessageId::from_bytes(id),
-        sender: if n.is_multiple_of(3) { alice } else { bob },
-        device: DeviceId::from_bytes([9; 16]),
         content: sotto_crypto::encode(&content),
-        conversation: conversation.id(),
-        accepted_at_ms: content.sent_at_ms,
-        stored_at_ms: content.sent_at_ms,
-        expires_at_ms: None,
         retained: n.is_multiple_of(2),
         state: if n.is_multiple_of(3) { MessageState::Accepted } else { MessageState::Received },
-        reason: None,
-        retention_missing: false,
-        event: None,
-        retained_by: Vec::new(),
-        devices: 0,
-        left_out: Vec::new(),
-        missing: None,
-        late: false,
-        conflict: false,
-        conflicts_with: None,
+        ..StoredMessage::bare(&name, &conversation.id(), content.sent_at_ms)
     };
     (stored, content)
 }

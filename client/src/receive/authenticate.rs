@@ -41,7 +41,7 @@ enum Recognised {
 fn recognise(pin: Option<&Pin>, unsealed: &Unsealed) -> Recognised {
     let shown = &unsealed.opened.identity;
     match pin {
-        Some(pin) if &pin.identity == shown && (pin.established.is_some() || pin.verified) => {
+        Some(pin) if pin.is_known() && &pin.identity == shown => {
             let state = pin.state();
             let (verified, changed) = (state == TrustState::Verified, state == TrustState::Replaced);
             let anchor = pin.established.map(|by| by.anchor);

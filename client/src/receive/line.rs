@@ -8,9 +8,10 @@ use sotto_wire::room::RoomId;
 use tokio::sync::mpsc;
 
 use super::event::Event;
-use super::gaps::Noted;
+use super::gaps::{Around, Noted};
 use super::message::Receipt;
 use super::state::Receiving;
+use crate::core::clock::now_ms;
 use crate::core::error::Error;
 use crate::core::platform::{Instant, JoinHandle, spawn};
 use crate::store::profile::Lock;
@@ -45,6 +46,24 @@ impl Shared {
         let in_flight = self.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
         let mut noted = in_flight.values().filter_map(|message| message.noted.as_ref());
         noted.any(|noted| noted.come.link.index == index && &noted.key == key)
+    }
+
+    /// Makes durable in one transaction that these were received, and tells of the conversations that look different.
+    pub(super) async fn settle(self: &Arc<Self>, receiving: &Receiving, receipts: &[Receipt]) -> Result<(), Error> {
+        let (shared, keeps_history) = (self.clone(), receiving.purpose.keeps_history());
+        let (now_ms, all) = (now_ms(), receipts.to_vec());
+        receiving
+            .store
+            .run(move |tx| {
+                let is_here = |key: &ChainKey, index| shared.is_here(key, index);
+                let around = Around { now_ms, keeps_history, is_here: &is_here };
+                all.iter().try_for_each(|receipt| receipt.settle(tx, &around))
+            })
+            .await?;
+        for conversation in receipts.iter().filter_map(Receipt::conversation) {
+            receiving.changed(conversation);
+        }
+        Ok(())
     }
 
     pub(super) fn take_to_settle(&self) -> Vec<Receipt> {

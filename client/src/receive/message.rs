@@ -251,10 +251,9 @@ impl Keep {
 }
 
 impl Receipt {
-    /// Of a message that leaves nothing but its key.
-    #[cfg(test)]
-    pub(crate) fn of(key: Exact) -> Self {
-        Self { seq: 0, key: Some(key), one_time: None, stored: None, noted: None, again: None, gone: None, head: None }
+    /// Of a delivery that leaves nothing but its key, where it has one.
+    pub(super) fn new(seq: u64, key: Option<Exact>, one_time: Option<PrekeyRef>) -> Self {
+        Self { seq, key, one_time, stored: None, noted: None, again: None, gone: None, head: None }
     }
 
     /// What names its message, where it is one that opened.

@@ -42,6 +42,8 @@ pub(super) struct Unsealed {
     pub(super) content: Option<Content>,
     /// By what it is known that the identity is the sender's, as soon as that is known.
     pub(super) established_by: Option<Anchor>,
+    /// Another message of its id has come before.
+    pub(super) conflict: bool,
     /// Where it was sealed to a one-time prekey.
     pub(super) one_time: Option<PrekeyRef>,
     /// Its place behind what the same device has said before.
@@ -57,16 +59,7 @@ impl Unsealed {
 
     /// What acknowledges it, and keeps nothing.
     pub(super) fn receipt(&self) -> Receipt {
-        Receipt {
-            seq: self.delivery.seq,
-            key: Some(self.exact()),
-            one_time: self.one_time,
-            stored: None,
-            noted: None,
-            again: None,
-            gone: None,
-            head: None,
-        }
+        Receipt::new(self.delivery.seq, Some(self.exact()), self.one_time)
     }
 
     /// It did open, and still cannot be shown: acknowledged, its secret ends like that of any message.
@@ -105,16 +98,7 @@ fn unopened(delivery: &Delivery, header: Option<&SealedHeader>, reason: Unopened
         reason,
         opened: None,
         sealed: sotto_crypto::encode(delivery),
-        receipt: Receipt {
-            seq: delivery.seq,
-            key: None,
-            one_time: None,
-            stored: None,
-            noted: None,
-            again: None,
-            gone: None,
-            head: None,
-        },
+        receipt: Receipt::new(delivery.seq, None, None),
     }
 }
 
@@ -184,7 +168,17 @@ fn open(
             let content: Option<Content> = minicbor::decode(&opened.content).ok();
             let noted = content.as_ref().and_then(|content| Noted::of(&header, content, &opened.content));
             let one_time = record.one_time.then_some(prekey);
-            Ok(Unsealed { delivery, header, opened, content, established_by: None, one_time, noted, again: None })
+            Ok(Unsealed {
+                delivery,
+                header,
+                opened,
+                content,
+                conflict: false,
+                established_by: None,
+                one_time,
+                noted,
+                again: None,
+            })
         }
         Err(reason) => Err(closed(&delivery, Some(&header), Unopened::Sealed(reason))),
     }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use sotto_crypto::{Address, MessageId, RecipientList, SealedHeader};
-use sotto_wire::content::{Body, Content, Conversation};
+use sotto_wire::content::{Body, Content, Conversation, MessageRef};
 use sotto_wire::room::RoomId;
 
 use super::authenticate::{Sender, authenticate};
@@ -109,10 +109,11 @@ impl Receiving {
 }
 
 impl Placing {
-    fn take_in(&self, tx: &Tx<'_>, unsealed: Unsealed) -> Result<Result<Outcome, Pending>, StoreError> {
+    fn take_in(&self, tx: &Tx<'_>, mut unsealed: Unsealed) -> Result<Result<Outcome, Pending>, StoreError> {
         // Acknowledged while it was opened.
-        if tx.seen(&unsealed.exact())? == Seen::Same {
-            return Ok(Ok(Outcome::Repeat));
+        match tx.seen(&unsealed.exact())? {
+            Seen::Same => return Ok(Ok(Outcome::Repeat)),
+            seen => unsealed.conflict = seen == Seen::Other,
         }
         match authenticate(tx, &self.account, self.purpose, &unsealed)? {
             Some(Ok(sender)) => self.place(tx, unsealed, sender),
@@ -214,8 +215,7 @@ impl Placing {
         retained_by: Vec<Address>,
     ) -> Result<ReceivedMessage, StoreError> {
         let exact = unsealed.exact();
-        let conflict = tx.seen(&exact)? == Seen::Other;
-        let Unsealed { delivery, header, opened, one_time, noted, again, .. } = unsealed;
+        let Unsealed { delivery, header, opened, conflict, one_time, noted, again, .. } = unsealed;
         let (message, gone) = (again.unwrap_or(header.message), Self::gone(&header, &content.body));
         let head = Self::head(&header, &content);
         let late = noted.as_ref().map(|noted| noted.is_late(tx)).transpose()?.unwrap_or(false);
@@ -224,28 +224,17 @@ impl Placing {
         let received_at_ms = now_ms();
         let expires_at_ms = content.ends_at_ms(delivery.accepted_at_ms);
         let stored = self.purpose.keeps_history().then(|| {
+            let name = MessageRef { sender: header.sender.clone(), device: header.device, message };
             let stored = StoredMessage {
-                id: message,
-                sender: header.sender.clone(),
-                device: header.device,
                 content: opened.content.to_vec(),
-                conversation: content.conversation.id(),
                 accepted_at_ms: delivery.accepted_at_ms,
-                stored_at_ms: received_at_ms,
                 expires_at_ms,
                 retained: !retained_by.is_empty(),
                 // From another of the own devices, it is one that the relay has.
                 state: if sender.mine { MessageState::Accepted } else { MessageState::Received },
-                reason: None,
                 retention_missing: !retention_missing.is_empty(),
-                event: None,
                 retained_by: retained_by.clone(),
-                devices: 0,
-                left_out: Vec::new(),
-                missing: None,
-                late: false,
-                conflict: false,
-                conflicts_with: None,
+                ..StoredMessage::bare(&name, &content.conversation.id(), received_at_ms)
             };
             Arc::new(Keep { account: self.account.clone(), message: stored, content: content.clone() })
         });
@@ -272,14 +261,12 @@ impl Placing {
             late,
             room_grew: false,
             receipt: Receipt {
-                seq: delivery.seq,
-                key: Some(exact.clone()),
-                one_time,
                 stored,
                 noted,
                 again,
                 gone,
                 head,
+                ..Receipt::new(delivery.seq, Some(exact.clone()), one_time)
             },
         };
         if conflict {

@@ -138,7 +138,7 @@ mod tests {
         let batch = NewBatch::generate(&mut SystemRng, &account, PrekeyKind::MediumTerm, 0);
         let key = (account.address.clone(), account.device, sotto_crypto::MessageId::generate(&mut SystemRng));
         let key = Exact { key, commitment: [7; 32] };
-        let receipt = crate::receive::message::Receipt::of(key.clone());
+        let receipt = crate::receive::message::Receipt::new(0, Some(key.clone()), None);
         let around = crate::receive::gaps::Around { now_ms: 0, keeps_history: true, is_here: &|_, _| false };
         store.run_blocking(|tx| batch.store(tx).and_then(|()| receipt.settle(tx, &around))).unwrap();
         let after = |now| {

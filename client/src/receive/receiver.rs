@@ -6,14 +6,11 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::event::Event;
-use super::gaps::Around;
 use super::line::{CLOSING, Line, Shared};
 use super::message::Receipt;
 use super::state::Receiving;
-use crate::core::clock::now_ms;
 use crate::core::error::Error;
 use crate::core::platform::{BoxFuture, JoinHandle, spawn, timeout};
-use crate::store::ChainKey;
 
 /// Events that may wait for the receiver. The relay has at most 64 deliveries unacknowledged.
 const EVENTS: usize = 64;
@@ -112,22 +109,8 @@ impl Acker {
             // Whoever had the turn before has settled them.
             return Ok(());
         }
-        let (now, receipts) = (now_ms(), batch.receipts.clone());
-        let (shared, keeps_history) = (self.shared.clone(), self.receiving.purpose.keeps_history());
-        self.receiving
-            .store
-            .run(move |tx| {
-                let is_here = |key: &ChainKey, index| shared.is_here(key, index);
-                let around = Around { now_ms: now, keeps_history, is_here: &is_here };
-                receipts.iter().try_for_each(|receipt| receipt.settle(tx, &around))
-            })
-            .await?;
+        self.shared.settle(&self.receiving, &batch.receipts).await?;
         let settled = std::mem::take(&mut batch.receipts);
-        for receipt in &settled {
-            if let Some(conversation) = receipt.conversation() {
-                self.receiving.changed(conversation);
-            }
-        }
         self.receiving.wake();
         let mut in_flight = self.shared.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
         for receipt in settled {

@@ -42,8 +42,7 @@ impl Receiving {
             }))
         })
         .await?;
-        let known = pin.established.is_some() || pin.verified;
-        let Some(opened) = opened.filter(|o| known && o.identity == pin.identity) else { return Ok(None) };
+        let Some(opened) = opened.filter(|o| pin.is_known() && o.identity == pin.identity) else { return Ok(None) };
         let Ok(content) = minicbor::decode::<Content>(&opened.content) else { return Ok(None) };
         if content.version != 1 || !self.is_news(&header, content.sent_at_ms) {
             return Ok(None);

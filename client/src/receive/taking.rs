@@ -271,21 +271,9 @@ impl Line {
     async fn settle(&mut self, socket: &mut Socket, quiet: Quiet) -> Result<(), Broken> {
         let Quiet { receipts, positions } = quiet;
         if !receipts.is_empty() {
-            let conversations: Vec<String> =
-                receipts.iter().filter_map(|receipt| receipt.conversation().map(ToOwned::to_owned)).collect();
-            let answers = receipts.iter().any(Receipt::answers);
-            let (shared, keeps_history) = (self.shared.clone(), self.receiving.purpose.keeps_history());
-            let settle = move |tx: &crate::store::Tx<'_>| {
-                let is_here = |key: &ChainKey, index| shared.is_here(key, index);
-                let around = Around { now_ms: now_ms(), keeps_history, is_here: &is_here };
-                receipts.iter().try_for_each(|receipt| receipt.settle(tx, &around))
-            };
-            self.receiving.store.run(settle).await?;
-            if answers {
+            self.shared.settle(&self.receiving, &receipts).await?;
+            if receipts.iter().any(Receipt::answers) {
                 self.receiving.wake();
-            }
-            for conversation in conversations {
-                self.receiving.changed(&conversation);
             }
         }
         if !positions.is_empty() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sotto_crypto::{Address, SystemRng, rand_core::Rng as _};
-use sotto_wire::content::{Body, Content, Conversation};
+use sotto_wire::content::{Body, Content, Conversation, MessageRef};
 use sotto_wire::room::{Created, MAX_MEMBERS, RoomChange, RoomEvent, RoomId, SignedRoomEvent};
 
 use super::event::{Entry, MAX_PAYLOAD, event_id, sign};
@@ -468,27 +468,15 @@ pub(super) fn note(
     for (event, change) in news.iter().filter(|(_, event)| !joins || takes_in(event, me)) {
         let mut name = [0; 16];
         name.copy_from_slice(event.as_bytes().get(..16).unwrap_or(&[0; 16]));
+        let (sender, device) = (change.author.clone(), change.device);
+        let name = MessageRef { sender, device, message: sotto_crypto::MessageId::from_bytes(name) };
         let line = StoredMessage {
-            id: sotto_crypto::MessageId::from_bytes(name),
-            sender: change.author.clone(),
-            device: change.device,
             content: sotto_crypto::encode(&Content::new(this.clone(), change.at_ms, Body::Room(Vec::new()))),
-            conversation: id.clone(),
-            accepted_at_ms: now_ms,
-            stored_at_ms: now_ms,
-            expires_at_ms: None,
             retained,
             state: if &change.author == me { MessageState::Accepted } else { MessageState::Received },
-            reason: None,
-            retention_missing: false,
             event: Some(describe(change, me.domain_str())),
             retained_by: retained_by.clone(),
-            devices: 0,
-            left_out: Vec::new(),
-            missing: None,
-            late: false,
-            conflict: false,
-            conflicts_with: None,
+            ..StoredMessage::bare(&name, &id, now_ms)
         };
         tx.add_message(&line, &this, Unread::No)?;
     }

@@ -103,26 +103,13 @@ impl Sending {
         policy::admit(&content, &policy.group)?;
         let entry = self.entry(&content, kind, Audience::Members, now)?;
         let stored = StoredMessage {
-            id: entry.key.message,
-            sender: entry.key.sender.clone(),
-            device: entry.key.device,
             content: entry.content.clone(),
-            conversation: record.id.clone(),
             accepted_at_ms: 0,
-            stored_at_ms: now,
             expires_at_ms: entry.expires_at_ms,
             retained: record.retained,
             state: MessageState::Queued,
-            reason: None,
-            retention_missing: false,
-            event: None,
             retained_by: record.retained_by.clone(),
-            devices: 0,
-            left_out: Vec::new(),
-            missing: None,
-            late: false,
-            conflict: false,
-            conflicts_with: None,
+            ..StoredMessage::bare(&entry.key, &record.id, now)
         };
         Ok(Composed { entry, stored })
     }
@@ -170,7 +157,6 @@ pub(crate) fn entry(
         reason: None,
         upload: None,
         linked: !kind.is_quiet() && kind != OutboxKind::Room,
-        frozen: false,
     })
 }
 

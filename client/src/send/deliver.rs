@@ -55,10 +55,10 @@ fn is_without_it(code: ErrorCode, first: bool) -> bool {
 impl Sending {
     /// Seals and posts, again where the recipients' devices or the policy have changed meanwhile.
     pub(super) async fn deliver(&self, entry: &mut OutboxRecord) -> Result<Delivered, Error> {
-        // What the relay may have is posted again as it is.
-        let mut frozen = entry.frozen;
         for round in 1..=ROUNDS {
-            let content = self.content_to_seal(entry, frozen).await?;
+            // What the relay may have is posted again as it is.
+            let frozen = entry.is_frozen();
+            let content = self.content_to_seal(entry).await?;
             let mut asked = self.whom(entry).await?;
             let (answer, left_out) = self.recipients(entry, &mut asked).await?;
             let checked = match self.believe(&asked, answer).await {
@@ -115,7 +115,6 @@ impl Sending {
                     if matches!(error.code(), Some(ErrorCode::RecipientsChanged | ErrorCode::RetentionRequired)) =>
                 {
                     tracing::debug!(%error, "sealing again");
-                    frozen = false;
                     self.forget_policy().await;
                 }
                 Err(error) => return Err(error),
@@ -165,9 +164,9 @@ impl Sending {
 
     /// The content of an entry as it is sealed: a message to a room says which of its events the sender knows. Only members
     /// write to a room.
-    async fn content_to_seal(&self, entry: &OutboxRecord, frozen: bool) -> Result<Zeroizing<Vec<u8>>, Error> {
+    async fn content_to_seal(&self, entry: &OutboxRecord) -> Result<Zeroizing<Vec<u8>>, Error> {
         let id = entry.conversation.id();
-        if frozen || !matches!(entry.conversation, Conversation::Room(_)) || entry.kind == OutboxKind::Room {
+        if entry.is_frozen() || !matches!(entry.conversation, Conversation::Room(_)) || entry.kind == OutboxKind::Room {
             return Ok(Zeroizing::new(entry.content.clone()));
         }
         let room = id.clone();

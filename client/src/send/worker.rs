@@ -90,11 +90,10 @@ impl Sending {
             .run(move |tx| {
                 let Some(mut entry) = tx.outbox_entry(&key)? else { return Ok(false) };
                 let moves = entry.uncertain != uncertain;
-                let frozen = posted.filter(|_| entry.linked);
-                let differs = frozen.as_ref().is_some_and(|posted| !entry.frozen || entry.content != **posted);
-                if moves || differs {
-                    (entry.uncertain, entry.frozen) = (uncertain, frozen.is_some());
-                    if let Some(posted) = frozen {
+                let differs = posted.filter(|posted| entry.linked && entry.content != **posted);
+                if moves || differs.is_some() {
+                    entry.uncertain = uncertain;
+                    if let Some(posted) = differs {
                         entry.content = posted.to_vec();
                     }
                     tx.put_outbox(&entry)?;

@@ -374,7 +374,7 @@ impl Tx<'_> {
         if missing.count == 0 {
             return self.delete_message(&name);
         }
-        let message = known.unwrap_or_else(|| StoredMessage::of_gap(&name, &key.conversation, now_ms));
+        let message = known.unwrap_or_else(|| StoredMessage::bare(&name, &key.conversation, now_ms));
         self.put_message(&StoredMessage { missing: Some(missing), ..message })
     }
 }
@@ -419,11 +419,10 @@ mod tests {
             queued_at_ms: 1,
             expires_at_ms: Some(50),
             attempts: 1,
-            uncertain: true,
+            uncertain: frozen,
             reason: None,
             upload: None,
             linked: true,
-            frozen,
         }
     }
 

@@ -68,7 +68,7 @@ impl Tx<'_> {
 
     /// Takes an entry out that the relay need not have got. One that it may have has had its place in the chain.
     pub(crate) fn give_up_outbox(&self, message: &MessageRef) -> Result<(), StoreError> {
-        if let Some(entry) = self.outbox_entry(message)?.filter(|entry| entry.frozen) {
+        if let Some(entry) = self.outbox_entry(message)?.filter(OutboxRecord::is_frozen) {
             self.move_own_chain(&entry.conversation.id(), &entry.content, None)?;
         }
         self.delete_outbox(message)

@@ -359,8 +359,8 @@ pub struct LeftOut {
 }
 
 impl StoredMessage {
-    /// The place in the history of messages that are missing.
-    pub(crate) fn of_gap(name: &MessageRef, conversation: &str, now_ms: u64) -> Self {
+    /// With this name and in this conversation, and nothing that is special about one: that is put over it.
+    pub(crate) fn bare(name: &MessageRef, conversation: &str, now_ms: u64) -> Self {
         Self {
             id: name.message,
             sender: name.sender.clone(),

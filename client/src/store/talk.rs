@@ -234,9 +234,13 @@ pub(crate) struct OutboxRecord {
     /// Whether it has a place in the chain of what this device says to everybody in the conversation.
     #[cbor(n(11), default)]
     pub(crate) linked: bool,
+}
+
+impl OutboxRecord {
     /// Whether the relay may have it with the very content that stands here, its place in the chain with it.
-    #[cbor(n(12), default)]
-    pub(crate) frozen: bool,
+    pub(crate) fn is_frozen(&self) -> bool {
+        self.uncertain && self.linked
+    }
 }
 
 impl Drop for OutboxRecord {

@@ -4,6 +4,7 @@ use std::process::Command;
 use rusqlite::Connection;
 
 use sotto_crypto::{Address, DeviceId, IdentityKey, MessageId, SystemRng};
+use sotto_wire::content::MessageRef;
 
 use super::key::StoreKey;
 use super::*;
@@ -21,27 +22,13 @@ pub(crate) fn pin(name: &str, verified: bool) -> Pin {
 }
 
 fn message(n: u8, expires_at_ms: Option<u64>) -> StoredMessage {
+    let sender = Address::parse("alice@x.example").unwrap();
+    let name = MessageRef { sender, device: DeviceId::from_bytes([1; 16]), message: MessageId::from_bytes([n; 16]) };
     StoredMessage {
-        id: MessageId::from_bytes([n; 16]),
-        sender: Address::parse("alice@x.example").unwrap(),
-        device: DeviceId::from_bytes([1; 16]),
         content: b"needle in the clear".to_vec(),
-        conversation: if n.is_multiple_of(2) { "even".into() } else { "odd".into() },
         accepted_at_ms: 1,
-        stored_at_ms: 2,
         expires_at_ms,
-        retained: false,
-        state: MessageState::Received,
-        reason: None,
-        retention_missing: false,
-        event: None,
-        retained_by: Vec::new(),
-        devices: 0,
-        left_out: Vec::new(),
-        missing: None,
-        late: false,
-        conflict: false,
-        conflicts_with: None,
+        ..StoredMessage::bare(&name, if n.is_multiple_of(2) { "even" } else { "odd" }, 2)
     }
 }
 

@@ -95,6 +95,11 @@ impl Pin {
         }
     }
 
+    /// Whether it is known to be theirs: vouched for, or compared by the user. Otherwise it counts in rooms only.
+    pub(crate) fn is_known(&self) -> bool {
+        self.established.is_some() || self.verified
+    }
+
     /// The change that nobody has acknowledged.
     pub(crate) fn unacknowledged(&self) -> Option<IdentityChange> {
         let change = self.change.as_ref()?;

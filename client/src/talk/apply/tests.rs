@@ -2,8 +2,8 @@ use sotto_crypto::{DeviceId, MessageId, SystemRng};
 use sotto_wire::content::Conversation;
 
 use super::*;
+use crate::store::Store;
 use crate::store::key::StoreKey;
-use crate::store::{MessageState, Store};
 
 fn a(name: &str) -> Address {
     Address::parse(&format!("{name}@x.example")).unwrap()
@@ -33,28 +33,12 @@ fn content(burn: Option<u64>) -> Content {
 }
 
 fn stored(sender: &str, n: u8, content: &Content) -> StoredMessage {
-    StoredMessage {
-        id: MessageId::from_bytes([n; 16]),
+    let name = MessageRef {
         sender: a(sender),
         device: DeviceId::from_bytes([1; 16]),
-        content: sotto_crypto::encode(content),
-        conversation: pair().id(),
-        accepted_at_ms: 10,
-        stored_at_ms: 10,
-        expires_at_ms: None,
-        retained: false,
-        state: MessageState::Received,
-        reason: None,
-        retention_missing: false,
-        event: None,
-        retained_by: Vec::new(),
-        devices: 0,
-        left_out: Vec::new(),
-        missing: None,
-        late: false,
-        conflict: false,
-        conflicts_with: None,
-    }
+        message: MessageId::from_bytes([n; 16]),
+    };
+    StoredMessage { content: sotto_crypto::encode(content), ..StoredMessage::bare(&name, &pair().id(), 10) }
 }
 
 #[test]

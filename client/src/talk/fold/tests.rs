@@ -27,26 +27,9 @@ fn conversation() -> Conversation {
 fn message() -> StoredMessage {
     let content = Content::new(conversation(), 100, Body::Text("first words".into()));
     StoredMessage {
-        id: name(0, 1).message,
-        sender: who(0),
-        device: name(0, 1).device,
         content: sotto_crypto::encode(&content),
-        conversation: conversation().id(),
-        accepted_at_ms: 100,
-        stored_at_ms: 100,
-        expires_at_ms: None,
-        retained: false,
         state: MessageState::Accepted,
-        reason: None,
-        retention_missing: false,
-        event: None,
-        retained_by: Vec::new(),
-        devices: 0,
-        left_out: Vec::new(),
-        missing: None,
-        late: false,
-        conflict: false,
-        conflicts_with: None,
+        ..StoredMessage::bare(&name(0, 1), &conversation().id(), 100)
     }
 }
 
