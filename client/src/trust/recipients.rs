@@ -87,7 +87,9 @@ pub(crate) fn signalled(
             // Word of typing is nothing that the own devices need.
             continue;
         }
-        let same = |pin: &Pin| pin.address == user.address && pin.identity == user.identity && pin.change.is_none();
+        let same = |pin: &Pin| {
+            pin.address == user.address && pin.identity == user.identity && pin.is_known() && pin.change.is_none()
+        };
         if !pins.iter().any(same) {
             continue;
         }

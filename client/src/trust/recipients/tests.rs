@@ -6,9 +6,12 @@ use sotto_wire::api::{NetworkInfo, RecipientDevice};
 use sotto_wire::policy::{Established, MembershipDocument, OpenInvite, PeerRule, Scope};
 
 use super::*;
+use crate::store::SeenIn;
 use crate::store::account::Account;
 use crate::store::account::tests::account;
+use crate::trust::identity::judge;
 use crate::trust::policy::tests::{domain, network_document};
+use crate::trust::vouched::tests::vouched;
 
 /// A network with its key, alice who asks, and what she knows.
 struct World {
@@ -296,4 +299,16 @@ fn nobody_is_written_to_under_an_identity_that_nobody_vouches_for() {
     let good = with(&invite, &bob, member(&bob, &world.policy));
     let checked = world.check(&[&bob], &answer(vec![good])).unwrap();
     assert_eq!(checked.identities[0].identity(), &bob.identity);
+}
+
+#[test]
+fn who_counts_in_rooms_only_is_told_nothing_by_signals() {
+    let world = World::new();
+    let bob = account("bob@x.example", &world.policy);
+    let answer = answer(vec![user(&bob, RecipientRole::Addressed)]);
+    let asked = [bob.address.clone()];
+    let pin = |vouched: &Vouched| judge(None, vouched, 1, SeenIn::Room).pin.unwrap();
+    let reached = |pin: Pin| signalled(&world.alice, &mut Known::new(), &[pin], &asked, &answer, NOW).unwrap().len();
+    assert_eq!(reached(pin(&vouched(&bob.address, &bob.identity))), 1);
+    assert_eq!(reached(pin(&Vouched::gone(bob.address.clone(), bob.identity.clone()))), 0);
 }
