@@ -35,7 +35,7 @@ pub(crate) async fn send(app: &App, caller: &Caller, envelope: Envelope) -> Repl
     let users = app.store.directory(local.keys().map(|&local| local.to_owned()).collect(), app.now_ms()).await?;
     let current: BTreeSet<(&str, DeviceId)> = users
         .iter()
-        .flat_map(|user| user.devices.iter().map(move |device| (user.local.as_str(), device.device)))
+        .flat_map(|user| user.devices.iter().map(move |device| (user.local.as_str(), *device)))
         .collect();
     let known =
         |(local, devices): (&&str, &BTreeSet<DeviceId>)| devices.iter().all(|d| current.contains(&(*local, *d)));
