@@ -4,9 +4,9 @@ use std::sync::LazyLock;
 
 use sotto_crypto::{
     Address, AttachmentKey, BatchId, DeviceCertificate, DeviceId, DeviceList, DevicePublic, Domain, Fingerprint,
-    IdentityKey, IdentityPublic, Known, OpenError, Prekey, PrekeyBatch, PrekeyPublic, PrekeyRef, PrekeySecret, RetentionCertificate, SEALED_CHUNK,
-    SealedHeader, Signature, Signed, Wrap, WrappedKey, decode_strict, encode, open, open_stream, verify_device,
-    verify_devices,
+    IdentityKey, IdentityPublic, Known, OpenError, Prekey, PrekeyBatch, PrekeyPublic, PrekeyRef, PrekeySecret,
+    RetentionCertificate, SEALED_CHUNK, SealedHeader, Signature, Signed, Wrap, WrappedKey, decode_strict, encode, open,
+    open_stream, verify_device, verify_devices,
 };
 
 use crate::Target;

@@ -9,8 +9,7 @@ use sotto_telemetry::{labels, names};
 use sotto_wire::ErrorCode;
 use sotto_wire::admin::Role;
 use sotto_wire::api::{
-    FetchIdentities, FetchRecipients, FoundIdentity, Identities, NetworkInfo, RecipientRole, RecipientUser,
-    Recipients,
+    FetchIdentities, FetchRecipients, FoundIdentity, Identities, NetworkInfo, RecipientRole, RecipientUser, Recipients,
 };
 use sotto_wire::gateway::{PeerIdentities, PeerRecipients};
 use sotto_wire::limits::{MAX_RECIPIENT_DEVICES, MAX_SIGNAL_DEVICES};

@@ -9,6 +9,7 @@ use sotto_wire::content::MessageRef;
 use sotto_wire::policy::Anchor;
 use zeroize::Zeroize as _;
 
+use super::lists::RemovedDevices;
 use crate::core::endpoint::Tls;
 
 /// A value with a place in the store.
@@ -332,6 +333,9 @@ pub(crate) struct StoredMessage {
     /// Whether it does not follow what the same device has said before.
     #[cbor(n(19), default)]
     pub(crate) conflict: bool,
+    /// What devices that were removed have to do with it.
+    #[cbor(n(20), default)]
+    pub(crate) removed: RemovedDevices,
 }
 
 /// What stands in the history where messages are missing.
@@ -382,6 +386,7 @@ impl StoredMessage {
             missing: None,
             late: false,
             conflict: false,
+            removed: RemovedDevices::default(),
         }
     }
 

@@ -88,9 +88,9 @@ pub fn device_list() -> Value {
     devices.sort_by_key(|device| device.device);
     let [first, second] = &devices;
     let payload = first.list_payload(1, &[first, second]);
-    let listed = devices.each_ref().map(
-        |one| json!({"device": hex(&one.device), "device_key": hex(&one.key.point), "since_ms": MADE}),
-    );
+    let listed = devices
+        .each_ref()
+        .map(|one| json!({"device": hex(&one.device), "device_key": hex(&one.key.point), "since_ms": MADE}));
     json!({
         "identity_secret": hex(&first.identity.secret),
         "identity": hex(&first.identity.point),

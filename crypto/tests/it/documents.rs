@@ -138,7 +138,8 @@ fn a_list_of_devices_has_one_form_and_counts_under_the_identity_only() {
     let phone = alice.another_device(&mut rng);
     let listed = |person: &Person| ListedDevice { device: person.device, key: person.key.verifying_key(), since_ms: 5 };
     let list = |devices| DeviceList::new(alice.address.clone(), NOW, NOW + DAY, devices);
-    let judge = |list: &DeviceList, by: &Person| verify_devices(&alice.identity_public, &Signed::sign(list, &by.identity));
+    let judge =
+        |list: &DeviceList, by: &Person| verify_devices(&alice.identity_public, &Signed::sign(list, &by.identity));
 
     let both = list(vec![listed(&phone), listed(&alice)]);
     let devices = judge(&both, &alice).unwrap();
@@ -153,7 +154,8 @@ fn a_list_of_devices_has_one_form_and_counts_under_the_identity_only() {
     let mut turned = both.clone();
     turned.devices.reverse();
     let twice = list(vec![listed(&alice), listed(&alice)]);
-    let many = (0..=MAX_LISTED_DEVICES).map(|_| ListedDevice { device: DeviceId::generate(&mut rng), ..listed(&alice) });
+    let many =
+        (0..=MAX_LISTED_DEVICES).map(|_| ListedDevice { device: DeviceId::generate(&mut rng), ..listed(&alice) });
     for wrong in [turned, twice, list(Vec::new()), list(many.collect())] {
         assert_eq!(judge(&wrong, &alice), Err(CertificateError::Devices));
     }

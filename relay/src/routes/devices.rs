@@ -2,8 +2,7 @@
 
 use axum::extract::State;
 use sotto_crypto::{
-    Address, DeviceId, DeviceList, DevicePublic, IdentityPublic, PrekeyBatch, PrekeyKind, Signed, VerifiedDevices,
-    verify_devices,
+    Address, DeviceId, DeviceList, DevicePublic, PrekeyBatch, PrekeyKind, Signed, VerifiedDevices, verify_devices,
 };
 use sotto_telemetry::names;
 use sotto_wire::ErrorCode;
@@ -14,10 +13,10 @@ use super::{DONE, Empty};
 use crate::auth::{Account, Caller, LoginToken};
 use crate::error::{Failure, Reply};
 use crate::extract::Cbor;
-use crate::registry::CloseReason;
 use crate::policy::membership;
+use crate::registry::CloseReason;
 use crate::state::{App, Shared};
-use crate::store::{AddDevice, DeviceRecord, NewBatch, NewDevice, NewList, NewPrekey, PutList};
+use crate::store::{AddDevice, DeviceRecord, NewBatch, NewDevice, NewList, NewPrekey, PutList, UserRecord};
 
 /// Characters of a label.
 const MAX_LABEL: usize = 60;
@@ -31,10 +30,10 @@ pub(crate) async fn add(
     LoginToken(claims): LoginToken,
     Cbor(request): Cbor<RegisterDevice>,
 ) -> Empty {
-    let identity = identity(&app, &claims.address).await?;
+    let user = user(&app, &claims.address).await?;
     check_label(&request.label)?;
     let now_ms = app.now_ms();
-    let (list, devices) = check_list(&claims.address, &identity, request.list, request.before, now_ms)?;
+    let (list, devices) = check_list(&claims.address, &user, request.list, request.before, now_ms)?;
     let verified = devices.device(request.device).ok_or_else(|| {
         Failure::invalid("list.devices: the device that is to be added, which `device` names, is not in it")
     })?;
@@ -64,19 +63,21 @@ pub(crate) async fn add(
 }
 
 pub(crate) async fn list(State(app): State<Shared>, account: Account) -> Reply<Cbor<OwnDevices>> {
-    let local = account.address.local().to_owned();
-    let user = app.store.user(local.clone()).await?.ok_or_else(Failure::unauthenticated)?;
-    let records = app.store.devices_of(local).await?;
-    let entry =
-        |record: DeviceRecord| DeviceEntry { device: record.device, label: record.label, last_seen_ms: record.last_seen_ms };
+    let user = user(&app, &account.address).await?;
+    let records = app.store.devices_of(account.address.local().to_owned()).await?;
+    let entry = |record: DeviceRecord| DeviceEntry {
+        device: record.device,
+        label: record.label,
+        last_seen_ms: record.last_seen_ms,
+    };
     let devices = records.into_iter().map(entry).collect();
     Ok(Cbor(OwnDevices { list: user.list, devices, membership: membership(&user.membership)? }))
 }
 
 /// Replaces the list of the caller's devices; those that are not in it go.
 pub(crate) async fn put_list(State(app): State<Shared>, caller: Caller, Cbor(put): Cbor<PutDevices>) -> Empty {
-    let identity = identity(&app, &caller.address).await?;
-    let (list, devices) = check_list(&caller.address, &identity, put.list, put.before, app.now_ms())?;
+    let user = user(&app, &caller.address).await?;
+    let (list, devices) = check_list(&caller.address, &user, put.list, put.before, app.now_ms())?;
     if devices.device(caller.device).is_none() {
         return Err(Failure::invalid("list.devices: the calling device is not in it, and no device removes itself"));
     }
@@ -89,24 +90,28 @@ pub(crate) async fn put_list(State(app): State<Shared>, caller: Caller, Cbor(put
     }
 }
 
-async fn identity(app: &App, address: &Address) -> Reply<IdentityPublic> {
-    let user = app.store.user(address.local().to_owned()).await?.ok_or_else(Failure::unauthenticated)?;
-    user.identity.ok_or_else(Failure::unauthenticated)
+async fn user(app: &App, address: &Address) -> Reply<UserRecord> {
+    app.store.user(address.local().to_owned()).await?.ok_or_else(Failure::unauthenticated)
 }
 
 fn list_changed() -> Failure {
-    Failure::new(ErrorCode::DevicesChanged, "before: the list of devices is another one by now; fetch it, and sign again")
+    Failure::new(
+        ErrorCode::DevicesChanged,
+        "before: the list of devices is another one by now; fetch it, and sign again",
+    )
 }
 
 /// A list that senders will be shown. Its times are those of its device's clock, which must not be ahead: a later list would not be
 /// later then.
 fn check_list(
     address: &Address,
-    identity: &IdentityPublic,
+    user: &UserRecord,
     list: Signed<DeviceList>,
     before: Option<u64>,
     now_ms: u64,
 ) -> Reply<(NewList, VerifiedDevices)> {
+    let identity = user.identity.as_ref().ok_or_else(Failure::unauthenticated)?;
+    let from_ms = membership(&user.membership)?.unverified().map_err(|_| Failure::no_policy())?.devices_from_ms;
     let verified = verify_devices(identity, &list).map_err(|e| Failure::invalid(format!("list: {e}")))?;
     if verified.address() != address {
         return Err(Failure::invalid("list.address: is not the user who calls"));
@@ -114,7 +119,10 @@ fn check_list(
     if before.is_some_and(|before| verified.serial() <= before) {
         return Err(Failure::invalid("list.serial: is not above that of the list that it was made from"));
     }
-    if verified.serial() > now_ms.saturating_add(CLOCKS_MS) || verified.expires_at_ms() <= now_ms {
+    if verified.serial() < from_ms {
+        return Err(Failure::invalid("list.serial: is from before the administrator has removed all devices"));
+    }
+    if verified.serial() > now_ms.max(from_ms).saturating_add(CLOCKS_MS) || verified.expires_at_ms() <= now_ms {
         return Err(Failure::invalid("list: made for another time than now; set the clock of the device"));
     }
     if verified.devices().len() > MAX_DEVICES_A_USER {

@@ -4,8 +4,8 @@ use std::sync::LazyLock;
 
 use sotto_crypto::{
     Address, BatchId, BlobId, DeviceCertificate, DeviceId, DeviceKey, DeviceList, Domain, Identity, IdentityKey,
-    InviteKey, ListedDevice, MessageId, PolicyKey, PrekeyKind, PrekeyRef, RetentionCertificate, Sender, Signed, SigningKey, SystemRng, Voucher,
-    decode_strict, encode, generate_prekeys, seal, verify_device,
+    InviteKey, ListedDevice, MessageId, PolicyKey, PrekeyKind, PrekeyRef, RetentionCertificate, Sender, Signed,
+    SigningKey, SystemRng, Voucher, decode_strict, encode, generate_prekeys, seal, verify_device,
 };
 use sotto_wire::api::*;
 use sotto_wire::content::{

@@ -4,14 +4,14 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use sotto_crypto::{
-    Address, BatchId, DeviceId, DeviceKey, DeviceList, Domain, IdentityKey, ListedDevice, MessageId, PrekeyKind, PrekeyRef,
-    Signed, SystemRng, WrappedKey, generate_prekeys,
+    Address, BatchId, DeviceId, DeviceKey, DeviceList, Domain, IdentityKey, ListedDevice, MessageId, PrekeyKind,
+    PrekeyRef, Signed, SystemRng, WrappedKey, generate_prekeys,
 };
 use sotto_wire::admin::{InviteGrant, PutUser, Resets, Role};
 
 use crate::store::{
-    AddDevice, LocalWrap, NewAccount, NewBatch, NewDevice, NewList, NewMessage, NewPrekey, PutDocument, PutOutcome, QueueBounds,
-    Registration, Store, Wake,
+    AddDevice, LocalWrap, NewAccount, NewBatch, NewDevice, NewList, NewMessage, NewPrekey, PutDocument, PutOutcome,
+    QueueBounds, Registration, Store, Wake,
 };
 
 /// The time in these tests.

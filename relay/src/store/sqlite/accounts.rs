@@ -244,8 +244,7 @@ fn put_user(work: &mut Work<'_>, local: &str, wanted: &PutUser, serial: u64) -> 
     if is_new(&wanted.reset.lockout, &before.lockout) {
         work.connection().execute("DELETE FROM logins WHERE local = ?1", [local])?;
     }
-    let removed =
-        if is_new(&wanted.reset.devices, &before.devices) { reset_devices(work, local)? } else { Vec::new() };
+    let removed = if is_new(&wanted.reset.devices, &before.devices) { reset_devices(work, local)? } else { Vec::new() };
     Ok(PutOutcome::Stored(removed))
 }
 

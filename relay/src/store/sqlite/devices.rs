@@ -1,9 +1,7 @@
 //! Devices and prekeys.
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
-use sotto_crypto::{
-    DeviceId, DeviceList, DevicePublic, Prekey, PrekeyBatchHeader, PrekeyKind, PrekeyPublic, Signed,
-};
+use sotto_crypto::{DeviceId, DeviceList, DevicePublic, Prekey, PrekeyBatchHeader, PrekeyKind, PrekeyPublic, Signed};
 use sotto_wire::api::PrekeyCount;
 
 use super::{Sqlite, Work, accounts, device_id, mailboxes};

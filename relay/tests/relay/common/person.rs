@@ -11,13 +11,13 @@ use opaque_ke::{
 use sotto_crypto::rand_core::Rng as _;
 use sotto_crypto::{
     Address, BatchId, DeviceCertificate, DeviceId, DeviceKey, DeviceList, IdentityKey, ListedDevice, MessageId,
-    PrekeyBatch, PrekeyKind, PrekeyRef, PrekeySecret, SealedHeader, Sender, Signed, SystemRng, Voucher, WrappedKey, decode_strict, encode,
-    generate_prekeys, open, seal, verify_devices,
+    PrekeyBatch, PrekeyKind, PrekeyRef, PrekeySecret, SealedHeader, Sender, Signed, SystemRng, Voucher, WrappedKey,
+    decode_strict, encode, generate_prekeys, open, seal, verify_devices,
 };
 use sotto_wire::api::{
     Challenge, Delivery, Envelope, FetchRecipients, LoggedIn, LoginFinish, LoginStart, LoginStarted, OpenSession,
-    OwnDevices, PasswordFinish, PasswordStart, PasswordStarted, PutDevices, Recipients, RegisterDevice, RegisterFinish, RegisterStart,
-    RegisterStarted, SESSION_LABEL, Session, SessionChallenge, Signal,
+    OwnDevices, PasswordFinish, PasswordStart, PasswordStarted, PutDevices, Recipients, RegisterDevice, RegisterFinish,
+    RegisterStart, RegisterStarted, SESSION_LABEL, Session, SessionChallenge, Signal,
 };
 use sotto_wire::password::CONTEXT;
 
