@@ -77,14 +77,13 @@ pub(crate) async fn register_device(
         let (body, list) = blocking(move || {
             let now = now_ms();
             let (PutDevices { list, before }, record) = first_list(&account, &there, now)?;
-            let (one_time, medium_term) = match made {
-                Some(made) => made,
-                None => {
-                    let one_time = NewBatch::generate(&mut SystemRng, &account, PrekeyKind::OneTime, now);
-                    let medium_term = NewBatch::generate(&mut SystemRng, &account, PrekeyKind::MediumTerm, now);
-                    keys.run_blocking(|tx| one_time.store(tx).and_then(|()| medium_term.store(tx)))?;
-                    (one_time.public, medium_term.public)
-                }
+            let (one_time, medium_term) = if let Some(made) = made {
+                made
+            } else {
+                let one_time = NewBatch::generate(&mut SystemRng, &account, PrekeyKind::OneTime, now);
+                let medium_term = NewBatch::generate(&mut SystemRng, &account, PrekeyKind::MediumTerm, now);
+                keys.run_blocking(|tx| one_time.store(tx).and_then(|()| medium_term.store(tx)))?;
+                (one_time.public, medium_term.public)
             };
             let (device, label) = (account.device, account.label.clone());
             Ok((RegisterDevice { device, list, label, one_time, medium_term, before }, record))

@@ -128,7 +128,7 @@ impl Receiving {
         match self.look_after_devices().await {
             Err(error @ (Error::Store(_) | Error::Refused(Refusal::DeviceRemoved(_)))) => return Err(error),
             Err(error) => {
-                tracing::warn!(%error, "the own devices could not be looked at; tried again with the next connection")
+                tracing::warn!(%error, "the own devices could not be looked at; tried again with the next connection");
             }
             Ok(()) => {}
         }

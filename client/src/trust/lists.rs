@@ -93,7 +93,7 @@ pub(crate) fn known_list(tx: &Tx<'_>, address: &Address, identity: Fingerprint) 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Own {
     /// It is the one that counts; with what is new in it.
-    Counts(ListRecord, Vec<(DeviceId, DeviceChange)>),
+    Counts(Box<ListRecord>, Vec<(DeviceId, DeviceChange)>),
     /// The relay is to have another one, with these devices and a serial above this one's.
     Put(Vec<ListedDevice>, u64, Vec<(DeviceId, DeviceChange)>),
     /// This device was removed.
@@ -155,7 +155,7 @@ pub(crate) fn own(
             if now_ms >= list.serial().saturating_add(RENEW_MS) {
                 return put(theirs, news);
             }
-            Own::Counts(ListRecord { own: Some(signed.clone()), ..record }, news)
+            Own::Counts(Box::new(ListRecord { own: Some(signed.clone()), ..record }), news)
         }
         // A newer list, that was made from one with devices that are removed.
         Some((Ok(_), ..)) => {

@@ -65,7 +65,7 @@ impl Trust {
                 .await?;
             let changed = change(&mut devices);
             let record = match record.filter(|_| !changed) {
-                Some(record) => record,
+                Some(record) => *record,
                 None => match self.put_devices(devices, above, found.before).await {
                     Err(error) if error.code() == Some(ErrorCode::DevicesChanged) => continue,
                     put => put?,

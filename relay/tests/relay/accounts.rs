@@ -204,6 +204,8 @@ async fn a_user_has_so_many_devices() {
 
 #[tokio::test]
 async fn a_list_of_devices_is_checked() {
+    use ErrorCode::{DevicesChanged, Invalid};
+
     let world = World::new().await;
     let alice = Person::join(&world, "alice").await;
     let (laptop, phone) = (alice.device(&world, 2).await, alice.device(&world, 2).await);
@@ -222,7 +224,6 @@ async fn a_list_of_devices_is_checked() {
         edit(&mut list);
         PutDevices { list: sign(&list, &alice), before: good.before }
     };
-    use ErrorCode::{DevicesChanged, Invalid};
     let forged = PutDevices { list: sign(&good.list.unverified().unwrap(), &mallory), before: good.before };
     refused(&forged, Invalid, "list").await;
     refused(&edited(&|list| list.address = world.address("bob")), Invalid, "list.address").await;

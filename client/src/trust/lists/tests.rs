@@ -121,7 +121,7 @@ fn the_own_list_is_taken_over_and_what_is_new_is_told() {
     let Own::Counts(known, news) = world.own(Some(&first), None, 0) else { panic!("the first") };
     assert_eq!((known.own.as_ref(), news), (Some(&first.0), Vec::new()));
     let Own::Counts(same, news) = world.own(Some(&first), Some(&known), 0) else { panic!("the same") };
-    assert_eq!((&same, news), (&known, Vec::new()));
+    assert_eq!((same, news), (known.clone(), Vec::new()));
     let more = world.shown(NOW - 8, &[0, 1, 2]);
     let Own::Counts(known, news) = world.own(Some(&more), Some(&known), 0) else { panic!("one more") };
     assert_eq!(news, [(world.id(1), DeviceChange::Added)]);
@@ -158,7 +158,7 @@ fn a_relay_that_shows_an_older_list_of_the_own_devices_is_put_right() {
 fn a_list_is_renewed_in_good_time_and_after_it() {
     let world = World::new(2);
     let old = world.shown(NOW - RENEW_MS, &[0, 1]);
-    let known = world.seen(&[old.clone()]);
+    let known = world.seen(std::slice::from_ref(&old));
     assert_eq!(world.put(world.own(Some(&old), Some(&known), 0)), (vec![0, 1], NOW - RENEW_MS, Vec::new()));
     let ended = world.shown(NOW - LIFE_MS, &[0, 1]);
     for known in [None, Some(ListRecord { own: Some(ended.0.clone()), serial: NOW - LIFE_MS, ..known })] {
@@ -176,6 +176,6 @@ fn after_a_reset_no_device_of_before_counts() {
     let before = world.shown(NOW - HOUR, &[0, 1]);
     // The new device is the last one; it is shown what was there before.
     assert_eq!(world.put(world.own(Some(&before), None, NOW - 9)), (vec![2], NOW - 9, Vec::new()));
-    let known = world.seen(&[before.clone()]);
+    let known = world.seen(std::slice::from_ref(&before));
     assert_eq!(world.put(world.own(Some(&before), Some(&known), NOW - 9)).0, [2]);
 }

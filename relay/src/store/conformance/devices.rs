@@ -105,9 +105,9 @@ pub(super) async fn prekeys_run_out(store: &impl Store) {
         let mut claimed = store.claim_prekeys(vec![Claim { device, one_time }], NOW).await.unwrap();
         claimed.pop().unwrap()
     };
-    let list = store.user("pre".into()).await.unwrap().unwrap().list.unwrap();
-    let list = verify_devices(&person.identity.verifying_key(), &list).unwrap();
-    let verified = list.device(device).unwrap();
+    let signed = store.user("pre".into()).await.unwrap().unwrap().list.unwrap();
+    let devices = verify_devices(&person.identity.verifying_key(), &signed).unwrap();
+    let verified = devices.device(device).unwrap();
     let kind = |claimed: &crate::store::Claimed| claimed.prekey.header.unverified().unwrap().kind;
 
     let spared = claim(false).await;
