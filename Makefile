@@ -101,6 +101,9 @@ faults: tools build ## What goes wrong around an operator, in full: the leader d
 fuzz: cargo-fuzz ## libFuzzer over every decoder, a minute each (SOTTO_FUZZ_SECONDS); needs the nightly toolchain
 	@fuzz/run.sh
 
+model: ## Proves docs/model, a symbolic model of the protocol; needs ProVerif (PROVERIF=…)
+	@docs/model/run.sh
+
 # --- the test cluster by hand -----------------------------------------------------------------------------------------
 
 cluster-up: debian tools ## A real one-node Kubernetes on this machine (root, Debian); then e2e/cluster/in-cluster STATE kubectl …
