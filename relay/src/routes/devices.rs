@@ -86,6 +86,7 @@ pub(crate) async fn remove(State(app): State<Shared>, caller: Caller, params: Pa
     if !app.store.remove_device(caller.address.local().to_owned(), device).await? {
         return Err(Failure::not_found("there is no such device of this user"));
     }
+    app.shares.forget(device);
     app.registry.close(&[device], CloseReason::Removed);
     Ok(DONE)
 }
@@ -93,6 +94,7 @@ pub(crate) async fn remove(State(app): State<Shared>, caller: Caller, params: Pa
 /// Removes every device but the caller's.
 pub(crate) async fn remove_others(State(app): State<Shared>, caller: Caller) -> Empty {
     let removed = app.store.reset_devices(caller.address.local().to_owned(), Some(caller.device)).await?;
+    removed.iter().for_each(|device| app.shares.forget(*device));
     app.registry.close(&removed, CloseReason::Removed);
     Ok(DONE)
 }
@@ -122,8 +124,14 @@ pub(crate) async fn upload(
             check_batch("batches", batch, header.kind, caller.device, &record.key, now_ms)
         })
         .collect::<Reply<Vec<_>>>()?;
+    let brings_more = batches.iter().any(|batch| batch.kind == PrekeyKind::OneTime);
     match app.store.add_prekeys(caller.device, batches, MAX_ONE_TIME, now_ms).await? {
-        Some(true) => Ok(Cbor(app.store.prekey_count(caller.device, now_ms).await?)),
+        Some(true) => {
+            if brings_more {
+                app.shares.forget(caller.device);
+            }
+            Ok(Cbor(app.store.prekey_count(caller.device, now_ms).await?))
+        }
         Some(false) => Err(Failure::invalid(format!(
             "batches: more than {MAX_ONE_TIME} one-time prekeys would wait; upload them when fewer are left"
         ))),

@@ -121,8 +121,8 @@ pub(crate) enum AddDevice {
 pub(crate) struct Claim {
     /// The device.
     pub(crate) device: DeviceId,
-    /// Whether a one-time prekey may be used up for it.
-    pub(crate) one_time: bool,
+    /// A one-time prekey may be used up for it where more than so many are left; `None`: none.
+    pub(crate) leave: Option<u32>,
 }
 
 /// A prekey that was handed out.
@@ -132,7 +132,7 @@ pub(crate) struct Claimed {
     pub(crate) device: DeviceId,
     /// The prekey.
     pub(crate) prekey: Prekey,
-    /// A one-time prekey was allowed, but none was left.
+    /// A one-time prekey was asked for, but too few were left.
     pub(crate) exhausted: bool,
 }
 

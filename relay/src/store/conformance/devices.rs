@@ -74,8 +74,8 @@ pub(super) async fn directory(store: &impl Store) {
 pub(super) async fn prekeys_run_out(store: &impl Store) {
     let (person, device) = Person::with_device(store, "pre", 2).await;
     assert_eq!(store.prekey_count(device, NOW).await.unwrap().one_time, 2);
-    let claim = |one_time| async move {
-        let mut claimed = store.claim_prekeys(vec![Claim { device, one_time }], NOW).await.unwrap();
+    let claim = |one_time: bool| async move {
+        let mut claimed = store.claim_prekeys(vec![Claim { device, leave: one_time.then_some(0) }], NOW).await.unwrap();
         claimed.pop().unwrap()
     };
     let record = store.device(device).await.unwrap().unwrap();
@@ -84,6 +84,9 @@ pub(super) async fn prekeys_run_out(store: &impl Store) {
 
     let spared = claim(false).await;
     assert_eq!((kind(&spared), spared.exhausted), (PrekeyKind::MediumTerm, false));
+    let polite = Claim { device, leave: Some(2) };
+    let polite = store.claim_prekeys(vec![polite], NOW).await.unwrap().pop().unwrap();
+    assert_eq!((kind(&polite), polite.exhausted), (PrekeyKind::MediumTerm, true), "no more than two are left");
     let mut seen = HashSet::new();
     for _ in 0..2 {
         let claimed = claim(true).await;
@@ -96,9 +99,9 @@ pub(super) async fn prekeys_run_out(store: &impl Store) {
     assert_eq!((kind(&last), last.exhausted), (PrekeyKind::MediumTerm, true));
     verified.with_prekey(&last.prekey, NOW).unwrap();
     assert_eq!(store.prekey_count(device, NOW).await.unwrap().one_time, 0);
-    let gone = Claim { device: DeviceId::from_bytes([0; 16]), one_time: true };
+    let gone = Claim { device: DeviceId::from_bytes([0; 16]), leave: Some(0) };
     assert!(store.claim_prekeys(vec![gone], NOW).await.unwrap().is_empty());
-    let late = Claim { device, one_time: true };
+    let late = Claim { device, leave: Some(0) };
     assert!(store.claim_prekeys(vec![late], LATER).await.unwrap().is_empty(), "expired prekeys are not handed out");
 }
 
@@ -112,7 +115,7 @@ pub(super) async fn prekeys_are_replaced(store: &impl Store) {
     let count = store.prekey_count(device, NOW).await.unwrap();
     assert_eq!((count.one_time, count.medium_term_expires_at_ms), (4, LATER + 5));
 
-    let claims = vec![Claim { device, one_time: true }; 4];
+    let claims = vec![Claim { device, leave: Some(0) }; 4];
     assert_eq!(store.claim_prekeys(claims, NOW).await.unwrap().len(), 4);
     assert_eq!(add(vec![one_time]).await.unwrap(), Some(true));
     assert_eq!(store.prekey_count(device, NOW).await.unwrap().one_time, 0, "a repeat brings no used key back");
@@ -129,7 +132,7 @@ pub(super) async fn prekeys_exactly_once<S: Store + 'static>(store: Arc<S>) {
     let claims = (0..60).map(|_| {
         let store = Arc::clone(&store);
         tokio::spawn(async move {
-            store.claim_prekeys(vec![Claim { device, one_time: true }], NOW).await.unwrap().pop().unwrap()
+            store.claim_prekeys(vec![Claim { device, leave: Some(0) }], NOW).await.unwrap().pop().unwrap()
         })
     });
     let claimed: Vec<_> = futures::future::join_all(claims).await.into_iter().map(Result::unwrap).collect();

@@ -275,15 +275,20 @@ fn count_one_time(connection: &Connection, device: DeviceId, now_ms: u64) -> Res
 type StoredPrekey = (Vec<u8>, Vec<u8>, u32, Vec<u8>, Vec<u8>);
 
 fn claim_one(connection: &Connection, claim: Claim, now_ms: u64) -> Result<Option<Claimed>, StoreError> {
-    let Claim { device, one_time } = claim;
-    if one_time && let Some(stored) = first_prekey(connection, device, ONE_TIME, now_ms)? {
+    let Claim { device, leave } = claim;
+    let left = match leave {
+        None => false,
+        Some(0) => true,
+        Some(leave) => count_one_time(connection, device, now_ms)? > leave,
+    };
+    if left && let Some(stored) = first_prekey(connection, device, ONE_TIME, now_ms)? {
         connection
             .prepare_cached("DELETE FROM prekeys WHERE device = ?1 AND batch = ?2 AND idx = ?3")?
             .execute(params![device.as_bytes(), stored.1, stored.2])?;
         return Ok(Some(Claimed { device, prekey: prekey(stored)?, exhausted: false }));
     }
     let Some(stored) = first_prekey(connection, device, MEDIUM_TERM, now_ms)? else { return Ok(None) };
-    Ok(Some(Claimed { device, prekey: prekey(stored)?, exhausted: one_time }))
+    Ok(Some(Claimed { device, prekey: prekey(stored)?, exhausted: leave.is_some() }))
 }
 
 fn first_prekey(
