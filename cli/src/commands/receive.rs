@@ -143,6 +143,7 @@ impl Session<'_> {
                 refused.message, refused.domain, refused.reason, refused.code
             )),
             Event::CaughtUp => self.caught_up = true,
+            Event::PrekeysReplaced => self.ui.note(&format!("WARNING: {}", super::trust::RELAY_WENT_BACK)),
             Event::Disconnected(error, wait) => {
                 self.ui.note(&format!("{}\n  connecting again in {} s", told(&error), wait.as_secs_f32().ceil()));
             }

@@ -10,6 +10,11 @@ use crate::commands::time;
 use crate::error::CliError;
 use crate::ui::Ui;
 
+/// The relay would have handed out prekeys that were used.
+pub(crate) const RELAY_WENT_BACK: &str = "the relay has forgotten what it has handed out: it was restored from a backup, or is not honest. This device \
+     has given it new keys; messages that cannot be opened for that are asked for again by themselves. If the administrator has restored \
+     nothing, tell them.";
+
 /// Tells of the changes of these people, each once.
 pub(crate) async fn warn(client: &Client, people: &[Address], ui: Ui) -> Result<(), CliError> {
     Watch::default().tell(client, people, ui).await

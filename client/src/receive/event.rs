@@ -26,6 +26,9 @@ pub enum Event {
     CaughtUp,
     /// The connection broke, and is made again after this time.
     Disconnected(Error, Duration),
+    /// The relay would have handed out prekeys of this device that were used before: it was restored from a backup, or is not honest.
+    /// All have been replaced. What was sealed to used ones meanwhile cannot be opened, and is asked for again.
+    PrekeysReplaced,
     /// What is shown of this conversation has changed: [`Client::conversation`] and [`Client::messages`] give it anew.
     Changed(ConversationId),
     /// Somebody types in a conversation, or has stopped.

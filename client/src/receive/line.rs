@@ -183,9 +183,15 @@ impl Line {
         if self.maintenance.as_ref().is_none_or(JoinHandle::is_finished) {
             (self.used, self.looked_after) = (0, Instant::now());
             let receiving = self.receiving.clone();
+            let events = self.events.clone();
             self.maintenance = Some(spawn(async move {
-                if let Err(error) = receiving.maintain_prekeys().await {
-                    tracing::warn!(%error, "the prekeys could not be looked after; tried again with the next connection");
+                match receiving.maintain_prekeys().await {
+                    // Nobody who listens any more: the log says it.
+                    Ok(true) => drop(events.send(Ok(Event::PrekeysReplaced)).await),
+                    Ok(false) => {}
+                    Err(error) => {
+                        tracing::warn!(%error, "the prekeys could not be looked after; tried again with the next connection");
+                    }
                 }
             }));
         }

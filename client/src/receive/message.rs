@@ -8,7 +8,7 @@ use sotto_wire::policy::Anchor;
 use zeroize::Zeroizing;
 
 use super::gaps::{Around, Came, Gone, Head, Noted};
-use super::prekeys::REPLAY_MS;
+use super::prekeys::{DAY_MS, REPLAY_MS};
 use crate::core::error::StoreError;
 use crate::send::chain::answer;
 use crate::store::account::Account;
@@ -210,6 +210,8 @@ pub struct Receipt {
     pub(super) gone: Option<Arc<Gone>>,
     /// How far its sender's device has come, as it says.
     pub(super) head: Option<Arc<Head>>,
+    /// When the secret ends that opens it, where that does not end with the acknowledgement.
+    pub(super) secret_ends_at_ms: Option<u64>,
 }
 
 /// What is kept of a message.
@@ -253,7 +255,22 @@ impl Keep {
 impl Receipt {
     /// Of a delivery that leaves nothing but its key, where it has one.
     pub(super) fn new(seq: u64, key: Option<Exact>, one_time: Option<PrekeyRef>) -> Self {
-        Self { seq, key, one_time, stored: None, noted: None, again: None, gone: None, head: None }
+        Self {
+            seq,
+            key,
+            one_time,
+            stored: None,
+            noted: None,
+            again: None,
+            gone: None,
+            head: None,
+            secret_ends_at_ms: None,
+        }
+    }
+
+    /// Of one that opens under a secret that ends then, if it does not end with the acknowledgement.
+    pub(super) fn sealed_until(self, secret_ends_at_ms: Option<u64>) -> Self {
+        Self { secret_ends_at_ms, ..self }
     }
 
     /// What names its message, where it is one that opened.
@@ -281,7 +298,8 @@ impl Receipt {
         let now_ms = around.now_ms;
         let mut apart = None;
         if let Some(exact) = &self.key {
-            let seen = tx.mark_seen(exact, now_ms.saturating_add(REPLAY_MS))?;
+            let ends = self.secret_ends_at_ms.map_or(0, |end| end.saturating_add(DAY_MS));
+            let seen = tx.mark_seen(exact, now_ms.saturating_add(REPLAY_MS).max(ends))?;
             tx.take_aside(&Aside::key_of(exact))?;
             // As an older version set it aside.
             let (sender, device, message) = exact.key.clone();

@@ -215,6 +215,7 @@ impl Placing {
         retained_by: Vec<Address>,
     ) -> Result<ReceivedMessage, StoreError> {
         let exact = unsealed.exact();
+        let receipt = unsealed.receipt();
         let Unsealed { delivery, header, opened, conflict, one_time, noted, again, .. } = unsealed;
         let (message, gone) = (again.unwrap_or(header.message), Self::gone(&header, &content.body));
         let head = Self::head(&header, &content);
@@ -260,14 +261,7 @@ impl Placing {
             forward_secret: one_time.is_some(),
             late,
             room_grew: false,
-            receipt: Receipt {
-                stored,
-                noted,
-                again,
-                gone,
-                head,
-                ..Receipt::new(delivery.seq, Some(exact.clone()), one_time)
-            },
+            receipt: Receipt { stored, noted, again, gone, head, ..receipt },
         };
         if conflict {
             message.set_apart(&exact);

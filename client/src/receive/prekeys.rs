@@ -1,8 +1,8 @@
-//! Prekeys: made in batches, topped up when few are left, rotated weekly, forgotten when nothing sealed to them can be
-//! in a queue any more.
+//! Prekeys: made in batches, topped up when few are left, made anew weekly, forgotten when nothing sealed to them can be
+//! in a queue any more. All by what this device knows: the relay's word can only make it do more.
 
 use sotto_crypto::rand_core::CryptoRng;
-use sotto_crypto::{PrekeyBatch, PrekeyKind, SystemRng, generate_prekeys};
+use sotto_crypto::{BatchId, CLOCK_TOLERANCE_MS, MEDIUM_TERM_MS, PrekeyBatch, PrekeyKind, SystemRng, generate_prekeys};
 use sotto_wire::api::PrekeyCount;
 use sotto_wire::limits;
 
@@ -11,19 +11,20 @@ use crate::core::clock::now_ms;
 use crate::core::error::{Error, StoreError};
 use crate::core::platform::blocking;
 use crate::store::account::Account;
-use crate::store::{BatchRecord, PrekeyRecord, Tx, sweep};
+use crate::store::{BatchRecord, PrekeyRecord, Record as _, Tx, list_all, sweep};
 
-const DAY_MS: u64 = 24 * 3600 * 1000;
+pub(super) const DAY_MS: u64 = 24 * 3600 * 1000;
+const QUEUE_MS: u64 = limits::MAX_QUEUE_SECONDS * 1000;
 /// One-time prekeys that nobody uses are replaced after half a year.
 const ONE_TIME_LIFE_MS: u64 = 180 * DAY_MS;
-/// A device is a recipient only while its medium-term prekey lives, so it outlives a month offline.
-const MEDIUM_TERM_LIFE_MS: u64 = 60 * DAY_MS;
 /// For this long a message can open again: as long as the secret of a medium-term prekey is kept, and a day for clocks
 /// that differ. Until then it is remembered, so that a relay that brings it again is not believed.
 pub(crate) const REPLAY_MS: u64 = limits::REPLAY_SECONDS * 1000;
-const _: () = assert!(REPLAY_MS == MEDIUM_TERM_LIFE_MS + limits::MAX_QUEUE_SECONDS * 1000 + DAY_MS);
-/// The medium-term prekey is replaced when it is a week old.
-const ROTATE_AFTER_MS: u64 = 7 * DAY_MS;
+/// Batches whose secrets are kept: who asks for prekeys and never uses them does not fill the disk.
+const MAX_ONE_TIME: usize = 256;
+const MAX_MEDIUM_TERM: usize = 16;
+/// New batches in one upload.
+const MAX_NEW: u32 = 3;
 
 /// A batch with its secrets.
 pub(crate) struct NewBatch {
@@ -42,7 +43,9 @@ impl NewBatch {
     ) -> Self {
         let (count, life_ms) = match kind {
             PrekeyKind::OneTime => (limits::PREKEYS_A_BATCH, ONE_TIME_LIFE_MS),
-            PrekeyKind::MediumTerm => (1, MEDIUM_TERM_LIFE_MS),
+            PrekeyKind::MediumTerm => {
+                (limits::MEDIUM_TERM_WEEKS, MEDIUM_TERM_MS * u64::from(limits::MEDIUM_TERM_WEEKS))
+            }
         };
         let expires = now_ms.saturating_add(life_ms);
         let (public, secrets) =
@@ -52,7 +55,7 @@ impl NewBatch {
             batch: h.batch,
             kind,
             count: h.count,
-            forget_at_ms: expires.saturating_add(limits::MAX_QUEUE_SECONDS * 1000),
+            forget_at_ms: expires.saturating_add(QUEUE_MS),
         });
         let secrets = header
             .iter()
@@ -75,98 +78,341 @@ impl NewBatch {
     }
 }
 
-/// Which batches the relay should get.
-fn wanted(count: PrekeyCount, now_ms: u64) -> Vec<PrekeyKind> {
-    let mut kinds = Vec::new();
-    if count.one_time < limits::PREKEYS_LOW {
-        kinds.push(PrekeyKind::OneTime);
+/// A batch of this device, and which of its secrets are here still, in order.
+#[derive(Clone)]
+struct Own {
+    record: BatchRecord,
+    here: Vec<u32>,
+}
+
+impl Own {
+    fn made_at_ms(&self) -> u64 {
+        self.record.begins_at_ms(0)
     }
-    if count.medium_term_expires_at_ms < now_ms.saturating_add(MEDIUM_TERM_LIFE_MS - ROTATE_AFTER_MS) {
+}
+
+/// All batches whose secrets are here. Used-up ones are forgotten.
+fn own(tx: &Tx<'_>) -> Result<Vec<Own>, StoreError> {
+    let mut all = Vec::new();
+    for record in list_all::<BatchRecord>(tx)? {
+        let mut here = Vec::new();
+        for index in 0..record.count {
+            if tx.has::<PrekeyRecord>(&PrekeyRecord::key_of(&record.prekey(index)))? {
+                here.push(index);
+            }
+        }
+        if here.is_empty() {
+            tx.delete::<BatchRecord>(&record.key())?;
+        } else {
+            all.push(Own { record, here });
+        }
+    }
+    Ok(all)
+}
+
+/// What is to be uploaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Wanted {
+    kinds: Vec<PrekeyKind>,
+    /// The relay would hand out what is used: all that it has is to be replaced.
+    replace: bool,
+}
+
+/// Compares what the relay has with what was here before it was asked.
+fn wanted(count: &PrekeyCount, own: &[Own], now_ms: u64) -> Wanted {
+    let known = |batch: BatchId| own.iter().find(|own| own.record.batch == batch);
+    let is_used = |batch: BatchId, index: u32| known(batch).is_none_or(|own| own.here.binary_search(&index).is_err());
+    let replace = count.batches.iter().any(|left| left.indices().any(|index| is_used(left.batch, index)));
+    let mut kinds = Vec::new();
+    let of_kind = |kind| own.iter().filter(move |own| own.record.kind == kind);
+    if is_medium_term_wanted(count, of_kind(PrekeyKind::MediumTerm).max_by_key(|own| own.made_at_ms()), now_ms)
+        || replace
+    {
         kinds.push(PrekeyKind::MediumTerm);
     }
-    kinds
+    let there = |own: &&Own| count.batches.iter().any(|left| left.batch == own.record.batch);
+    let usable = of_kind(PrekeyKind::OneTime).filter(there).map(|own| own.here.len()).fold(0, usize::saturating_add);
+    let left = count.one_time.min(u32::try_from(usable).unwrap_or(u32::MAX));
+    let missing = if replace { limits::PREKEYS_LOW } else { limits::PREKEYS_LOW.saturating_sub(left) };
+    let batches = missing.div_ceil(limits::PREKEYS_A_BATCH).min(MAX_NEW);
+    kinds.extend((0..batches).map(|_| PrekeyKind::OneTime));
+    Wanted { kinds, replace }
+}
+
+/// Whether medium-term prekeys are to be made: a week after the last, by the clock of this device, or where that was wrong when they
+/// were made, or the relay does not have them.
+fn is_medium_term_wanted(count: &PrekeyCount, newest: Option<&Own>, now_ms: u64) -> bool {
+    let Some(newest) = newest else { return true };
+    let made = newest.made_at_ms();
+    let in_use = made.saturating_sub(DAY_MS)..made.saturating_add(MEDIUM_TERM_MS);
+    !in_use.contains(&now_ms) || !count.batches.iter().any(|left| left.batch == newest.record.batch)
+}
+
+/// The relay has the newest medium-term prekeys: nobody seals to those that other ones hold for weeks to come. With `all`, it has
+/// nothing but the newest: what is older is of use for what is on its way only.
+fn forget_replaced(tx: &Tx<'_>, newest: &[BatchId], all: bool, now_ms: u64) -> Result<(), StoreError> {
+    for batch in list_all::<BatchRecord>(tx)?.into_iter().filter(|batch| !newest.contains(&batch.batch)) {
+        match batch.kind {
+            PrekeyKind::MediumTerm => {
+                let soon = now_ms.saturating_add(CLOCK_TOLERANCE_MS);
+                for index in (1..batch.count).filter(|index| batch.begins_at_ms(*index) > soon) {
+                    tx.delete::<PrekeyRecord>(&PrekeyRecord::key_of(&batch.prekey(index)))?;
+                }
+            }
+            PrekeyKind::OneTime if all => {
+                let forget_at_ms = batch.forget_at_ms.min(now_ms.saturating_add(QUEUE_MS));
+                tx.put(&BatchRecord { forget_at_ms, ..batch })?;
+            }
+            PrekeyKind::OneTime => {}
+        }
+    }
+    Ok(())
+}
+
+/// Forgets the oldest of too many.
+fn bound(tx: &Tx<'_>) -> Result<(), StoreError> {
+    for (kind, most) in [(PrekeyKind::OneTime, MAX_ONE_TIME), (PrekeyKind::MediumTerm, MAX_MEDIUM_TERM)] {
+        let mut batches = list_all::<BatchRecord>(tx)?;
+        batches.retain(|batch| batch.kind == kind);
+        batches.sort_by_key(|batch| batch.forget_at_ms);
+        let many = batches.len().saturating_sub(most);
+        for batch in batches.iter().take(many) {
+            for index in 0..batch.count {
+                tx.delete::<PrekeyRecord>(&PrekeyRecord::key_of(&batch.prekey(index)))?;
+            }
+            tx.delete::<BatchRecord>(&batch.key())?;
+        }
+    }
+    Ok(())
 }
 
 impl Receiving {
-    /// Forgets what is over, looks how many prekeys are left, uploads what is wanted.
-    pub(crate) async fn maintain_prekeys(&self) -> Result<(), Error> {
+    /// Forgets what is over, looks how many prekeys are left, uploads what is wanted. Whether the relay had forgotten which it
+    /// has handed out, so that all were replaced.
+    pub(crate) async fn maintain_prekeys(&self) -> Result<bool, Error> {
         let now = now_ms();
-        // Without asking anybody: a relay that gives no answer must not keep secrets alive.
-        self.store.run(move |tx| sweep(tx, now)).await?;
-        let kinds = wanted(self.api.prekeys().await?, now);
-        if !kinds.is_empty() {
-            let account = self.account.clone();
-            let store = self.store.clone();
-            let batches = blocking(move || {
-                let batches: Vec<NewBatch> =
-                    kinds.into_iter().map(|kind| NewBatch::generate(&mut SystemRng, &account, kind, now)).collect();
-                store.run_blocking(|tx| batches.iter().try_for_each(|b| b.store(tx)))?;
-                Ok::<_, StoreError>(batches)
-            })
-            .await
-            .map_err(|_| Error::Internal("making prekeys was cut off"))??;
-            self.api.upload_prekeys(batches.into_iter().map(|b| b.public).collect()).await?;
+        // Without asking anybody: a relay that gives no answer must not keep secrets alive. And before it is asked: what is used then
+        // has been handed out before it answers.
+        let own = self.store.run(move |tx| sweep(tx, now).and_then(|_| own(tx))).await?;
+        let Wanted { kinds, replace } = wanted(&self.api.prekeys().await?, &own, now);
+        if kinds.is_empty() {
+            return Ok(false);
         }
-        Ok(())
+        if replace {
+            tracing::warn!(
+                "the relay would hand out prekeys that were used: it was restored from a backup, or is not honest; all of this device are replaced"
+            );
+        }
+        let account = self.account.clone();
+        let store = self.store.clone();
+        let batches = blocking(move || {
+            let batches: Vec<NewBatch> =
+                kinds.into_iter().map(|kind| NewBatch::generate(&mut SystemRng, &account, kind, now)).collect();
+            store.run_blocking(|tx| batches.iter().try_for_each(|b| b.store(tx)))?;
+            Ok::<_, StoreError>(batches)
+        })
+        .await
+        .map_err(|_| Error::Internal("making prekeys was cut off"))??;
+        let newest: Vec<BatchId> = batches.iter().filter_map(|b| b.record.as_ref()).map(|r| r.batch).collect();
+        let medium_term = batches.iter().any(|b| b.record.as_ref().is_some_and(|r| r.kind == PrekeyKind::MediumTerm));
+        self.api.upload_prekeys(batches.into_iter().map(|b| b.public).collect(), replace).await?;
+        let forget = move |tx: &Tx<'_>| {
+            if medium_term {
+                forget_replaced(tx, &newest, replace, now)?;
+            }
+            bound(tx)
+        };
+        self.store.run(forget).await?;
+        Ok(replace)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use sotto_crypto::PolicyKey;
+    use sotto_wire::api::BatchLeft;
 
     use super::*;
     use crate::store::account::tests::account;
     use crate::store::key::StoreKey;
     use crate::store::{Exact, Seen, Store, list_all};
 
+    const WEEK: u64 = MEDIUM_TERM_MS;
+    const T0: u64 = 400 * DAY_MS;
+
+    /// A device's store.
+    struct Device {
+        _dir: tempfile::TempDir,
+        store: Store,
+        account: Account,
+    }
+
+    impl Device {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let store = Store::open(&dir.path().join("s.db"), &StoreKey::generate(&mut SystemRng)).unwrap();
+            Self { _dir: dir, store, account: account("a@x.example", &PolicyKey::generate(&mut SystemRng)) }
+        }
+
+        fn make(&self, kind: PrekeyKind, now: u64) -> BatchId {
+            let batch = NewBatch::generate(&mut SystemRng, &self.account, kind, now);
+            batch.public.verify(&self.account.device_key.verifying_key()).unwrap();
+            self.store.run_blocking(|tx| batch.store(tx)).unwrap();
+            batch.record.unwrap().batch
+        }
+
+        fn own(&self) -> Vec<Own> {
+            self.store.run_blocking(own).unwrap()
+        }
+
+        fn here(&self, batch: BatchId) -> Vec<u32> {
+            self.own().into_iter().find(|own| own.record.batch == batch).map(|own| own.here).unwrap_or_default()
+        }
+
+        fn use_up(&self, batch: BatchId, index: u32) {
+            let key = PrekeyRecord::key_of(&sotto_crypto::PrekeyRef { batch, index });
+            self.store.run_blocking(|tx| tx.delete::<PrekeyRecord>(&key)).unwrap();
+        }
+
+        fn wanted(&self, count: &PrekeyCount, now: u64) -> (Vec<PrekeyKind>, bool) {
+            let Wanted { kinds, replace } = wanted(count, &self.own(), now);
+            (kinds, replace)
+        }
+    }
+
+    /// What a relay says of these batches: of the first medium-term one all, of the others these.
+    fn left(medium: BatchId, one_time: &[(BatchId, std::ops::Range<u32>)]) -> PrekeyCount {
+        let mut batches = vec![BatchLeft::new(medium, 0..limits::MEDIUM_TERM_WEEKS)];
+        batches.extend(one_time.iter().map(|(batch, left)| BatchLeft::new(*batch, left.clone())));
+        PrekeyCount { one_time: one_time.iter().map(|(_, left)| left.end - left.start).sum(), batches }
+    }
+
+    const ONE: PrekeyKind = PrekeyKind::OneTime;
+    const MEDIUM: PrekeyKind = PrekeyKind::MediumTerm;
+
     #[test]
-    fn batches_are_wanted_when_few_are_left_or_a_week_is_over() {
-        let count = |one_time, medium_term_expires_at_ms| PrekeyCount { one_time, medium_term_expires_at_ms };
-        let fresh = 100 + MEDIUM_TERM_LIFE_MS;
-        assert!(wanted(count(limits::PREKEYS_LOW, fresh), 100).is_empty());
-        assert_eq!(wanted(count(limits::PREKEYS_LOW - 1, fresh), 100), [PrekeyKind::OneTime]);
-        assert!(wanted(count(64, fresh), 100 + ROTATE_AFTER_MS).is_empty());
-        assert_eq!(wanted(count(64, fresh), 101 + ROTATE_AFTER_MS), [PrekeyKind::MediumTerm]);
+    fn batches_are_wanted_when_few_are_left_or_a_week_is_over_by_the_devices_own_clock() {
+        let device = Device::new();
+        let nothing = PrekeyCount { one_time: 0, batches: Vec::new() };
+        assert_eq!(device.wanted(&nothing, T0), (vec![MEDIUM, ONE, ONE], false), "of a new device");
+        let (a, b, medium) = (device.make(ONE, T0), device.make(ONE, T0), device.make(MEDIUM, T0));
+        let all = left(medium, &[(a, 0..64), (b, 0..64)]);
+        assert_eq!(device.wanted(&all, T0), (vec![], false));
+        assert_eq!(device.wanted(&left(medium, &[(a, 1..64), (b, 0..64)]), T0), (vec![ONE], false), "handed out");
+        for (now, kinds) in [(T0 + WEEK - 1, vec![]), (T0 + WEEK, vec![MEDIUM]), (T0 - DAY_MS - 1, vec![MEDIUM])] {
+            assert_eq!(device.wanted(&all, now), (kinds, false), "{now}");
+        }
+        let other = left(BatchId::from_bytes([1; 16]), &[(a, 0..64), (b, 0..64)]);
+        assert!(device.wanted(&other, T0).0.contains(&MEDIUM), "the relay does not have it");
+    }
+
+    #[test]
+    fn a_relay_that_says_there_are_many_is_not_believed() {
+        let device = Device::new();
+        let (a, b, medium) = (device.make(ONE, T0), device.make(ONE, T0), device.make(MEDIUM, T0));
+        for index in 0..32 {
+            device.use_up(a, index);
+        }
+        let lie = PrekeyCount { one_time: 1_000, ..left(medium, &[(a, 32..64), (b, 0..64)]) };
+        assert_eq!(device.wanted(&lie, T0), (vec![ONE], false));
+        let lie = PrekeyCount { one_time: 1_000, ..left(medium, &[]) };
+        assert_eq!(
+            device.wanted(&lie, T0),
+            (vec![ONE, ONE], false),
+            "a batch that it does not name it does not hand out"
+        );
+    }
+
+    #[test]
+    fn a_relay_that_would_hand_out_what_was_used_gets_everything_anew() {
+        let device = Device::new();
+        let (a, b, medium) = (device.make(ONE, T0), device.make(ONE, T0), device.make(MEDIUM, T0));
+        device.use_up(a, 7);
+        let before = left(medium, &[(a, 0..64), (b, 0..64)]);
+        assert_eq!(device.wanted(&before, T0), (vec![MEDIUM, ONE, ONE], true));
+        let honest = left(medium, &[(a, 8..64), (b, 0..64)]);
+        assert_eq!(device.wanted(&honest, T0), (vec![ONE], false));
+        // A batch that was used up, or has had its time, and comes back.
+        let unknown = left(medium, &[(a, 8..64), (BatchId::from_bytes([9; 16]), 3..4)]);
+        assert!(device.wanted(&unknown, T0).1);
+        // What is on its way still opens, for as long as it may be.
+        let new = [device.make(MEDIUM, T0 + 1), device.make(ONE, T0 + 1)];
+        device.store.run_blocking(|tx| forget_replaced(tx, &new, true, T0 + 1)).unwrap();
+        let end = T0 + 1 + QUEUE_MS;
+        device.store.run_blocking(|tx| sweep(tx, end - 1).map(drop)).unwrap();
+        assert_eq!((device.here(a).len(), device.here(medium).len()), (63, 1));
+        device.store.run_blocking(|tx| sweep(tx, end).map(drop)).unwrap();
+        assert_eq!((device.here(a).len(), device.here(new[1]).len()), (0, 64));
+    }
+
+    #[test]
+    fn a_medium_term_secret_ends_with_the_queue_behind_its_week_and_sooner_where_it_is_replaced() {
+        let device = Device::new();
+        let medium = device.make(MEDIUM, T0);
+        for week in 0..limits::MEDIUM_TERM_WEEKS {
+            let end = T0 + u64::from(week + 1) * WEEK + QUEUE_MS;
+            device.store.run_blocking(|tx| sweep(tx, end - 1).map(drop)).unwrap();
+            assert_eq!(device.here(medium).first(), Some(&week));
+            device.store.run_blocking(|tx| sweep(tx, end).map(drop)).unwrap();
+            assert_ne!(device.here(medium).first(), Some(&week));
+        }
+        assert!(device.store.run_blocking(list_all::<BatchRecord>).unwrap().is_empty());
+        // A week later: those for the weeks to come, which nobody has sealed to, end at once.
+        let first = device.make(MEDIUM, T0);
+        let second = device.make(MEDIUM, T0 + WEEK);
+        device.store.run_blocking(|tx| forget_replaced(tx, &[second], false, T0 + WEEK)).unwrap();
+        assert_eq!((device.here(first), device.here(second).len()), (vec![0, 1], 9));
+    }
+
+    #[test]
+    fn who_asks_and_never_sends_does_not_fill_the_disk() {
+        let device = Device::new();
+        let (first, one_time) = (device.make(MEDIUM, T0), device.make(ONE, T0));
+        let mut last = first;
+        for n in 0..u64::try_from(MAX_MEDIUM_TERM).unwrap() + 5 {
+            last = device.make(MEDIUM, T0 + n);
+        }
+        device.store.run_blocking(bound).unwrap();
+        assert_eq!(device.own().len(), MAX_MEDIUM_TERM + 1);
+        assert!(device.here(first).is_empty() && !device.here(last).is_empty() && device.here(one_time).len() == 64);
     }
 
     #[test]
     fn a_message_is_remembered_for_as_long_as_it_could_open_again() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(&dir.path().join("s.db"), &StoreKey::generate(&mut SystemRng)).unwrap();
-        let account = account("a@x.example", &PolicyKey::generate(&mut SystemRng));
-        let batch = NewBatch::generate(&mut SystemRng, &account, PrekeyKind::MediumTerm, 0);
-        let key = (account.address.clone(), account.device, sotto_crypto::MessageId::generate(&mut SystemRng));
+        let device = Device::new();
+        let batch = device.make(MEDIUM, 0);
+        let record = device.own().remove(0).record;
+        let key =
+            (device.account.address.clone(), device.account.device, sotto_crypto::MessageId::generate(&mut SystemRng));
         let key = Exact { key, commitment: [7; 32] };
-        let receipt = crate::receive::message::Receipt::new(0, Some(key.clone()), None);
         let around = crate::receive::gaps::Around { now_ms: 0, keeps_history: true, is_here: &|_, _| false };
-        store.run_blocking(|tx| batch.store(tx).and_then(|()| receipt.settle(tx, &around))).unwrap();
-        let after = |now| {
-            store.run_blocking(|tx| sweep(tx, now).map(drop)).unwrap();
-            let secrets = store.run_blocking(list_all::<PrekeyRecord>).unwrap().len();
-            (secrets, store.run_blocking(|tx| tx.seen(&key)).unwrap() == Seen::Same)
-        };
-        let end = MEDIUM_TERM_LIFE_MS + limits::MAX_QUEUE_SECONDS * 1000;
-        assert_eq!(after(end - 1), (1, true));
-        assert_eq!(after(end), (0, true));
-        assert_eq!(after(end + DAY_MS), (0, false));
+        for week in [0, 3] {
+            let exact = Exact { commitment: [week; 32], ..key.clone() };
+            let end = record.ends_at_ms(week.into());
+            let receipt = crate::receive::message::Receipt::new(0, Some(exact.clone()), None);
+            let receipt = receipt.sealed_until(Some(end));
+            device.store.run_blocking(|tx| receipt.settle(tx, &around)).unwrap();
+            let after = |now| {
+                device.store.run_blocking(|tx| sweep(tx, now).map(drop)).unwrap();
+                let opens = device.here(batch).first().is_some_and(|first| *first <= week.into());
+                (opens, device.store.run_blocking(|tx| tx.seen(&exact)).unwrap() == Seen::Same)
+            };
+            assert_eq!(after(end - 1), (true, true));
+            assert_eq!(after(end), (false, true));
+            assert_eq!(after(end + DAY_MS), (false, false));
+        }
     }
 
     #[test]
     fn secrets_are_kept_for_the_life_of_the_queue_and_then_forgotten() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(&dir.path().join("s.db"), &StoreKey::generate(&mut SystemRng)).unwrap();
-        let account = account("a@x.example", &PolicyKey::generate(&mut SystemRng));
-        let batch = NewBatch::generate(&mut SystemRng, &account, PrekeyKind::MediumTerm, 0);
-        batch.public.verify(&account.device_key.verifying_key()).unwrap();
-        store.run_blocking(|tx| batch.store(tx)).unwrap();
+        let device = Device::new();
+        let batch = device.make(ONE, 0);
         let left = |now| {
-            store.run_blocking(|tx| sweep(tx, now).map(drop)).unwrap();
-            store.run_blocking(list_all::<PrekeyRecord>).unwrap().len()
+            device.store.run_blocking(|tx| sweep(tx, now).map(drop)).unwrap();
+            device.here(batch).len()
         };
-        let end = MEDIUM_TERM_LIFE_MS + limits::MAX_QUEUE_SECONDS * 1000;
-        assert_eq!(left(end - 1), 1);
-        assert_eq!(left(end), 0);
-        assert!(store.run_blocking(list_all::<BatchRecord>).unwrap().is_empty());
+        let end = ONE_TIME_LIFE_MS + QUEUE_MS;
+        assert_eq!((left(end - 1), left(end)), (64, 0));
+        assert!(device.store.run_blocking(list_all::<BatchRecord>).unwrap().is_empty());
     }
 }

@@ -236,10 +236,38 @@ pub(crate) struct BatchRecord {
     pub(crate) forget_at_ms: u64,
 }
 
+impl BatchRecord {
+    /// When the secret of one of its keys ends (milliseconds since the epoch): of medium-term ones, one after the other.
+    pub(crate) fn ends_at_ms(&self, index: u32) -> u64 {
+        match self.kind {
+            PrekeyKind::OneTime => self.forget_at_ms,
+            PrekeyKind::MediumTerm => {
+                let later = u64::from(self.count.saturating_sub(index).saturating_sub(1));
+                self.forget_at_ms.saturating_sub(later.saturating_mul(sotto_crypto::MEDIUM_TERM_MS))
+            }
+        }
+    }
+
+    /// When the week of a medium-term key begins.
+    pub(crate) fn begins_at_ms(&self, index: u32) -> u64 {
+        self.ends_at_ms(index).saturating_sub(sotto_wire::limits::MEDIUM_TERM_SECONDS * 1000)
+    }
+
+    /// Key of the row of this batch.
+    pub(crate) fn key_of(batch: BatchId) -> [Vec<u8>; 1] {
+        [batch.as_bytes().to_vec()]
+    }
+
+    /// Names a key of it.
+    pub(crate) fn prekey(&self, index: u32) -> PrekeyRef {
+        PrekeyRef { batch: self.batch, index }
+    }
+}
+
 impl Record for BatchRecord {
     const TABLE: &'static str = "batch";
     fn key(&self) -> Vec<Vec<u8>> {
-        vec![self.batch.as_bytes().to_vec()]
+        Self::key_of(self.batch).to_vec()
     }
 }
 

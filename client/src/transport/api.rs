@@ -114,8 +114,9 @@ impl Api {
         self.get("/v1/prekeys").await
     }
 
-    pub(crate) async fn upload_prekeys(&self, batches: Vec<PrekeyBatch>) -> Result<PrekeyCount, Error> {
-        self.post("/v1/prekeys", &UploadPrekeys { batches }).await
+    /// Adds prekeys, or replaces all that the relay has.
+    pub(crate) async fn upload_prekeys(&self, batches: Vec<PrekeyBatch>, replace: bool) -> Result<PrekeyCount, Error> {
+        self.post("/v1/prekeys", &UploadPrekeys { batches, replace }).await
     }
 
     pub(crate) async fn identities(&self, addresses: Vec<Address>) -> Result<Identities, Error> {

@@ -125,7 +125,7 @@ pub(crate) async fn upload(
         })
         .collect::<Reply<Vec<_>>>()?;
     let brings_more = batches.iter().any(|batch| batch.kind == PrekeyKind::OneTime);
-    match app.store.add_prekeys(caller.device, batches, MAX_ONE_TIME, now_ms).await? {
+    match app.store.add_prekeys(caller.device, batches, request.replace, MAX_ONE_TIME, now_ms).await? {
         Some(true) => {
             if brings_more {
                 app.shares.forget(caller.device);
@@ -168,17 +168,13 @@ fn check_batch(
     if header.expires_at_ms <= now_ms {
         return Err(invalid("has expired; is the clock right?".to_owned()));
     }
-    let count = match kind {
-        PrekeyKind::OneTime => header.count,
-        // The first is the one that is handed out.
-        PrekeyKind::MediumTerm => 1,
-    };
-    let keys = (0..count)
+    let keys = (0..header.count)
         .filter_map(|index| batch.prekey(index))
         .map(|prekey| NewPrekey {
             index: prekey.index,
             key: prekey.key.as_bytes().to_vec(),
             proof: prekey.proof.concat(),
+            valid_ms: header.valid(prekey.index),
         })
         .collect();
     Ok(NewBatch {

@@ -77,7 +77,7 @@ async fn the_last_prekeys_are_for_who_has_taken_none_and_new_ones_for_all() {
         assert_eq!(kind(&colleague, &bob).await, PrekeyKind::OneTime, "{name}");
         assert_eq!(kind(&colleague, &bob).await, PrekeyKind::MediumTerm, "{name}");
     }
-    let upload = UploadPrekeys { batches: vec![bob.prekeys(&world, PrekeyKind::OneTime, 8)] };
+    let upload = UploadPrekeys { batches: vec![bob.prekeys(&world, PrekeyKind::OneTime, 8)], replace: false };
     let count: PrekeyCount = bob.http.post("/v1/prekeys", &upload).await.ok();
     assert_eq!(count.one_time, 8);
     for kind_of in [PrekeyKind::OneTime, PrekeyKind::OneTime, PrekeyKind::MediumTerm] {
@@ -99,10 +99,10 @@ async fn a_device_uploads_more() {
     let mut bob = Person::join(&world, "bob").await.device(&world, 2).await;
     let one_time = bob.prekeys(&world, PrekeyKind::OneTime, 64);
     let medium_term = bob.prekeys(&world, PrekeyKind::MediumTerm, 1);
-    let upload = UploadPrekeys { batches: vec![one_time, medium_term] };
+    let upload = UploadPrekeys { batches: vec![one_time, medium_term], replace: false };
     let count: PrekeyCount = bob.http.post("/v1/prekeys", &upload).await.ok();
     assert_eq!(count.one_time, 66);
-    let empty = UploadPrekeys { batches: Vec::new() };
+    let empty = UploadPrekeys { batches: Vec::new(), replace: false };
     bob.http.post("/v1/prekeys", &empty).await.refused(ErrorCode::Invalid);
     let alice = Person::ready(&world, "alice").await;
     assert!(alice.http.post("/v1/prekeys", &upload).await.refused(ErrorCode::Invalid).contains("batches"));

@@ -238,8 +238,9 @@ pub(crate) static SAMPLES: LazyLock<Vec<Sample>> = LazyLock::new(|| {
         PolicyAnswer = PolicyAnswer { network, group: group.clone(), membership: membership.clone() },
         DeviceList =
             DeviceList { devices: vec![DeviceEntry { certificate, label: "laptop".into(), last_seen_ms: None }] },
-        PrekeyCount = PrekeyCount { one_time: 5, medium_term_expires_at_ms: 1 },
-        UploadPrekeys = UploadPrekeys { batches: vec![batch] },
+        PrekeyCount =
+            PrekeyCount { one_time: 5, batches: vec![BatchLeft::new(BatchId::from_bytes([1; 16]), [0, 9, 63])] },
+        UploadPrekeys = UploadPrekeys { batches: vec![batch], replace: true },
         FetchIdentities = FetchIdentities { addresses: vec![alice.clone(), bob.clone()] },
         Identities = Identities {
             identities: vec![FoundIdentity {
