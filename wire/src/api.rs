@@ -282,6 +282,9 @@ pub struct Session {
     /// When it ends (milliseconds since the epoch, by the relay's clock).
     #[n(1)]
     pub expires_at_ms: u64,
+    /// The relay's clock (milliseconds since the epoch): so that a client whose clock is wrong can say so. Nothing else depends on it.
+    #[n(2)]
+    pub now_ms: u64,
 }
 
 /// The documents that the caller obeys.

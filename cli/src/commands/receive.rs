@@ -143,6 +143,7 @@ impl Session<'_> {
                 refused.message, refused.domain, refused.reason, refused.code
             )),
             Event::CaughtUp => self.caught_up = true,
+            Event::WrongClock(_) => super::trust::warn_of_clock(&self.client, self.ui),
             Event::PrekeysReplaced => self.ui.note(&format!("WARNING: {}", super::trust::RELAY_WENT_BACK)),
             Event::Disconnected(error, wait) => {
                 self.ui.note(&format!("{}\n  connecting again in {} s", told(&error), wait.as_secs_f32().ceil()));
@@ -366,6 +367,9 @@ fn text(message: &ReceivedMessage, path: Option<&Path>) -> String {
     if message.late {
         marks.push_str(" [came late]");
     }
+    if message.sent_in_future() {
+        marks.push_str(" [sent in the FUTURE, as it says]");
+    }
     let others = message.content.conversation.members().len();
     let group = if others > 2 { format!(" (group of {others})") } else { String::new() };
     format!("{} {}{group}{marks}: {}", time(message.content.sent_at_ms), message.sender, continued(&body))
@@ -467,6 +471,9 @@ struct Line<'a> {
     /// Whether it was told as missing before it came.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     late: bool,
+    /// Whether it says that it was sent later than it came: a clock is wrong.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    sent_in_future: bool,
 }
 
 #[derive(Serialize)]
@@ -554,6 +561,7 @@ impl<'a> Line<'a> {
             verified: message.verified,
             identity_changed: message.identity_changed,
             late: message.late,
+            sent_in_future: message.sent_in_future(),
         }
     }
 }

@@ -9,6 +9,7 @@ use sotto_wire::content::Content;
 use sotto_wire::policy::Anchor;
 
 use super::gaps::Noted;
+use super::lost::Lost;
 use super::message::{OpenedAllTheSame, Receipt, ReceivedMessage, Unopened, UnopenedMessage};
 use super::state::Receiving;
 use crate::core::error::{Error, StoreError};
@@ -169,7 +170,11 @@ fn open(
         _ if header.network.as_str() != header.sender.domain_str() => {
             return Err(closed(&delivery, Some(&header), Unopened::Network));
         }
-        Secret::None => return Err(closed(&delivery, Some(&header), Unopened::NoKey)),
+        Secret::None => {
+            let mut unopened = unopened(&delivery, Some(&header), Unopened::NoKey);
+            unopened.receipt.lost = Some(Arc::new(Lost::unopened(&account.address, &header)));
+            return Err(Outcome::Unopened(Box::new(unopened)));
+        }
         Secret::Here(record, ends_at_ms) => (record, *ends_at_ms),
     };
     let (me, prekey) = ((&account.address, account.device), delivery.prekey);

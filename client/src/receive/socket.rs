@@ -48,6 +48,9 @@ impl Line {
             let Some(connected) = self.meanwhile(receiving.api.socket()).await else { return self.finish().await };
             let error = match connected {
                 Ok(socket) => {
+                    if self.tell_clock().await.is_err() {
+                        return self.finish().await;
+                    }
                     // What could not be sent can be now.
                     self.receiving.connected();
                     let since = Instant::now();

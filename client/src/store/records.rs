@@ -360,6 +360,9 @@ pub(crate) struct StoredMessage {
     /// Whether it does not follow what the same device has said before.
     #[cbor(n(19), default)]
     pub(crate) conflict: bool,
+    /// Whether it came sealed to a one-time prekey, where that is known.
+    #[n(20)]
+    pub(crate) forward_secret: Option<bool>,
 }
 
 /// What stands in the history where messages are missing.
@@ -372,6 +375,9 @@ pub struct Missing {
     /// Those of them that their sender's device does not have any more, as it says: they will not come.
     #[n(1)]
     pub gone: u64,
+    /// Whether it has come, and could not be opened, since the key that it was sealed to is gone: whose it is, nobody vouches for.
+    #[cbor(n(2), default)]
+    pub unopened: bool,
 }
 
 /// A member of a room who cannot be written to.
@@ -410,6 +416,7 @@ impl StoredMessage {
             missing: None,
             late: false,
             conflict: false,
+            forward_secret: None,
         }
     }
 

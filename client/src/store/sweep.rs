@@ -17,6 +17,7 @@ pub(crate) fn sweep(tx: &Tx<'_>, now_ms: u64) -> Result<Vec<String>, StoreError>
         }
     }
     tx.end_aside(now_ms)?;
+    tx.end_lost(now_ms)?;
     tx.end_pending_events(now_ms)?;
     tx.expire(now_ms)
 }

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use sotto_crypto::{Address, DeviceId, Domain, IdentityPublic, Known, PolicyPublic, Recipient};
+use sotto_crypto::{
+    Address, DeviceId, Domain, IdentityPublic, Known, PolicyPublic, PrekeyError, Recipient, RecipientError,
+};
 use sotto_wire::api::{RecipientRole, RecipientUser, Recipients};
 use sotto_wire::policy::{NetworkDocument, RetentionRule};
 
@@ -97,7 +99,7 @@ pub(crate) fn signalled(
             let fail = |reason: String| TrustError::Device { address: user.address.clone(), reason };
             let recipient = known
                 .recipient(&user.identity, &device.certificate, &device.prekey, now_ms)
-                .map_err(|e| fail(e.to_string()))?;
+                .map_err(|e| refused(&user.address, &e))?;
             let claimed = recipient.device();
             let repeated = recipients.iter().any(|r| r.device().device() == claimed.device());
             if claimed.address() != &user.address || repeated || claimed.device() == account.device {
@@ -172,10 +174,27 @@ fn retention(
     if rules.peek().is_none() {
         return Err(fail("no policy that is switched on names it"));
     }
-    if rules.any(|rule| is_certified(rule, key, &user.address, &user.identity, asker.now_ms)) {
-        Ok(())
-    } else {
-        Err(fail("its certificate is not valid under the policy key"))
+    let certified_at = |rule: &RetentionRule, now_ms| is_certified(rule, key, &user.address, &user.identity, now_ms);
+    let rules: Vec<&RetentionRule> = rules.collect();
+    if rules.iter().any(|rule| certified_at(rule, asker.now_ms)) {
+        return Ok(());
+    }
+    let was_or_will_be = |rule: &&RetentionRule| {
+        rule.certificate.unverified().is_ok_and(|certificate| certified_at(rule, certificate.issued_at_ms))
+    };
+    if rules.iter().any(was_or_will_be) {
+        return Err(TrustError::RetentionTime { address: user.address.clone() });
+    }
+    Err(fail("its certificate is not valid under the policy key"))
+}
+
+/// What is wrong with a device or its prekey: that it is not its time may be due to the clock of this machine.
+fn refused(address: &Address, error: &RecipientError) -> TrustError {
+    let address = address.clone();
+    match error {
+        RecipientError::Prekey(PrekeyError::Expired) => TrustError::PrekeyTime { address, expired: true },
+        RecipientError::Prekey(PrekeyError::NotYet) => TrustError::PrekeyTime { address, expired: false },
+        error => TrustError::Device { address, reason: error.to_string() },
     }
 }
 
@@ -191,7 +210,7 @@ fn devices(
     for device in &user.devices {
         let recipient = known
             .recipient(&user.identity, &device.certificate, &device.prekey, asker.now_ms)
-            .map_err(|e| fail(e.to_string()))?;
+            .map_err(|e| refused(&user.address, &e))?;
         let verified = recipient.device();
         if verified.address() != &user.address {
             return Err(fail(format!("its certificate is for {}", verified.address())));

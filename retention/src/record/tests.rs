@@ -122,7 +122,7 @@ fn a_file_says_where_it_will_be_and_what_opens_it_until_then() {
 fn what_becomes_of_a_file_is_a_document_of_its_own() {
     let item = item(content(&["alice", "bob"], Body::File(file("plan.txt", Some("as promised")))));
     let names = Names::of(&item);
-    let waiting = Waiting::of(&item, &names, item.file().unwrap());
+    let waiting = Waiting::of(&item, &names, item.file().unwrap(), item.accepted_at_ms);
     let outcome = |missing| -> Value {
         let json = Outcome::of(&subject(), &waiting, missing, TIME + 1500).to_json().unwrap();
         serde_json::from_slice(&json).unwrap()

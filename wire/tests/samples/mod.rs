@@ -234,7 +234,7 @@ pub(crate) static SAMPLES: LazyLock<Vec<Sample>> = LazyLock::new(|| {
         SessionChallenge = SessionChallenge { address: alice.clone(), device },
         Challenge = Challenge { challenge: vec![7; 60] },
         OpenSession = OpenSession { challenge: vec![7; 60], signature: key.sign(SESSION_LABEL, &[7; 60]) },
-        Session = Session { token: "t".into(), expires_at_ms: 9 },
+        Session = Session { token: "t".into(), expires_at_ms: 9, now_ms: 8 },
         PolicyAnswer = PolicyAnswer { network, group: group.clone(), membership: membership.clone() },
         DeviceList =
             DeviceList { devices: vec![DeviceEntry { certificate, label: "laptop".into(), last_seen_ms: None }] },
@@ -316,6 +316,14 @@ pub(crate) static SAMPLES: LazyLock<Vec<Sample>> = LazyLock::new(|| {
         Content = content(Conversation::of([alice.clone(), bob.clone()]).unwrap(), Body::Again(message, vec![1, 2])),
         Content =
             content(Conversation::of([alice.clone(), bob.clone()]).unwrap(), Body::Gone("ab".into(), vec![3], vec![])),
+        Content = content(
+            Conversation::of([alice.clone(), bob.clone()]).unwrap(),
+            Body::ResendById(device, vec![message, MessageId::from_bytes([9; 16])])
+        ),
+        Content = content(
+            Conversation::of([alice.clone(), bob.clone()]).unwrap(),
+            Body::GoneById(vec![message], vec![MessageId::from_bytes([9; 16])])
+        ),
         Content = in_room(Body::Head(Link { index: 8, since: 3, previous: [8; 32] })),
         Content = in_room(Body::Typing(true)),
         Content = in_room(Body::Presence(Presence::Away)),

@@ -245,9 +245,9 @@ fn who_was_left_out_stands_beside_the_message() {
 #[test]
 fn what_is_missing_stands_where_it_belongs() {
     let mut missing = said(2, BOB, "");
-    missing.body = ViewBody::Missing(Missing { count: 1, gone: 0 });
+    missing.body = ViewBody::Missing(Missing { count: 1, gone: 0, unopened: false });
     let mut gone = said(3, BOB, "");
-    gone.body = ViewBody::Missing(Missing { count: 2, gone: 2 });
+    gone.body = ViewBody::Missing(Missing { count: 2, gone: 2, unopened: false });
     let mut late = said(40, BOB, "there it is");
     late.late = true;
     let mut copied = said(41, BOB, "from a copy");
