@@ -26,7 +26,7 @@ mod talk;
 pub(crate) use aside::{Aside, AsideCount, Reason};
 pub use chains::GapEvent;
 pub(crate) use chains::{
-    AnsweredRecord, ChainKey, ChainRecord, Gap, GapNews, GapsRecord, HeadRecord, OwnChainRecord, SentRecord,
+    AnsweredRecord, ChainKey, ChainRecord, Gap, GapNews, GapsRecord, HeadRecord, OwnChainRecord, SentById, SentRecord,
 };
 pub(crate) use db::{Store, Tx, list_all};
 pub(crate) use documents::{MembershipRecord, PeerRecord, PolicyRecord};

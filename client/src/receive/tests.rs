@@ -418,14 +418,14 @@ async fn who_writes_headers_makes_nobody_ask_without_end_and_nobody_ask_stranger
     alice.outbox().send_text(&[address("bob")], "hello").await.unwrap();
     assert_eq!(all(&bob).await.0.len(), 1);
     let (store, me) = (bob.trust.store.clone(), address("bob"));
-    let name = |who: &str, n: u32| MessageRef {
+    let forged = |who: &str, n: u32| MessageRef {
         sender: address(who),
         device: alice.device(),
         message: MessageId::from_bytes([n.to_be_bytes(), [0; 4], [0; 4], [0; 4]].concat().try_into().unwrap()),
     };
-    let names: Vec<MessageRef> = (0..200).map(|n| name("alice", n)).chain([name("mallory", 1)]).collect();
-    let lose = move |tx: &crate::store::Tx<'_>| names.iter().try_for_each(|key| tx.lose(key, (&me, true), now_ms()));
-    store.run(lose).await.unwrap();
+    let names: Vec<MessageRef> = (0..200).map(|n| forged("alice", n)).chain([forged("mallory", 1)]).collect();
+    let note = move |tx: &crate::store::Tx<'_>| names.iter().try_for_each(|key| tx.lose(key, (&me, true), now_ms()));
+    store.run(note).await.unwrap();
     let lost = store.list::<crate::store::LostRecord>().await.unwrap();
     assert!(lost.len() == 64 && lost.iter().all(|lost| lost.key.sender == address("alice")));
     assert_eq!(not_opened(&bob, "alice").await.len(), 64);

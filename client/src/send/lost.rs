@@ -9,7 +9,7 @@ use sotto_wire::limits::MAX_RESEND;
 use super::chain::{Answering, put};
 use crate::core::error::StoreError;
 use crate::store::account::Account;
-use crate::store::{Audience, LostRecord, Tx, list_all};
+use crate::store::{Audience, LostRecord, SentById, Tx, list_all};
 use crate::talk::chain::{again_after_ms, is_over};
 
 fn due(lost: &LostRecord, now_ms: u64) -> bool {
@@ -57,13 +57,13 @@ pub(crate) fn answer(
             break;
         }
         match tx.sent_by_id(id)? {
-            Some(Some(sent)) if sent.people.contains(asker) => {
+            SentById::Said(sent) if sent.people.contains(asker) => {
                 members.extend(sent.people.iter().filter(|who| *who != asker).cloned());
                 again.push(Body::Again(sent.message, sent.content.clone()));
             }
-            Some(None) => nothing.push(id),
+            SentById::Nothing => nothing.push(id),
             // What went to others only is as if it had never been.
-            _ => gone.push(id),
+            SentById::Said(_) | SentById::Gone => gone.push(id),
         }
     }
     let audience = answering.audience(tx, account, &members)?;

@@ -259,6 +259,16 @@ pub(crate) struct SentRecord {
     pub(crate) people: Vec<Address>,
 }
 
+/// What was sent with an id.
+pub(crate) enum SentById {
+    /// It is not here any more, or never was.
+    Gone,
+    /// It has said nothing to anybody.
+    Nothing,
+    /// As it was sealed.
+    Said(SentRecord),
+}
+
 impl Drop for SentRecord {
     fn drop(&mut self) {
         self.content.zeroize();
@@ -327,15 +337,18 @@ impl Tx<'_> {
         found.map(|found| self.opened(TABLE, &found)).transpose()
     }
 
-    /// What was sent with this id; `Some(None)` where it has said nothing.
-    pub(crate) fn sent_by_id(&self, message: MessageId) -> Result<Option<Option<SentRecord>>, StoreError> {
+    /// What was sent with this id.
+    pub(crate) fn sent_by_id(&self, message: MessageId) -> Result<SentById, StoreError> {
         let found = self
             .sql
             .prepare_cached("SELECT key, slot, value FROM sent WHERE key = ?1")?
             .query_row([self.sent_row(message)], sealed_row)
             .optional()?;
-        let Some(found) = found else { return Ok(None) };
-        if found.2.is_empty() { Ok(Some(None)) } else { self.opened(TABLE, &found).map(|sent| Some(Some(sent))) }
+        match found {
+            None => Ok(SentById::Gone),
+            Some((.., value)) if value.is_empty() => Ok(SentById::Nothing),
+            Some(found) => Ok(SentById::Said(self.opened(TABLE, &found)?)),
+        }
     }
 
     /// What was sent of a message, and about it, can be asked for no more.
@@ -500,17 +513,18 @@ mod tests {
             .unwrap();
         let there = |n| store.run_blocking(|tx| tx.sent("c", n)).unwrap().map(|sent| sent.content.clone());
         assert_eq!((there(0), there(1), there(2)), (Some(vec![1; 9]), Some(vec![2; 9]), Some(vec![4; 9])));
-        let by_id = |n: u8| {
-            let found = store.run_blocking(|tx| tx.sent_by_id(name(n).message)).unwrap();
-            found.map(|sent| sent.map(|sent| sent.content.clone()))
+        let by_id = |n: u8| match store.run_blocking(|tx| tx.sent_by_id(name(n).message)).unwrap() {
+            SentById::Gone => "gone".to_owned(),
+            SentById::Nothing => "nothing".to_owned(),
+            SentById::Said(sent) => format!("said {}", sent.content[0]),
         };
-        assert_eq!((by_id(2), by_id(3), by_id(5), by_id(6)), (Some(Some(vec![2; 9])), None, Some(None), None));
+        assert_eq!([2, 3, 5, 6].map(by_id), ["said 2", "gone", "nothing", "gone"]);
         store.run_blocking(|tx| tx.delete_message(&name(1))).unwrap();
         assert_eq!((there(0), there(1), there(2)), (None, None, Some(vec![4; 9])));
         store.run_blocking(|tx| tx.expire(99 + KEPT_MS).map(drop)).unwrap();
         assert!(there(2).is_some());
         store.run_blocking(|tx| tx.expire(100 + KEPT_MS).map(drop)).unwrap();
-        assert_eq!((there(2), by_id(4), by_id(5)), (None, None, None));
+        assert_eq!((there(2), by_id(4), by_id(5)), (None, "gone".to_owned(), "gone".to_owned()));
         assert!(store.run_blocking(|tx| tx.used_slots().map(|slots| slots.is_empty())).unwrap());
     }
 }

@@ -156,7 +156,9 @@ pub(crate) async fn delete_user(State(app): State<Shared>, params: Params) -> Em
 
 pub(crate) async fn reset_devices(State(app): State<Shared>, params: Params) -> Empty {
     let removed = app.store.reset_devices(local(&app, &params)?, None).await?;
-    removed.iter().for_each(|device| app.shares.forget(*device));
+    for device in &removed {
+        app.shares.forget(*device);
+    }
     app.registry.close(&removed, CloseReason::Removed);
     Ok(DONE)
 }

@@ -94,7 +94,9 @@ pub(crate) async fn remove(State(app): State<Shared>, caller: Caller, params: Pa
 /// Removes every device but the caller's.
 pub(crate) async fn remove_others(State(app): State<Shared>, caller: Caller) -> Empty {
     let removed = app.store.reset_devices(caller.address.local().to_owned(), Some(caller.device)).await?;
-    removed.iter().for_each(|device| app.shares.forget(*device));
+    for device in &removed {
+        app.shares.forget(*device);
+    }
     app.registry.close(&removed, CloseReason::Removed);
     Ok(DONE)
 }

@@ -258,7 +258,7 @@ fn info(model: &Model, key: &MessageRef, room: usize, theme: Theme) -> Vec<Line<
     match message.forward_secret {
         Some(true) => fact("forward secret", "yes: nobody can open a recording of it"),
         Some(false) => {
-            fact("forward secret", "NO: it came under a key that is kept for weeks, since no other one was left")
+            fact("forward secret", "NO: it came under a key that is kept for weeks, since no other one was left");
         }
         None => {}
     }

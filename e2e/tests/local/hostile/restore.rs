@@ -31,7 +31,11 @@ fn copy(from: &Path, to: &Path) -> Outcome {
     for entry in fs::read_dir(from)? {
         let path = entry?.path();
         let to = to.join(path.file_name().unwrap_or_default());
-        if path.is_dir() { copy(&path, &to)? } else { drop(fs::copy(&path, to)?) }
+        if path.is_dir() {
+            copy(&path, &to)?;
+        } else {
+            fs::copy(&path, to)?;
+        }
     }
     Ok(())
 }
