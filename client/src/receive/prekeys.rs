@@ -125,12 +125,14 @@ fn wanted(count: &PrekeyCount, own: &[Own], now_ms: u64) -> Wanted {
     let replace = count.batches.iter().any(|left| left.indices().any(|index| is_used(left.batch, index)));
     let mut kinds = Vec::new();
     let of_kind = |kind| own.iter().filter(move |own| own.record.kind == kind);
-    if is_medium_term_wanted(count, of_kind(PrekeyKind::MediumTerm).max_by_key(|own| own.made_at_ms()), now_ms)
-        || replace
-    {
+    let there = |own: &&Own| count.batches.iter().any(|left| left.batch == own.record.batch);
+    // Where the clock was wrong when they were made, that is noticed too.
+    let in_use = |own: &Own| {
+        (own.made_at_ms().saturating_sub(DAY_MS)..own.made_at_ms().saturating_add(MEDIUM_TERM_MS)).contains(&now_ms)
+    };
+    if replace || !of_kind(PrekeyKind::MediumTerm).filter(there).any(in_use) {
         kinds.push(PrekeyKind::MediumTerm);
     }
-    let there = |own: &&Own| count.batches.iter().any(|left| left.batch == own.record.batch);
     let usable = of_kind(PrekeyKind::OneTime).filter(there).map(|own| own.here.len()).fold(0, usize::saturating_add);
     let left = count.one_time.min(u32::try_from(usable).unwrap_or(u32::MAX));
     let left = if replace { 0 } else { left };
@@ -139,15 +141,6 @@ fn wanted(count: &PrekeyCount, own: &[Own], now_ms: u64) -> Wanted {
     let batches = missing.div_ceil(limits::PREKEYS_A_BATCH).min(MAX_NEW);
     kinds.extend((0..batches).map(|_| PrekeyKind::OneTime));
     Wanted { kinds, replace }
-}
-
-/// Whether medium-term prekeys are to be made: a week after the last, by the clock of this device, or where that was wrong when they
-/// were made, or the relay does not have them.
-fn is_medium_term_wanted(count: &PrekeyCount, newest: Option<&Own>, now_ms: u64) -> bool {
-    let Some(newest) = newest else { return true };
-    let made = newest.made_at_ms();
-    let in_use = made.saturating_sub(DAY_MS)..made.saturating_add(MEDIUM_TERM_MS);
-    !in_use.contains(&now_ms) || !count.batches.iter().any(|left| left.batch == newest.record.batch)
 }
 
 /// The relay has the newest medium-term prekeys: nobody seals to those that other ones hold for weeks to come. With `all`, it has
@@ -306,6 +299,11 @@ mod tests {
         }
         let other = left(BatchId::from_bytes([1; 16]), &[(a, 0..64), (b, 0..64)]);
         assert!(device.wanted(&other, T0).0.contains(&MEDIUM), "the relay does not have it");
+        // The clock was a year ahead once, and is set right: one batch more, and not one with each look.
+        let ahead = device.make(MEDIUM, T0 + 365 * DAY_MS);
+        let now = device.make(MEDIUM, T0);
+        assert_eq!(device.wanted(&left(ahead, &[(a, 0..64), (b, 0..64)]), T0), (vec![MEDIUM], false));
+        assert_eq!(device.wanted(&left(now, &[(a, 0..64), (b, 0..64)]), T0), (vec![], false));
     }
 
     #[test]
