@@ -225,6 +225,10 @@ impl Line {
                 let shared = self.shared.clone();
                 self.receiving.tell_gaps(move |key, index| shared.is_here(key, index)).await?;
                 self.tell_waiting(socket).await?;
+                if !self.follow {
+                    // Whoever ends with that is told what this comes to.
+                    self.finish().await;
+                }
                 self.emit(socket, Event::CaughtUp).await
             }
         }
