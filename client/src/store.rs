@@ -11,6 +11,7 @@ mod documents;
 mod erasable;
 pub(crate) mod key;
 mod links;
+mod lists;
 mod lost;
 mod messages;
 mod migrate;
@@ -31,6 +32,8 @@ pub(crate) use chains::{
 pub(crate) use db::{Store, Tx, list_all};
 pub(crate) use documents::{MembershipRecord, PeerRecord, PolicyRecord};
 pub(crate) use links::{HistoryIn, HistoryOffered, HistoryOut, PendingLink};
+pub use lists::{DeviceChange, RemovedDevices};
+pub(crate) use lists::{DeviceNews, GoneDevice, ListRecord};
 pub(crate) use lost::{LostRecord, between};
 pub(crate) use messages::{Exact, Placed, Seen, Unread};
 pub(crate) use outbox::outbox_all;

@@ -316,6 +316,7 @@ def read(name):
 def vectors():
     derivation()
     prekeys()
+    device_list()
     message_vector()
     device_vectors()
     long = attachment_vectors()
@@ -343,6 +344,17 @@ def derivation():
     assert number == vector["safety_number"]["number"]
     for part in vector["padding"]:
         assert sotto.padme(part["length"]) == part["padded"]
+
+
+def device_list():
+    vector = read("device_list")
+    there = vector["list"]
+    listed = [[raw(one["device"]), raw(one["device_key"]), one["since_ms"]] for one in there["devices"]]
+    fields = sotto.verify_devices(raw(vector["identity"]), sotto.decode(raw(vector["document"]), sotto.SIGNED))
+    assert fields == [1, 1, there["address"], there["serial"], there["expires_at_ms"], listed]
+    ours = sotto.device_list(raw(vector["identity_secret"]), there["address"], there["serial"], there["expires_at_ms"], listed[::-1])
+    assert ours[0] == raw(vector["payload"])
+    sotto.verify_devices(raw(vector["identity"]), ours)
 
 
 def prekeys():
@@ -442,6 +454,8 @@ def judge(case, attachments_by_name, keys):
             sotto.decode(raw(case["bytes"]), sotto.HEADER)
         case "certificate":
             sotto.verify_device(raw(case["identity"]), signed("document"))
+        case "device list":
+            sotto.verify_devices(raw(case["identity"]), signed("document"))
         case "retention certificate":
             sotto.verify_retention(raw(case["policy"]), signed("document"), case["now_ms"])
         case "prekey":

@@ -177,6 +177,9 @@ pub(crate) struct Record {
     /// Whether the times cannot all be right: the relay's (`time`), the sender's (`sent_at`) and this process's (`retained_at`).
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     times_disagree: bool,
+    /// Whether the device that it is from is none of its sender's any more.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    sender_device_removed: bool,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     members: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -355,6 +358,7 @@ impl Record {
             number: content.and_then(|c| c.link.as_ref()).map(|link| link.index),
             late: item.late,
             times_disagree: times_disagree(item.accepted_at_ms, content.map(|c| c.sent_at_ms), now_ms),
+            sender_device_removed: item.from_removed_device,
             members: conversation.map(|c| texts(&c.members())).unwrap_or_default(),
             recipients: texts(&item.recipients),
             error: item.fault.as_ref().map(|f| f.reason.clone()),

@@ -10,6 +10,7 @@ use tokio::time::sleep;
 use super::effect::{Link, News};
 use super::work::told;
 use crate::commands::acks::Acks;
+use crate::commands::devices::own_device;
 
 /// After this time a profile that another process receives for is tried again.
 const BUSY: Duration = Duration::from_secs(5);
@@ -106,6 +107,7 @@ fn handle(acks: &mut Acks, event: Event) -> Vec<News> {
         Event::WrongClock(clock) => vec![News::Warning(crate::commands::trust::set_the_clock(clock))],
         Event::PrekeysReplaced => vec![News::Warning(crate::commands::trust::RELAY_WENT_BACK.to_owned())],
         Event::Waiting(waiting) => vec![News::Waiting(waiting)],
+        Event::Devices(devices) => devices.iter().map(|device| News::Warning(own_device(device))).collect(),
         Event::CaughtUp => vec![News::Link(Link::Online)],
         Event::Disconnected(error, wait) => {
             // It is tried again by itself, and there is one line for it.

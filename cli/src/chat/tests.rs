@@ -97,6 +97,7 @@ pub(super) fn said(n: u8, from: &str, text: &str) -> MessageView {
         sent_in_future: false,
         forward_secret: None,
         conflict: false,
+        removed: sotto_client::RemovedDevices::default(),
         conflicts_with: None,
         verified: false,
         identity_changed: false,

@@ -13,6 +13,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep_until};
 
 use super::acks::Acks;
+use super::devices::own_device;
 use super::profile::open;
 use super::talk::{self, names};
 use super::trust::{Watch, waits};
@@ -137,6 +138,11 @@ impl Session<'_> {
                 }
                 let senders: Vec<Address> = waiting.into_iter().map(|one| one.sender).collect();
                 self.watch.tell(&self.client, &senders, self.ui).await?;
+            }
+            Event::Devices(devices) => {
+                for device in &devices {
+                    self.ui.note(&own_device(device));
+                }
             }
             Event::Refused(refused) => self.ui.note(&format!(
                 "WARNING: your message {} was refused by {}: {} ({})",
@@ -370,6 +376,12 @@ fn text(message: &ReceivedMessage, path: Option<&Path>) -> String {
     if message.sent_in_future() {
         marks.push_str(" [sent in the FUTURE, as it says]");
     }
+    if message.removed.from {
+        marks.push_str(" [FROM A REMOVED DEVICE]");
+    }
+    if message.removed.to {
+        marks.push_str(" [ALSO TO A DEVICE YOU REMOVED]");
+    }
     let others = message.content.conversation.members().len();
     let group = if others > 2 { format!(" (group of {others})") } else { String::new() };
     format!("{} {}{group}{marks}: {}", time(message.content.sent_at_ms), message.sender, continued(&body))
@@ -474,6 +486,12 @@ struct Line<'a> {
     /// Whether it says that it was sent later than it came: a clock is wrong.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     sent_in_future: bool,
+    /// The device that it is from is none of its sender's any more.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    from_removed_device: bool,
+    /// It was sealed to a device that its recipient had removed before, too.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    to_removed_device: bool,
 }
 
 #[derive(Serialize)]
@@ -562,6 +580,8 @@ impl<'a> Line<'a> {
             identity_changed: message.identity_changed,
             late: message.late,
             sent_in_future: message.sent_in_future(),
+            from_removed_device: message.removed.from,
+            to_removed_device: message.removed.to,
         }
     }
 }

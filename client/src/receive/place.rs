@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use sotto_crypto::{Address, MessageId, RecipientList, SealedHeader};
+use sotto_crypto::{Address, MessageId, Opened, RecipientList, SealedHeader};
 use sotto_wire::content::{Body, Content, Conversation, MessageRef};
 use sotto_wire::room::RoomId;
 
@@ -17,8 +17,11 @@ use super::state::Receiving;
 use crate::core::clock::now_ms;
 use crate::core::error::{Error, StoreError};
 use crate::store::account::Account;
-use crate::store::{ChainKey, GapEvent, MembershipRecord, MessageState, Reason, Seen, StoredMessage, Tx};
+use crate::store::{
+    ChainKey, GapEvent, MembershipRecord, MessageState, Reason, RemovedDevices, Seen, StoredMessage, Tx,
+};
 use crate::talk::apply::{self, Class};
+use crate::trust::lists::{hear, known_list};
 use crate::trust::policy::{self, Policy};
 use crate::trust::state::Purpose;
 use zeroize::Zeroizing;
@@ -225,6 +228,7 @@ impl Placing {
         let missed = noted.as_ref().map(|noted| noted.is_late(tx)).transpose()?.unwrap_or(false);
         let late = missed || tx.is_lost(&name_of(&header, message))?;
         let lost = Lost::answered(&self.account.address, &header, &content.body).map(Arc::new);
+        let removed = self.removed(tx, &header, &opened, &content)?;
         let retention_missing = self.retention_missing(
             tx,
             &header.sender,
@@ -245,6 +249,7 @@ impl Placing {
                 retention_missing: !retention_missing.is_empty(),
                 retained_by: retained_by.clone(),
                 forward_secret: Some(one_time.is_some()),
+                removed,
                 ..StoredMessage::bare(&name, &content.conversation.id(), received_at_ms)
             };
             Arc::new(Keep { account: self.account.clone(), message: stored, content: content.clone() })
@@ -270,6 +275,7 @@ impl Placing {
             established_by: sender.anchor,
             forward_secret: one_time.is_some(),
             late,
+            removed,
             room_grew: false,
             receipt: Receipt { stored, noted, again, gone, head, lost, ..receipt },
         };
@@ -277,6 +283,28 @@ impl Placing {
             message.set_apart(&exact);
         }
         Ok(message)
+    }
+
+    /// Notes which list of their devices the sender knows, so that the relay shows no older one, and says what removed devices have to
+    /// do with the message.
+    fn removed(
+        &self,
+        tx: &Tx<'_>,
+        header: &SealedHeader,
+        opened: &Opened,
+        content: &Content,
+    ) -> Result<RemovedDevices, StoreError> {
+        let (me, identity) = (&self.account.address, opened.identity.fingerprint());
+        if let Some(serial) = content.devices.filter(|_| &header.sender != me) {
+            hear(tx, &header.sender, identity, serial, now_ms())?;
+        }
+        let theirs = known_list(tx, &header.sender, identity)?;
+        let mine = known_list(tx, me, self.account.identity.fingerprint())?;
+        let user = opened.recipients.users().find(|user| user.as_str() == me.as_str());
+        // Who sealed before knew no better. A relay that is honest takes nothing afterwards.
+        let was_gone = |device| mine.gone_at_ms(device).is_some_and(|gone| content.sent_at_ms > gone);
+        let to = user.is_some_and(|user| user.devices().any(was_gone));
+        Ok(RemovedDevices { from: theirs.gone_at_ms(header.device).is_some(), to })
     }
 
     /// Policies that should have kept this message and did not get it. Of the times that its sender and the relay name, the later counts:

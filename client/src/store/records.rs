@@ -9,6 +9,7 @@ use sotto_wire::content::MessageRef;
 use sotto_wire::policy::Anchor;
 use zeroize::Zeroize as _;
 
+use super::lists::RemovedDevices;
 use crate::core::endpoint::Tls;
 
 /// A value with a place in the store.
@@ -360,8 +361,11 @@ pub(crate) struct StoredMessage {
     /// Whether it does not follow what the same device has said before.
     #[cbor(n(19), default)]
     pub(crate) conflict: bool,
+    /// What devices that were removed have to do with it.
+    #[cbor(n(20), default)]
+    pub(crate) removed: RemovedDevices,
     /// Whether it came sealed to a one-time prekey, where that is known.
-    #[n(20)]
+    #[n(21)]
     pub(crate) forward_secret: Option<bool>,
 }
 
@@ -417,6 +421,7 @@ impl StoredMessage {
             late: false,
             conflict: false,
             forward_secret: None,
+            removed: RemovedDevices::default(),
         }
     }
 

@@ -59,6 +59,7 @@ pub(crate) fn fold(placed: &Placed, annotations: &[Annotation], around: &Around<
         sent_in_future: !own && is_future(sent_at_ms, message.stored_at_ms),
         forward_secret: message.forward_secret,
         conflict: message.conflict,
+        removed: message.removed,
         conflicts_with: message.conflicts_with,
         verified: own || around.sender == Some(TrustState::Verified),
         identity_changed: matches!(around.sender, Some(TrustState::Replaced | TrustState::Changed)),

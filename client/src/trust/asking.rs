@@ -27,6 +27,7 @@ impl Trust {
         let policy = self.policy().await?;
         let serials = self.store.list::<Serials>().await?;
         let memberships = self.memberships(asked.to_vec()).await?;
+        let lists = self.lists(answer.users.iter().map(|user| user.address.clone()).collect()).await?;
         let (account, known, asked) = (self.account.clone(), self.known.clone(), asked.to_vec());
         let checked = blocking(move || {
             let view = Asker {
@@ -38,6 +39,7 @@ impl Trust {
                 group: &policy.group.name,
                 serials: &serials,
                 memberships: &memberships,
+                lists: &lists,
                 now_ms: now_ms(),
             };
             check(&view, &mut known.lock(), &asked, &answer)

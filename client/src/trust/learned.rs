@@ -4,10 +4,11 @@ use sotto_crypto::{Domain, PolicyPublic};
 use sotto_wire::api::NetworkInfo;
 use sotto_wire::policy::NetworkDocument;
 
+use super::lists::put_list;
 use super::pins::put_membership;
 use super::policy;
 use crate::core::error::{StoreError, TrustError};
-use crate::store::{MembershipRecord, PeerRecord, Record as _, Serials, Tx};
+use crate::store::{ListRecord, MembershipRecord, PeerRecord, Record as _, Serials, Tx};
 
 /// What was verified, to be kept.
 #[derive(Debug, Default)]
@@ -15,6 +16,7 @@ pub(crate) struct Learned {
     pub(super) serials: Vec<Serials>,
     pub(super) peers: Vec<PeerRecord>,
     pub(super) memberships: Vec<MembershipRecord>,
+    pub(super) lists: Vec<ListRecord>,
 }
 
 /// A peer network whose document has been verified.
@@ -46,6 +48,7 @@ impl Learned {
     pub(super) fn put(&self, tx: &Tx<'_>) -> Result<(), StoreError> {
         self.serials.iter().try_for_each(|serials| tx.put(serials))?;
         self.memberships.iter().try_for_each(|membership| put_membership(tx, membership))?;
+        self.lists.iter().try_for_each(|list| put_list(tx, list))?;
         for peer in &self.peers {
             if tx.get(&peer.key())?.as_ref() != Some(peer) {
                 tx.put(peer)?;

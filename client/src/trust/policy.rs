@@ -318,6 +318,7 @@ pub(crate) mod tests {
             group: "staff".into(),
             identity: None,
             invite: None,
+            devices_from_ms: 0,
         };
         let signed = Signed::sign(&document(5), &key);
         let (known, _) = membership(&signed, &public, &alice, None, 9).unwrap();

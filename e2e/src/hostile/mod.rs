@@ -55,6 +55,8 @@ pub enum Trick {
     MemberGone(Address),
     /// The documents of policy are those that were seen first, however often they change.
     HoldBack,
+    /// Everybody, also this person, is shown the list of their devices before the last one: a device that was removed is in it again.
+    OldDevices(Address),
     /// Whoever changes their password is given the rules of this group, of which somebody was seen to be.
     RulesOfGroup(String),
 }

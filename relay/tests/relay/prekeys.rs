@@ -28,8 +28,8 @@ async fn each_one_time_prekey_is_handed_out_once_also_when_many_ask() {
     let mut medium_term = 0;
     for answer in answers {
         let recipients: Recipients = answer.ok();
-        assert_eq!(recipients.users.len(), 1);
-        let prekey = &recipients.users[0].devices[0].prekey;
+        let prekeys: Vec<_> = recipients.users.iter().flat_map(|user| &user.prekeys).collect();
+        let [prekey] = prekeys.as_slice() else { panic!("{} prekeys", prekeys.len()) };
         match prekey.header.unverified().unwrap().kind {
             PrekeyKind::OneTime => assert!(one_time.insert(prekey.index), "handed out twice"),
             PrekeyKind::MediumTerm => medium_term += 1,
@@ -88,8 +88,8 @@ async fn the_last_prekeys_are_for_who_has_taken_none_and_new_ones_for_all() {
 /// The kind of the prekey that somebody gets of a device.
 async fn kind(asker: &Device, of: &Device) -> PrekeyKind {
     let recipients = asker.recipients(&[&of.address]).await;
-    let devices = recipients.users.iter().filter(|user| user.address == of.address).flat_map(|user| &user.devices);
-    let mut kinds = devices.map(|device| device.prekey.header.unverified().unwrap().kind);
+    let prekeys = recipients.users.iter().filter(|user| user.address == of.address).flat_map(|user| &user.prekeys);
+    let mut kinds = prekeys.map(|prekey| prekey.header.unverified().unwrap().kind);
     kinds.next().unwrap()
 }
 

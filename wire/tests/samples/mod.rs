@@ -3,9 +3,9 @@
 use std::sync::LazyLock;
 
 use sotto_crypto::{
-    Address, BatchId, BlobId, DeviceCertificate, DeviceId, DeviceKey, Domain, Identity, IdentityKey, InviteKey,
-    MessageId, PolicyKey, PrekeyKind, PrekeyRef, RetentionCertificate, Sender, Signed, SigningKey, SystemRng, Voucher,
-    decode_strict, encode, generate_prekeys, seal, verify_device,
+    Address, BatchId, BlobId, DeviceCertificate, DeviceId, DeviceKey, DeviceList, Domain, Identity, IdentityKey,
+    InviteKey, ListedDevice, MessageId, PolicyKey, PrekeyKind, PrekeyRef, RetentionCertificate, Sender, Signed,
+    SigningKey, SystemRng, Voucher, decode_strict, encode, generate_prekeys, seal, verify_device,
 };
 use sotto_wire::api::*;
 use sotto_wire::content::{
@@ -46,6 +46,8 @@ pub(crate) static SAMPLES: LazyLock<Vec<Sample>> = LazyLock::new(|| {
     let key = DeviceKey::generate(rng);
     let device = DeviceId::generate(rng);
     let certificate = Signed::sign(&DeviceCertificate::new(alice.clone(), device, key.verifying_key(), 1), &identity);
+    let listed = ListedDevice { device, key: key.verifying_key(), since_ms: 1 };
+    let list = Signed::sign(&DeviceList::new(alice.clone(), 2, 3, vec![listed]), &identity);
     let (batch, _) = generate_prekeys(rng, &key, device, PrekeyKind::OneTime, 5, 1, 2_000);
     let (medium, _) = generate_prekeys(rng, &key, device, PrekeyKind::MediumTerm, 1, 1, 2_000);
     let prekey = batch.prekey(3).unwrap();
@@ -126,6 +128,7 @@ pub(crate) static SAMPLES: LazyLock<Vec<Sample>> = LazyLock::new(|| {
         group: "staff".into(),
         identity: Some(Established { invited_at_ms: 4, identity: identity.verifying_key().fingerprint() }),
         invite: Some(OpenInvite { invited_at_ms: 9, key: invite.verifying_key() }),
+        devices_from_ms: 0,
     };
     let membership = Signed::sign(&member, &policy);
     let info = NetworkInfo { policy_key: policy.verifying_key(), document: network.clone() };
@@ -140,7 +143,8 @@ pub(crate) static SAMPLES: LazyLock<Vec<Sample>> = LazyLock::new(|| {
             address: bob.clone(),
             identity: identity.verifying_key(),
             role: RecipientRole::Retention,
-            devices: vec![RecipientDevice { certificate: certificate.clone(), prekey }],
+            devices: list.clone(),
+            prekeys: vec![prekey],
             membership: Some(membership.clone()),
             voucher: Some(voucher.clone()),
         }],
@@ -226,18 +230,24 @@ pub(crate) static SAMPLES: LazyLock<Vec<Sample>> = LazyLock::new(|| {
             recovery_vault: Some(vec![3; 98])
         },
         RegisterDevice = RegisterDevice {
-            certificate: certificate.clone(),
+            device,
+            list: list.clone(),
             label: "laptop".into(),
             one_time: batch.clone(),
-            medium_term: medium
+            medium_term: medium,
+            before: Some(1),
         },
         SessionChallenge = SessionChallenge { address: alice.clone(), device },
         Challenge = Challenge { challenge: vec![7; 60] },
         OpenSession = OpenSession { challenge: vec![7; 60], signature: key.sign(SESSION_LABEL, &[7; 60]) },
         Session = Session { token: "t".into(), expires_at_ms: 9, now_ms: 8 },
         PolicyAnswer = PolicyAnswer { network, group: group.clone(), membership: membership.clone() },
-        DeviceList =
-            DeviceList { devices: vec![DeviceEntry { certificate, label: "laptop".into(), last_seen_ms: None }] },
+        OwnDevices = OwnDevices {
+            list: Some(list.clone()),
+            devices: vec![DeviceEntry { device, label: "laptop".into(), last_seen_ms: None }],
+            membership: membership.clone(),
+        },
+        PutDevices = PutDevices { list, before: None },
         PrekeyCount =
             PrekeyCount { one_time: 5, batches: vec![BatchLeft::new(BatchId::from_bytes([1; 16]), [0, 9, 63])] },
         UploadPrekeys = UploadPrekeys { batches: vec![batch], replace: true },

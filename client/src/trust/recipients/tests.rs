@@ -1,15 +1,18 @@
 use sotto_crypto::{
-    IdentityKey, InviteKey, InviteSecret, PolicyKey, PrekeyKind, RetentionCertificate, Signed, SystemRng, Voucher,
-    generate_prekeys,
+    DeviceList, IdentityKey, InviteKey, InviteSecret, PolicyKey, Prekey, PrekeyKind, RetentionCertificate, Signed,
+    SystemRng, Voucher, generate_prekeys,
 };
-use sotto_wire::api::{NetworkInfo, RecipientDevice};
+use sotto_wire::api::NetworkInfo;
 use sotto_wire::policy::{Established, MembershipDocument, OpenInvite, PeerRule, Scope};
 
 use super::*;
+use crate::core::error::ListProblem;
 use crate::store::SeenIn;
 use crate::store::account::Account;
 use crate::store::account::tests::account;
-use crate::trust::identity::judge;
+use crate::trust::identity;
+use crate::trust::lists::next_list;
+use crate::trust::own::listed;
 use crate::trust::policy::tests::{domain, network_document};
 use crate::trust::vouched::tests::vouched;
 
@@ -20,6 +23,7 @@ struct World {
     document: NetworkDocument,
     serials: Vec<Serials>,
     memberships: Vec<MembershipRecord>,
+    lists: Vec<ListRecord>,
 }
 
 const NOW: u64 = 1_000_000;
@@ -28,7 +32,14 @@ impl World {
     fn new() -> Self {
         let policy = PolicyKey::generate(&mut SystemRng);
         let alice = account("alice@x.example", &policy);
-        Self { alice, document: network_document("x.example", 1), policy, serials: Vec::new(), memberships: Vec::new() }
+        // Alice knows her own devices.
+        let own = list(&[&alice], NOW);
+        let known = ListRecord {
+            own: Some(own.clone()),
+            ..ListRecord::unseen(alice.address.clone(), alice.identity.fingerprint())
+        };
+        let (serials, memberships) = (Vec::new(), Vec::new());
+        Self { alice, document: network_document("x.example", 1), policy, serials, memberships, lists: vec![known] }
     }
 
     fn check(&self, asked: &[&Account], answer: &Recipients) -> Result<Checked, Error> {
@@ -42,9 +53,20 @@ impl World {
             group: "staff",
             serials: &self.serials,
             memberships: &self.memberships,
+            lists: &self.lists,
             now_ms: NOW,
         };
-        check(&view, &mut Known::new(), &asked.iter().map(|a| a.address.clone()).collect::<Vec<_>>(), answer)
+        let mut answer = answer.clone();
+        if answer.users.iter().all(|user| user.role != RecipientRole::Own) {
+            answer.users.push(self.own());
+        }
+        check(&view, &mut Known::new(), &asked.iter().map(|a| a.address.clone()).collect::<Vec<_>>(), &answer)
+    }
+
+    /// Alice's own devices, as an honest relay shows them: there is no other.
+    fn own(&self) -> RecipientUser {
+        let devices = self.lists[0].own.clone().unwrap();
+        RecipientUser { devices, prekeys: Vec::new(), ..user(&self.alice, RecipientRole::Own) }
     }
 
     /// A retention process under `policy`, with its rule.
@@ -70,10 +92,17 @@ impl World {
     }
 }
 
-fn device(account: &Account, expires_at_ms: u64) -> RecipientDevice {
+fn prekey(account: &Account, expires_at_ms: u64) -> Prekey {
     let (batch, _) =
         generate_prekeys(&mut SystemRng, &account.device_key, account.device, PrekeyKind::OneTime, 1, 0, expires_at_ms);
-    RecipientDevice { certificate: account.certificate.clone(), prekey: batch.prekey(0).unwrap() }
+    batch.prekey(0).unwrap()
+}
+
+/// A list of these devices, of which the first signs.
+fn list(devices: &[&Account], serial: u64) -> Signed<DeviceList> {
+    let by = devices[0];
+    let list = next_list(&by.address, devices.iter().map(|one| listed(one)).collect(), serial - 1, 0);
+    Signed::sign(&list, by.identity_key())
 }
 
 fn user(account: &Account, role: RecipientRole) -> RecipientUser {
@@ -81,7 +110,8 @@ fn user(account: &Account, role: RecipientRole) -> RecipientUser {
         address: account.address.clone(),
         identity: account.identity.clone(),
         role,
-        devices: vec![device(account, u64::MAX)],
+        devices: list(&[account], NOW),
+        prekeys: vec![prekey(account, u64::MAX)],
         membership: None,
         voucher: None,
     }
@@ -97,6 +127,7 @@ fn membership(account: &Account) -> MembershipDocument {
         group: "staff".into(),
         identity: Some(identity),
         invite: None,
+        devices_from_ms: 0,
     }
 }
 
@@ -141,7 +172,7 @@ fn nobody_may_be_added_left_out_or_repeated() {
         matches!(world.check(&[&bob, &eve], &missing), Err(Error::Refused(Refusal::Unregistered(a))) if a == [eve.address.clone()])
     );
     let mut without_device = answer(vec![member(&bob, &world.policy)]);
-    without_device.users[0].devices.clear();
+    without_device.users[0].prekeys.clear();
     assert!(matches!(world.check(&[&bob], &without_device), Err(Error::Refused(Refusal::Unregistered(_)))));
     assert!(matches!(world.check(&[], &answer(Vec::new())), Err(Error::Refused(Refusal::NoRecipients))));
 }
@@ -151,18 +182,94 @@ fn devices_must_be_certified_by_the_identity_and_prekeys_by_the_device() {
     let world = World::new();
     let (bob, eve) = (account("bob@x.example", &world.policy), account("eve@x.example", &world.policy));
     let mut foreign = answer(vec![member(&bob, &world.policy)]);
-    foreign.users[0].devices = vec![device(&eve, u64::MAX)];
+    foreign.users[0].devices = list(&[&eve], NOW);
     assert!(matches!(world.check(&[&bob], &foreign), Err(Error::Trust(TrustError::Device { .. }))));
-    let mut prekey = answer(vec![member(&bob, &world.policy)]);
-    prekey.users[0].devices[0].prekey = device(&eve, u64::MAX).prekey;
-    assert!(matches!(world.check(&[&bob], &prekey), Err(Error::Trust(TrustError::Device { .. }))));
+    let mut others = answer(vec![member(&bob, &world.policy)]);
+    others.users[0].prekeys = vec![prekey(&eve, u64::MAX)];
+    assert!(matches!(world.check(&[&bob], &others), Err(Error::Trust(TrustError::Device { .. }))));
     let mut expired = answer(vec![member(&bob, &world.policy)]);
-    expired.users[0].devices = vec![device(&bob, NOW)];
+    expired.users[0].prekeys = vec![prekey(&bob, NOW)];
     let late = world.check(&[&bob], &expired);
     assert!(matches!(late, Err(Error::Trust(TrustError::PrekeyTime { expired: true, .. }))));
     let mut twice = answer(vec![member(&bob, &world.policy)]);
-    twice.users[0].devices.push(device(&bob, u64::MAX));
+    twice.users[0].prekeys.push(prekey(&bob, u64::MAX));
     assert!(matches!(world.check(&[&bob], &twice), Err(Error::Trust(TrustError::Device { .. }))));
+}
+
+/// Another device of the same user.
+fn another(of: &Account) -> Account {
+    let identity = IdentityKey::from_bytes(&of.identity_key().to_bytes()).unwrap();
+    let (address, endpoint, policy_key) = (of.address.clone(), of.endpoint.clone(), of.policy_key.clone());
+    Account::new_device(&mut SystemRng, address, endpoint, policy_key, identity, "another".into(), 1)
+}
+
+#[test]
+fn a_device_that_was_removed_is_not_sealed_to_again() {
+    let mut world = World::new();
+    let bob = account("bob@x.example", &world.policy);
+    let stolen = another(&bob);
+    let shown = |devices: &[&Account], serial| {
+        let prekeys = devices.iter().map(|one| prekey(one, u64::MAX)).collect();
+        let devices = list(devices, serial);
+        answer(vec![RecipientUser { devices, prekeys, ..member(&bob, &world.policy) }])
+    };
+    let both = shown(&[&bob, &stolen], NOW);
+    let checked = world.check(&[&bob], &both).unwrap();
+    assert_eq!(checked.recipients.len(), 2);
+    world.lists.extend(checked.learned.lists);
+    let checked = world.check(&[&bob], &shown(&[&bob], NOW + 1)).unwrap();
+    assert_eq!(checked.recipients.len(), 1);
+    world.lists.retain(|known| known.address != bob.address);
+    world.lists.extend(checked.learned.lists);
+    let refused = |answer: &Recipients, why: ListProblem| {
+        let checked = world.check(&[&bob], answer);
+        matches!(checked, Err(Error::Trust(TrustError::Devices { address, problem })) if address == bob.address && problem == why)
+    };
+    // The relay shows the list of before, or another one of the same time; or a prekey of who is not in the list.
+    assert!(refused(&both, ListProblem::Older));
+    assert!(refused(&shown(&[&bob, &stolen], NOW + 1), ListProblem::Other));
+    let mut put_back = shown(&[&bob], NOW + 1);
+    put_back.users[0].devices = list(&[&bob], NOW + 2);
+    put_back.users[0].prekeys.push(prekey(&stolen, u64::MAX));
+    assert!(matches!(world.check(&[&bob], &put_back), Err(Error::Trust(TrustError::Device { .. }))));
+    // The administrator has removed all devices since.
+    let document = MembershipDocument { devices_from_ms: NOW + 3, ..membership(&bob) };
+    let mut before = shown(&[&bob], NOW + 2);
+    before.users[0].membership = Some(Signed::sign(&document, &world.policy));
+    assert!(refused(&before, ListProblem::Reset));
+}
+
+#[test]
+fn only_the_own_list_that_is_known_counts() {
+    let world = World::new();
+    let bob = account("bob@x.example", &world.policy);
+    let laptop = another(&world.alice);
+    let own = |devices: &[&Account], serial| RecipientUser {
+        devices: list(devices, serial),
+        prekeys: vec![prekey(&laptop, u64::MAX)],
+        ..user(&world.alice, RecipientRole::Own)
+    };
+    for shown in [own(&[&world.alice, &laptop], NOW + 1), own(&[&world.alice], NOW - 1)] {
+        let users = vec![member(&bob, &world.policy), shown];
+        assert!(matches!(world.check(&[&bob], &answer(users)), Err(Error::Trust(TrustError::OwnDevices))));
+    }
+    // Nor does it help to leave them out.
+    let key = world.policy.verifying_key();
+    let view = Asker {
+        address: &world.alice.address,
+        device: world.alice.device,
+        identity: &world.alice.identity,
+        policy_key: &key,
+        network: &world.document,
+        group: "staff",
+        serials: &[],
+        memberships: &[],
+        lists: &world.lists,
+        now_ms: NOW,
+    };
+    let without = answer(vec![member(&bob, &world.policy)]);
+    let checked = check(&view, &mut Known::new(), std::slice::from_ref(&bob.address), &without);
+    assert!(matches!(checked, Err(Error::Trust(TrustError::OwnDevices))));
 }
 
 #[test]
@@ -172,7 +279,8 @@ fn own_devices_stand_under_the_own_identity() {
     let users = vec![member(&bob, &world.policy), user(&impostor, RecipientRole::Own)];
     assert!(matches!(world.check(&[&bob], &answer(users)), Err(Error::Trust(TrustError::OwnIdentity))));
     // The sending device itself is no recipient.
-    let users = vec![member(&bob, &world.policy), user(&world.alice, RecipientRole::Own)];
+    let prekeys = vec![prekey(&world.alice, u64::MAX)];
+    let users = vec![member(&bob, &world.policy), RecipientUser { prekeys, ..world.own() }];
     assert!(matches!(world.check(&[&bob], &answer(users)), Err(Error::Trust(TrustError::Device { .. }))));
 }
 
@@ -308,8 +416,9 @@ fn who_counts_in_rooms_only_is_told_nothing_by_signals() {
     let bob = account("bob@x.example", &world.policy);
     let answer = answer(vec![user(&bob, RecipientRole::Addressed)]);
     let asked = [bob.address.clone()];
-    let pin = |vouched: &Vouched| judge(None, vouched, 1, SeenIn::Room).pin.unwrap();
-    let reached = |pin: Pin| signalled(&world.alice, &mut Known::new(), &[pin], &asked, &answer, NOW).unwrap().len();
+    let pin = |vouched: &Vouched| identity::judge(None, vouched, 1, SeenIn::Room).pin.unwrap();
+    let reached =
+        |pin: Pin| signalled(&world.alice, &mut Known::new(), (&[pin], &[]), &asked, &answer, NOW).unwrap().len();
     assert_eq!(reached(pin(&vouched(&bob.address, &bob.identity))), 1);
     assert_eq!(reached(pin(&Vouched::gone(bob.address.clone(), bob.identity.clone()))), 0);
 }
