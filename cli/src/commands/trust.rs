@@ -11,8 +11,8 @@ use crate::error::CliError;
 use crate::ui::Ui;
 
 /// The relay would have handed out prekeys that were used.
-pub(crate) const RELAY_WENT_BACK: &str = "the relay has forgotten what it has handed out: it was restored from a backup, or is not honest. This device \
-     has given it new keys; messages that cannot be opened for that are asked for again by themselves. If the administrator has restored \
+pub(crate) const RELAY_WENT_BACK: &str = "the relay has forgotten what it has handed out: it, or this profile, was restored from a backup, or it is not \
+     honest. This device has given it new keys; messages that cannot be opened for that are asked for again by themselves. If the administrator has restored \
      nothing, tell them.";
 
 /// The clocks of this machine and the relay are apart.

@@ -31,8 +31,8 @@ pub enum Event {
     Disconnected(Error, Duration),
     /// The clocks of this machine and the relay are apart.
     WrongClock(WrongClock),
-    /// The relay would have handed out prekeys of this device that were used before: it was restored from a backup, or is not honest.
-    /// All have been replaced. What was sealed to used ones meanwhile cannot be opened, and is asked for again.
+    /// The relay would have handed out prekeys of this device that were used before: it, or this profile, was restored from a backup, or it
+    /// is not honest. All have been replaced. What was sealed to used ones meanwhile cannot be opened, and is asked for again.
     PrekeysReplaced,
     /// What is shown of this conversation has changed: [`Client::conversation`] and [`Client::messages`] give it anew.
     Changed(ConversationId),
