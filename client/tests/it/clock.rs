@@ -1,9 +1,10 @@
 //! Clocks that are apart: said, and nothing else depends on what a relay says of the time.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use sotto_client::{Client, Draft, Error, Event, Target, TrustError, WrongClock, now_ms};
+use sotto_client::{Client, Draft, Error, Event, Target, TrustError, Unlock, WrongClock, now_ms};
 use sotto_relay::Clock;
 
 use crate::common::{Network, address, drain, next, text};
@@ -12,17 +13,23 @@ const MINUTE: i64 = 60_000;
 const DAY: i64 = 24 * 60 * MINUTE;
 
 /// A clock that is so much ahead (milliseconds).
-struct Ahead(i64);
+#[derive(Default)]
+struct Ahead(AtomicI64);
 
 impl Clock for Ahead {
     fn now_ms(&self) -> u64 {
-        now_ms().saturating_add_signed(self.0)
+        now_ms().saturating_add_signed(self.0.load(Ordering::SeqCst))
     }
 }
 
+/// With people who have joined before the relay's clock was so much ahead.
 async fn network(ahead: i64) -> (Network, Client, Client) {
-    let network = Network::start_at(false, Arc::new(Ahead(ahead))).await;
-    let (alice, bob) = (network.member("alice").await, network.member("bob").await);
+    let clock = Arc::new(Ahead::default());
+    let network = Network::start_at(false, clock.clone()).await;
+    drop((network.member("alice").await, network.member("bob").await));
+    clock.0.store(ahead, Ordering::SeqCst);
+    let open = |name| Client::open(network.profile(name), Unlock::KeyFile);
+    let (alice, bob) = (open("alice").await.unwrap(), open("bob").await.unwrap());
     (network, alice, bob)
 }
 
