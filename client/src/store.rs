@@ -32,7 +32,7 @@ pub(crate) use chains::{
 pub(crate) use db::{Store, Tx, list_all};
 pub(crate) use documents::{MembershipRecord, PeerRecord, PolicyRecord};
 pub(crate) use links::{HistoryIn, HistoryOffered, HistoryOut, PendingLink};
-pub use lists::{DeviceChange, RemovedDevices};
+pub use lists::DeviceChange;
 pub(crate) use lists::{DeviceNews, GoneDevice, ListRecord};
 pub(crate) use lost::{LostRecord, between};
 pub(crate) use messages::{Exact, Placed, Seen, Unread};
@@ -40,7 +40,7 @@ pub(crate) use outbox::outbox_all;
 pub(crate) use records::{
     AccountRecord, BatchRecord, Change, Established, MessageState, Pin, PrekeyRecord, Record, Serials, StoredMessage,
 };
-pub use records::{LeftOut, Missing, SeenIn};
+pub use records::{LeftOut, Missing, RemovedDevices, SeenIn};
 pub(crate) use rooms::RoomEventRecord;
 pub(crate) use sweep::sweep;
 pub(crate) use talk::{

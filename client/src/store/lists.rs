@@ -84,18 +84,6 @@ pub enum DeviceChange {
     PutRight,
 }
 
-/// What devices that were removed have to do with a message.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
-#[cbor(array)]
-pub struct RemovedDevices {
-    /// The device that it is from is none of its sender's any more.
-    #[n(0)]
-    pub from: bool,
-    /// It was sealed to a device that its recipient had removed before: its sender was shown an old list.
-    #[n(1)]
-    pub to: bool,
-}
-
 /// Something about the own devices that nobody has been told of yet.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(array)]

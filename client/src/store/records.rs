@@ -9,7 +9,6 @@ use sotto_wire::content::MessageRef;
 use sotto_wire::policy::Anchor;
 use zeroize::Zeroize as _;
 
-use super::lists::RemovedDevices;
 use crate::core::endpoint::Tls;
 
 /// A value with a place in the store.
@@ -382,6 +381,18 @@ pub struct Missing {
     /// Whether it has come, and could not be opened, since the key that it was sealed to is gone: whose it is, nobody vouches for.
     #[cbor(n(2), default)]
     pub unopened: bool,
+}
+
+/// What devices that were removed have to do with a message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct RemovedDevices {
+    /// The device that it is from is none of its sender's any more.
+    #[n(0)]
+    pub from: bool,
+    /// It was sealed to a device that its recipient had removed before: its sender was shown an old list.
+    #[n(1)]
+    pub to: bool,
 }
 
 /// A member of a room who cannot be written to.

@@ -84,7 +84,7 @@ fn safety_number(a: &Device, b: &Device) -> Value {
 
 /// Five keys: a tree that is not full.
 pub fn device_list() -> Value {
-    let mut devices = ["phone", "laptop"].map(|name| Device::new("bob@chat.acme.example", name, 0));
+    let mut devices = ["phone", "laptop"].map(|name| Device::new("dora@chat.acme.example", name, 0));
     devices.sort_by_key(|device| device.device);
     let [first, second] = &devices;
     let payload = first.list_payload(1, &[first, second]);
