@@ -2,8 +2,10 @@
 
 use std::process::ExitCode;
 
-use sotto_client::{Error, ListProblem, ProfileError, Refusal, StoreError, TransportError, TrustError};
+use sotto_client::{Error, ListProblem, ProfileError, Refusal, StoreError, TransportError, TrustError, now_ms};
 use sotto_wire::ErrorCode;
+
+use crate::commands::time;
 
 /// What kind of failure, and so which exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,14 +110,17 @@ impl From<Error> for CliError {
 fn kind(error: &Error) -> Kind {
     match error {
         Error::Refused(Refusal::Empty | Refusal::NoRecipients | Refusal::TooManyAddresses { .. }) => Kind::Usage,
-        Error::Trust(_) | Error::Refused(_) | Error::Link(_) | Error::Transport(TransportError::Certificate { .. }) => {
+        Error::Trust(_)
+        | Error::Refused(_)
+        | Error::Link(_)
+        | Error::Transport(TransportError::Certificate { .. } | TransportError::CertificateTime { .. }) => {
             Kind::Refused
         }
         Error::Profile(ProfileError::Missing(_) | ProfileError::PasswordNeeded(_) | ProfileError::Taken { .. }) => {
             Kind::Usage
         }
         Error::Profile(ProfileError::Wiped(_)) => Kind::Refused,
-        Error::Uncertain { source, .. } => kind(source),
+        Error::Uncertain { source, .. } | Error::WrongClock { source, .. } => kind(source),
         Error::Relay(answer) => match answer.code {
             ErrorCode::Forbidden
             | ErrorCode::Suspended
@@ -134,6 +139,11 @@ fn kind(error: &Error) -> Kind {
 /// What to do about an error of the library. The library says what has happened; only here it is known which commands there are.
 pub(crate) fn hint(error: &Error) -> Option<String> {
     match error {
+        Error::Transport(TransportError::CertificateTime { .. }) => {
+            Some(format!("{}; if it is right, tell the administrator", look_at_the_clock()))
+        }
+        Error::Trust(TrustError::PrekeyTime { .. } | TrustError::RetentionTime { .. }) => Some(look_at_the_clock()),
+        Error::WrongClock { .. } => Some("set the clock of this machine".to_owned()),
         Error::Transport(error) => transport(error).map(str::to_owned),
         Error::Relay(answer) => relay(answer.code).map(str::to_owned),
         Error::Profile(error) => profile(error).map(str::to_owned),
@@ -152,6 +162,10 @@ pub(crate) fn hint(error: &Error) -> Option<String> {
         }
         _ => None,
     }
+}
+
+fn look_at_the_clock() -> String {
+    format!("the clock of this machine says {}: set it, if that is wrong", time(now_ms()))
 }
 
 fn transport(error: &TransportError) -> Option<&'static str> {
@@ -286,12 +300,27 @@ mod tests {
             let message = sotto_crypto::MessageId::from_bytes([0; 16]);
             Error::Uncertain { message, source: Box::new(source) }
         };
+        let clock = sotto_client::WrongClock { ahead: false, by_ms: 7 * 60_000 };
+        let source = Box::new(TrustError::PrekeyTime { address: bob(), expired: false }.into());
+        let wrong_clock = Error::WrongClock { clock, source };
+        assert_eq!(
+            wrong_clock.to_string(),
+            "the key of a device of bob@x.example is not valid yet by this machine's clock; nothing was sent; the clock of this machine \
+             is 7 minutes behind the relay's"
+        );
         assert_eq!(CliError::from(uncertain(TrustError::PolicyKey.into())).kind, Kind::Refused);
         let remedies: Vec<(Error, &str)> = vec![
             (uncertain(Refusal::NotModerator.into()), "whether it has come"),
             (uncertain(TrustError::IdentityChanged(bob()).into()), "--accept-change"),
             (TransportError::Unreachable { relay: "r".into(), reason: "no".into() }.into(), "is it running"),
             (TransportError::Certificate { relay: "r".into(), reason: "no".into() }.into(), "in between"),
+            (
+                TransportError::CertificateTime { relay: "r".into(), expired: false }.into(),
+                "the clock of this machine says",
+            ),
+            (TrustError::PrekeyTime { address: bob(), expired: true }.into(), "set it, if that is wrong"),
+            (TrustError::RetentionTime { address: bob() }.into(), "set it, if that is wrong"),
+            (wrong_clock, "set the clock of this machine"),
             (ProfileError::Missing(dir()).into(), "`sotto join INVITE --profile NAME`"),
             (ProfileError::Unfinished(dir()).into(), "same invite"),
             (ProfileError::PasswordNeeded(dir()).into(), "--password-file"),

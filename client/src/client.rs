@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use sotto_crypto::{Address, DeviceId, Domain, Fingerprint};
 
+use crate::core::clock::WrongClock;
 use crate::core::clock::now_ms;
 use crate::core::error::{Error, ProfileError, StoreError};
 use crate::core::platform::{Instant, boxed};
@@ -196,6 +197,11 @@ impl Client {
                 Box::new(move |within| boxed(async move { drop(last.pump(Instant::now() + within, None).await) }));
             Beside { task, last }
         })
+    }
+
+    /// Whether the clocks of this machine and the relay are apart, as far as it was talked to.
+    pub fn wrong_clock(&self) -> Option<WrongClock> {
+        self.trust.api.wrong_clock()
     }
 
     /// Whose messages have come and wait until they can be shown.

@@ -101,7 +101,7 @@ pub use sotto_wire::room::{RoomChange, RoomId};
 pub use sotto_wire::{ApiError, ErrorCode};
 
 pub use client::{Client, WhoAmI};
-pub use core::clock::now_ms;
+pub use core::clock::{WrongClock, now_ms};
 pub use core::endpoint::{Endpoint, Tls};
 pub use core::error::{
     AttachmentError, Error, ListProblem, ProfileError, Refusal, StoreError, TransportError, TrustError,

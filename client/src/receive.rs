@@ -7,6 +7,7 @@ pub(crate) mod download;
 pub(crate) mod event;
 mod gaps;
 mod line;
+mod lost;
 pub(crate) mod message;
 mod open;
 pub(crate) mod place;

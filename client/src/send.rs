@@ -6,6 +6,7 @@ mod attachments;
 pub(crate) mod chain;
 pub(crate) mod compose;
 mod deliver;
+pub(crate) mod lost;
 pub(crate) mod outbox;
 pub(crate) mod settle;
 pub(crate) mod signals;

@@ -12,6 +12,7 @@ mod erasable;
 pub(crate) mod key;
 mod links;
 mod lists;
+mod lost;
 mod messages;
 mod migrate;
 mod open;
@@ -26,13 +27,14 @@ mod talk;
 pub(crate) use aside::{Aside, AsideCount, Reason};
 pub use chains::GapEvent;
 pub(crate) use chains::{
-    AnsweredRecord, ChainKey, ChainRecord, Gap, GapNews, GapsRecord, HeadRecord, OwnChainRecord, SentRecord,
+    AnsweredRecord, ChainKey, ChainRecord, Gap, GapNews, GapsRecord, HeadRecord, OwnChainRecord, SentById, SentRecord,
 };
 pub(crate) use db::{Store, Tx, list_all};
 pub(crate) use documents::{MembershipRecord, PeerRecord, PolicyRecord};
 pub(crate) use links::{HistoryIn, HistoryOffered, HistoryOut, PendingLink};
 pub use lists::DeviceChange;
 pub(crate) use lists::{DeviceNews, GoneDevice, ListRecord};
+pub(crate) use lost::{LostRecord, between};
 pub(crate) use messages::{Exact, Placed, Seen, Unread};
 pub(crate) use outbox::outbox_all;
 pub(crate) use records::{

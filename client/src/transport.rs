@@ -43,13 +43,26 @@ pub(crate) struct Target {
     pub(crate) secure: bool,
 }
 
+/// Why a certificate is refused.
+#[cfg_attr(target_family = "wasm", expect(dead_code, reason = "a browser does not tell"))]
+enum Refused {
+    /// It is not valid at this time.
+    Time { expired: bool },
+    /// It is not good, for this reason.
+    Not(String),
+}
+
 /// What a failed connection was: a refusal of the certificate is told apart, since trying again does not help.
 pub(crate) fn connection_error(relay: &str, error: &(dyn std::error::Error + 'static)) -> TransportError {
     let mut next = Some(error);
     let mut last = error.to_string();
     while let Some(e) = next {
-        if let Some(reason) = tls::refusal(e) {
-            return TransportError::Certificate { relay: relay.to_owned(), reason };
+        match tls::refusal(e) {
+            Some(Refused::Time { expired }) => {
+                return TransportError::CertificateTime { relay: relay.to_owned(), expired };
+            }
+            Some(Refused::Not(reason)) => return TransportError::Certificate { relay: relay.to_owned(), reason },
+            None => {}
         }
         last = e.to_string();
         next = e.source();

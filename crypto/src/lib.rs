@@ -108,8 +108,8 @@ pub use link::{HistoryAnswer, LinkError, LinkKeys, LinkOffer, LinkPurpose};
 pub use message::{MAX_BODY, MAX_CONTENT, MAX_RECIPIENTS, Opened, Sealed, SealedHeader, Wrap, WrappedKey};
 pub use open::{OpenError, open, open_with};
 pub use prekey::{
-    MAX_PREKEYS_PER_BATCH, Prekey, PrekeyBatch, PrekeyBatchHeader, PrekeyError, PrekeyKind, PrekeyRef, Recipient,
-    VerifiedBatch, generate_prekeys,
+    CLOCK_TOLERANCE_MS, MAX_PREKEYS_PER_BATCH, MEDIUM_TERM_MS, Prekey, PrekeyBatch, PrekeyBatchHeader, PrekeyError,
+    PrekeyKind, PrekeyRef, Recipient, VerifiedBatch, generate_prekeys,
 };
 pub use recipients::{RecipientList, RecipientUser};
 pub use rng::SystemRng;

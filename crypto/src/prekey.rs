@@ -13,6 +13,11 @@ use crate::{SUITE, Unsupported, VERSION, check_version, codec, merkle};
 /// The most prekeys that one batch may hold.
 pub const MAX_PREKEYS_PER_BATCH: u32 = 1024;
 
+/// How long one medium-term prekey is used (milliseconds): a week.
+pub const MEDIUM_TERM_MS: u64 = 7 * 24 * 3600 * 1000;
+/// So far the clocks of two machines may be apart (milliseconds): five minutes.
+pub const CLOCK_TOLERANCE_MS: u64 = 300_000;
+
 /// A prekey or a batch that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PrekeyError {
@@ -34,9 +39,12 @@ pub enum PrekeyError {
     /// The key is not one of the batch that was signed.
     #[error("prekey: not a key of the signed batch")]
     Proof,
-    /// The batch has expired.
-    #[error("prekey batch: expired; the device has to publish a new one")]
+    /// Its time is over.
+    #[error("prekey: expired; the device has to publish a new one")]
     Expired,
+    /// Its time has not begun.
+    #[error("prekey: not valid yet")]
+    NotYet,
 }
 
 /// How a prekey is used.
@@ -46,7 +54,7 @@ pub enum PrekeyKind {
     /// Used for one message; the secret is deleted then.
     #[n(0)]
     OneTime,
-    /// Used when one-time keys have run out, until it is rotated.
+    /// Used when one-time keys have run out: key n of the batch in the week that begins n weeks after the batch was made.
     #[n(1)]
     MediumTerm,
 }
@@ -89,6 +97,29 @@ impl Document for PrekeyBatchHeader {
 }
 
 impl PrekeyBatchHeader {
+    /// When a key of the batch may be used, in milliseconds since 1970: from the first time until before the second. Of a
+    /// medium-term batch one key is used after the other, a week each; the first also before, by a clock that is behind the device's.
+    pub fn valid(&self, index: u32) -> (u64, u64) {
+        let week = |n: u64| self.created_at_ms.saturating_add(MEDIUM_TERM_MS.saturating_mul(n));
+        match self.kind {
+            PrekeyKind::OneTime => (0, self.expires_at_ms),
+            PrekeyKind::MediumTerm => {
+                let begin = if index == 0 { 0 } else { week(u64::from(index)) };
+                (begin, week(u64::from(index) + 1).min(self.expires_at_ms))
+            }
+        }
+    }
+
+    /// Whether a key of the batch may be used now, by a clock that may be wrong by [`CLOCK_TOLERANCE_MS`].
+    fn check_time(&self, index: u32, now_ms: u64) -> Result<(), PrekeyError> {
+        let (begin, end) = self.valid(index);
+        let tolerance = if self.kind == PrekeyKind::MediumTerm { CLOCK_TOLERANCE_MS } else { 0 };
+        if now_ms.saturating_add(tolerance) < begin {
+            return Err(PrekeyError::NotYet);
+        }
+        if now_ms >= end.saturating_add(tolerance) { Err(PrekeyError::Expired) } else { Ok(()) }
+    }
+
     fn verified(signed: &Signed<Self>, device: &DevicePublic) -> Result<Self, PrekeyError> {
         let header = signed.verify(device)?;
         check_version(header.version, header.suite)?;
@@ -233,12 +264,10 @@ impl VerifiedBatch {
         self.device == *device
     }
 
-    /// Checks that a key is one of this batch, and that the batch has not expired. The signature that comes with the
+    /// Checks that a key is one of this batch, and that it is its time. The signature that comes with the
     /// key is not looked at again: the proof leads to the root that has been verified.
     pub fn with_prekey(&self, prekey: &Prekey, now_ms: u64) -> Result<Recipient, PrekeyError> {
-        if now_ms >= self.header.expires_at_ms {
-            return Err(PrekeyError::Expired);
-        }
+        self.header.check_time(prekey.index, now_ms)?;
         let leaf = merkle::leaf(prekey.index, prekey.key.as_bytes());
         if !merkle::verify(&self.header.root, self.header.count, prekey.index, leaf, &prekey.proof) {
             return Err(PrekeyError::Proof);

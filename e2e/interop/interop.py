@@ -371,6 +371,10 @@ def prekeys():
         assert [node.hex() for node in sotto.merkle_proof(leaves, key["index"])] == key["proof"]
         prekey = sotto.decode(raw(key["prekey"]), sotto.PREKEY)
         sotto.verify_prekey(identity, certificate, prekey, vector["now_ms"])
+    for week in vector["weeks"]:
+        prekey = sotto.decode(raw(week["prekey"]), sotto.PREKEY)
+        for now_ms in (week["first_ms"], week["last_ms"]):
+            sotto.verify_prekey(identity, certificate, prekey, now_ms)
 
 
 def message_vector():

@@ -188,6 +188,8 @@ def _kind(value):
     return value
 
 
+# A medium-term batch has one key a week; clocks may be this far apart.
+WEEK_MS, APART_MS = 604_800_000, 300_000
 BATCH_HEADER = [U8, U16, ID, ID, _kind, U32, octets(32), TIME, TIME]
 BATCH = [SIGNED, many(point)]
 PREKEY = [SIGNED, U32, point, many(octets(32))]
@@ -396,10 +398,16 @@ def verify_prekey(identity, certificate, prekey, now_ms):
     """Returns who can be written to with it: address, device, prekey reference, point."""
     name, device, device_key = verify_device(identity, certificate)
     document, index, key, proof = prekey
-    _, _, owner, batch, _, count, root, _, expires = _batch_header(device_key, document)
+    _, _, owner, batch, kind, count, root, created, expires = _batch_header(device_key, document)
     if owner != device:
         raise Refused("OtherDevice")
-    if now_ms >= expires:
+    begin, end, apart = 0, expires, 0
+    if kind == 1:
+        begin = created + index * WEEK_MS if index > 0 else 0
+        end, apart = min(created + (index + 1) * WEEK_MS, expires), APART_MS
+    if now_ms + apart < begin:
+        raise Refused("NotYet")
+    if now_ms >= end + apart:
         raise Refused("Expired")
     if not merkle_verifies(root, count, index, leaf(index, key), proof):
         raise Refused("Proof")

@@ -25,6 +25,7 @@ mod routes;
 mod running;
 mod secrets;
 mod serve;
+mod shares;
 mod signals;
 mod socket;
 mod source;

@@ -8,6 +8,7 @@ use sotto_crypto::{Address, DeviceId};
 use sotto_wire::Source;
 
 use crate::auth::Asker;
+use crate::shares::Requester;
 use crate::store::Origin;
 
 /// Buckets of one kind that are remembered.
@@ -235,9 +236,10 @@ impl RateLimits {
         self.signal.take(&device, now_ms)
     }
 
-    /// `caller` is an address of this network, or another network as a whole: that one answers for its users, and could
-    /// make up any number of them.
-    pub(crate) fn one_time(&self, caller: &str, user: &str, now_ms: u64) -> bool {
+    /// How fast, whatever there is: [`crate::shares`] says of how many. A network answers for its users, and could make up any number
+    /// of them.
+    pub(crate) fn one_time(&self, requester: Requester<'_>, user: &str, now_ms: u64) -> bool {
+        let caller = requester.peer.map_or(requester.user.as_str(), |peer| peer.as_str());
         self.one_time.take(&(caller, user), now_ms)
     }
 }

@@ -1,7 +1,7 @@
 //! Who a message has to be sealed to: the addressed users, the sender's own other devices, the retention processes
 //! that policy requires, each device with a prekey. Other networks answer for their users themselves.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use futures::future::try_join_all;
 use sotto_crypto::{Address, DeviceId, Domain, Prekey, Signed, Voucher};
@@ -19,6 +19,7 @@ use crate::deliver::{addressed, no_gateway};
 use crate::error::{Failure, Reply};
 use crate::gateway::{Gateway, unreachable_peer};
 use crate::policy::{ByNetwork, Policy, Side, membership};
+use crate::shares::Requester;
 use crate::signals::own_network_only;
 use crate::state::App;
 use crate::store::{Claim, DirectoryUser, StoreError};
@@ -46,7 +47,7 @@ pub(crate) async fn for_caller(app: &App, caller: &Caller, request: FetchRecipie
         all.networks.extend(answer.networks);
     }
     let abroad: usize = all.users.iter().map(|user| user.prekeys.len()).sum();
-    let request = Completion { requester: caller.address.as_str(), own: Some(caller), peer: None, abroad, signal };
+    let request = Completion { from: &caller.address, own: Some(caller), peer: None, abroad, signal };
     all.users.extend(complete(app, &policy, &local, &request).await?);
     Ok(all)
 }
@@ -55,7 +56,7 @@ pub(crate) async fn for_caller(app: &App, caller: &Caller, request: FetchRecipie
 pub(crate) async fn for_peer(app: &App, peer: &Domain, request: PeerRecipients) -> Reply<Recipients> {
     let policy = app.policy();
     let (local, _) = check_peer_request(app, &policy, peer, &request.from, &request.addresses)?;
-    let completion = Completion { requester: peer.as_str(), own: None, peer: Some(peer), abroad: 0, signal: false };
+    let completion = Completion { from: &request.from, own: None, peer: Some(peer), abroad: 0, signal: false };
     let users = complete(app, &policy, &local, &completion).await?;
     Ok(Recipients { users, networks: vec![network_info(app, &policy)?] })
 }
@@ -195,7 +196,7 @@ fn check_peer_request<'a>(
 /// On whose behalf recipients are put together.
 struct Completion<'a> {
     /// Whose share of one-time prekeys is used.
-    requester: &'a str,
+    from: &'a Address,
     /// The calling device, when it is of this network.
     own: Option<&'a Caller>,
     /// The calling network, when it is another one.
@@ -300,12 +301,19 @@ async fn required_retention(
 
 async fn claim(app: &App, users: &[DirectoryUser], request: &Completion<'_>) -> Reply<HashMap<DeviceId, Prekey>> {
     let now_ms = app.now_ms();
+    let requester = Requester { user: request.from, peer: request.peer };
     let mut claims = Vec::new();
     for user in users {
-        let one_time = !request.signal && app.limits.one_time(request.requester, &user.local, now_ms);
-        claims.extend(user.devices.iter().map(|device| Claim { device: *device, one_time }));
+        let one_time = !request.signal && app.limits.one_time(requester, &user.local, now_ms);
+        let leave = |device| one_time.then(|| app.shares.take(device, requester));
+        claims.extend(user.devices.iter().map(|device| Claim { device: *device, leave: leave(*device) }));
     }
+    let asked: Vec<DeviceId> = claims.iter().filter(|claim| claim.leave.is_some()).map(|claim| claim.device).collect();
     let claimed = app.store.claim_prekeys(claims, now_ms).await?;
+    let had: HashSet<DeviceId> = claimed.iter().filter(|claimed| !claimed.exhausted).map(|c| c.device).collect();
+    for not_had in asked.into_iter().filter(|device| !had.contains(device)) {
+        app.shares.give_back(not_had, requester);
+    }
     let exhausted = claimed.iter().filter(|claimed| claimed.exhausted).count() as u64;
     if exhausted > 0 {
         metrics::counter!(names::PREKEYS_EXHAUSTED).increment(exhausted);

@@ -231,6 +231,7 @@ async fn open(config: &RelayConfig, options: &Options, mutual: &Arc<MutualTls>) 
         clock: Arc::clone(&options.clock),
         registry,
         limits: RateLimits::new(),
+        shares: crate::shares::Shares::default(),
         blobs,
         gateway,
         uploads: Arc::default(),

@@ -14,6 +14,7 @@ use crate::limits::RateLimits;
 use crate::opaque::Opaque;
 use crate::policy::{Policy, PolicyCell};
 use crate::registry::Registry;
+use crate::shares::Shares;
 use crate::store::{Store, StoreError};
 use crate::token::Tokens;
 use crate::uploads::Uploads;
@@ -31,6 +32,8 @@ pub(crate) struct App {
     pub(crate) opaque: Opaque,
     pub(crate) registry: Arc<Registry>,
     pub(crate) limits: RateLimits,
+    /// Of one-time prekeys.
+    pub(crate) shares: Shares,
     pub(crate) blobs: BlobFiles,
     /// Towards other networks; `None` when this one has no gateway.
     pub(crate) gateway: Option<Gateway>,

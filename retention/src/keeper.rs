@@ -137,7 +137,7 @@ impl<D: Destination> Keeper<D> {
     async fn try_keep<I: Inbox>(&self, inbox: &I, item: &Item<I::Receipt>) -> Option<()> {
         let names = Names::of(item);
         let (attachment, waiting) = match item.file() {
-            Some(file) => self.promise(Waiting::of(item, &names, file)).await?,
+            Some(file) => self.promise(Waiting::of(item, &names, file, now_ms())).await?,
             None => (Attachment::None, None),
         };
         let mut sealed = None;

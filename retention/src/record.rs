@@ -1,13 +1,15 @@
 //! From what has come to the JSON document that is kept. Pure.
 //!
 //! The documented fields are those that administrators know (`message_id`, `msg_ts`, `msgtype`, …, `file`); times in them
-//! are the relay's, in UTC. The others are ours, for an auditor: who vouches for it, and who got it.
+//! are the relay's, in UTC. The others are ours, for an auditor: who vouches for it, and who got it; `sent_at` and `expires_at` are
+//! its sender's word, which is signed, and `retained_at` is this process's.
 
 use jiff::tz::TimeZone;
 use serde::Serialize;
 use sotto_client::Gap;
-use sotto_crypto::{Address, Domain};
+use sotto_crypto::{Address, CLOCK_TOLERANCE_MS, Domain};
 use sotto_wire::content::{Body, Conversation, File, FileKind};
+use sotto_wire::limits::MAX_QUEUE_SECONDS;
 use sotto_wire::policy::Anchor;
 
 use control::{Control, Deed, Edit, Receipt};
@@ -172,6 +174,9 @@ pub(crate) struct Record {
     /// Whether it was recorded as missing before it came.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     late: bool,
+    /// Whether the times cannot all be right: the relay's (`time`), the sender's (`sent_at`) and this process's (`retained_at`).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    times_disagree: bool,
     /// Whether the device that it is from is none of its sender's any more.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     sender_device_removed: bool,
@@ -316,7 +321,8 @@ impl Record {
             _ => (None, None),
         };
         let established_by = item.keys.as_ref().and_then(|keys| keys.established_by);
-        let expires = content.and_then(|c| c.ends_at_ms(item.accepted_at_ms));
+        // By its sender's word alone, which is signed.
+        let expires = content.and_then(|c| c.ends_at_ms(u64::MAX));
         Self {
             message_id: item.message.map(|id| id.to_string()),
             conflicts_with: item.conflicts_with.map(|id| id.to_string()),
@@ -351,6 +357,7 @@ impl Record {
             sender_verified: established_by.is_some(),
             number: content.and_then(|c| c.link.as_ref()).map(|link| link.index),
             late: item.late,
+            times_disagree: times_disagree(item.accepted_at_ms, content.map(|c| c.sent_at_ms), now_ms),
             sender_device_removed: item.from_removed_device,
             members: conversation.map(|c| texts(&c.members())).unwrap_or_default(),
             recipients: texts(&item.recipients),
@@ -364,6 +371,17 @@ impl Record {
     pub(crate) fn to_json(&self) -> Result<Vec<u8>, serde_json::Error> {
         line(self)
     }
+}
+
+/// Whether the time at which the relay says that it has accepted a message does not fit: it waits there for as long as a queue may be,
+/// and comes here afterwards; it was sent before. Five minutes are no matter.
+fn times_disagree(accepted_at_ms: u64, sent_at_ms: Option<u64>, now_ms: u64) -> bool {
+    let accepted = accepted_at_ms.saturating_add(CLOCK_TOLERANCE_MS);
+    let too_old = accepted.saturating_add(MAX_QUEUE_SECONDS * 1000) < now_ms;
+    let to_come = accepted_at_ms > now_ms.saturating_add(CLOCK_TOLERANCE_MS);
+    too_old
+        || to_come
+        || sent_at_ms.is_some_and(|sent| sent > accepted || sent > now_ms.saturating_add(CLOCK_TOLERANCE_MS))
 }
 
 fn file_record<R>(item: &Item<R>, file: &File, attachment: &Attachment) -> FileRecord {

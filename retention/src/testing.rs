@@ -94,7 +94,7 @@ pub(crate) fn file(name: &str, caption: Option<&str>) -> File {
 /// A file of alice that lies with a network, the `n`th of them.
 pub(crate) fn waiting(network: &str, n: u32) -> Waiting {
     let item = file_item(network, n);
-    Waiting::of(&item, &Names::of(&item), item.file().unwrap())
+    Waiting::of(&item, &Names::of(&item), item.file().unwrap(), item.accepted_at_ms)
 }
 
 /// The message that it came with. Its receipt is `n`.

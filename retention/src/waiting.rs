@@ -40,15 +40,16 @@ const SUFFIX: &str = ".cbor";
 const ASIDE: &str = ".tmp";
 
 impl Waiting {
-    /// The file that came with an item, without what is not needed to fetch it.
-    pub(crate) fn of<R>(item: &Item<R>, names: &Names, file: &File) -> Self {
+    /// The file that came with an item at this time, without what is not needed to fetch it. For as long as a relay keeps a file, by
+    /// this machine's clock: a relay that lies about the time cannot end that.
+    pub(crate) fn of<R>(item: &Item<R>, names: &Names, file: &File, now_ms: u64) -> Self {
         Self {
             version: VERSION,
             names: names.clone(),
             message: item.message,
             sender: item.sender.clone(),
             accepted_at_ms: item.accepted_at_ms,
-            ends_at_ms: item.accepted_at_ms.saturating_add(MAX_QUEUE_SECONDS * 1000),
+            ends_at_ms: now_ms.saturating_add(MAX_QUEUE_SECONDS * 1000),
             file: File { caption: None, preview: None, ..file.clone() },
         }
     }

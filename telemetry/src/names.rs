@@ -72,7 +72,7 @@ metrics_table! {
     CONNECT_SERVER_ERROR = "sotto_connect_server_error_total", "ConnectServerError", Counter, Count, "Connections that failed on our side.";
     MESSAGES_QUEUED = "sotto_approximate_number_of_messages_queued", "ApproximateNumberOfMessagesQueued", Gauge, Count, "Messages waiting for devices, approximately.";
     OLDEST_MESSAGE_AGE = "sotto_approximate_age_of_oldest_message_seconds", "ApproximateAgeOfOldestMessage", Gauge, Seconds, "Age of the oldest message waiting, approximately.";
-    PREKEYS_EXHAUSTED = "sotto_prekeys_exhausted_total", "PrekeysExhausted", Counter, Count, "Times that a device had no one-time prekey left and the medium-term one was handed out.";
+    PREKEYS_EXHAUSTED = "sotto_prekeys_exhausted_total", "PrekeysExhausted", Counter, Count, "Times that a device had no one-time prekey left for who asked, and the medium-term one was handed out.";
     RESPONSES_4XX = "sotto_4xx_error_total", "4XXError", Counter, Count, "Requests answered with a 4xx status; label operation.";
     RESPONSES_5XX = "sotto_5xx_error_total", "5XXError", Counter, Count, "Requests answered with a 5xx status; label operation.";
     LATENCY = "sotto_latency_seconds", "Latency", Histogram, Milliseconds, "Time from a request to its answer; label operation.";

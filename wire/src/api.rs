@@ -33,8 +33,8 @@
 
 use minicbor::{Decode, Encode};
 use sotto_crypto::{
-    Address, BlobId, DeviceId, DeviceList, Domain, IdentityPublic, MessageId, PolicyPublic, Prekey, PrekeyBatch,
-    PrekeyRef, Signature, Signed, Voucher, Wrap, WrappedKey,
+    Address, BatchId, BlobId, DeviceId, DeviceList, Domain, IdentityPublic, MessageId, PolicyPublic, Prekey,
+    PrekeyBatch, PrekeyRef, Signature, Signed, Voucher, Wrap, WrappedKey,
 };
 
 use crate::policy::{GroupDocument, MembershipDocument, NetworkDocument};
@@ -287,6 +287,9 @@ pub struct Session {
     /// When it ends (milliseconds since the epoch, by the relay's clock).
     #[n(1)]
     pub expires_at_ms: u64,
+    /// The relay's clock (milliseconds since the epoch): so that a client whose clock is wrong can say so. Nothing else depends on it.
+    #[n(2)]
+    pub now_ms: u64,
 }
 
 /// The documents that the caller obeys.
@@ -347,15 +350,51 @@ pub struct DeviceEntry {
 }
 
 /// How many one-time prekeys are left.
-#[derive(Clone, Copy, Debug, Encode, Decode)]
+#[derive(Clone, Debug, Encode, Decode)]
 #[cbor(array)]
 pub struct PrekeyCount {
-    /// Not yet handed out.
+    /// One-time ones that are not handed out yet.
     #[n(0)]
     pub one_time: u32,
-    /// When the medium-term prekey ends (milliseconds since the epoch).
+    /// What is left, by batch: those of which nothing is are not named. The device knows which of its secrets are gone; a relay that
+    /// would hand those out has forgotten something.
     #[n(1)]
-    pub medium_term_expires_at_ms: u64,
+    pub batches: Vec<BatchLeft>,
+}
+
+/// What is left of a batch of prekeys: of a medium-term one, those whose week is not over.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct BatchLeft {
+    /// The batch.
+    #[n(0)]
+    pub batch: BatchId,
+    /// Bit n modulo 8 of byte n / 8 is set where key n is left.
+    #[cbor(n(1), with = "minicbor::bytes")]
+    pub left: Vec<u8>,
+}
+
+impl BatchLeft {
+    /// With these keys left.
+    pub fn new(batch: BatchId, left: impl IntoIterator<Item = u32>) -> Self {
+        let mut bits = Vec::new();
+        for index in left {
+            let byte = usize::try_from(index / 8).unwrap_or(usize::MAX);
+            if bits.len() <= byte {
+                bits.resize(byte.saturating_add(1), 0u8);
+            }
+            if let Some(byte) = bits.get_mut(byte) {
+                *byte |= 1 << (index % 8);
+            }
+        }
+        Self { batch, left: bits }
+    }
+
+    /// The keys that are left, in order.
+    pub fn indices(&self) -> impl Iterator<Item = u32> {
+        let bits = (0u32..).zip(&self.left).flat_map(|(n, byte)| (0..8).map(move |bit| (n * 8 + bit, byte >> bit & 1)));
+        bits.filter(|(_, bit)| *bit == 1).map(|(index, _)| index)
+    }
 }
 
 /// New prekeys; a medium-term batch replaces the one before.
@@ -365,6 +404,9 @@ pub struct UploadPrekeys {
     /// Any number of batches.
     #[n(0)]
     pub batches: Vec<PrekeyBatch>,
+    /// Whether they replace all that are there.
+    #[n(1)]
+    pub replace: bool,
 }
 
 /// Asks for identities without using prekeys up.

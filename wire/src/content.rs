@@ -92,10 +92,11 @@ impl Content {
 }
 
 impl Content {
-    /// When every copy but the retained one ends (milliseconds since the epoch): the expiry counts from sending, and a
-    /// sender's clock that runs ahead of the relay, which accepted it at this time, does not lengthen it.
-    pub fn ends_at_ms(&self, accepted_at_ms: u64) -> Option<u64> {
-        let sent = self.sent_at_ms.min(accepted_at_ms);
+    /// When every copy but the retained one ends (milliseconds since the epoch): the expiry counts from sending, as its sender has signed
+    /// it, and a sender's clock that runs ahead of the receiver's, to whom it came at this time, does not lengthen it. What a relay says
+    /// of times does not count: one that lies could end a message before it is seen.
+    pub fn ends_at_ms(&self, came_at_ms: u64) -> Option<u64> {
+        let sent = self.sent_at_ms.min(came_at_ms);
         self.expires_in_s.map(|s| sent.saturating_add(s.saturating_mul(1000)))
     }
 }
@@ -236,6 +237,14 @@ pub enum Body {
     /// notices.
     #[n(14)]
     Head(#[n(0)] Link),
+    /// Asks this device for messages that have come and could not be opened, by their ids, in order; at most
+    /// [`limits::MAX_RESEND`](crate::limits::MAX_RESEND). Only the device that is named answers.
+    #[n(15)]
+    ResendById(#[n(0)] DeviceId, #[n(1)] Vec<MessageId>),
+    /// Of the sender's messages that somebody has asked for by their ids: those that its device does not have any more, and those that
+    /// have said nothing to anybody (questions and answers between devices).
+    #[n(16)]
+    GoneById(#[n(0)] Vec<MessageId>, #[n(1)] Vec<MessageId>),
 }
 
 /// What a receipt says.

@@ -16,8 +16,13 @@ pub const MAX_BLOB: u64 = 100 * 1024 * 1024;
 pub const MAX_PREKEYS_A_BATCH: usize = 256;
 /// One-time prekeys that a device uploads at a time.
 pub const PREKEYS_A_BATCH: u32 = 64;
-/// A device uploads a new batch when fewer one-time prekeys than this are left.
-pub const PREKEYS_LOW: u32 = 16;
+/// A device uploads a new batch when fewer one-time prekeys than this are left: a quarter is the most that one sender gets of what is
+/// there, and more come before a conversation has used that.
+pub const PREKEYS_LOW: u32 = 128;
+/// Medium-term prekeys of a batch, one a week: so long a device that is away can be written to.
+pub const MEDIUM_TERM_WEEKS: u32 = 9;
+/// The secret of a medium-term prekey is kept for so long from the begin of its week (seconds): the week and the queue. 37 days.
+pub const MEDIUM_TERM_SECONDS: u64 = sotto_crypto::MEDIUM_TERM_MS / 1000 + MAX_QUEUE_SECONDS;
 /// Devices of one user.
 pub const MAX_DEVICES_A_USER: usize = 10;
 /// Messages queued for one device; beyond it senders are told `mailbox_full`.
@@ -28,10 +33,11 @@ pub const MAX_OUTBOX_A_DEVICE: u64 = 1_000;
 pub const MAX_OUTBOX_A_NETWORK: u64 = 20_000;
 /// Longest life of a queued message, and the life of one that names none (seconds): 30 days.
 pub const MAX_QUEUE_SECONDS: u64 = 30 * 24 * 3600;
-/// So long after it has come a client knows a message again (seconds): until no secret is left that could open a repeat. 91 days.
-pub const REPLAY_SECONDS: u64 = 91 * 24 * 3600;
+/// So long after it has come a client knows a message again (seconds), and longer where it was sealed to a prekey of weeks to come: until
+/// no secret is left that could open a repeat, and a day for clocks that differ. 38 days.
+pub const REPLAY_SECONDS: u64 = MEDIUM_TERM_SECONDS + 24 * 3600;
 /// So long after it has accepted a message a relay knows its id again (seconds): as long as any recipient, who may have got it at the
-/// end of its time in the queue. 121 days.
+/// end of its time in the queue. 68 days.
 pub const REMEMBER_SECONDS: u64 = MAX_QUEUE_SECONDS + REPLAY_SECONDS;
 /// Life of a session token (seconds).
 pub const SESSION_SECONDS: u64 = 3600;

@@ -104,6 +104,8 @@ fn handle(acks: &mut Acks, event: Event) -> Vec<News> {
         Event::Refused(refused) => {
             vec![News::Warning(format!("A message of yours was refused by {}: {}.", refused.domain, refused.reason))]
         }
+        Event::WrongClock(clock) => vec![News::Warning(crate::commands::trust::set_the_clock(clock))],
+        Event::PrekeysReplaced => vec![News::Warning(crate::commands::trust::RELAY_WENT_BACK.to_owned())],
         Event::Waiting(waiting) => vec![News::Waiting(waiting)],
         Event::Devices(devices) => devices.iter().map(|device| News::Warning(own_device(device))).collect(),
         Event::CaughtUp => vec![News::Link(Link::Online)],

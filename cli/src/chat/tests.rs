@@ -94,6 +94,8 @@ pub(super) fn said(n: u8, from: &str, text: &str) -> MessageView {
         left_out: Vec::new(),
         retention_missing: false,
         late: false,
+        sent_in_future: false,
+        forward_secret: None,
         conflict: false,
         removed: sotto_client::RemovedDevices::default(),
         conflicts_with: None,

@@ -149,6 +149,8 @@ impl Session<'_> {
                 refused.message, refused.domain, refused.reason, refused.code
             )),
             Event::CaughtUp => self.caught_up = true,
+            Event::WrongClock(_) => super::trust::warn_of_clock(&self.client, self.ui),
+            Event::PrekeysReplaced => self.ui.note(&format!("WARNING: {}", super::trust::RELAY_WENT_BACK)),
             Event::Disconnected(error, wait) => {
                 self.ui.note(&format!("{}\n  connecting again in {} s", told(&error), wait.as_secs_f32().ceil()));
             }
@@ -371,6 +373,9 @@ fn text(message: &ReceivedMessage, path: Option<&Path>) -> String {
     if message.late {
         marks.push_str(" [came late]");
     }
+    if message.sent_in_future() {
+        marks.push_str(" [sent in the FUTURE, as it says]");
+    }
     if message.removed.from {
         marks.push_str(" [FROM A REMOVED DEVICE]");
     }
@@ -478,6 +483,9 @@ struct Line<'a> {
     /// Whether it was told as missing before it came.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     late: bool,
+    /// Whether it says that it was sent later than it came: a clock is wrong.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    sent_in_future: bool,
     /// The device that it is from is none of its sender's any more.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     from_removed_device: bool,
@@ -571,6 +579,7 @@ impl<'a> Line<'a> {
             verified: message.verified,
             identity_changed: message.identity_changed,
             late: message.late,
+            sent_in_future: message.sent_in_future(),
             from_removed_device: message.removed.from,
             to_removed_device: message.removed.to,
         }

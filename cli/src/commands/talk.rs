@@ -163,11 +163,17 @@ pub(crate) fn said(body: &ViewBody) -> String {
 /// That messages have not come, without whose they are.
 pub(crate) fn missing(missing: Missing) -> String {
     let what = match missing.count {
+        1 if missing.unopened && missing.gone == 0 => {
+            return "a message COULD NOT BE OPENED: its key is gone; its sender's device is asked for it again"
+                .to_owned();
+        }
+        1 if missing.unopened => "a message COULD NOT BE OPENED: its key is gone".to_owned(),
         1 => "a message is MISSING".to_owned(),
         count => format!("{count} messages are MISSING"),
     };
     match (missing.gone, missing.count) {
         (0, _) => what,
+        (1, 1) if missing.unopened => format!("{what}, and its sender does not have it any more"),
         (1, 1) => format!("{what}: its sender does not have it any more"),
         (gone, count) if gone == count => format!("{what}: their sender does not have them any more"),
         (gone, _) => format!("{what}: {gone} of them their sender does not have any more"),
@@ -185,6 +191,7 @@ pub(crate) fn line(view: &MessageView) -> String {
         (view.verified && !view.own, "verified"),
         (view.identity_changed, "IDENTITY CHANGED"),
         (view.late, "came late"),
+        (view.sent_in_future, "sent in the FUTURE, as it says"),
         (view.removed.from, "FROM A REMOVED DEVICE"),
         (view.removed.to, "ALSO TO A DEVICE YOU REMOVED"),
         (view.conflict, "DOES NOT FOLLOW what its sender's device said before"),
@@ -253,6 +260,11 @@ pub(crate) struct MessageLine {
     retention_missing: bool,
     /// Whether it was missing before it came.
     late: bool,
+    /// Whether it says that it was sent later than it came: a clock is wrong.
+    sent_in_future: bool,
+    /// Whether it came sealed to a one-time prekey, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    forward_secret: Option<bool>,
     /// Whether it does not follow what the same device has said before.
     conflict: bool,
     /// The device that it is from is none of its sender's any more.
@@ -272,6 +284,8 @@ struct MissingLine {
     count: u64,
     /// Those of them that their sender's device does not have any more.
     gone: u64,
+    /// Whether it has come, and could not be opened.
+    unopened: bool,
 }
 
 /// A file for programs.
@@ -318,7 +332,7 @@ impl From<&MessageView> for MessageLine {
             ViewBody::Unknown => ("unknown", None, None),
         };
         let missing = match view.body {
-            ViewBody::Missing(Missing { count, gone }) => Some(MissingLine { count, gone }),
+            ViewBody::Missing(Missing { count, gone, unopened }) => Some(MissingLine { count, gone, unopened }),
             _ => None,
         };
         Self {
@@ -353,6 +367,8 @@ impl From<&MessageView> for MessageLine {
             left_out: view.left_out.iter().map(LeftOutLine::from).collect(),
             retention_missing: view.retention_missing,
             late: view.late,
+            sent_in_future: view.sent_in_future,
+            forward_secret: view.forward_secret,
             conflict: view.conflict,
             from_removed_device: view.removed.from,
             to_removed_device: view.removed.to,

@@ -3,12 +3,29 @@
 use std::collections::BTreeSet;
 
 use serde::Serialize;
-use sotto_client::{Client, Contact, IdentityChange, SeenIn, Target, TrustState, Waiting, WaitsFor};
+use sotto_client::{Client, Contact, IdentityChange, SeenIn, Target, TrustState, Waiting, WaitsFor, WrongClock};
 use sotto_crypto::{Address, Fingerprint};
 
 use crate::commands::time;
 use crate::error::CliError;
 use crate::ui::Ui;
+
+/// The relay would have handed out prekeys that were used.
+pub(crate) const RELAY_WENT_BACK: &str = "the relay has forgotten what it has handed out: it, or this profile, was restored from a backup, or it is not \
+     honest. This device has given it new keys; messages that cannot be opened for that are asked for again by themselves. If the administrator has restored \
+     nothing, tell them.";
+
+/// The clocks of this machine and the relay are apart.
+pub(crate) fn set_the_clock(clock: WrongClock) -> String {
+    format!("{clock}. Set it: times are wrong until then, and what is in order may be refused.")
+}
+
+/// Says so, where it is known.
+pub(crate) fn warn_of_clock(client: &Client, ui: Ui) {
+    if let Some(clock) = client.wrong_clock() {
+        ui.note(&format!("WARNING: {}", set_the_clock(clock)));
+    }
+}
 
 /// Tells of the changes of these people, each once.
 pub(crate) async fn warn(client: &Client, people: &[Address], ui: Ui) -> Result<(), CliError> {
@@ -31,8 +48,9 @@ pub(crate) async fn warn_all(
     warn(client, &people, ui).await
 }
 
-/// Tells of the changes of those whom something goes to.
+/// Tells of the changes of those whom something goes to, and of a clock that is wrong.
 pub(crate) async fn warn_of(client: &Client, to: &Target, ui: Ui) -> Result<(), CliError> {
+    warn_of_clock(client, ui);
     match to {
         Target::People(people) => warn(client, people, ui).await,
         Target::Conversation(id) => warn_in(client, id, ui).await,

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use sotto_crypto::{Address, DeviceId, Domain, MessageId};
 use sotto_wire::{ApiError, ErrorCode};
 
+use super::clock::WrongClock;
+
 /// Why a call of the client failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -53,6 +55,14 @@ pub enum Error {
         /// Why it was refused.
         source: Box<Error>,
     },
+    /// What has failed depends on the time, and the clocks of this machine and the relay are apart.
+    #[error("{source}; {clock}")]
+    WrongClock {
+        /// How far.
+        clock: WrongClock,
+        /// What has failed.
+        source: Box<Error>,
+    },
     /// Work was cut off, by a panic or because the runtime is shutting down.
     #[error("internal: {0}")]
     Internal(&'static str),
@@ -76,7 +86,9 @@ impl Error {
     pub fn code(&self) -> Option<ErrorCode> {
         match self {
             Self::Relay(e) => Some(e.code),
-            Self::Unsettled { source, .. } | Self::Uncertain { source, .. } => source.code(),
+            Self::Unsettled { source, .. } | Self::Uncertain { source, .. } | Self::WrongClock { source, .. } => {
+                source.code()
+            }
             _ => None,
         }
     }
@@ -107,6 +119,14 @@ pub enum TransportError {
         relay: String,
         /// What is wrong with it.
         reason: String,
+    },
+    /// The relay's certificate is not valid at this time, by this machine's clock.
+    #[error("the certificate of the relay at {relay} {} by this machine's clock", if *expired { "has expired" } else { "is not valid yet" })]
+    CertificateTime {
+        /// Where.
+        relay: String,
+        /// Whether its time is over; otherwise it has not begun.
+        expired: bool,
     },
     /// An answer that cannot be read.
     #[error("the relay's answer to {what} cannot be read: {reason}")]
@@ -302,6 +322,25 @@ pub enum TrustError {
         address: Address,
         /// Why.
         reason: String,
+    },
+    /// A prekey is not valid at this time, by this machine's clock.
+    #[error(
+        "the key of a device of {address} {} by this machine's clock; nothing was sent",
+        if *expired { "has expired" } else { "is not valid yet" }
+    )]
+    PrekeyTime {
+        /// Whose.
+        address: Address,
+        /// Whether its time is over; otherwise it has not begun.
+        expired: bool,
+    },
+    /// The certificate of a retention process is not valid at this time, by this machine's clock.
+    #[error(
+        "the certificate of {address}, which is named as retention process, is not valid now by this machine's clock; nothing was sent"
+    )]
+    RetentionTime {
+        /// Which.
+        address: Address,
     },
     /// The list of somebody's devices does not count.
     #[error("the devices of {address}: {problem}; nothing was sent")]

@@ -7,6 +7,7 @@ use sotto_wire::content::Presence;
 
 use super::message::{ReceivedMessage, UnopenedMessage};
 use super::state::Receiving;
+use crate::core::clock::WrongClock;
 use crate::core::error::{Error, Refusal};
 use crate::store::{AsideCount, DeviceChange, DeviceNews};
 use crate::talk::view::ConversationId;
@@ -28,6 +29,11 @@ pub enum Event {
     CaughtUp,
     /// The connection broke, and is made again after this time.
     Disconnected(Error, Duration),
+    /// The clocks of this machine and the relay are apart.
+    WrongClock(WrongClock),
+    /// The relay would have handed out prekeys of this device that were used before: it, or this profile, was restored from a backup, or it
+    /// is not honest. All have been replaced. What was sealed to used ones meanwhile cannot be opened, and is asked for again.
+    PrekeysReplaced,
     /// What is shown of this conversation has changed: [`Client::conversation`] and [`Client::messages`] give it anew.
     Changed(ConversationId),
     /// Somebody types in a conversation, or has stopped.

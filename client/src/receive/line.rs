@@ -11,7 +11,7 @@ use super::event::Event;
 use super::gaps::{Around, Noted};
 use super::message::Receipt;
 use super::state::Receiving;
-use crate::core::clock::now_ms;
+use crate::core::clock::{WrongClock, now_ms};
 use crate::core::error::Error;
 use crate::core::platform::{Instant, JoinHandle, spawn};
 use crate::store::profile::Lock;
@@ -87,6 +87,8 @@ pub(super) struct Line {
     pub(super) brought: bool,
     /// Conversations that look different now.
     pub(super) changes: mpsc::UnboundedReceiver<ConversationId>,
+    /// What was told of the clock.
+    told_clock: Option<WrongClock>,
     _lock: Lock,
 }
 
@@ -138,8 +140,19 @@ impl Line {
             looked_after,
             brought: false,
             changes,
+            told_clock: None,
             _lock: lock,
         }
+    }
+
+    /// Tells that the clock is wrong, once for as long as it is.
+    pub(super) async fn tell_clock(&mut self) -> Result<(), Broken> {
+        let wrong = self.receiving.api.wrong_clock();
+        if let Some(clock) = wrong.filter(|_| self.told_clock.is_none()) {
+            self.events.send(Ok(Event::WrongClock(clock))).await.map_err(|_| Broken::Gone)?;
+        }
+        self.told_clock = wrong;
+        Ok(())
     }
 
     /// The conversations that look different, each once.
@@ -183,9 +196,15 @@ impl Line {
         if self.maintenance.as_ref().is_none_or(JoinHandle::is_finished) {
             (self.used, self.looked_after) = (0, Instant::now());
             let receiving = self.receiving.clone();
+            let events = self.events.clone();
             self.maintenance = Some(spawn(async move {
-                if let Err(error) = receiving.maintain_prekeys().await {
-                    tracing::warn!(%error, "the prekeys could not be looked after; tried again with the next connection");
+                match receiving.maintain_prekeys().await {
+                    // Nobody who listens any more: the log says it.
+                    Ok(true) => drop(events.send(Ok(Event::PrekeysReplaced)).await),
+                    Ok(false) => {}
+                    Err(error) => {
+                        tracing::warn!(%error, "the prekeys could not be looked after; tried again with the next connection");
+                    }
                 }
             }));
         }

@@ -8,9 +8,12 @@ use sotto_wire::policy::Anchor;
 use zeroize::Zeroizing;
 
 use super::gaps::{Around, Came, Gone, Head, Noted};
-use super::prekeys::REPLAY_MS;
+use super::lost::Lost;
+use super::prekeys::{DAY_MS, REPLAY_MS};
+use crate::core::clock::is_future;
 use crate::core::error::StoreError;
 use crate::send::chain::answer;
+use crate::send::lost;
 use crate::store::account::Account;
 use crate::store::{Aside, Exact, PrekeyRecord, RemovedDevices, Seen, StoredMessage, Tx};
 use crate::talk::apply::{self, Class};
@@ -90,6 +93,11 @@ impl ReceivedMessage {
         }
     }
 
+    /// Whether its sender's clock, or this machine's, is wrong: it says that it was sent later than now.
+    pub fn sent_in_future(&self) -> bool {
+        is_future(self.content.sent_at_ms, self.received_at_ms)
+    }
+
     /// To acknowledge it with.
     pub fn receipt(&self) -> Receipt {
         self.receipt.clone()
@@ -166,7 +174,9 @@ pub enum Unopened {
     #[error("it is not a sealed message of a version that this program knows")]
     Form,
     /// The prekey is not here.
-    #[error("it is sealed to a key that this device does not have (any more)")]
+    #[error(
+        "it is sealed to a key that this device does not have any more; it is asked for again, where you know its sender"
+    )]
     NoKey,
     /// It does not open, or the sender's signature is wrong.
     #[error("it does not open: {0}")]
@@ -212,6 +222,10 @@ pub struct Receipt {
     pub(super) gone: Option<Arc<Gone>>,
     /// How far its sender's device has come, as it says.
     pub(super) head: Option<Arc<Head>>,
+    /// Messages that could not be opened: this one, or what is said of those that were asked for.
+    pub(super) lost: Option<Arc<Lost>>,
+    /// When the secret ends that opens it, where that does not end with the acknowledgement.
+    pub(super) secret_ends_at_ms: Option<u64>,
 }
 
 /// What is kept of a message.
@@ -245,6 +259,9 @@ impl Keep {
                 Body::Resend(id, device, numbers) if *device == self.account.device => {
                     answer(tx, &self.account, &self.message.sender, (id, numbers), now_ms)
                 }
+                Body::ResendById(device, ids) if *device == self.account.device => {
+                    lost::answer(tx, &self.account, &self.message.sender, ids, now_ms)
+                }
                 _ => Ok(()),
             },
             Class::Signal | Class::Room => Ok(()),
@@ -255,7 +272,23 @@ impl Keep {
 impl Receipt {
     /// Of a delivery that leaves nothing but its key, where it has one.
     pub(super) fn new(seq: u64, key: Option<Exact>, one_time: Option<PrekeyRef>) -> Self {
-        Self { seq, key, one_time, stored: None, noted: None, again: None, gone: None, head: None }
+        Self {
+            seq,
+            key,
+            one_time,
+            stored: None,
+            noted: None,
+            again: None,
+            gone: None,
+            head: None,
+            lost: None,
+            secret_ends_at_ms: None,
+        }
+    }
+
+    /// Of one that opens under a secret that ends then, if it does not end with the acknowledgement.
+    pub(super) fn sealed_until(self, secret_ends_at_ms: Option<u64>) -> Self {
+        Self { secret_ends_at_ms, ..self }
     }
 
     /// What names its message, where it is one that opened.
@@ -265,12 +298,13 @@ impl Receipt {
 
     /// Whether something waits in the outbox when it is settled.
     pub(super) fn answers(&self) -> bool {
-        self.stored.as_ref().is_some_and(|keep| matches!(keep.content.body, Body::Resend(..)))
+        self.stored.as_ref().is_some_and(|keep| matches!(keep.content.body, Body::Resend(..) | Body::ResendById(..)))
     }
 
     /// The conversation that looks different when it is settled.
     pub(crate) fn conversation(&self) -> Option<&str> {
-        self.stored.as_ref().map(|keep| keep.message.conversation.as_str())
+        let stored = self.stored.as_ref().map(|keep| keep.message.conversation.as_str());
+        self.lost.as_ref().map(|lost| lost.conversation.as_str()).or(stored)
     }
 
     /// Keeps the message out of the local history.
@@ -283,7 +317,8 @@ impl Receipt {
         let now_ms = around.now_ms;
         let mut apart = None;
         if let Some(exact) = &self.key {
-            let seen = tx.mark_seen(exact, now_ms.saturating_add(REPLAY_MS))?;
+            let ends = self.secret_ends_at_ms.map_or(0, |end| end.saturating_add(DAY_MS));
+            let seen = tx.mark_seen(exact, now_ms.saturating_add(REPLAY_MS).max(ends))?;
             tx.take_aside(&Aside::key_of(exact))?;
             // As an older version set it aside.
             let (sender, device, message) = exact.key.clone();
@@ -307,13 +342,15 @@ impl Receipt {
 
     /// What is said again counts where it is missing still: it may have come meanwhile. Anything else counts.
     fn is_missing(&self, tx: &Tx<'_>, now_ms: u64) -> Result<bool, StoreError> {
-        let (Some(again), Some(exact), Some(noted)) = (self.again, &self.key, &self.noted) else {
+        let (Some(again), Some(exact)) = (self.again, &self.key) else {
             return Ok(self.again.is_none());
         };
-        if !noted.is_missing(tx)? {
+        let (sender, device, _) = exact.key.clone();
+        let name = MessageRef { sender: sender.clone(), device, message: again };
+        let missing = self.noted.as_ref().map(|noted| noted.is_missing(tx)).transpose()?.unwrap_or(false);
+        if !tx.find_lost(&name)? && !missing {
             return Ok(false);
         }
-        let (sender, device, _) = exact.key.clone();
         tx.mark_seen_however(&(sender, device, again), now_ms.saturating_add(REPLAY_MS))?;
         Ok(true)
     }
@@ -332,6 +369,9 @@ impl Receipt {
         }
         if let Some(head) = &self.head {
             head.note(tx, around)?;
+        }
+        if let Some(lost) = &self.lost {
+            lost.note(tx, around)?;
         }
         Ok(())
     }

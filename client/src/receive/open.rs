@@ -9,12 +9,13 @@ use sotto_wire::content::Content;
 use sotto_wire::policy::Anchor;
 
 use super::gaps::Noted;
+use super::lost::Lost;
 use super::message::{OpenedAllTheSame, Receipt, ReceivedMessage, Unopened, UnopenedMessage};
 use super::state::Receiving;
-use crate::core::error::Error;
+use crate::core::error::{Error, StoreError};
 use crate::core::task::blocking;
 use crate::store::account::Account;
-use crate::store::{Aside, Exact, PrekeyRecord, Reason, Seen};
+use crate::store::{Aside, BatchRecord, Exact, PrekeyRecord, Reason, Seen, Tx};
 
 /// What became of a delivery.
 pub(super) enum Outcome {
@@ -46,6 +47,8 @@ pub(super) struct Unsealed {
     pub(super) conflict: bool,
     /// Where it was sealed to a one-time prekey.
     pub(super) one_time: Option<PrekeyRef>,
+    /// Otherwise when the secret ends that opens it.
+    pub(super) secret_ends_at_ms: Option<u64>,
     /// Its place behind what the same device has said before.
     pub(super) noted: Option<Arc<Noted>>,
     /// The message that it says again: then `opened` is what that says.
@@ -59,7 +62,7 @@ impl Unsealed {
 
     /// What acknowledges it, and keeps nothing.
     pub(super) fn receipt(&self) -> Receipt {
-        Receipt::new(self.delivery.seq, Some(self.exact()), self.one_time)
+        Receipt::new(self.delivery.seq, Some(self.exact()), self.one_time).sealed_until(self.secret_ends_at_ms)
     }
 
     /// It did open, and still cannot be shown: acknowledged, its secret ends like that of any message.
@@ -122,7 +125,7 @@ impl Receiving {
                     if tx.seen(&Exact::of(header))? == Seen::Same {
                         return Ok(Secret::Seen);
                     }
-                    Ok(tx.get(&PrekeyRecord::key_of(&delivery.prekey))?.map_or(Secret::None, Secret::Here))
+                    Secret::of(tx, delivery.prekey)
                 });
                 looked_up.collect::<Result<Vec<_>, _>>()
             })?;
@@ -137,9 +140,21 @@ impl Receiving {
 /// What the store has for a delivery.
 enum Secret {
     None,
-    Here(PrekeyRecord),
+    /// With when it ends, where it does not end with the message.
+    Here(PrekeyRecord, Option<u64>),
     /// The message has come before.
     Seen,
+}
+
+impl Secret {
+    fn of(tx: &Tx<'_>, prekey: PrekeyRef) -> Result<Self, StoreError> {
+        let Some(record) = tx.get::<PrekeyRecord>(&PrekeyRecord::key_of(&prekey))? else { return Ok(Self::None) };
+        if record.one_time {
+            return Ok(Self::Here(record, None));
+        }
+        let batch = tx.get::<BatchRecord>(&BatchRecord::key_of(prekey.batch))?;
+        Ok(Self::Here(record, batch.map(|batch| batch.ends_at_ms(prekey.index))))
+    }
 }
 
 fn open(
@@ -150,13 +165,17 @@ fn open(
     secret: &Secret,
 ) -> Opening {
     let Some(header) = header else { return Err(closed(&delivery, None, Unopened::Form)) };
-    let record = match secret {
+    let (record, secret_ends_at_ms) = match secret {
         Secret::Seen => return Err(Outcome::Repeat),
         _ if header.network.as_str() != header.sender.domain_str() => {
             return Err(closed(&delivery, Some(&header), Unopened::Network));
         }
-        Secret::None => return Err(closed(&delivery, Some(&header), Unopened::NoKey)),
-        Secret::Here(record) => record,
+        Secret::None => {
+            let mut unopened = unopened(&delivery, Some(&header), Unopened::NoKey);
+            unopened.receipt.lost = Some(Arc::new(Lost::unopened(&account.address, &header)));
+            return Err(Outcome::Unopened(Box::new(unopened)));
+        }
+        Secret::Here(record, ends_at_ms) => (record, *ends_at_ms),
     };
     let (me, prekey) = ((&account.address, account.device), delivery.prekey);
     let opened = PrekeySecret::from_bytes(&record.secret).map_err(|e| e.to_string()).and_then(|secret| {
@@ -176,6 +195,7 @@ fn open(
                 conflict: false,
                 established_by: None,
                 one_time,
+                secret_ends_at_ms,
                 noted,
                 again: None,
             })

@@ -9,6 +9,7 @@ use sotto_wire::room::RoomId;
 
 use super::authenticate::{Sender, authenticate};
 use super::gaps::{Gone, Head, Noted};
+use super::lost::{Lost, name_of};
 use super::message::{Keep, Receipt, ReceivedMessage, Unopened};
 use super::open::{Opening, Outcome, Unsealed};
 use super::rooms::RoomMessage;
@@ -179,12 +180,14 @@ impl Placing {
         let content = sotto_crypto::decode_strict::<Content>(&said).ok().filter(|content| content.version == CONTENT);
         let Some(content) = content else { return Ok(None) };
         let header = SealedHeader { message, ..unsealed.header.clone() };
-        let Some(noted) = Noted::of(&header, &content, &said) else { return Ok(None) };
-        if !noted.is_missing(tx)? {
+        let noted = Noted::of(&header, &content, &said);
+        let missing = noted.as_ref().map(|noted| noted.is_missing(tx)).transpose()?.unwrap_or(false);
+        let says_something = !matches!(apply::class(&content.body), Class::Chain | Class::Signal);
+        if !(missing || says_something && tx.is_lost(&name_of(&header, message))?) {
             return Ok(None);
         }
         unsealed.opened.content = Zeroizing::new(said);
-        (unsealed.noted, unsealed.again) = (Some(noted), Some(message));
+        (unsealed.noted, unsealed.again) = (noted, Some(message));
         Ok(Some(content))
     }
 
@@ -218,15 +221,22 @@ impl Placing {
         retained_by: Vec<Address>,
     ) -> Result<ReceivedMessage, StoreError> {
         let exact = unsealed.exact();
+        let receipt = unsealed.receipt();
         let Unsealed { delivery, header, opened, conflict, one_time, noted, again, .. } = unsealed;
         let (message, gone) = (again.unwrap_or(header.message), Self::gone(&header, &content.body));
         let head = Self::head(&header, &content);
-        let late = noted.as_ref().map(|noted| noted.is_late(tx)).transpose()?.unwrap_or(false);
+        let missed = noted.as_ref().map(|noted| noted.is_late(tx)).transpose()?.unwrap_or(false);
+        let late = missed || tx.is_lost(&name_of(&header, message))?;
+        let lost = Lost::answered(&self.account.address, &header, &content.body).map(Arc::new);
         let removed = self.removed(tx, &header, &opened, &content)?;
-        let retention_missing =
-            self.retention_missing(tx, &header.sender, &opened.recipients, delivery.accepted_at_ms)?;
+        let retention_missing = self.retention_missing(
+            tx,
+            &header.sender,
+            &opened.recipients,
+            content.sent_at_ms.max(delivery.accepted_at_ms),
+        )?;
         let received_at_ms = now_ms();
-        let expires_at_ms = content.ends_at_ms(delivery.accepted_at_ms);
+        let expires_at_ms = content.ends_at_ms(received_at_ms);
         let stored = self.purpose.keeps_history().then(|| {
             let name = MessageRef { sender: header.sender.clone(), device: header.device, message };
             let stored = StoredMessage {
@@ -238,6 +248,7 @@ impl Placing {
                 state: if sender.mine { MessageState::Accepted } else { MessageState::Received },
                 retention_missing: !retention_missing.is_empty(),
                 retained_by: retained_by.clone(),
+                forward_secret: Some(one_time.is_some()),
                 removed,
                 ..StoredMessage::bare(&name, &content.conversation.id(), received_at_ms)
             };
@@ -266,14 +277,7 @@ impl Placing {
             late,
             removed,
             room_grew: false,
-            receipt: Receipt {
-                stored,
-                noted,
-                again,
-                gone,
-                head,
-                ..Receipt::new(delivery.seq, Some(exact.clone()), one_time)
-            },
+            receipt: Receipt { stored, noted, again, gone, head, lost, ..receipt },
         };
         if conflict {
             message.set_apart(&exact);
@@ -303,13 +307,14 @@ impl Placing {
         Ok(RemovedDevices { from: theirs.gone_at_ms(header.device).is_some(), to })
     }
 
-    /// Policies that should have kept this message and did not get it.
+    /// Policies that should have kept this message and did not get it. Of the times that its sender and the relay name, the later counts:
+    /// neither of the two alone can make it look as if it came before the policy.
     fn retention_missing(
         &self,
         tx: &Tx<'_>,
         sender: &Address,
         recipients: &RecipientList,
-        accepted_at_ms: u64,
+        sent_at_ms: u64,
     ) -> Result<Vec<String>, StoreError> {
         let Some(policy) = &self.policy else { return Ok(Vec::new()) };
         let me = &self.account.address;
@@ -323,7 +328,7 @@ impl Placing {
                 && now_ms() < m.seen_at_ms.saturating_add(policy::GROUP_KNOWN_MS)
         });
         let has = |who: &Address| recipients.has(who);
-        Ok(policy::retention_missing(policy, me, group.as_ref().map(|m| m.group.as_str()), accepted_at_ms, has))
+        Ok(policy::retention_missing(policy, me, group.as_ref().map(|m| m.group.as_str()), sent_at_ms, has))
     }
 }
 

@@ -48,6 +48,9 @@ impl Line {
             let Some(connected) = self.meanwhile(receiving.api.socket()).await else { return self.finish().await };
             let error = match connected {
                 Ok(socket) => {
+                    if self.tell_clock().await.is_err() {
+                        return self.finish().await;
+                    }
                     // What could not be sent can be now.
                     self.receiving.connected();
                     let since = Instant::now();
@@ -226,6 +229,10 @@ impl Line {
                 let shared = self.shared.clone();
                 self.receiving.tell_gaps(move |key, index| shared.is_here(key, index)).await?;
                 self.tell_waiting(socket).await?;
+                if !self.follow {
+                    // Whoever ends with that is told what this comes to.
+                    self.finish().await;
+                }
                 self.emit(socket, Event::CaughtUp).await
             }
         }

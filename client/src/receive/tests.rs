@@ -331,3 +331,126 @@ async fn who_counts_in_rooms_only_is_not_believed_elsewhere() {
     let known = &bob.contacts().known(&[address("carol")]).await.unwrap()[0];
     assert_eq!((known.state, known.established_by), (TrustState::Pinned, Some(Anchor::Membership)));
 }
+
+/// The secrets of all prekeys are gone, as of those that were used.
+async fn use_up(client: &Client) {
+    let store = client.trust.store.clone();
+    let secrets = store.list::<crate::store::PrekeyRecord>().await.unwrap();
+    let delete = move |tx: &crate::store::Tx<'_>| {
+        use crate::store::Record as _;
+        secrets.iter().try_for_each(|secret| tx.delete::<crate::store::PrekeyRecord>(&secret.key()))
+    };
+    store.run(delete).await.unwrap();
+}
+
+/// Receives what cannot be opened. How many.
+async fn unopened(client: &Client) -> usize {
+    let mut receiver = client.receive(false).unwrap();
+    let mut count = 0;
+    loop {
+        match next(&mut receiver).await {
+            Event::Unopened(unopened) => {
+                assert_eq!(unopened.reason, Unopened::NoKey);
+                receiver.ack(unopened.receipt()).await.unwrap();
+                count += 1;
+            }
+            Event::CaughtUp => break,
+            _ => {}
+        }
+    }
+    receiver.close().await;
+    count
+}
+
+async fn not_opened(client: &Client, with: &str) -> Vec<(bool, u64)> {
+    let id = client.conversations().with(&[address(with)]).await.unwrap().id;
+    let page = client.conversations().messages(&id, None, 100).await.unwrap();
+    let missing = page.iter().filter_map(|view| match view.body {
+        ViewBody::Missing(missing) => Some((missing.unopened, missing.gone)),
+        _ => None,
+    });
+    missing.collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_could_not_be_opened_and_its_sender_does_not_have_is_shown_for_good() {
+    let network = Network::start(false).await;
+    let (alice, bob) = (network.member("alice").await, network.member("bob").await);
+    alice.outbox().send_text(&[address("bob")], "hello").await.unwrap();
+    assert_eq!(all(&bob).await.0.len(), 1);
+    let sent = alice.outbox().send_text(&[address("bob")], "not for long").await.unwrap();
+    use_up(&bob).await;
+    assert_eq!(unopened(&bob).await, 1);
+    assert_eq!(not_opened(&bob, "alice").await, [(true, 0)]);
+    let key = MessageRef { sender: address("alice"), device: alice.device(), message: sent.message };
+    alice.trust.store.run(move |tx| tx.delete_message(&key)).await.unwrap();
+    assert!(all(&alice).await.0.is_empty());
+    assert!(all(&bob).await.0.is_empty());
+    assert_eq!(not_opened(&bob, "alice").await, [(true, 1)], "its sender does not have it any more");
+    assert!(bob.trust.store.list::<crate::store::LostRecord>().await.unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receipt_that_could_not_be_opened_comes_again_and_what_says_nothing_is_not_missed() {
+    let network = Network::start(false).await;
+    let (alice, bob) = (network.member("alice").await, network.member("bob").await);
+    let sent = alice.outbox().send_text(&[address("bob")], "hello").await.unwrap();
+    bob.outbox().send_text(&[address("alice")], "here").await.unwrap();
+    assert_eq!(all(&alice).await.0.len(), 1);
+    // Bob's device says that it has come, and asks for something: neither can be opened.
+    assert_eq!(all(&bob).await.0.len(), 1);
+    say_chain(&bob, "alice", Body::Resend(sent.conversation.id(), alice.device(), vec![9])).await;
+    use_up(&alice).await;
+    assert_eq!(unopened(&alice).await, 2);
+    assert_eq!(not_opened(&alice, "bob").await, [(true, 0), (true, 0)]);
+    assert!(all(&bob).await.0.is_empty());
+    assert!(all(&alice).await.0.is_empty());
+    assert!(not_opened(&alice, "bob").await.is_empty());
+    let id = sent.conversation.id();
+    let page = alice.conversations().messages(&id, None, 10).await.unwrap();
+    assert!(page.iter().any(|view| view.delivered_to == [address("bob")]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_writes_headers_makes_nobody_ask_without_end_and_nobody_ask_strangers() {
+    let network = Network::start(false).await;
+    let (alice, bob) = (network.member("alice").await, network.member("bob").await);
+    alice.outbox().send_text(&[address("bob")], "hello").await.unwrap();
+    assert_eq!(all(&bob).await.0.len(), 1);
+    let (store, me) = (bob.trust.store.clone(), address("bob"));
+    let forged = |who: &str, n: u32| MessageRef {
+        sender: address(who),
+        device: alice.device(),
+        message: MessageId::from_bytes([n.to_be_bytes(), [0; 4], [0; 4], [0; 4]].concat().try_into().unwrap()),
+    };
+    let names: Vec<MessageRef> = (0..200).map(|n| forged("alice", n)).chain([forged("mallory", 1)]).collect();
+    let note = move |tx: &crate::store::Tx<'_>| names.iter().try_for_each(|key| tx.lose(key, (&me, true), now_ms()));
+    store.run(note).await.unwrap();
+    let lost = store.list::<crate::store::LostRecord>().await.unwrap();
+    assert!(lost.len() == 64 && lost.iter().all(|lost| lost.key.sender == address("alice")));
+    assert_eq!(not_opened(&bob, "alice").await.len(), 64);
+    bob.outbox().flush(std::time::Duration::from_mins(1)).await.unwrap();
+    // One question to alice, who has nothing of it.
+    assert!(all(&alice).await.0.is_empty());
+    assert!(all(&bob).await.0.is_empty());
+    assert!(not_opened(&bob, "alice").await.iter().all(|shown| *shown == (true, 1)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_says_that_it_comes_from_the_future_is_shown_as_such() {
+    let network = Network::start(false).await;
+    let (bob, carol) = (network.member("bob").await, network.member("carol").await);
+    let account = carol.trust.account.clone();
+    let between = Conversation::of([address("bob"), address("carol")]).unwrap();
+    for minutes in [4, 10] {
+        let content = Content::new(between.clone(), now_ms() + minutes * 60_000, Body::Text(format!("in {minutes}")));
+        let entry = entry(&account, &content, OutboxKind::Text, Audience::Members, now_ms()).unwrap();
+        carol.trust.store.run(move |tx| tx.put_outbox(&entry)).await.unwrap();
+    }
+    assert_eq!(carol.outbox().flush(std::time::Duration::from_mins(1)).await.unwrap().sent, 2);
+    let (messages, _) = all(&bob).await;
+    let shown: Vec<_> = messages.iter().map(|message| (text(message), message.sent_in_future())).collect();
+    assert_eq!(shown, [("in 4", false), ("in 10", true)]);
+    let page = bob.conversations().messages(&between.id(), None, 10).await.unwrap();
+    assert_eq!(page.iter().map(|view| view.sent_in_future).collect::<Vec<_>>(), [false, true]);
+}

@@ -54,24 +54,31 @@ pub(super) fn next(chain: Option<&OwnChainRecord>, devices: &[DeviceId]) -> Link
 pub(super) fn keep(tx: &Tx<'_>, entry: &OutboxRecord, posted: Posted, now_ms: u64) -> Result<(), StoreError> {
     let id = entry.conversation.id();
     let Posted { content, devices, people } = posted;
-    let Some(link) = tx.move_own_chain(&id, &content, Some(devices))? else { return Ok(()) };
-    let known = tx.get::<HeadRecord>(&HeadRecord::key_of(&id))?;
-    tx.put(&after_message(known, &entry.conversation, now_ms))?;
+    let link = if entry.linked { tx.move_own_chain(&id, &content, Some(devices))? } else { None };
+    if link.is_some() {
+        let known = tx.get::<HeadRecord>(&HeadRecord::key_of(&id))?;
+        tx.put(&after_message(known, &entry.conversation, now_ms))?;
+    } else if entry.kind != OutboxKind::Receipt {
+        // Questions and answers, and what rooms ask for again by themselves.
+        return tx.put_sent_nothing(&entry.key, now_ms);
+    }
     let Some(about) = about(tx, entry, &content)? else { return Ok(()) };
     let sent = SentRecord { message: entry.key.message, content: content.to_vec(), people };
-    tx.put_sent((&id, link.index), &about, &sent, now_ms)
+    tx.put_sent(link.map(|link| (id.as_str(), link.index)), &about, &sent, now_ms)
 }
 
 /// The message that this one is, or is about, where it is still there.
 fn about(tx: &Tx<'_>, entry: &OutboxRecord, content: &[u8]) -> Result<Option<MessageRef>, StoreError> {
     let Ok(content) = minicbor::decode::<Content>(content) else { return Ok(None) };
     let (about, takes_back) = match content.body {
-        _ if is_said(entry.kind) || entry.kind == OutboxKind::Room => (entry.key.clone(), false),
+        _ if is_said(entry.kind) || matches!(entry.kind, OutboxKind::Room | OutboxKind::Receipt) => {
+            (entry.key.clone(), false)
+        }
         Body::Delete(target) => (target, true),
         Body::Edit(target, _) | Body::React(target, ..) | Body::Pin(target, _) => (target, false),
         _ => return Ok(None),
     };
-    if entry.kind == OutboxKind::Room {
+    if matches!(entry.kind, OutboxKind::Room | OutboxKind::Receipt) {
         return Ok(Some(about));
     }
     let Some(placed) = tx.placed_message(&about)? else { return Ok(None) };
@@ -131,8 +138,8 @@ pub(super) fn ask(tx: &Tx<'_>, account: &Account, now_ms: u64) -> Result<(), Sto
     Ok(())
 }
 
-/// Puts something about chains into the outbox, for the devices of this person.
-fn put(
+/// Puts something about what is missing into the outbox, for the devices of this person.
+pub(super) fn put(
     tx: &Tx<'_>,
     account: &Account,
     to: &Address,
@@ -168,16 +175,13 @@ pub(crate) fn answer(
     if asker != &account.address && !is_process && !members.contains(asker) {
         return Ok(());
     }
-    let known = tx.get::<AnsweredRecord>(&[asker.as_str().as_bytes().to_vec()])?;
-    let fresh = AnsweredRecord { asker: asker.clone(), since_ms: now_ms, count: 0 };
-    let mut answered = known.filter(|known| now_ms < known.since_ms.saturating_add(HOUR_MS)).unwrap_or(fresh);
-    let audience = audience(tx, account, asker, is_process, &members)?;
+    let mut answering = Answering::begin(tx, asker, now_ms)?;
+    let audience = answering.audience(tx, account, &members)?;
     let (mut gone, mut not_for) = (Vec::new(), Vec::new());
     for number in numbers.iter().copied().filter(|number| *number < own.next).take(MAX_RESEND) {
-        if answered.count >= MOST_AGAIN {
+        if !answering.one_more() {
             break;
         }
-        answered.count += 1;
         match tx.sent(id, number)? {
             None => gone.push(number),
             Some(sent) if !sent.people.contains(asker) => not_for.push(number),
@@ -190,23 +194,43 @@ pub(crate) fn answer(
     if !gone.is_empty() || !not_for.is_empty() {
         put(tx, account, asker, audience, Body::Gone(id.to_owned(), gone, not_for), now_ms)?;
     }
-    tx.put(&answered)
+    answering.end(tx)
 }
 
-/// Who an answer goes to: the asker. A retention process is nobody to write to; it gets what goes to those whom its rule covers,
-/// who drop what they have.
-fn audience(
-    tx: &Tx<'_>,
-    account: &Account,
-    asker: &Address,
-    is_process: bool,
-    members: &[Address],
-) -> Result<Audience, StoreError> {
-    if !is_process {
-        return Ok(Audience::Only(vec![asker.clone()]));
+/// Answering somebody, within bounds.
+pub(super) struct Answering {
+    answered: AnsweredRecord,
+}
+
+impl Answering {
+    pub(super) fn begin(tx: &Tx<'_>, asker: &Address, now_ms: u64) -> Result<Self, StoreError> {
+        let known = tx.get::<AnsweredRecord>(&[asker.as_str().as_bytes().to_vec()])?;
+        let fresh = AnsweredRecord { asker: asker.clone(), since_ms: now_ms, count: 0 };
+        let answered = known.filter(|known| now_ms < known.since_ms.saturating_add(HOUR_MS)).unwrap_or(fresh);
+        Ok(Self { answered })
     }
-    let covers_me = retainers(tx, &account.address, &[])?.by.contains(asker);
-    Ok(Audience::Only(if covers_me { Vec::new() } else { members.to_vec() }))
+
+    /// Whether one more may be said again.
+    pub(super) fn one_more(&mut self) -> bool {
+        let more = self.answered.count < MOST_AGAIN;
+        self.answered.count += u64::from(more);
+        more
+    }
+
+    /// Who an answer goes to: the asker. A retention process is nobody to write to; it gets what goes to those whom its rule covers,
+    /// who drop what they have.
+    pub(super) fn audience(&self, tx: &Tx<'_>, account: &Account, members: &[Address]) -> Result<Audience, StoreError> {
+        let asker = &self.answered.asker;
+        if !processes(tx)?.contains(asker) {
+            return Ok(Audience::Only(vec![asker.clone()]));
+        }
+        let covers_me = retainers(tx, &account.address, &[])?.by.contains(asker);
+        Ok(Audience::Only(if covers_me { Vec::new() } else { members.to_vec() }))
+    }
+
+    pub(super) fn end(self, tx: &Tx<'_>) -> Result<(), StoreError> {
+        tx.put(&self.answered)
+    }
 }
 
 #[cfg(test)]

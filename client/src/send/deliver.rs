@@ -36,7 +36,7 @@ pub(super) struct Accepted {
     pub(super) devices: u32,
     pub(super) retained_by: Vec<Address>,
     pub(super) left_out: Vec<LeftOut>,
-    /// As it was posted, where it has a place in the chain.
+    /// As it was posted; nothing where there was nobody to post it to.
     pub(super) posted: Option<Posted>,
 }
 
@@ -114,7 +114,7 @@ impl Sending {
                 Ok(accepted) => {
                     let at_ms = accepted.accepted_at_ms;
                     let retained_by = checked.retained_by;
-                    let posted = entry.linked.then_some(posted);
+                    let posted = Some(posted);
                     return Ok(Delivered::Accepted(Accepted { at_ms, devices, retained_by, left_out, posted }));
                 }
                 Err(error)

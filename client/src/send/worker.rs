@@ -18,6 +18,7 @@ use zeroize::Zeroizing;
 use super::chain;
 use super::compose::roll_back;
 use super::deliver::{Accepted, Delivered};
+use super::lost;
 use super::settle::uncertain;
 use super::state::Sending;
 use crate::core::clock::now_ms;
@@ -162,7 +163,10 @@ impl Sending {
         loop {
             let now = now_ms();
             let nothing = move |tx: &Tx<'_>| {
-                Ok(tx.outbox_is_empty()? && tx.is_empty::<PendingReceipt>()? && !chain::is_due(tx, now)?)
+                Ok(tx.outbox_is_empty()?
+                    && tx.is_empty::<PendingReceipt>()?
+                    && !chain::is_due(tx, now)?
+                    && !lost::is_due(tx, now)?)
             };
             if self.store.run(nothing).await? {
                 return Ok(done);
@@ -251,7 +255,7 @@ impl Sending {
                 return Ok(Ended::Sent);
             }
             Ok(Delivered::Cancelled) => return Ok(Ended::Gone),
-            Err(error) => error,
+            Err(error) => self.api.with_clock(error),
         };
         match &error {
             Error::Store(_) => Err(error),
@@ -372,7 +376,12 @@ impl Sending {
     /// What is missing, and is to be asked for now, and what is to be said of the own chains becomes entries.
     async fn gather_chains(&self) -> Result<(), Error> {
         let (account, now) = (self.account.clone(), now_ms());
-        self.store.run(move |tx| chain::ask(tx, &account, now).and_then(|()| chain::say_heads(tx, &account, now))).await
+        let gather = move |tx: &Tx<'_>| {
+            chain::ask(tx, &account, now)?;
+            lost::ask(tx, &account, now)?;
+            chain::say_heads(tx, &account, now)
+        };
+        self.store.run(gather).await
     }
 
     /// Receipts that are due become entries: by conversation and sender, many in one.

@@ -259,6 +259,16 @@ pub(crate) struct SentRecord {
     pub(crate) people: Vec<Address>,
 }
 
+/// What was sent with an id.
+pub(crate) enum SentById {
+    /// It is not here any more, or never was.
+    Gone,
+    /// It has said nothing to anybody.
+    Nothing,
+    /// As it was sealed.
+    Said(SentRecord),
+}
+
 impl Drop for SentRecord {
     fn drop(&mut self) {
         self.content.zeroize();
@@ -266,25 +276,54 @@ impl Drop for SentRecord {
 }
 
 impl Tx<'_> {
-    fn sent_row(&self, conversation: &str, index: u64) -> RowKey {
+    fn sent_place(&self, conversation: &str, index: u64) -> RowKey {
         self.cipher.row(TABLE, &[conversation.as_bytes(), &index.to_be_bytes()])
     }
 
-    /// Keeps what was sent, until the message that it is about ends, or nobody can ask for it any more.
+    fn sent_row(&self, message: MessageId) -> RowKey {
+        self.cipher.row(TABLE, &[message.as_bytes()])
+    }
+
+    /// Keeps what was sent, with its place where it has one, until the message that it is about ends, or nobody can ask for it any
+    /// more.
     pub(crate) fn put_sent(
         &self,
-        (conversation, index): (&str, u64),
+        place: Option<(&str, u64)>,
         about: &MessageRef,
         sent: &SentRecord,
         now_ms: u64,
     ) -> Result<(), StoreError> {
-        let row = self.sent_row(conversation, index);
+        let row = self.sent_row(sent.message);
+        let place = place.map(|(conversation, index)| self.sent_place(conversation, index));
         let clear = Zeroizing::new(sotto_crypto::encode(sent));
         let (sealed, slot) = self.seal_ending(TABLE, &row, &clear)?;
         self.end_sent("key = ?1", row)?;
+        if let Some(place) = place {
+            self.end_sent("place = ?1", place)?;
+        }
+        self.insert_sent(row, place, self.row_of(about), (&sealed, Some(slot)), now_ms)
+    }
+
+    /// Remembers that a message has said nothing to anybody: nobody misses it.
+    pub(crate) fn put_sent_nothing(&self, message: &MessageRef, now_ms: u64) -> Result<(), StoreError> {
+        let row = self.sent_row(message.message);
+        self.end_sent("key = ?1", row)?;
+        self.insert_sent(row, None, self.row_of(message), (&[], None), now_ms)
+    }
+
+    fn insert_sent(
+        &self,
+        row: RowKey,
+        place: Option<RowKey>,
+        about: RowKey,
+        (sealed, slot): (&[u8], Option<Slot>),
+        now_ms: u64,
+    ) -> Result<(), StoreError> {
         self.sql
-            .prepare_cached("INSERT INTO sent (key, about, forget_at_ms, value, slot) VALUES (?1, ?2, ?3, ?4, ?5)")?
-            .execute((row, self.row_of(about), clamp(now_ms.saturating_add(KEPT_MS)), sealed, slot))?;
+            .prepare_cached(
+                "INSERT INTO sent (key, place, about, forget_at_ms, value, slot) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            )?
+            .execute((row, place, about, clamp(now_ms.saturating_add(KEPT_MS)), sealed, slot))?;
         Ok(())
     }
 
@@ -292,10 +331,24 @@ impl Tx<'_> {
     pub(crate) fn sent(&self, conversation: &str, index: u64) -> Result<Option<SentRecord>, StoreError> {
         let found = self
             .sql
-            .prepare_cached("SELECT key, slot, value FROM sent WHERE key = ?1")?
-            .query_row([self.sent_row(conversation, index)], sealed_row)
+            .prepare_cached("SELECT key, slot, value FROM sent WHERE place = ?1")?
+            .query_row([self.sent_place(conversation, index)], sealed_row)
             .optional()?;
         found.map(|found| self.opened(TABLE, &found)).transpose()
+    }
+
+    /// What was sent with this id.
+    pub(crate) fn sent_by_id(&self, message: MessageId) -> Result<SentById, StoreError> {
+        let found = self
+            .sql
+            .prepare_cached("SELECT key, slot, value FROM sent WHERE key = ?1")?
+            .query_row([self.sent_row(message)], sealed_row)
+            .optional()?;
+        match found {
+            None => Ok(SentById::Gone),
+            Some((.., value)) if value.is_empty() => Ok(SentById::Nothing),
+            Some(found) => Ok(SentById::Said(self.opened(TABLE, &found)?)),
+        }
     }
 
     /// What was sent of a message, and about it, can be asked for no more.
@@ -370,7 +423,7 @@ impl Tx<'_> {
         let name = gap_name(key, place);
         let known = self.placed_message(&name)?.map(|placed| placed.message);
         let gone = known.as_ref().and_then(|known| known.missing).map_or(0, |known| known.gone).saturating_add(gone);
-        let missing = Missing { count: left.saturating_add(gone), gone };
+        let missing = Missing { count: left.saturating_add(gone), gone, unopened: false };
         if missing.count == 0 {
             return self.delete_message(&name);
         }
@@ -450,21 +503,28 @@ mod tests {
         let sent = |n: u8| SentRecord { message: name(n).message, content: vec![n; 9], people: Vec::new() };
         store
             .run_blocking(|tx| {
-                tx.put_sent(("c", 0), &name(1), &sent(1), 100)?;
+                tx.put_sent(Some(("c", 0)), &name(1), &sent(1), 100)?;
                 // An edit of the first, and something else.
-                tx.put_sent(("c", 1), &name(1), &sent(2), 100)?;
-                tx.put_sent(("c", 2), &name(3), &sent(3), 100)?;
-                tx.put_sent(("c", 2), &name(3), &sent(4), 100)
+                tx.put_sent(Some(("c", 1)), &name(1), &sent(2), 100)?;
+                tx.put_sent(Some(("c", 2)), &name(3), &sent(3), 100)?;
+                tx.put_sent(Some(("c", 2)), &name(3), &sent(4), 100)?;
+                tx.put_sent_nothing(&name(5), 100)
             })
             .unwrap();
         let there = |n| store.run_blocking(|tx| tx.sent("c", n)).unwrap().map(|sent| sent.content.clone());
         assert_eq!((there(0), there(1), there(2)), (Some(vec![1; 9]), Some(vec![2; 9]), Some(vec![4; 9])));
+        let by_id = |n: u8| match store.run_blocking(|tx| tx.sent_by_id(name(n).message)).unwrap() {
+            SentById::Gone => "gone".to_owned(),
+            SentById::Nothing => "nothing".to_owned(),
+            SentById::Said(sent) => format!("said {}", sent.content[0]),
+        };
+        assert_eq!([2, 3, 5, 6].map(by_id), ["said 2", "gone", "nothing", "gone"]);
         store.run_blocking(|tx| tx.delete_message(&name(1))).unwrap();
         assert_eq!((there(0), there(1), there(2)), (None, None, Some(vec![4; 9])));
         store.run_blocking(|tx| tx.expire(99 + KEPT_MS).map(drop)).unwrap();
         assert!(there(2).is_some());
         store.run_blocking(|tx| tx.expire(100 + KEPT_MS).map(drop)).unwrap();
-        assert_eq!(there(2), None);
+        assert_eq!((there(2), by_id(4), by_id(5)), (None, "gone".to_owned(), "gone".to_owned()));
         assert!(store.run_blocking(|tx| tx.used_slots().map(|slots| slots.is_empty())).unwrap());
     }
 }

@@ -208,6 +208,12 @@ impl Tx<'_> {
         found.map(|(slot, sealed)| decode(R::TABLE, &self.open(R::TABLE, &row, slot, &sealed)?)).transpose()
     }
 
+    /// Whether there is a value with this key.
+    pub(crate) fn has<R: Record>(&self, key: &[Vec<u8>]) -> Result<bool, StoreError> {
+        let row = self.row(R::TABLE, key);
+        Ok(self.sql.prepare_cached("SELECT 1 FROM cells WHERE tbl = ?1 AND key = ?2")?.exists((R::TABLE, row))?)
+    }
+
     /// Every value of a table, in no order that means anything.
     pub(crate) fn list<R: Record>(&self) -> Result<Vec<R>, StoreError> {
         let mut statement = self.sql.prepare_cached("SELECT key, slot, value FROM cells WHERE tbl = ?1")?;

@@ -32,6 +32,15 @@ pub(super) fn add_digests(tx: &Tx<'_>) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// In form 3 what was sent was known by its number only, and could not be asked for by its id: nothing of it can be asked for any more.
+pub(super) fn drop_sent_by_number(tx: &Tx<'_>) -> Result<(), StoreError> {
+    let has = "SELECT 1 FROM pragma_table_info('sent') WHERE name = 'place'";
+    if !tx.sql.prepare(has)?.exists([])? {
+        tx.sql.execute_batch("DROP TABLE IF EXISTS sent")?;
+    }
+    Ok(())
+}
+
 /// A pin of form 1.
 #[derive(Encode, Decode)]
 #[cbor(array)]
@@ -227,7 +236,7 @@ mod tests {
         let store = Store::open(&path, &key).unwrap();
         assert_eq!(store.run_blocking(list_all::<PrekeyRecord>).unwrap().len(), 199);
         drop(store);
-        assert!(!still_opens(dir.path(), &cipher, &secret(7)) && form().unwrap() == 3);
+        assert!(!still_opens(dir.path(), &cipher, &secret(7)) && form().unwrap() == 4);
         // And not every time.
         assert!(!Inner::connect(&path, &key).unwrap().bring_forward().unwrap());
     }

@@ -14,10 +14,13 @@ use super::migrate;
 use crate::core::error::StoreError;
 
 /// Form of the tables.
-const FORM: i64 = 3;
+const FORM: i64 = 4;
 /// Their form as long as the file may still hold, beside its rows, what was there before it was brought forward: it is to be
 /// vacuumed, by the next start where this one is cut off.
 const UNVACUUMED: i64 = 2;
+
+/// What was sent had only a number, and no name.
+const BY_NUMBER: i64 = 3;
 
 const TABLES: &str = "
 CREATE TABLE cells (
@@ -58,10 +61,10 @@ CREATE INDEX annotations_slot ON annotations (slot) WHERE slot IS NOT NULL;
 CREATE INDEX outbox_slot ON outbox (slot) WHERE slot IS NOT NULL;
 ";
 
-/// What form 3 has beside the tables of form 2: made for all.
+/// What form 4 has beside the tables of form 2: made for all. A row without a value is of a message that has said nothing.
 const SENT: &str = "
 CREATE TABLE IF NOT EXISTS sent (
-    key BLOB PRIMARY KEY, about BLOB NOT NULL, forget_at_ms INTEGER NOT NULL, value BLOB NOT NULL, slot INTEGER)
+    key BLOB PRIMARY KEY, place BLOB UNIQUE, about BLOB NOT NULL, forget_at_ms INTEGER NOT NULL, value BLOB NOT NULL, slot INTEGER)
     WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS sent_about ON sent (about);
 CREATE INDEX IF NOT EXISTS sent_expiry ON sent (forget_at_ms);
@@ -112,7 +115,7 @@ impl Inner {
             match form {
                 0 => tx.sql.execute_batch(TABLES)?,
                 1 => migrate::add_columns(tx)?,
-                UNVACUUMED | FORM => {}
+                UNVACUUMED | BY_NUMBER | FORM => {}
                 newer => return Err(StoreError::Newer(newer)),
             }
             if form < UNVACUUMED {
@@ -122,6 +125,7 @@ impl Inner {
                 migrate::add_digests(tx)?;
             }
             if form < FORM {
+                migrate::drop_sent_by_number(tx)?;
                 tx.sql.execute_batch(PENDING)?;
                 tx.sql.execute_batch(SENT)?;
             }

@@ -236,10 +236,38 @@ pub(crate) struct BatchRecord {
     pub(crate) forget_at_ms: u64,
 }
 
+impl BatchRecord {
+    /// When the secret of one of its keys ends (milliseconds since the epoch): of medium-term ones, one after the other.
+    pub(crate) fn ends_at_ms(&self, index: u32) -> u64 {
+        match self.kind {
+            PrekeyKind::OneTime => self.forget_at_ms,
+            PrekeyKind::MediumTerm => {
+                let later = u64::from(self.count.saturating_sub(index).saturating_sub(1));
+                self.forget_at_ms.saturating_sub(later.saturating_mul(sotto_crypto::MEDIUM_TERM_MS))
+            }
+        }
+    }
+
+    /// When the week of a medium-term key begins.
+    pub(crate) fn begins_at_ms(&self, index: u32) -> u64 {
+        self.ends_at_ms(index).saturating_sub(sotto_wire::limits::MEDIUM_TERM_SECONDS * 1000)
+    }
+
+    /// Key of the row of this batch.
+    pub(crate) fn key_of(batch: BatchId) -> [Vec<u8>; 1] {
+        [batch.as_bytes().to_vec()]
+    }
+
+    /// Names a key of it.
+    pub(crate) fn prekey(&self, index: u32) -> PrekeyRef {
+        PrekeyRef { batch: self.batch, index }
+    }
+}
+
 impl Record for BatchRecord {
     const TABLE: &'static str = "batch";
     fn key(&self) -> Vec<Vec<u8>> {
-        vec![self.batch.as_bytes().to_vec()]
+        Self::key_of(self.batch).to_vec()
     }
 }
 
@@ -335,6 +363,9 @@ pub(crate) struct StoredMessage {
     /// What devices that were removed have to do with it.
     #[cbor(n(20), default)]
     pub(crate) removed: RemovedDevices,
+    /// Whether it came sealed to a one-time prekey, where that is known.
+    #[n(21)]
+    pub(crate) forward_secret: Option<bool>,
 }
 
 /// What stands in the history where messages are missing.
@@ -347,6 +378,9 @@ pub struct Missing {
     /// Those of them that their sender's device does not have any more, as it says: they will not come.
     #[n(1)]
     pub gone: u64,
+    /// Whether it has come, and could not be opened, since the key that it was sealed to is gone: whose it is, nobody vouches for.
+    #[cbor(n(2), default)]
+    pub unopened: bool,
 }
 
 /// What devices that were removed have to do with a message.
@@ -397,6 +431,7 @@ impl StoredMessage {
             missing: None,
             late: false,
             conflict: false,
+            forward_secret: None,
             removed: RemovedDevices::default(),
         }
     }

@@ -42,7 +42,12 @@ pub(crate) fn class(body: &Body) -> Class {
         Body::Receipt(..) => Class::Receipt,
         Body::Typing(_) | Body::Presence(_) => Class::Signal,
         Body::Room(_) | Body::RoomAsk(_) => Class::Room,
-        Body::Resend(..) | Body::Again(..) | Body::Gone(..) | Body::Head(_) => Class::Chain,
+        Body::Resend(..)
+        | Body::Again(..)
+        | Body::Gone(..)
+        | Body::Head(_)
+        | Body::ResendById(..)
+        | Body::GoneById(..) => Class::Chain,
     }
 }
 

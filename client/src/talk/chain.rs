@@ -20,7 +20,17 @@ const AGAIN_MS: [u64; 5] = [60_000, 600_000, 3_600_000, 6 * 3_600_000, 24 * 3_60
 
 /// Whether this is to be asked for now: what was told, and not too often.
 fn is_due(gap: &Gap, now_ms: u64) -> bool {
-    gap.told && gap.ask_at_ms <= now_ms && (gap.asked as usize) <= AGAIN_MS.len()
+    gap.told && gap.ask_at_ms <= now_ms && !is_over(gap.asked)
+}
+
+/// Whether what was asked for so often is asked for no more.
+pub(crate) fn is_over(asked: u32) -> bool {
+    asked as usize > AGAIN_MS.len()
+}
+
+/// How long after a question the next one is, where so many were asked before.
+pub(crate) fn again_after_ms(asked: u32) -> u64 {
+    AGAIN_MS.get(asked as usize).copied().unwrap_or(u64::MAX)
 }
 
 /// What has come.
@@ -100,7 +110,7 @@ impl GapsRecord {
                 break;
             }
             asked.extend((gap.from..gap.to).take(room));
-            let again = AGAIN_MS.get(gap.asked as usize).copied().unwrap_or(u64::MAX);
+            let again = again_after_ms(gap.asked);
             gap.asked = gap.asked.saturating_add(1);
             gap.ask_at_ms = now_ms.saturating_add(again);
         }

@@ -7,6 +7,7 @@
 use sotto_crypto::Address;
 use sotto_wire::content::{Body, Content};
 
+use crate::core::clock::is_future;
 use crate::store::{Annotation, Mark, MessageState, Placed};
 use crate::talk::view::{DeliveryState, MessageView, ViewBody};
 use crate::trust::identity::TrustState;
@@ -31,12 +32,13 @@ pub(crate) fn fold(placed: &Placed, annotations: &[Annotation], around: &Around<
         |a: &&Annotation| a.target == key && a.conversation == message.conversation && a.is_allowed(around.moderators);
     let own = &message.sender == around.me;
     let content: Option<Content> = minicbor::decode(&message.content).ok().filter(|c: &Content| c.version == 1);
+    let sent_at_ms = content.as_ref().map_or(message.stored_at_ms, |c| c.sent_at_ms);
     let mut view = MessageView {
         key: key.clone(),
         position: placed.position,
         conversation: message.conversation.clone(),
         own,
-        sent_at_ms: content.as_ref().map_or(message.stored_at_ms, |c| c.sent_at_ms),
+        sent_at_ms,
         body: ViewBody::Unknown,
         edited: false,
         reply_to: None,
@@ -54,6 +56,8 @@ pub(crate) fn fold(placed: &Placed, annotations: &[Annotation], around: &Around<
         left_out: message.left_out.clone(),
         retention_missing: message.retention_missing,
         late: message.late,
+        sent_in_future: !own && is_future(sent_at_ms, message.stored_at_ms),
+        forward_secret: message.forward_secret,
         conflict: message.conflict,
         removed: message.removed,
         conflicts_with: message.conflicts_with,

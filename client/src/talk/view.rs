@@ -227,6 +227,11 @@ pub struct MessageView {
     pub retention_missing: bool,
     /// Whether it was missing before it came.
     pub late: bool,
+    /// Whether it says that it was sent later than it came: its sender's clock is wrong, or this machine's was.
+    pub sent_in_future: bool,
+    /// Whether it came sealed to a one-time prekey, so that nobody can open a recording of it; where that is known. Otherwise it can be
+    /// opened for as long as the secret of the device's medium-term prekey is kept.
+    pub forward_secret: Option<bool>,
     /// Whether it does not follow what the same device has said before: there are two of it, or it was put back.
     pub conflict: bool,
     /// What devices that were removed have to do with it.

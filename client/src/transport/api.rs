@@ -1,6 +1,6 @@
 //! The relay's interface as calls: session, retries, one method an endpoint.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use minicbor::{Decode, Encode};
 use reqwest::Method;
@@ -14,7 +14,8 @@ use sotto_wire::api::{
 use tokio::sync::Mutex;
 use zeroize::Zeroizing;
 
-use crate::core::error::{Error, Refusal, TransportError};
+use crate::core::clock::{WrongClock, now_ms};
+use crate::core::error::{Error, ListProblem, Refusal, TransportError, TrustError};
 use crate::core::retry::retrying;
 use crate::store::account::Account;
 use crate::transport::http::{Call, Http};
@@ -27,6 +28,8 @@ pub(crate) struct Api {
     connector: Connector,
     /// The bearer token of the session, where one is open.
     token: Mutex<Option<Zeroizing<String>>>,
+    /// By the session that was opened last.
+    wrong_clock: std::sync::Mutex<Option<WrongClock>>,
 }
 
 /// No body.
@@ -36,7 +39,7 @@ impl Api {
     pub(crate) fn new(account: Arc<Account>) -> Result<Self, TransportError> {
         let http = Http::new(&account.endpoint)?;
         let connector = Connector::new(&account.endpoint)?;
-        Ok(Self { account, http, connector, token: Mutex::new(None) })
+        Ok(Self { account, http, connector, token: Mutex::new(None), wrong_clock: std::sync::Mutex::default() })
     }
 
     /// The session's token; a new one where there is none, or where it is the one that was refused.
@@ -56,7 +59,11 @@ impl Api {
             let call = post("/v1/session/challenge");
             let Challenge { challenge } = self.http.call(call, Some(&ask)).await?;
             let signature = self.account.device_key.sign(SESSION_LABEL, &challenge);
-            self.http.call(post("/v1/session"), Some(&OpenSession { challenge, signature })).await
+            let asked = now_ms();
+            let session: Session =
+                self.http.call(post("/v1/session"), Some(&OpenSession { challenge, signature })).await?;
+            self.compare_clocks(WrongClock::of(asked, now_ms(), session.now_ms));
+            Ok(session)
         };
         opened.await.map_err(|error: Error| match error.code() {
             // The key is right, so the relay does not know the device (any more).
@@ -65,6 +72,33 @@ impl Api {
             }
             _ => error,
         })
+    }
+
+    fn compare_clocks(&self, wrong: Option<WrongClock>) {
+        if let Some(wrong) = wrong {
+            tracing::warn!("{wrong}; set it");
+        }
+        *self.wrong_clock.lock().unwrap_or_else(PoisonError::into_inner) = wrong;
+    }
+
+    /// Whether the clocks of this machine and the relay are apart, as far as a session was opened.
+    pub(crate) fn wrong_clock(&self) -> Option<WrongClock> {
+        *self.wrong_clock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An error that a wrong clock explains says so.
+    pub(crate) fn with_clock(&self, error: Error) -> Error {
+        match (self.wrong_clock(), &error) {
+            (
+                Some(clock),
+                Error::Trust(
+                    TrustError::PrekeyTime { .. }
+                    | TrustError::RetentionTime { .. }
+                    | TrustError::Devices { problem: ListProblem::Ended | ListProblem::Future, .. },
+                ),
+            ) => Error::WrongClock { clock, source: Box::new(error) },
+            _ => error,
+        }
     }
 
     /// Calls with the session's token, and once more with a new one where it is refused.
@@ -115,8 +149,9 @@ impl Api {
         self.get("/v1/prekeys").await
     }
 
-    pub(crate) async fn upload_prekeys(&self, batches: Vec<PrekeyBatch>) -> Result<PrekeyCount, Error> {
-        self.post("/v1/prekeys", &UploadPrekeys { batches }).await
+    /// Adds prekeys, or replaces all that the relay has.
+    pub(crate) async fn upload_prekeys(&self, batches: Vec<PrekeyBatch>, replace: bool) -> Result<PrekeyCount, Error> {
+        self.post("/v1/prekeys", &UploadPrekeys { batches, replace }).await
     }
 
     pub(crate) async fn identities(&self, addresses: Vec<Address>) -> Result<Identities, Error> {

@@ -12,6 +12,7 @@ use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use sha2::{Digest as _, Sha256};
 
+use super::Refused;
 use crate::core::endpoint::Tls;
 use crate::core::error::TransportError;
 
@@ -69,11 +70,13 @@ where
 }
 
 /// Why a certificate is refused, where an error says so.
-pub(super) fn refusal(error: &(dyn std::error::Error + 'static)) -> Option<String> {
-    match as_rustls(error) {
-        Some(rustls::Error::InvalidCertificate(reason)) => Some(certificate_reason(reason)),
-        _ => None,
-    }
+pub(super) fn refusal(error: &(dyn std::error::Error + 'static)) -> Option<Refused> {
+    let Some(rustls::Error::InvalidCertificate(reason)) = as_rustls(error) else { return None };
+    Some(match reason {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => Refused::Time { expired: true },
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => Refused::Time { expired: false },
+        reason => Refused::Not(certificate_reason(reason)),
+    })
 }
 
 /// An I/O error hides what it wraps from `source`, and may wrap another one.
@@ -85,9 +88,6 @@ fn certificate_reason(error: &rustls::CertificateError) -> String {
     match error {
         rustls::CertificateError::Other(other) => other.0.to_string(),
         rustls::CertificateError::UnknownIssuer => "its certificate comes from an unknown authority".to_owned(),
-        rustls::CertificateError::Expired | rustls::CertificateError::ExpiredContext { .. } => {
-            "its certificate has expired (is this machine's clock right?)".to_owned()
-        }
         other => format!("its certificate is not valid ({other:?})"),
     }
 }
@@ -202,6 +202,22 @@ mod tests {
         assert!(matches!(super::super::connection_error("r", &wrapped), TransportError::Certificate { .. }));
         let other = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
         assert!(matches!(super::super::connection_error("r", &other), TransportError::Unreachable { .. }));
+    }
+
+    #[test]
+    fn a_certificate_of_another_time_is_told_from_a_wrong_one() {
+        let of = |reason| {
+            let refused = std::io::Error::other(rustls::Error::InvalidCertificate(reason));
+            match super::super::connection_error("r", &refused) {
+                TransportError::CertificateTime { expired, .. } => Some(expired),
+                _ => None,
+            }
+        };
+        let (time, not_after) = (UnixTime::now(), UnixTime::since_unix_epoch(Duration::from_secs(9)));
+        assert_eq!(of(CertificateError::ExpiredContext { time, not_after }), Some(true));
+        let not_before = UnixTime::since_unix_epoch(Duration::from_secs(1 << 40));
+        assert_eq!(of(CertificateError::NotValidYetContext { time, not_before }), Some(false));
+        assert_eq!(of(CertificateError::UnknownIssuer), None);
     }
 
     #[test]

@@ -133,16 +133,16 @@ const SPREADING_MS: u64 = 60_000;
 pub(crate) const GROUP_KNOWN_MS: u64 = 24 * 3600 * 1000;
 
 /// Names of our network's policies that cover us or the sender of a message (`senders_group`, where it is known), and whose
-/// process is not among its recipients. Nothing is said of messages that were accepted before the documents of today.
+/// process is not among its recipients. Nothing is said of messages that were sent before the documents of today.
 pub(crate) fn retention_missing(
     policy: &Policy,
     me: &Address,
     senders_group: Option<&str>,
-    accepted_at_ms: u64,
+    sent_at_ms: u64,
     has: impl Fn(&Address) -> bool,
 ) -> Vec<String> {
     let since = policy.network.serial.max(policy.membership_serial);
-    if accepted_at_ms < since.saturating_add(SPREADING_MS) {
+    if sent_at_ms < since.saturating_add(SPREADING_MS) {
         return Vec::new();
     }
     let groups: Vec<&str> = std::iter::once(policy.group.name.as_str()).chain(senders_group).collect();

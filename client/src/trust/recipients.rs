@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use sotto_crypto::{Address, DeviceId, Domain, IdentityPublic, Known, PolicyPublic, Recipient, VerifiedDevices};
+use sotto_crypto::{
+    Address, DeviceId, Domain, IdentityPublic, Known, PolicyPublic, PrekeyError, Recipient, VerifiedDevices,
+};
 use sotto_wire::api::{RecipientRole, RecipientUser, Recipients};
 use sotto_wire::policy::{NetworkDocument, RetentionRule};
 
@@ -182,11 +184,18 @@ fn retention(
     if rules.peek().is_none() {
         return Err(fail("no policy that is switched on names it"));
     }
-    if rules.any(|rule| is_certified(rule, key, &user.address, &user.identity, asker.now_ms)) {
-        Ok(())
-    } else {
-        Err(fail("its certificate is not valid under the policy key"))
+    let certified_at = |rule: &RetentionRule, now_ms| is_certified(rule, key, &user.address, &user.identity, now_ms);
+    let rules: Vec<&RetentionRule> = rules.collect();
+    if rules.iter().any(|rule| certified_at(rule, asker.now_ms)) {
+        return Ok(());
     }
+    let was_or_will_be = |rule: &&RetentionRule| {
+        rule.certificate.unverified().is_ok_and(|certificate| certified_at(rule, certificate.issued_at_ms))
+    };
+    if rules.iter().any(was_or_will_be) {
+        return Err(TrustError::RetentionTime { address: user.address.clone() });
+    }
+    Err(fail("its certificate is not valid under the policy key"))
 }
 
 /// Every device of a list that counts, with a prekey of its own where it can be written to.
@@ -241,13 +250,23 @@ fn reachable(
         if claimed == this {
             return Err(bad_device(user, "it has the id of this device".to_owned()));
         }
-        known.recipient(device, prekey, now_ms).map_err(|e| bad_device(user, e.to_string()))
+        known.recipient(device, prekey, now_ms).map_err(|e| bad_prekey(user, &e))
     });
     recipients.collect()
 }
 
 fn bad_device(user: &RecipientUser, reason: String) -> TrustError {
     TrustError::Device { address: user.address.clone(), reason }
+}
+
+/// What is wrong with a prekey: that it is not its time may be due to the clock of this machine.
+fn bad_prekey(user: &RecipientUser, error: &PrekeyError) -> TrustError {
+    let address = user.address.clone();
+    match error {
+        PrekeyError::Expired => TrustError::PrekeyTime { address, expired: true },
+        PrekeyError::NotYet => TrustError::PrekeyTime { address, expired: false },
+        error => bad_device(user, error.to_string()),
+    }
 }
 
 /// Everybody who was asked for is there with a device, and so is every retention process that a rule asks for: of our own

@@ -385,7 +385,8 @@ async fn prekeys_are_topped_up_when_few_are_left() {
     let network = Network::start(false).await;
     let bob = network.member("bob").await;
     let senders = [network.member("alice").await, network.member("carol").await];
-    // Each sender gets a burst of one-time prekeys, and then the medium-term one.
+    assert!(drain(&bob).await.is_empty());
+    // Each sender gets their share of one-time prekeys, and then the medium-term one.
     for n in 0..26 {
         for sender in &senders {
             sender.outbox().send_text(&[address("bob")], &n.to_string()).await.unwrap();
@@ -403,4 +404,8 @@ async fn prekeys_are_topped_up_when_few_are_left() {
     }
     let many = drain(&bob).await;
     assert!(many.len() == 40 && many.iter().any(|message| !message.forward_secret));
+    for message in &many {
+        let view = bob.conversations().message(&message.key()).await.unwrap().unwrap();
+        assert_eq!(view.forward_secret, Some(message.forward_secret), "it is kept");
+    }
 }

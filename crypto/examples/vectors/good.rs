@@ -4,7 +4,7 @@ use data_encoding::BASE32_NOPAD;
 use serde_json::{Value, json};
 
 use crate::hex;
-use crate::people::{self, Device, ENDS, MADE, proof, root};
+use crate::people::{self, APART, Device, ENDS, MADE, WEEK, prekey, proof, root};
 use crate::reference::{Pair, array, blob, bytes, commitment, expand, gcm, list, pad, padme, sha512, sha512_256, wrap};
 
 pub fn derivation() -> Value {
@@ -129,7 +129,22 @@ pub fn prekeys() -> Value {
         "signed_header": hex(&device.batch_header()),
         "batch": hex(&array(&[device.batch_header(), array(&points)])),
         "keys": keys,
+        "weeks": weeks(&device),
     })
+}
+
+/// The keys of a device as medium-term ones, with the first and the last moment of each.
+fn weeks(device: &Device) -> Vec<Value> {
+    let (header, leaves) = (device.weekly_header(MADE + 5 * WEEK), device.leaves());
+    (0..device.prekeys.len())
+        .map(|index| {
+            let week = |n: usize| MADE + n as u64 * WEEK;
+            // The first one also by a clock that is behind the device's.
+            let first = if index == 0 { 0 } else { week(index) - APART };
+            let prekey = prekey(&header, index, &device.prekeys[index].point, &proof(&leaves, index));
+            json!({"prekey": hex(&prekey), "first_ms": first, "last_ms": week(index + 1) + APART - 1})
+        })
+        .collect()
 }
 
 pub fn message() -> Value {

@@ -9,6 +9,10 @@ use crate::reference::{Draft, Id, Pair, array, blob, bytes, commitment, int, sha
 pub const MADE: u64 = 1_700_000_000_000;
 /// When prekeys end.
 pub const ENDS: u64 = MADE + 7 * 86_400_000;
+/// How long one medium-term prekey is used.
+pub const WEEK: u64 = 604_800_000;
+/// How far clocks may be apart.
+pub const APART: u64 = 300_000;
 
 /// Payload and signature.
 pub fn signed(label: &str, payload: &[u8], key: &Pair) -> Vec<u8> {
@@ -58,16 +62,26 @@ impl Device {
     }
 
     pub fn batch_payload(&self, count: u64, root: &[u8; 32]) -> Vec<u8> {
+        self.payload(0, count, root, ENDS)
+    }
+
+    /// The header of its keys as medium-term ones, a key a week, that end at this time.
+    pub fn weekly_header(&self, ends: u64) -> Vec<u8> {
+        let payload = self.payload(1, self.prekeys.len() as u64, &root(&self.leaves()), ends);
+        signed("sotto/1 prekey batch", &payload, &self.key)
+    }
+
+    fn payload(&self, kind: u64, count: u64, root: &[u8; 32], ends: u64) -> Vec<u8> {
         array(&[
             int(1),
             int(1),
             blob(&self.device),
             blob(&self.batch),
-            int(0),
+            int(kind),
             int(count),
             blob(root),
             int(MADE),
-            int(ENDS),
+            int(ends),
         ])
     }
 

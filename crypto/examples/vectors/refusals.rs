@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::people::{self, Device, ENDS, MADE, prekey, proof, root, signed};
+use crate::people::{self, APART, Device, ENDS, MADE, WEEK, prekey, proof, root, signed};
 use crate::reference::{Draft, Pair, array, blob, bytes, commitment, int, pad, text, wrap};
 use crate::{devices, hex};
 
@@ -205,6 +205,12 @@ fn prekeys(cases: &mut Vec<Value>) {
         })));
         };
     handed("ended now", "Expired", ENDS, &good, 2, 2, &path);
+    let weekly = device.weekly_header(MADE + 5 * WEEK);
+    handed("its week is over", "Expired", MADE + 3 * WEEK + APART, &weekly, 2, 2, &path);
+    handed("its week has not begun", "NotYet", MADE + 2 * WEEK - APART - 1, &weekly, 2, 2, &path);
+    let ends = device.weekly_header(MADE + 2 * WEEK + 1);
+    handed("its batch ends within its week", "Expired", MADE + 2 * WEEK + 1 + APART, &ends, 2, 2, &path);
+    handed("the key of another week", "Proof", MADE + 3 * WEEK, &weekly, 3, 2, &path);
     handed("another place", "Proof", MADE, &good, 3, 2, &path);
     handed("another key", "Proof", MADE, &good, 2, 3, &path);
     handed("place behind the end", "Proof", MADE, &good, 5, 2, &path);

@@ -267,3 +267,25 @@ fn a_prekey_that_does_not_belong_is_refused() {
     assert!(device.with_prekey(&good, NOW + DAY - 1).is_ok());
     assert_eq!(refused(&good, NOW + DAY), PrekeyError::Expired);
 }
+
+#[test]
+fn a_medium_term_prekey_is_used_in_its_week() {
+    let mut rng = TestRng(13);
+    let alice = Person::new(&mut rng, "alice@a.example");
+    let device = alice.verified();
+    let end = NOW + 2 * MEDIUM_TERM_MS + DAY;
+    let (batch, _) = generate_prekeys(&mut rng, &alice.key, alice.device, PrekeyKind::MediumTerm, 3, NOW, end);
+    let at = |index, now| device.with_prekey(&batch.prekey(index).unwrap(), now).err();
+    let week = |n: u64| NOW + n * MEDIUM_TERM_MS;
+    // A device whose clock is ahead can be written to all the same.
+    for now in [0, NOW, week(1) - 1, week(1) + CLOCK_TOLERANCE_MS - 1] {
+        assert_eq!(at(0, now), None);
+    }
+    assert_eq!(at(0, week(1) + CLOCK_TOLERANCE_MS), Some(PrekeyError::Expired));
+    assert_eq!(at(1, week(1) - CLOCK_TOLERANCE_MS - 1), Some(PrekeyError::NotYet));
+    for now in [week(1) - CLOCK_TOLERANCE_MS, week(2) - 1] {
+        assert_eq!(at(1, now), None);
+    }
+    assert_eq!((at(2, week(1)), at(2, week(2))), (Some(PrekeyError::NotYet), None));
+    assert_eq!(at(2, end + CLOCK_TOLERANCE_MS), Some(PrekeyError::Expired), "with the batch");
+}

@@ -106,6 +106,15 @@ fn prekeys_and_their_proofs() {
         let recipient = device.with_prekey(&given, number(&vector, "/now_ms")).unwrap();
         assert_eq!(recipient.prekey().index, index);
     }
+    for week in list(&vector, "/weeks") {
+        let prekey: Prekey = decode_strict(&bytes(week, "/prekey")).unwrap();
+        let (first, last) = (number(week, "/first_ms"), number(week, "/last_ms"));
+        assert!(device.with_prekey(&prekey, first).is_ok() && device.with_prekey(&prekey, last).is_ok());
+        assert!(
+            device.with_prekey(&prekey, last + 1).is_err()
+                && (first == 0 || device.with_prekey(&prekey, first - 1).is_err())
+        );
+    }
 }
 
 #[test]

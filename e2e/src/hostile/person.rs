@@ -52,7 +52,7 @@ impl Person {
     ) -> Self {
         let now = now_ms();
         let (prekeys, secrets) =
-            generate_prekeys(&mut SystemRng, &key, device, PrekeyKind::MediumTerm, 1, now, now + 30 * DAY_MS);
+            generate_prekeys(&mut SystemRng, &key, device, PrekeyKind::MediumTerm, 1, now, now + 7 * DAY_MS);
         Self { address, device, identity, key, certificate, devices: None, prekeys, secrets }
     }
 

@@ -156,6 +156,9 @@ pub(crate) async fn delete_user(State(app): State<Shared>, params: Params) -> Em
 
 pub(crate) async fn reset_devices(State(app): State<Shared>, params: Params) -> Empty {
     let removed = app.store.reset_devices(local(&app, &params)?).await?;
+    for device in &removed {
+        app.shares.forget(*device);
+    }
     app.registry.close(&removed, CloseReason::Removed);
     Ok(DONE)
 }

@@ -83,6 +83,9 @@ pub(crate) async fn put_list(State(app): State<Shared>, caller: Caller, Cbor(put
     }
     match app.store.put_list(caller.address.local().to_owned(), list).await? {
         PutList::Stored(removed) => {
+            for device in &removed {
+                app.shares.forget(*device);
+            }
             app.registry.close(&removed, CloseReason::Removed);
             Ok(DONE)
         }
@@ -157,8 +160,14 @@ pub(crate) async fn upload(
             check_batch("batches", batch, header.kind, caller.device, &record.key, now_ms)
         })
         .collect::<Reply<Vec<_>>>()?;
-    match app.store.add_prekeys(caller.device, batches, MAX_ONE_TIME, now_ms).await? {
-        Some(true) => Ok(Cbor(app.store.prekey_count(caller.device, now_ms).await?)),
+    let brings_more = batches.iter().any(|batch| batch.kind == PrekeyKind::OneTime);
+    match app.store.add_prekeys(caller.device, batches, request.replace, MAX_ONE_TIME, now_ms).await? {
+        Some(true) => {
+            if brings_more {
+                app.shares.forget(caller.device);
+            }
+            Ok(Cbor(app.store.prekey_count(caller.device, now_ms).await?))
+        }
         Some(false) => Err(Failure::invalid(format!(
             "batches: more than {MAX_ONE_TIME} one-time prekeys would wait; upload them when fewer are left"
         ))),
@@ -195,17 +204,13 @@ fn check_batch(
     if header.expires_at_ms <= now_ms {
         return Err(invalid("has expired; is the clock right?".to_owned()));
     }
-    let count = match kind {
-        PrekeyKind::OneTime => header.count,
-        // The first is the one that is handed out.
-        PrekeyKind::MediumTerm => 1,
-    };
-    let keys = (0..count)
+    let keys = (0..header.count)
         .filter_map(|index| batch.prekey(index))
         .map(|prekey| NewPrekey {
             index: prekey.index,
             key: prekey.key.as_bytes().to_vec(),
             proof: prekey.proof.concat(),
+            valid_ms: header.valid(prekey.index),
         })
         .collect();
     Ok(NewBatch {

@@ -47,5 +47,5 @@ pub(crate) async fn open(
     app.store.touch_device(claims.device, now_ms).await?;
     let expires_at_ms = now_ms.saturating_add(SESSION_SECONDS * 1000);
     let token = app.tokens.issue_session(&DeviceClaims::new(claims.address, claims.device, expires_at_ms));
-    Ok(Cbor(Session { token, expires_at_ms }))
+    Ok(Cbor(Session { token, expires_at_ms, now_ms }))
 }

@@ -102,6 +102,8 @@ pub(crate) struct NewPrekey {
     pub(crate) key: Vec<u8>,
     /// The Merkle path, concatenated.
     pub(crate) proof: Vec<u8>,
+    /// It is handed out from then, and until before then.
+    pub(crate) valid_ms: (u64, u64),
 }
 
 /// What came of adding a device.
@@ -133,8 +135,8 @@ pub(crate) enum PutList {
 pub(crate) struct Claim {
     /// The device.
     pub(crate) device: DeviceId,
-    /// Whether a one-time prekey may be used up for it.
-    pub(crate) one_time: bool,
+    /// A one-time prekey may be used up for it where more than so many are left; `None`: none.
+    pub(crate) leave: Option<u32>,
 }
 
 /// A prekey that was handed out.
@@ -144,7 +146,7 @@ pub(crate) struct Claimed {
     pub(crate) device: DeviceId,
     /// The prekey.
     pub(crate) prekey: Prekey,
-    /// A one-time prekey was allowed, but none was left.
+    /// A one-time prekey was asked for, but too few were left.
     pub(crate) exhausted: bool,
 }
 
@@ -165,15 +167,17 @@ pub(crate) trait Devices {
     fn touch_device(&self, device: DeviceId, now_ms: u64) -> Answer<'_, ()>;
     /// Those of these users who are registered and not suspended.
     fn directory(&self, locals: Vec<String>, now_ms: u64) -> Answer<'_, Vec<DirectoryUser>>;
-    /// Adds prekeys; at most `limit` one-time ones may wait. `None`: the device is gone; `Some(false)`: too many.
+    /// Adds prekeys, or replaces all that are there; at most `limit` one-time ones may wait. `None`: the device is gone; `Some(false)`:
+    /// too many.
     fn add_prekeys(
         &self,
         device: DeviceId,
         batches: Vec<NewBatch>,
+        replace: bool,
         limit: usize,
         now_ms: u64,
     ) -> Answer<'_, Option<bool>>;
-    /// How many prekeys are left.
+    /// Which prekeys are left.
     fn prekey_count(&self, device: DeviceId, now_ms: u64) -> Answer<'_, PrekeyCount>;
     /// Hands prekeys out: a one-time one to nobody else ever again, otherwise the medium-term one. Devices that are
     /// gone or have no valid prekey are left out of the answer.

@@ -104,6 +104,26 @@ async fn a_message_goes_to_another_network_and_back() {
 }
 
 #[tokio::test]
+async fn a_network_and_each_of_its_users_get_a_share_of_somebodys_prekeys() {
+    let two = Two::new().await;
+    let (carol, dave) = (Person::ready(&two.a, "carol").await, Person::ready(&two.b, "dave").await);
+    let mut shares = Vec::new();
+    for asker in [&two.alice, &carol, &dave] {
+        let mut share = 0;
+        for _ in 0..9 {
+            let answer = asker.recipients(&[&two.bob.address]).await;
+            let bobs =
+                answer.users.iter().filter(|user| user.address == two.bob.address).flat_map(|user| &user.prekeys);
+            let kinds = bobs.map(|prekey| prekey.header.unverified().unwrap().kind);
+            share += kinds.filter(|kind| *kind == sotto_crypto::PrekeyKind::OneTime).count();
+        }
+        shares.push(share);
+    }
+    // Of 20: a user a quarter of what there is, the network a half.
+    assert_eq!(shares, [5, 4, 3]);
+}
+
+#[tokio::test]
 async fn the_other_networks_retention_is_a_recipient_too() {
     let two = Two::new().await;
     let mut put = two.b.wanted("archive");

@@ -139,9 +139,12 @@ impl Deed {
                 Self::control(Control { msgtype: MESSAGE_ATTRIBUTES, pinned: Some(*on), ..Control::on(target) })
             }
             Body::Room(events) => Self::room(events),
-            Body::RoomAsk(_) | Body::Resend(..) | Body::Gone(..) | Body::Head(_) => {
-                Self::control(Control { msgtype: SYNC_REQUEST, ..Control::default() })
-            }
+            Body::RoomAsk(_)
+            | Body::Resend(..)
+            | Body::Gone(..)
+            | Body::Head(_)
+            | Body::ResendById(..)
+            | Body::GoneById(..) => Self::control(Control { msgtype: SYNC_REQUEST, ..Control::default() }),
         }
     }
 

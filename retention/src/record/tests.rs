@@ -122,7 +122,7 @@ fn a_file_says_where_it_will_be_and_what_opens_it_until_then() {
 fn what_becomes_of_a_file_is_a_document_of_its_own() {
     let item = item(content(&["alice", "bob"], Body::File(file("plan.txt", Some("as promised")))));
     let names = Names::of(&item);
-    let waiting = Waiting::of(&item, &names, item.file().unwrap());
+    let waiting = Waiting::of(&item, &names, item.file().unwrap(), item.accepted_at_ms);
     let outcome = |missing| -> Value {
         let json = Outcome::of(&subject(), &waiting, missing, TIME + 1500).to_json().unwrap();
         serde_json::from_slice(&json).unwrap()
@@ -382,4 +382,35 @@ fn a_message_that_was_missing_says_so() {
     assert_eq!((before["number"].clone(), before.get("late")), (json!(4), None));
     item.late = true;
     assert_eq!(record(&item, &Attachment::None)["late"], true);
+}
+
+#[test]
+fn times_that_cannot_all_be_right_are_said() {
+    const MINUTE: u64 = 60_000;
+    const DAY: u64 = 24 * 60 * MINUTE;
+    let of = |accepted_at_ms: u64, sent_at_ms: u64, now_ms: u64| {
+        let content = Content { sent_at_ms, ..content(&["alice", "bob"], Body::Text("when?".into())) };
+        let item = Item { accepted_at_ms, ..item(content) };
+        let record = Record::of(&subject(), &item, &Attachment::None, None, now_ms).to_json().unwrap();
+        serde_json::from_slice::<serde_json::Value>(&record).unwrap()
+    };
+    for (accepted, sent, now, disagree) in [
+        (TIME, TIME, TIME, false),
+        // Composed while there was no connection; waited at the relay for as long as may be.
+        (TIME, TIME - 9 * DAY, TIME + 30 * DAY, false),
+        (TIME, TIME, TIME + 31 * DAY, true),
+        (TIME + 4 * MINUTE, TIME + 4 * MINUTE, TIME, false),
+        (TIME + 6 * MINUTE, TIME, TIME, true),
+        (TIME, TIME + 6 * MINUTE, TIME + 9 * MINUTE, true),
+        (0, TIME, TIME, true),
+    ] {
+        let record = of(accepted, sent, now);
+        assert_eq!(record.get("times_disagree").is_some(), disagree, "{accepted} {sent} {now}");
+    }
+    // A relay's word does not end anything.
+    let content = Content { expires_in_s: Some(60), ..content(&["alice", "bob"], Body::Text("short".into())) };
+    let item = Item { accepted_at_ms: 0, ..item(content) };
+    let record = Record::of(&subject(), &item, &Attachment::None, None, TIME).to_json().unwrap();
+    let record: serde_json::Value = serde_json::from_slice(&record).unwrap();
+    assert_eq!(record["expires_at"], "2023-08-04T19:11:58.651Z");
 }

@@ -240,7 +240,7 @@ pub(crate) static SAMPLES: LazyLock<Vec<Sample>> = LazyLock::new(|| {
         SessionChallenge = SessionChallenge { address: alice.clone(), device },
         Challenge = Challenge { challenge: vec![7; 60] },
         OpenSession = OpenSession { challenge: vec![7; 60], signature: key.sign(SESSION_LABEL, &[7; 60]) },
-        Session = Session { token: "t".into(), expires_at_ms: 9 },
+        Session = Session { token: "t".into(), expires_at_ms: 9, now_ms: 8 },
         PolicyAnswer = PolicyAnswer { network, group: group.clone(), membership: membership.clone() },
         OwnDevices = OwnDevices {
             list: Some(list.clone()),
@@ -248,8 +248,9 @@ pub(crate) static SAMPLES: LazyLock<Vec<Sample>> = LazyLock::new(|| {
             membership: membership.clone(),
         },
         PutDevices = PutDevices { list, before: None },
-        PrekeyCount = PrekeyCount { one_time: 5, medium_term_expires_at_ms: 1 },
-        UploadPrekeys = UploadPrekeys { batches: vec![batch] },
+        PrekeyCount =
+            PrekeyCount { one_time: 5, batches: vec![BatchLeft::new(BatchId::from_bytes([1; 16]), [0, 9, 63])] },
+        UploadPrekeys = UploadPrekeys { batches: vec![batch], replace: true },
         FetchIdentities = FetchIdentities { addresses: vec![alice.clone(), bob.clone()] },
         Identities = Identities {
             identities: vec![FoundIdentity {
@@ -325,6 +326,14 @@ pub(crate) static SAMPLES: LazyLock<Vec<Sample>> = LazyLock::new(|| {
         Content = content(Conversation::of([alice.clone(), bob.clone()]).unwrap(), Body::Again(message, vec![1, 2])),
         Content =
             content(Conversation::of([alice.clone(), bob.clone()]).unwrap(), Body::Gone("ab".into(), vec![3], vec![])),
+        Content = content(
+            Conversation::of([alice.clone(), bob.clone()]).unwrap(),
+            Body::ResendById(device, vec![message, MessageId::from_bytes([9; 16])])
+        ),
+        Content = content(
+            Conversation::of([alice.clone(), bob.clone()]).unwrap(),
+            Body::GoneById(vec![message], vec![MessageId::from_bytes([9; 16])])
+        ),
         Content = in_room(Body::Head(Link { index: 8, since: 3, previous: [8; 32] })),
         Content = in_room(Body::Typing(true)),
         Content = in_room(Body::Presence(Presence::Away)),

@@ -245,9 +245,9 @@ fn who_was_left_out_stands_beside_the_message() {
 #[test]
 fn what_is_missing_stands_where_it_belongs() {
     let mut missing = said(2, BOB, "");
-    missing.body = ViewBody::Missing(Missing { count: 1, gone: 0 });
+    missing.body = ViewBody::Missing(Missing { count: 1, gone: 0, unopened: false });
     let mut gone = said(3, BOB, "");
-    gone.body = ViewBody::Missing(Missing { count: 2, gone: 2 });
+    gone.body = ViewBody::Missing(Missing { count: 2, gone: 2, unopened: false });
     let mut late = said(40, BOB, "there it is");
     late.late = true;
     let mut copied = said(41, BOB, "from a copy");
@@ -267,6 +267,33 @@ fn what_is_missing_stands_where_it_belongs() {
     assert!(before < at && at < after, "{shown}");
     let mut m = open_with(&[said(1, BOB, "before"), said(2, BOB, "after")]);
     assert!(!screen(&mut m, 110, 30).contains("MISSING"));
+}
+
+#[test]
+fn what_could_not_be_opened_and_what_comes_from_the_future_are_told() {
+    let mut asked = said(2, BOB, "");
+    asked.body = ViewBody::Missing(Missing { count: 1, gone: 0, unopened: true });
+    let mut gone = said(3, BOB, "");
+    gone.body = ViewBody::Missing(Missing { count: 1, gone: 1, unopened: true });
+    let mut future = said(4, BOB, "tomorrow");
+    (future.sent_in_future, future.forward_secret) = (true, Some(false));
+    let mut m = open_with(&[asked, gone, future]);
+    let shown = screen(&mut m, 130, 30);
+    for words in [
+        "!! a message COULD NOT BE OPENED: its key is gone; its sender's device is asked for it again",
+        "!! a message COULD NOT BE OPENED: its key is gone, and its sender does not have it any more",
+        "sent in the FUTURE",
+    ] {
+        assert!(shown.contains(words), "{words}\n{shown}");
+    }
+    press(&mut m, KeyCode::Esc);
+    press(&mut m, KeyCode::Char('i'));
+    let shown = screen(&mut m, 130, 30);
+    for words in ["sent later than it came", "NO: it came under a key that is kept for weeks"] {
+        assert!(shown.contains(words), "{words}\n{shown}");
+    }
+    give(&mut m, News::Warning(crate::commands::trust::RELAY_WENT_BACK.to_owned()));
+    assert!(screen(&mut m, 130, 30).contains("the relay has forgotten what it has handed out"));
 }
 
 #[test]

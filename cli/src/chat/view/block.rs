@@ -80,6 +80,9 @@ pub(crate) fn marks(model: &Model, message: &MessageView) -> Vec<String> {
         let names: Vec<String> = message.left_out.iter().map(|member| model.name(&member.address)).collect();
         mark(&format!("NOT TO {}", names.join(", ")));
     }
+    if message.sent_in_future {
+        mark("sent in the FUTURE");
+    }
     if message.late {
         mark("came late");
     }

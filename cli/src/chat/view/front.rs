@@ -252,6 +252,16 @@ fn info(model: &Model, key: &MessageRef, room: usize, theme: Theme) -> Vec<Line<
     if message.late {
         fact("came", "late: it was missing before");
     }
+    if message.sent_in_future {
+        fact("!!", "it says that it was sent later than it came: its sender's clock is wrong, or this machine's was");
+    }
+    match message.forward_secret {
+        Some(true) => fact("forward secret", "yes: nobody can open a recording of it"),
+        Some(false) => {
+            fact("forward secret", "NO: it came under a key that is kept for weeks, since no other one was left");
+        }
+        None => {}
+    }
     if message.removed.from {
         fact("!!", "FROM A REMOVED DEVICE: its sender has taken away the device that it is from");
     }

@@ -31,6 +31,6 @@ where
 }
 
 /// Why a certificate is refused: not told.
-pub(super) fn refusal(_: &(dyn std::error::Error + 'static)) -> Option<String> {
+pub(super) fn refusal(_: &(dyn std::error::Error + 'static)) -> Option<super::Refused> {
     None
 }

@@ -8,7 +8,7 @@ pub(crate) mod proxy;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rcgen::{
@@ -20,7 +20,7 @@ use sotto_client::{Client, Contact, Error, Event, JoinOptions, Password, Receive
 use sotto_crypto::{
     Address, Domain, Fingerprint, IdentityKey, InviteSecret, PolicyKey, RetentionCertificate, Signed, SystemRng,
 };
-use sotto_relay::{Options, Relay};
+use sotto_relay::{Clock, Options, Relay, SystemClock};
 use sotto_wire::admin::{InviteGrant, PutGroup, PutNetwork, PutUser, Resets, Role};
 use sotto_wire::config::{MutualTlsFiles, RelayConfig, TelemetryConfig, TlsFiles};
 use sotto_wire::invite::{Invite, Transport, code_digest};
@@ -45,6 +45,7 @@ pub(crate) struct Network {
     authority: Authority,
     config: RelayConfig,
     tls: bool,
+    clock: Arc<dyn Clock>,
     running: Option<Running>,
     admin: reqwest::Client,
     /// The invites that were made last, by name, each with its number.
@@ -62,6 +63,11 @@ struct Running {
 impl Network {
     /// Starts a relay with one security group, `staff`.
     pub(crate) async fn start(tls: bool) -> Self {
+        Self::start_at(tls, Arc::new(SystemClock)).await
+    }
+
+    /// The same, with a relay whose clock is this one.
+    pub(crate) async fn start_at(tls: bool, clock: Arc<dyn Clock>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let authority = authority();
         let policy = PolicyKey::generate(&mut SystemRng);
@@ -77,8 +83,19 @@ impl Network {
             read_receipts: ReadReceipts::default(),
         };
         let (invites, established) = (Mutex::default(), Mutex::default());
-        let mut network =
-            Self { folder, policy, document, authority, config, tls, running: None, admin, invites, established };
+        let mut network = Self {
+            folder,
+            policy,
+            document,
+            authority,
+            config,
+            tls,
+            clock,
+            running: None,
+            admin,
+            invites,
+            established,
+        };
         network.run().await;
         network.put_document().await;
         network.put_group(group()).await;
@@ -88,7 +105,13 @@ impl Network {
     /// Starts the relay, again where it was stopped: at the same address, with the same state.
     pub(crate) async fn run(&mut self) {
         let shutdown = CancellationToken::new();
-        let relay = Relay::start(self.config.clone(), Options::default(), shutdown.clone()).await.unwrap();
+        let relay = Relay::start(
+            self.config.clone(),
+            Options { clock: self.clock.clone(), ..Options::default() },
+            shutdown.clone(),
+        )
+        .await
+        .unwrap();
         self.config.listen = relay.public_address();
         let (public, admin) = (relay.public_address(), relay.admin_address());
         let task = tokio::spawn(async move { relay.finished().await.unwrap() });

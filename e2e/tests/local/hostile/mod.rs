@@ -7,6 +7,7 @@ mod identity;
 mod left_out;
 mod missing;
 mod relay;
+mod restore;
 mod retention;
 mod stage;
 mod thief;

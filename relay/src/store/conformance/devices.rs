@@ -3,9 +3,9 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use sotto_crypto::{DeviceId, DeviceKey, PrekeyKind, SystemRng, verify_devices};
-
+use sotto_crypto::{DeviceId, DeviceKey, MEDIUM_TERM_MS, PrekeyKind, SystemRng, verify_devices};
 use sotto_wire::admin::{InviteGrant, PutUser};
+use sotto_wire::api::BatchLeft;
 
 use super::fixtures::{LATER, NOW, Person, account, batch, wanted};
 use crate::store::{AddDevice, Claim, NewAccount, NewDevice, NewList, PutList, Registration, Store};
@@ -101,8 +101,8 @@ pub(super) async fn directory(store: &impl Store) {
 pub(super) async fn prekeys_run_out(store: &impl Store) {
     let (person, device) = Person::with_device(store, "pre", 2).await;
     assert_eq!(store.prekey_count(device, NOW).await.unwrap().one_time, 2);
-    let claim = |one_time| async move {
-        let mut claimed = store.claim_prekeys(vec![Claim { device, one_time }], NOW).await.unwrap();
+    let claim = |one_time: bool| async move {
+        let mut claimed = store.claim_prekeys(vec![Claim { device, leave: one_time.then_some(0) }], NOW).await.unwrap();
         claimed.pop().unwrap()
     };
     let signed = store.user("pre".into()).await.unwrap().unwrap().list.unwrap();
@@ -112,6 +112,9 @@ pub(super) async fn prekeys_run_out(store: &impl Store) {
 
     let spared = claim(false).await;
     assert_eq!((kind(&spared), spared.exhausted), (PrekeyKind::MediumTerm, false));
+    let polite = Claim { device, leave: Some(2) };
+    let polite = store.claim_prekeys(vec![polite], NOW).await.unwrap().pop().unwrap();
+    assert_eq!((kind(&polite), polite.exhausted), (PrekeyKind::MediumTerm, true), "no more than two are left");
     let mut seen = HashSet::new();
     for _ in 0..2 {
         let claimed = claim(true).await;
@@ -124,9 +127,9 @@ pub(super) async fn prekeys_run_out(store: &impl Store) {
     assert_eq!((kind(&last), last.exhausted), (PrekeyKind::MediumTerm, true));
     verified.with_prekey(&last.prekey, NOW).unwrap();
     assert_eq!(store.prekey_count(device, NOW).await.unwrap().one_time, 0);
-    let gone = Claim { device: DeviceId::from_bytes([0; 16]), one_time: true };
+    let gone = Claim { device: DeviceId::from_bytes([0; 16]), leave: Some(0) };
     assert!(store.claim_prekeys(vec![gone], NOW).await.unwrap().is_empty());
-    let late = Claim { device, one_time: true };
+    let late = Claim { device, leave: Some(0) };
     assert!(store.claim_prekeys(vec![late], LATER).await.unwrap().is_empty(), "expired prekeys are not handed out");
 }
 
@@ -135,12 +138,15 @@ pub(super) async fn prekeys_are_replaced(store: &impl Store) {
     let key = DeviceKey::generate(&mut SystemRng);
     let one_time = batch(device, &key, PrekeyKind::OneTime, 3, LATER);
     let medium = batch(device, &key, PrekeyKind::MediumTerm, 1, LATER + 5);
-    let add = |batches| store.add_prekeys(device, batches, 5, NOW);
+    let newest = medium.batch;
+    let add = |batches| store.add_prekeys(device, batches, false, 5, NOW);
     assert_eq!(add(vec![one_time.clone(), medium]).await.unwrap(), Some(true));
     let count = store.prekey_count(device, NOW).await.unwrap();
-    assert_eq!((count.one_time, count.medium_term_expires_at_ms), (4, LATER + 5));
+    assert_eq!((count.one_time, count.batches.len()), (4, 3), "a medium-term batch takes the place of the one before");
+    let left = |batch, indices: &[u32]| BatchLeft::new(batch, indices.iter().copied());
+    assert!(count.batches.contains(&left(newest, &[0])) && count.batches.contains(&left(one_time.batch, &[0, 1, 2])));
 
-    let claims = vec![Claim { device, one_time: true }; 4];
+    let claims = vec![Claim { device, leave: Some(0) }; 4];
     assert_eq!(store.claim_prekeys(claims, NOW).await.unwrap().len(), 4);
     assert_eq!(add(vec![one_time]).await.unwrap(), Some(true));
     assert_eq!(store.prekey_count(device, NOW).await.unwrap().one_time, 0, "a repeat brings no used key back");
@@ -148,8 +154,38 @@ pub(super) async fn prekeys_are_replaced(store: &impl Store) {
     let big = batch(device, &key, PrekeyKind::OneTime, 6, LATER);
     assert_eq!(add(vec![big]).await.unwrap(), Some(false));
     assert_eq!(store.prekey_count(device, NOW).await.unwrap().one_time, 0, "too many: none of them");
+    let (fresh, medium) =
+        (batch(device, &key, PrekeyKind::OneTime, 2, LATER), batch(device, &key, PrekeyKind::MediumTerm, 1, LATER));
+    let mut expected = vec![left(fresh.batch, &[0, 1]), left(medium.batch, &[0])];
+    expected.sort_by_key(|left| left.batch);
+    assert_eq!(store.add_prekeys(device, vec![fresh, medium], true, 2, NOW).await.unwrap(), Some(true));
+    assert_eq!(store.prekey_count(device, NOW).await.unwrap().batches, expected, "nothing but these");
     let stranger = DeviceId::from_bytes([0; 16]);
-    assert_eq!(store.add_prekeys(stranger, Vec::new(), 5, NOW).await.unwrap(), None);
+    assert_eq!(store.add_prekeys(stranger, Vec::new(), false, 5, NOW).await.unwrap(), None);
+}
+
+pub(super) async fn medium_term_prekeys_are_used_week_by_week(store: &impl Store) {
+    let (_, device) = Person::with_device(store, "weekly", 0).await;
+    let key = DeviceKey::generate(&mut SystemRng);
+    let weekly = batch(device, &key, PrekeyKind::MediumTerm, 3, u64::MAX);
+    assert_eq!(store.add_prekeys(device, vec![weekly], false, 5, NOW).await.unwrap(), Some(true));
+    let at = async |now| {
+        let claimed = store.claim_prekeys(vec![Claim { device, leave: None }], now).await.unwrap();
+        assert_eq!(
+            claimed.is_empty(),
+            store.directory(vec!["weekly".into()], now).await.unwrap()[0].devices.is_empty()
+        );
+        claimed.first().map(|claimed| claimed.prekey.index)
+    };
+    // Also by a clock that is behind the device's.
+    assert_eq!((at(0).await, at(NOW).await), (Some(0), Some(0)));
+    for week in 1..3 {
+        let begin = NOW + u64::from(week) * MEDIUM_TERM_MS;
+        assert_eq!((at(begin - 1).await, at(begin).await), (Some(week - 1), Some(week)));
+        let left = store.prekey_count(device, begin).await.unwrap().batches;
+        assert_eq!(left[0].indices().collect::<Vec<_>>(), (week..3).collect::<Vec<_>>());
+    }
+    assert_eq!(at(NOW + 3 * MEDIUM_TERM_MS).await, None);
 }
 
 pub(super) async fn prekeys_exactly_once<S: Store + 'static>(store: Arc<S>) {
@@ -157,7 +193,7 @@ pub(super) async fn prekeys_exactly_once<S: Store + 'static>(store: Arc<S>) {
     let claims = (0..60).map(|_| {
         let store = Arc::clone(&store);
         tokio::spawn(async move {
-            store.claim_prekeys(vec![Claim { device, one_time: true }], NOW).await.unwrap().pop().unwrap()
+            store.claim_prekeys(vec![Claim { device, leave: Some(0) }], NOW).await.unwrap().pop().unwrap()
         })
     });
     let claimed: Vec<_> = futures::future::join_all(claims).await.into_iter().map(Result::unwrap).collect();

@@ -149,6 +149,7 @@ pub(super) fn batch(device: DeviceId, key: &DeviceKey, kind: PrekeyKind, count: 
             index: prekey.index,
             key: prekey.key.as_bytes().to_vec(),
             proof: prekey.proof.concat(),
+            valid_ms: header.valid(prekey.index),
         })
         .collect();
     NewBatch { kind, batch: header.batch, header: batch.header.to_bytes(), expires_at_ms, keys }

@@ -33,6 +33,7 @@ pub(crate) async fn run<S: Store + 'static>(open: impl Fn(Arc<dyn Wake>) -> Arc<
     devices::directory(&*store).await;
     devices::prekeys_run_out(&*store).await;
     devices::prekeys_are_replaced(&*store).await;
+    devices::medium_term_prekeys_are_used_week_by_week(&*store).await;
     devices::prekeys_exactly_once(Arc::clone(&store)).await;
     mailboxes::delivery(&*store, &recorder).await;
     mailboxes::refusals_leave_nothing(&*store).await;

@@ -1,10 +1,12 @@
 //! Devices and prekeys.
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
-use sotto_crypto::{DeviceId, DeviceList, DevicePublic, Prekey, PrekeyBatchHeader, PrekeyKind, PrekeyPublic, Signed};
-use sotto_wire::api::PrekeyCount;
+use sotto_crypto::{
+    BatchId, DeviceId, DeviceList, DevicePublic, Prekey, PrekeyBatchHeader, PrekeyKind, PrekeyPublic, Signed,
+};
+use sotto_wire::api::{BatchLeft, PrekeyCount};
 
-use super::{Sqlite, Work, accounts, device_id, mailboxes};
+use super::{Sqlite, Work, accounts, device_id, id16, mailboxes};
 use crate::store::accounts::role_from_sql;
 use crate::store::{
     AddDevice, Answer, Claim, Claimed, DeviceRecord, Devices, DirectoryUser, NewBatch, NewDevice, NewList, PutList,
@@ -79,6 +81,7 @@ impl Devices for Sqlite {
         &self,
         device: DeviceId,
         batches: Vec<NewBatch>,
+        replace: bool,
         limit: usize,
         now_ms: u64,
     ) -> Answer<'_, Option<bool>> {
@@ -92,6 +95,11 @@ impl Devices for Sqlite {
             if !known {
                 return Ok(None);
             }
+            if replace {
+                connection
+                    .prepare_cached("DELETE FROM prekey_batches WHERE device = ?1")?
+                    .execute([device.as_bytes()])?;
+            }
             for batch in &batches {
                 insert_batch(connection, device, batch)?;
             }
@@ -102,13 +110,24 @@ impl Devices for Sqlite {
 
     fn prekey_count(&self, device: DeviceId, now_ms: u64) -> Answer<'_, PrekeyCount> {
         self.read(move |connection| {
-            let medium_term_expires_at_ms: Option<u64> = connection
-                .prepare_cached("SELECT max(expires_ms) FROM prekey_batches WHERE device = ?1 AND kind = ?2")?
-                .query_row(params![device.as_bytes(), MEDIUM_TERM], |row| row.get(0))?;
-            Ok(PrekeyCount {
-                one_time: count_one_time(connection, device, now_ms)?,
-                medium_term_expires_at_ms: medium_term_expires_at_ms.unwrap_or(0),
-            })
+            let mut statement = connection.prepare_cached(
+                "SELECT b.batch, p.idx FROM prekey_batches b JOIN prekeys p ON p.device = b.device AND p.batch = b.batch
+                 WHERE b.device = ?1 AND p.until_ms > ?2 ORDER BY b.batch, p.idx",
+            )?;
+            let rows = statement.query_map(params![device.as_bytes(), now_ms], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            let mut left: Vec<(Vec<u8>, Vec<u32>)> = Vec::new();
+            for row in rows {
+                let (batch, index): (Vec<u8>, u32) = row?;
+                match left.last_mut().filter(|(last, _)| *last == batch) {
+                    Some((_, indices)) => indices.push(index),
+                    None => left.push((batch, vec![index])),
+                }
+            }
+            let batches = left
+                .into_iter()
+                .map(|(batch, indices)| Ok(BatchLeft::new(BatchId::from_bytes(id16(&batch)?), indices)));
+            let batches = batches.collect::<Result<_, StoreError>>()?;
+            Ok(PrekeyCount { one_time: count_one_time(connection, device, now_ms)?, batches })
         })
     }
 
@@ -179,13 +198,23 @@ fn insert_batch(connection: &Connection, device: DeviceId, batch: &NewBatch) -> 
     // A repeat of a batch must not bring back keys that have been handed out.
     let inserted = connection
         .prepare_cached("INSERT OR IGNORE INTO prekey_batches VALUES (?1, ?2, ?3, ?4, ?5)")?
-        .execute(params![device.as_bytes(), batch.batch.as_bytes(), kind, batch.header, batch.expires_at_ms])?;
+        .execute(params![device.as_bytes(), batch.batch.as_bytes(), kind, batch.header, clamp(batch.expires_at_ms)])?;
     if inserted == 0 {
         return Ok(());
     }
-    let mut insert = connection.prepare_cached("INSERT INTO prekeys VALUES (?1, ?2, ?3, ?4, ?5)")?;
+    let mut insert = connection.prepare_cached("INSERT INTO prekeys VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?;
     for prekey in &batch.keys {
-        insert.execute(params![device.as_bytes(), batch.batch.as_bytes(), prekey.index, prekey.key, prekey.proof])?;
+        // Beyond what the engine counts there is no time.
+        let (from, until) = (clamp(prekey.valid_ms.0), clamp(prekey.valid_ms.1));
+        insert.execute(params![
+            device.as_bytes(),
+            batch.batch.as_bytes(),
+            prekey.index,
+            prekey.key,
+            prekey.proof,
+            from,
+            until
+        ])?;
     }
     if kind == MEDIUM_TERM {
         connection
@@ -247,7 +276,8 @@ fn directory_user(connection: &Connection, local: String, now_ms: u64) -> Result
     let Some((group, role, identity, membership, voucher, signed)) = user else { return Ok(None) };
     let mut statement = connection.prepare_cached(
         "SELECT d.device FROM devices d WHERE d.local = ?1 AND EXISTS (
-           SELECT 1 FROM prekey_batches b WHERE b.device = d.device AND b.kind = ?2 AND b.expires_ms > ?3)
+           SELECT 1 FROM prekey_batches b JOIN prekeys p ON p.device = b.device AND p.batch = b.batch
+           WHERE b.device = d.device AND b.kind = ?2 AND p.from_ms <= ?3 AND p.until_ms > ?3)
          ORDER BY d.id",
     )?;
     let mut rows = statement.query(params![local, MEDIUM_TERM, now_ms])?;
@@ -264,24 +294,33 @@ fn count_one_time(connection: &Connection, device: DeviceId, now_ms: u64) -> Res
     Ok(connection
         .prepare_cached(
             "SELECT count(*) FROM prekey_batches b JOIN prekeys p ON p.device = b.device AND p.batch = b.batch
-             WHERE b.device = ?1 AND b.kind = ?2 AND b.expires_ms > ?3",
+             WHERE b.device = ?1 AND b.kind = ?2 AND p.until_ms > ?3",
         )?
         .query_row(params![device.as_bytes(), ONE_TIME, now_ms], |row| row.get(0))?)
+}
+
+fn clamp(ms: u64) -> i64 {
+    i64::try_from(ms).unwrap_or(i64::MAX)
 }
 
 /// Header, batch, index, key and proof as they are stored.
 type StoredPrekey = (Vec<u8>, Vec<u8>, u32, Vec<u8>, Vec<u8>);
 
 fn claim_one(connection: &Connection, claim: Claim, now_ms: u64) -> Result<Option<Claimed>, StoreError> {
-    let Claim { device, one_time } = claim;
-    if one_time && let Some(stored) = first_prekey(connection, device, ONE_TIME, now_ms)? {
+    let Claim { device, leave } = claim;
+    let left = match leave {
+        None => false,
+        Some(0) => true,
+        Some(leave) => count_one_time(connection, device, now_ms)? > leave,
+    };
+    if left && let Some(stored) = first_prekey(connection, device, ONE_TIME, now_ms)? {
         connection
             .prepare_cached("DELETE FROM prekeys WHERE device = ?1 AND batch = ?2 AND idx = ?3")?
             .execute(params![device.as_bytes(), stored.1, stored.2])?;
         return Ok(Some(Claimed { device, prekey: prekey(stored)?, exhausted: false }));
     }
     let Some(stored) = first_prekey(connection, device, MEDIUM_TERM, now_ms)? else { return Ok(None) };
-    Ok(Some(Claimed { device, prekey: prekey(stored)?, exhausted: one_time }))
+    Ok(Some(Claimed { device, prekey: prekey(stored)?, exhausted: leave.is_some() }))
 }
 
 fn first_prekey(
@@ -294,7 +333,7 @@ fn first_prekey(
         .prepare_cached(
             "SELECT b.header, b.batch, p.idx, p.key, p.proof
              FROM prekey_batches b JOIN prekeys p ON p.device = b.device AND p.batch = b.batch
-             WHERE b.device = ?1 AND b.kind = ?2 AND b.expires_ms > ?3 LIMIT 1",
+             WHERE b.device = ?1 AND b.kind = ?2 AND p.from_ms <= ?3 AND p.until_ms > ?3 LIMIT 1",
         )?
         .query_row(params![device.as_bytes(), kind, now_ms], |row| {
             Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))

@@ -5,7 +5,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::store::StoreError;
 
 /// One step a version; a step that has been released is never changed.
-const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5];
+const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5, V6];
 
 /// Bodies are appended by rowid and mailbox rows are small: measured the fastest layout (reference/stores.md).
 /// A body lives as long as `messages.refs`, the number of mailbox and outbox rows that need it; the row in `messages`
@@ -170,6 +170,13 @@ const V5: &str = "
 ALTER TABLE users ADD COLUMN device_list BLOB;
 ALTER TABLE users ADD COLUMN device_list_serial INTEGER;
 ALTER TABLE devices DROP COLUMN certificate;
+";
+
+/// When each prekey is handed out: a medium-term batch has one for each week. Those of before are what they were, until their batch ends.
+const V6: &str = "
+ALTER TABLE prekeys ADD COLUMN from_ms INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE prekeys ADD COLUMN until_ms INTEGER NOT NULL DEFAULT 9223372036854775807;
+UPDATE prekeys SET until_ms = (SELECT expires_ms FROM prekey_batches b WHERE b.device = prekeys.device AND b.batch = prekeys.batch);
 ";
 
 /// Settings of every connection.
