@@ -7,6 +7,7 @@ mod current;
 pub(crate) mod identity;
 mod introduce;
 pub(crate) mod learned;
+pub(crate) mod names;
 pub(crate) mod pins;
 pub(crate) mod policy;
 pub(crate) mod recipients;

@@ -3,6 +3,8 @@
 //! The documented fields are those that administrators know (`message_id`, `msg_ts`, `msgtype`, …, `file`); times in them
 //! are the relay's, in UTC. The others are ours, for an auditor: who vouches for it, and who got it.
 
+use std::collections::BTreeMap;
+
 use jiff::tz::TimeZone;
 use serde::Serialize;
 use sotto_client::Gap;
@@ -117,6 +119,9 @@ pub(crate) struct Record {
     msgtype: u16,
     #[serde(skip_serializing_if = "Option::is_none")]
     sender: Option<String>,
+    /// How the sender was called that day, as the administrator of their network has signed it. Only of a verified sender.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sender_name: Option<String>,
     sender_type: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     receiver: Option<String>,
@@ -176,6 +181,9 @@ pub(crate) struct Record {
     members: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     recipients: Vec<String>,
+    /// How the other members and recipients were called that day, by address, as far as it was known.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    names: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -313,15 +321,18 @@ impl Record {
             _ => (None, None),
         };
         let established_by = item.keys.as_ref().and_then(|keys| keys.established_by);
+        let sender = item.sender.as_ref();
+        let others = item.names.iter().filter(|(who, _)| Some(*who) != sender);
         let expires = content.and_then(|c| c.ends_at_ms(item.accepted_at_ms));
         Self {
             message_id: item.message.map(|id| id.to_string()),
             conflicts_with: item.conflicts_with.map(|id| id.to_string()),
             msg_ts: seconds(item.accepted_at_ms),
             msgtype: deed.msgtype,
-            sender: text(item.sender.as_ref()),
+            sender: text(sender),
+            sender_name: established_by.and(sender).and_then(|who| item.names.get(who)).cloned(),
             sender_type: "normal",
-            receiver: receiver(item.sender.as_ref(), conversation),
+            receiver: receiver(sender, conversation),
             time: display(item.accepted_at_ms),
             time_iso: iso(item.accepted_at_ms),
             ttl: expires.map(display),
@@ -350,6 +361,7 @@ impl Record {
             late: item.late,
             members: conversation.map(|c| texts(&c.members())).unwrap_or_default(),
             recipients: texts(&item.recipients),
+            names: others.map(|(who, name)| (who.to_string(), name.clone())).collect(),
             error: item.fault.as_ref().map(|f| f.reason.clone()),
             sealed: sealed.map(|name| name.as_str().to_owned()),
             content: item.fault.as_ref().and_then(|f| f.raw.as_ref()).map(|raw| data_encoding::BASE64.encode(raw)),

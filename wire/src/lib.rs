@@ -11,6 +11,7 @@
 //! - [`invite`]: the URL by which a user registers.
 //! - [`link`]: the URL by which a new device of a user finds its network.
 //! - [`config`]: the configuration files of relay, gateway and retention process.
+//! - [`name`]: what may be the name of a person.
 //! - [`limits`]: every bound in one place.
 
 pub mod admin;
@@ -23,6 +24,7 @@ pub mod gateway;
 pub mod invite;
 pub mod limits;
 pub mod link;
+pub mod name;
 pub mod password;
 pub mod policy;
 pub mod room;

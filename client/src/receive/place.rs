@@ -219,8 +219,9 @@ impl Placing {
         let (message, gone) = (again.unwrap_or(header.message), Self::gone(&header, &content.body));
         let head = Self::head(&header, &content);
         let late = noted.as_ref().map(|noted| noted.is_late(tx)).transpose()?.unwrap_or(false);
+        let known: Option<MembershipRecord> = tx.get(&MembershipRecord::key_of(&header.sender))?;
         let retention_missing =
-            self.retention_missing(tx, &header.sender, &opened.recipients, delivery.accepted_at_ms)?;
+            self.retention_missing(&header.sender, known.as_ref(), &opened.recipients, delivery.accepted_at_ms);
         let received_at_ms = now_ms();
         let expires_at_ms = content.ends_at_ms(delivery.accepted_at_ms);
         let stored = self.purpose.keeps_history().then(|| {
@@ -245,6 +246,7 @@ impl Placing {
             sender_identity: opened.identity.fingerprint(),
             sender_device_key: opened.certificate.key().fingerprint(),
             sender: header.sender,
+            sender_name: known.and_then(|known| known.name),
             sender_device: header.device,
             conversation: content.conversation.clone(),
             content,
@@ -275,27 +277,23 @@ impl Placing {
         Ok(message)
     }
 
-    /// Policies that should have kept this message and did not get it.
+    /// Policies that should have kept this message and did not get it. `known` is what is known of the sender's group.
     fn retention_missing(
         &self,
-        tx: &Tx<'_>,
         sender: &Address,
+        known: Option<&MembershipRecord>,
         recipients: &RecipientList,
         accepted_at_ms: u64,
-    ) -> Result<Vec<String>, StoreError> {
-        let Some(policy) = &self.policy else { return Ok(Vec::new()) };
+    ) -> Vec<String> {
+        let Some(policy) = &self.policy else { return Vec::new() };
         let me = &self.account.address;
-        let known: Option<MembershipRecord> = if sender.domain_str() == me.domain_str() && sender != me {
-            tx.get(&MembershipRecord::key_of(sender))?
-        } else {
-            None
-        };
+        let known = known.filter(|_| sender.domain_str() == me.domain_str() && sender != me);
         let group = known.filter(|m| {
             m.policy_key == self.account.policy_key.fingerprint()
                 && now_ms() < m.seen_at_ms.saturating_add(policy::GROUP_KNOWN_MS)
         });
         let has = |who: &Address| recipients.has(who);
-        Ok(policy::retention_missing(policy, me, group.as_ref().map(|m| m.group.as_str()), accepted_at_ms, has))
+        policy::retention_missing(policy, me, group.map(|m| m.group.as_str()), accepted_at_ms, has)
     }
 }
 

@@ -21,6 +21,8 @@ pub(crate) struct Around<'a> {
     pub(crate) moderators: &'a [Address],
     /// How far the sender's identity is known.
     pub(crate) sender: Option<TrustState>,
+    /// How people call the sender.
+    pub(crate) sender_name: Option<&'a str>,
 }
 
 /// The message as it is shown.
@@ -33,6 +35,7 @@ pub(crate) fn fold(placed: &Placed, annotations: &[Annotation], around: &Around<
     let content: Option<Content> = minicbor::decode(&message.content).ok().filter(|c: &Content| c.version == 1);
     let mut view = MessageView {
         key: key.clone(),
+        sender_name: around.sender_name.map(str::to_owned),
         position: placed.position,
         conversation: message.conversation.clone(),
         own,

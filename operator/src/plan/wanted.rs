@@ -34,7 +34,8 @@ pub fn wanted(plan: &NetworkPlan, have: &AdminState, key: &PolicyKey, now_ms: u6
             Role::Retention => (None, None),
         };
         let group = user.group.clone();
-        let content = MembershipDocument { version: 1, serial: 0, address, group, identity, invite };
+        let name = plan.names.get(local).cloned();
+        let content = MembershipDocument { version: 1, serial: 0, address, group, identity, invite, name };
         let membership = sign_if_changed(content, current, key, now_ms, verified);
         Some((local.clone(), PutUser { membership, ..user.clone() }))
     });
@@ -123,7 +124,15 @@ mod tests {
     }
 
     fn document(identity: Option<Established>, invite: Option<OpenInvite>) -> MembershipDocument {
-        MembershipDocument { version: 1, serial: 1, address: ann(), group: "staff".into(), identity, invite }
+        MembershipDocument {
+            version: 1,
+            serial: 1,
+            address: ann(),
+            group: "staff".into(),
+            identity,
+            invite,
+            name: None,
+        }
     }
 
     #[test]

@@ -39,6 +39,7 @@ fn user(address: &Address, policy: &PolicyKey) -> RecipientUser {
         group: "staff".into(),
         identity: Some(known),
         invite: None,
+        name: None,
     };
     RecipientUser {
         address: address.clone(),

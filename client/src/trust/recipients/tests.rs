@@ -97,6 +97,7 @@ fn membership(account: &Account) -> MembershipDocument {
         group: "staff".into(),
         identity: Some(identity),
         invite: None,
+        name: None,
     }
 }
 

@@ -50,6 +50,8 @@ pub(crate) struct Network {
     /// The invites that were made last, by name, each with its number.
     invites: Mutex<BTreeMap<String, (u64, InviteSecret)>>,
     established: Mutex<BTreeMap<String, Established>>,
+    /// How people call somebody, where the administrator says so.
+    names: Mutex<BTreeMap<String, String>>,
 }
 
 struct Running {
@@ -76,9 +78,20 @@ impl Network {
             federation: FederationRule::default(),
             read_receipts: ReadReceipts::default(),
         };
-        let (invites, established) = (Mutex::default(), Mutex::default());
-        let mut network =
-            Self { folder, policy, document, authority, config, tls, running: None, admin, invites, established };
+        let (invites, established, names) = (Mutex::default(), Mutex::default(), Mutex::default());
+        let mut network = Self {
+            folder,
+            policy,
+            document,
+            authority,
+            config,
+            tls,
+            running: None,
+            admin,
+            invites,
+            established,
+            names,
+        };
         network.run().await;
         network.put_document().await;
         network.put_group(group()).await;
@@ -164,7 +177,16 @@ impl Network {
             invites.get(name).map(|(at, secret)| OpenInvite { invited_at_ms: *at, key: secret.key().verifying_key() });
         let newest = identity.as_ref().map_or(0, |known: &Established| known.invited_at_ms);
         let invite = invite.filter(|invite| invite.invited_at_ms > newest);
-        MembershipDocument { version: 1, serial: 1, address: address(name), group: "staff".into(), identity, invite }
+        let shown = self.names.lock().unwrap().get(name).cloned();
+        MembershipDocument {
+            version: 1,
+            serial: 1,
+            address: address(name),
+            group: "staff".into(),
+            identity,
+            invite,
+            name: shown,
+        }
     }
 
     /// What the operator says vouches for nobody any more: as of somebody who has registered by no invite of its making.
@@ -172,6 +194,12 @@ impl Network {
         self.invites.lock().unwrap().remove(name);
         self.established.lock().unwrap().remove(name);
         self.put_user(name, Role::Person, false).await;
+    }
+
+    /// The administrator gives somebody a name.
+    pub(crate) async fn call(&self, who: &str, name: &str) {
+        self.names.lock().unwrap().insert(who.to_owned(), name.to_owned());
+        self.put_user(who, Role::Person, false).await;
     }
 
     /// As the operator does when it has seen that somebody has registered: from now on this identity counts by its word.

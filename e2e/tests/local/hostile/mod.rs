@@ -5,6 +5,7 @@ mod flood;
 mod identity;
 mod left_out;
 mod missing;
+mod names;
 mod relay;
 mod retention;
 mod stage;

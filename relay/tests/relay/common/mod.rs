@@ -290,6 +290,7 @@ impl World {
             group: put.group.clone(),
             identity: None,
             invite: Some(invite),
+            name: None,
         };
         PutUser { membership: Signed::sign(&document, &self.policy_key).to_bytes(), ..put.clone() }
     }
