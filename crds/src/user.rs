@@ -56,7 +56,7 @@ pub struct UserSpec {
     pub username: Option<String>,
     /// First name, up to 100 characters. First and last name are shown to everybody beside the address, never in its place,
     /// and kept in records: signed by the operator, so that no relay can change them. No characters that are not seen, and none
-    /// of @ < > ( ) [ ] { } \" : ; | and backslash.
+    /// of @ < > ( ) [ ] { } " : ; | and backslash.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 100))]
     pub first_name: Option<String>,

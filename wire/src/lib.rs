@@ -12,6 +12,7 @@
 //! - [`link`]: the URL by which a new device of a user finds its network.
 //! - [`config`]: the configuration files of relay, gateway and retention process.
 //! - [`name`]: what may be the name of a person.
+//! - [`status`]: what a retention process says of its work.
 //! - [`limits`]: every bound in one place.
 
 pub mod admin;
@@ -29,6 +30,7 @@ pub mod password;
 pub mod policy;
 pub mod room;
 mod source;
+pub mod status;
 
 pub use error::{ApiError, ErrorCode};
 pub use source::Source;

@@ -41,9 +41,9 @@ fn a_name_stands_behind_the_address_and_takes_no_room_from_what_must_be_known() 
     let mut own = said(2, ALICE, "at nine");
     own.sender_name = Some("Alice Adams".into());
     let mut m = open_with(&[message.clone(), own]);
-    let names = [(a(BOB), "Bob Brown".to_owned())].into();
-    let named = ConversationView { names, last: Some(message.clone()), ..direct(BOB) };
-    give(&mut m, News::Conversations(vec![named]));
+    let mut bob = ConversationView { last: Some(message.clone()), ..direct(BOB) };
+    bob.names.insert(a(BOB), "Bob Brown".to_owned());
+    give(&mut m, News::Conversations(vec![bob]));
     let shown = screen(&mut m, 80, 24);
     let rows = pane(&shown);
     assert_eq!(rows[1], " bob@x.example (Bob Brown)                not verified");
