@@ -1,18 +1,19 @@
 //! How people are called, as the administrators of their networks say it in their memberships. A name is shown beside the address,
 //! never in its place, and decides nothing.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use sotto_crypto::{Address, Domain};
 use sotto_wire::limits;
+use sotto_wire::policy::Anchor;
 
 use super::policy::GROUP_KNOWN_MS;
 use super::state::Trust;
 use crate::core::clock::now_ms;
 use crate::core::error::{Error, StoreError};
 use crate::core::platform::timeout;
-use crate::store::{MembershipRecord, Tx};
+use crate::store::{MembershipRecord, Pin, Tx};
 
 /// Whoever waits for a name waits this long.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -63,12 +64,17 @@ impl Trust {
         self.names(people).await
     }
 
-    /// Asks anew for the memberships that were last seen more than a day ago: also who only receives hears of another name.
+    /// Asks for the memberships that were last seen more than a day ago, so that also who only receives hears of another name; and for
+    /// those of pinned people that were never seen, as on a device that has its history from another one.
     pub(crate) async fn refresh_memberships(&self) -> Result<(), Error> {
         let now = now_ms();
-        let known = self.store.list::<MembershipRecord>().await?;
+        let (known, pins) = (self.store.list::<MembershipRecord>().await?, self.store.list::<Pin>().await?);
+        let is_process = |pin: &Pin| pin.established.is_some_and(|by| by.anchor == Anchor::Policy);
+        let pinned = pins.into_iter().filter(|pin| !is_process(pin)).map(|pin| pin.address);
+        let seen: BTreeSet<Address> = known.iter().map(|one| one.address.clone()).collect();
+        let unseen = pinned.filter(|who| !seen.contains(who));
         let old = known.into_iter().filter(|one| now >= one.seen_at_ms.saturating_add(GROUP_KNOWN_MS));
-        let old = old.map(|one| one.address).filter(|who| *who != self.account.address).collect();
+        let old = old.map(|one| one.address).filter(|who| *who != self.account.address).chain(unseen).collect();
         for (domain, people) in by_network(old) {
             let mut asked = self.asked.anew.lock().await;
             let people = to_ask(&mut asked, &domain, people, now);
@@ -162,5 +168,16 @@ mod tests {
         alice.trust.store.run(aged).await.unwrap();
         alice.trust.refresh_memberships().await.unwrap();
         assert_eq!(names().await, BTreeMap::from([(who, "Bob Baker".to_owned())]));
+
+        // Carol is pinned, and nothing else is known of her: as on a new device.
+        network.call("carol", "Carol Clark").await;
+        let carol = network.member("carol").await.address().clone();
+        alice.contacts().look_up(&carol).await.unwrap();
+        let key = MembershipRecord::key_of(&carol);
+        alice.trust.store.run(move |tx| tx.delete::<MembershipRecord>(&key)).await.unwrap();
+        assert!(alice.contacts().known(std::slice::from_ref(&carol)).await.unwrap()[0].name.is_none());
+        alice.trust.refresh_memberships().await.unwrap();
+        let known = alice.contacts().known(&[carol]).await.unwrap();
+        assert_eq!(known[0].name.as_deref(), Some("Carol Clark"));
     }
 }
