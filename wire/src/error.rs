@@ -30,6 +30,8 @@ pub enum ErrorCode {
     RecipientsChanged,
     /// A policy covers this conversation and its retention process is not among the recipients.
     RetentionRequired,
+    /// The directory head is not over the documents that the relay holds: put them again, and then a new head.
+    DirectoryChanged,
     /// Federation with this network is not allowed; the message says by which side and rule.
     FederationDenied,
     /// The peer network cannot be reached now; try again later.
@@ -55,7 +57,7 @@ impl ErrorCode {
             Self::Unauthenticated | Self::WrongCredentials => 401,
             Self::Forbidden | Self::Suspended | Self::InviteInvalid | Self::FederationDenied => 403,
             Self::NotFound => 404,
-            Self::AlreadyRegistered | Self::RecipientsChanged | Self::RetentionRequired => 409,
+            Self::AlreadyRegistered | Self::RecipientsChanged | Self::RetentionRequired | Self::DirectoryChanged => 409,
             Self::TooLarge => 413,
             Self::Locked => 423,
             Self::RateLimited | Self::MailboxFull => 429,
@@ -79,6 +81,7 @@ impl ErrorCode {
             Self::AlreadyRegistered => "already_registered",
             Self::RecipientsChanged => "recipients_changed",
             Self::RetentionRequired => "retention_required",
+            Self::DirectoryChanged => "directory_changed",
             Self::FederationDenied => "federation_denied",
             Self::PeerUnavailable => "peer_unavailable",
             Self::MailboxFull => "mailbox_full",

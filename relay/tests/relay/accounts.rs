@@ -14,13 +14,13 @@ async fn a_person_joins_and_sees_policy_and_devices() {
     let world = World::new().await;
     let info: NetworkInfo = world.public().get("/v1/network").await.ok();
     assert_eq!(info.policy_key, world.policy_key.verifying_key());
-    assert_eq!(info.document.verify(&info.policy_key).unwrap().domain, world.domain);
+    assert_eq!(info.head.verify(&info.policy_key).unwrap().read(&info.document).unwrap().domain, world.domain);
 
     let alice = Person::join(&world, "alice").await;
     let laptop = alice.device(&world, 5).await;
     let phone = alice.device(&world, 5).await;
     let policy: PolicyAnswer = laptop.http.get("/v1/policy").await.ok();
-    assert_eq!(policy.group.verify(&info.policy_key).unwrap().name, "staff");
+    assert_eq!(policy.head.verify(&info.policy_key).unwrap().read(&policy.group).unwrap().name, "staff");
     let list: DeviceList = phone.http.get("/v1/devices").await.ok();
     assert_eq!(list.devices.len(), 2);
     assert_eq!(list.devices[0].certificate, laptop.certificate);

@@ -19,11 +19,13 @@ use crate::send::compose;
 use crate::store::account::tests::account;
 use crate::store::key::StoreKey;
 use crate::store::{Audience, OutboxKind, Store};
+use crate::trust::directory::SeenHeads;
+use crate::trust::directory::tests::Signer;
 use crate::trust::policy::tests::network_document;
 use crate::trust::recipients::{Asker, check};
 
 /// A member with two devices, as the relay hands them out.
-fn user(address: &Address, policy: &PolicyKey) -> RecipientUser {
+fn user(address: &Address) -> (RecipientUser, MembershipDocument) {
     let identity = IdentityKey::generate(&mut SystemRng);
     let device = |_| {
         let (device, key) = (DeviceId::generate(&mut SystemRng), DeviceKey::generate(&mut SystemRng));
@@ -40,14 +42,15 @@ fn user(address: &Address, policy: &PolicyKey) -> RecipientUser {
         identity: Some(known),
         invite: None,
     };
-    RecipientUser {
+    let user = RecipientUser {
         address: address.clone(),
         identity: identity.verifying_key(),
         role: RecipientRole::Addressed,
         devices: (0..2).map(device).collect(),
-        membership: Some(Signed::sign(&document, policy)),
+        membership: None,
         voucher: None,
-    }
+    };
+    (user, document)
 }
 
 #[test]
@@ -97,8 +100,14 @@ fn a_message_to_500_members_is_one_envelope_with_one_wrap_a_device() {
     }
     eprintln!("state of a room of 500, a message: {:?}", start.elapsed() / 100);
 
-    let answer = Recipients { users: members.iter().map(|who| user(who, &policy)).collect(), networks: Vec::new() };
-    let (document, key) = (network_document("x.example", 1), policy.verifying_key());
+    let (mut users, memberships): (Vec<_>, Vec<_>) = members.iter().map(user).unzip();
+    let signer = Signer { key: policy, memberships, ..Signer::new("x.example") };
+    let documents = signer.documents();
+    for user in &mut users {
+        user.membership = documents.membership(user.address.local());
+    }
+    let answer = Recipients { users, networks: Vec::new(), head: Some(signer.head(1, 1_000)) };
+    let (document, key) = (network_document("x.example", 1), signer.key.verifying_key());
     let view = Asker {
         address: &alice.address,
         device,
@@ -106,8 +115,7 @@ fn a_message_to_500_members_is_one_envelope_with_one_wrap_a_device() {
         policy_key: &key,
         network: &document,
         group: "staff",
-        serials: &[],
-        memberships: &[],
+        seen: &SeenHeads::default(),
         now_ms: 1_000,
     };
     let known = &mut Known::new();

@@ -1,8 +1,9 @@
 use sotto_crypto::{
-    IdentityKey, InviteKey, InviteSecret, PolicyKey, PrekeyKind, RetentionCertificate, Signed, SystemRng, Voucher,
-    generate_prekeys,
+    IdentityKey, InviteKey, InviteSecret, Listed, MerkleTree, PolicyKey, PrekeyKind, RetentionCertificate, Signed,
+    SystemRng, Voucher, generate_prekeys,
 };
 use sotto_wire::api::{NetworkInfo, RecipientDevice};
+use sotto_wire::directory::{DirectoryHead, HEAD_LIFE_MS};
 use sotto_wire::policy::{Established, MembershipDocument, OpenInvite, PeerRule, Scope};
 
 use super::*;
@@ -18,8 +19,6 @@ struct World {
     policy: PolicyKey,
     alice: Account,
     document: NetworkDocument,
-    serials: Vec<Serials>,
-    memberships: Vec<MembershipRecord>,
 }
 
 const NOW: u64 = 1_000_000;
@@ -28,7 +27,7 @@ impl World {
     fn new() -> Self {
         let policy = PolicyKey::generate(&mut SystemRng);
         let alice = account("alice@x.example", &policy);
-        Self { alice, document: network_document("x.example", 1), policy, serials: Vec::new(), memberships: Vec::new() }
+        Self { alice, document: network_document("x.example", 1), policy }
     }
 
     fn check(&self, asked: &[&Account], answer: &Recipients) -> Result<Checked, Error> {
@@ -40,8 +39,7 @@ impl World {
             policy_key: &key,
             network: &self.document,
             group: "staff",
-            serials: &self.serials,
-            memberships: &self.memberships,
+            seen: &SeenHeads::default(),
             now_ms: NOW,
         };
         check(&view, &mut Known::new(), &asked.iter().map(|a| a.address.clone()).collect::<Vec<_>>(), answer)
@@ -100,14 +98,49 @@ fn membership(account: &Account) -> MembershipDocument {
     }
 }
 
-/// Somebody who is written to, in the group `staff` under this policy key.
-fn member(account: &Account, policy: &PolicyKey) -> RecipientUser {
-    let document = membership(account);
-    RecipientUser { membership: Some(Signed::sign(&document, policy)), ..user(account, RecipientRole::Addressed) }
+/// Somebody who is written to, in the group `staff`.
+fn member(account: &Account) -> RecipientUser {
+    RecipientUser { membership: Some(listed(&membership(account))), ..user(account, RecipientRole::Addressed) }
 }
 
-fn answer(users: Vec<RecipientUser>) -> Recipients {
-    Recipients { users, networks: Vec::new() }
+/// A document in a directory of its own.
+fn listed(document: &MembershipDocument) -> Listed<MembershipDocument> {
+    let payload = sotto_crypto::encode(document);
+    let tree = MerkleTree::new(vec![Listed::<MembershipDocument>::leaf(&payload)]);
+    Listed::new(&tree, 0, payload).unwrap()
+}
+
+/// Puts the memberships of this network's users into one directory with the network's document.
+fn list(
+    users: &mut [RecipientUser],
+    network: &NetworkDocument,
+    key: &PolicyKey,
+) -> (Listed<NetworkDocument>, Signed<DirectoryHead>) {
+    let payload = sotto_crypto::encode(network);
+    let mut leaves = vec![Listed::<NetworkDocument>::leaf(&payload)];
+    let mut of_network: Vec<_> = users.iter_mut().filter(|user| user.address.domain() == network.domain).collect();
+    let known: Vec<_> = of_network.iter_mut().filter_map(|user| user.membership.as_mut()).collect();
+    leaves.extend(known.iter().map(|listed| Listed::<MembershipDocument>::leaf(listed.payload())));
+    let tree = MerkleTree::new(leaves);
+    for (index, membership) in (1..).zip(known) {
+        *membership = Listed::new(&tree, index, membership.payload().to_vec()).unwrap();
+    }
+    let head = DirectoryHead {
+        version: 1,
+        domain: network.domain.clone(),
+        serial: 1,
+        count: tree.count(),
+        root: tree.root(),
+        created_at_ms: NOW,
+        expires_at_ms: NOW + HEAD_LIFE_MS,
+    };
+    (Listed::new(&tree, 0, payload).unwrap(), Signed::sign(&head, key))
+}
+
+/// What our own relay answers.
+fn answer(mut users: Vec<RecipientUser>, key: &PolicyKey) -> Recipients {
+    let (_, head) = list(&mut users, &network_document("x.example", 1), key);
+    Recipients { users, networks: Vec::new(), head: Some(head) }
 }
 
 fn other_identity(of: &Account, policy: &PolicyKey) -> Account {
@@ -118,7 +151,7 @@ fn other_identity(of: &Account, policy: &PolicyKey) -> Account {
 fn a_good_answer_pins_and_gives_recipients() {
     let world = World::new();
     let bob = account("bob@x.example", &world.policy);
-    let checked = world.check(&[&bob], &answer(vec![member(&bob, &world.policy)])).unwrap();
+    let checked = world.check(&[&bob], &answer(vec![member(&bob)], &world.policy)).unwrap();
     assert_eq!(checked.recipients.len(), 1);
     assert_eq!((checked.identities[0].address(), checked.identities[0].identity()), (&bob.address, &bob.identity));
     assert!(checked.retained_by.is_empty());
@@ -128,38 +161,38 @@ fn a_good_answer_pins_and_gives_recipients() {
 fn nobody_may_be_added_left_out_or_repeated() {
     let world = World::new();
     let (bob, eve) = (account("bob@x.example", &world.policy), account("eve@x.example", &world.policy));
-    let both = answer(vec![member(&bob, &world.policy), member(&eve, &world.policy)]);
+    let both = answer(vec![member(&bob), member(&eve)], &world.policy);
     assert!(
         matches!(world.check(&[&bob], &both), Err(Error::Trust(TrustError::AddedRecipient(a))) if a == eve.address)
     );
-    let as_own = answer(vec![member(&bob, &world.policy), user(&eve, RecipientRole::Own)]);
+    let as_own = answer(vec![member(&bob), user(&eve, RecipientRole::Own)], &world.policy);
     assert!(matches!(world.check(&[&bob], &as_own), Err(Error::Trust(TrustError::AddedRecipient(_)))));
-    let twice = answer(vec![member(&bob, &world.policy), member(&bob, &world.policy)]);
+    let twice = answer(vec![member(&bob), member(&bob)], &world.policy);
     assert!(matches!(world.check(&[&bob], &twice), Err(Error::Trust(TrustError::RepeatedRecipient(_)))));
-    let missing = answer(vec![member(&bob, &world.policy)]);
+    let missing = answer(vec![member(&bob)], &world.policy);
     assert!(
         matches!(world.check(&[&bob, &eve], &missing), Err(Error::Refused(Refusal::Unregistered(a))) if a == [eve.address.clone()])
     );
-    let mut without_device = answer(vec![member(&bob, &world.policy)]);
+    let mut without_device = answer(vec![member(&bob)], &world.policy);
     without_device.users[0].devices.clear();
     assert!(matches!(world.check(&[&bob], &without_device), Err(Error::Refused(Refusal::Unregistered(_)))));
-    assert!(matches!(world.check(&[], &answer(Vec::new())), Err(Error::Refused(Refusal::NoRecipients))));
+    assert!(matches!(world.check(&[], &answer(Vec::new(), &world.policy)), Err(Error::Refused(Refusal::NoRecipients))));
 }
 
 #[test]
 fn devices_must_be_certified_by_the_identity_and_prekeys_by_the_device() {
     let world = World::new();
     let (bob, eve) = (account("bob@x.example", &world.policy), account("eve@x.example", &world.policy));
-    let mut foreign = answer(vec![member(&bob, &world.policy)]);
+    let mut foreign = answer(vec![member(&bob)], &world.policy);
     foreign.users[0].devices = vec![device(&eve, u64::MAX)];
     assert!(matches!(world.check(&[&bob], &foreign), Err(Error::Trust(TrustError::Device { .. }))));
-    let mut prekey = answer(vec![member(&bob, &world.policy)]);
+    let mut prekey = answer(vec![member(&bob)], &world.policy);
     prekey.users[0].devices[0].prekey = device(&eve, u64::MAX).prekey;
     assert!(matches!(world.check(&[&bob], &prekey), Err(Error::Trust(TrustError::Device { .. }))));
-    let mut expired = answer(vec![member(&bob, &world.policy)]);
+    let mut expired = answer(vec![member(&bob)], &world.policy);
     expired.users[0].devices = vec![device(&bob, NOW)];
     assert!(matches!(world.check(&[&bob], &expired), Err(Error::Trust(TrustError::Device { .. }))));
-    let mut twice = answer(vec![member(&bob, &world.policy)]);
+    let mut twice = answer(vec![member(&bob)], &world.policy);
     twice.users[0].devices.push(device(&bob, u64::MAX));
     assert!(matches!(world.check(&[&bob], &twice), Err(Error::Trust(TrustError::Device { .. }))));
 }
@@ -168,11 +201,14 @@ fn devices_must_be_certified_by_the_identity_and_prekeys_by_the_device() {
 fn own_devices_stand_under_the_own_identity() {
     let world = World::new();
     let (bob, impostor) = (account("bob@x.example", &world.policy), other_identity(&world.alice, &world.policy));
-    let users = vec![member(&bob, &world.policy), user(&impostor, RecipientRole::Own)];
-    assert!(matches!(world.check(&[&bob], &answer(users)), Err(Error::Trust(TrustError::OwnIdentity))));
+    let users = vec![member(&bob), user(&impostor, RecipientRole::Own)];
+    assert!(matches!(world.check(&[&bob], &answer(users, &world.policy)), Err(Error::Trust(TrustError::OwnIdentity))));
     // The sending device itself is no recipient.
-    let users = vec![member(&bob, &world.policy), user(&world.alice, RecipientRole::Own)];
-    assert!(matches!(world.check(&[&bob], &answer(users)), Err(Error::Trust(TrustError::Device { .. }))));
+    let users = vec![member(&bob), user(&world.alice, RecipientRole::Own)];
+    assert!(matches!(
+        world.check(&[&bob], &answer(users.clone(), &world.policy)),
+        Err(Error::Trust(TrustError::Device { .. }))
+    ));
 }
 
 #[test]
@@ -180,7 +216,7 @@ fn retention_needs_a_rule_and_a_certificate() {
     let mut world = World::new();
     let bob = account("bob@x.example", &world.policy);
     let (process, rule) = World::retention("retention@x.example", &world.policy, u64::MAX);
-    let with = |process: &Account| answer(vec![member(&bob, &world.policy), user(process, RecipientRole::Retention)]);
+    let with = |process: &Account| answer(vec![member(&bob), user(process, RecipientRole::Retention)], &world.policy);
     // Without a rule it is just somebody added.
     assert!(matches!(world.check(&[&bob], &with(&process)), Err(Error::Trust(TrustError::Retention { .. }))));
     world.document.retention = vec![rule.clone()];
@@ -189,28 +225,31 @@ fn retention_needs_a_rule_and_a_certificate() {
     let impostor = other_identity(&process, &world.policy);
     assert!(matches!(world.check(&[&bob], &with(&impostor)), Err(Error::Trust(TrustError::Retention { .. }))));
     // Left out: refused by ourselves, as long as the rule covers us.
-    let without = answer(vec![member(&bob, &world.policy)]);
+    let without = answer(vec![member(&bob)], &world.policy);
     assert!(matches!(world.check(&[&bob], &without), Err(Error::Refused(Refusal::RetentionMissing { .. }))));
     world.document.retention[0].scope = Scope::Groups(vec!["others".into()]);
     world.check(&[&bob], &without).unwrap();
     world.check(&[&bob], &with(&process)).unwrap();
     // It covers bob's group, so that it may not be left out either; and only the policy key says what his group is.
-    let in_group = |group: &str, serial, key: &PolicyKey| {
-        let document = MembershipDocument { serial, group: group.into(), ..membership(&bob) };
-        let membership = Some(Signed::sign(&document, key));
-        answer(vec![RecipientUser { membership, ..member(&bob, &world.policy) }])
+    let in_group = |group: &str| {
+        let document = MembershipDocument { group: group.into(), ..membership(&bob) };
+        let membership = Some(listed(&document));
+        answer(vec![RecipientUser { membership, ..member(&bob) }], &world.policy)
     };
-    let left_out = world.check(&[&bob], &in_group("others", 5, &world.policy));
+    let left_out = world.check(&[&bob], &in_group("others"));
     assert!(matches!(left_out, Err(Error::Refused(Refusal::RetentionMissing { .. }))));
-    let checked = world.check(&[&bob], &in_group("staff", 5, &world.policy)).unwrap();
+    let checked = world.check(&[&bob], &in_group("staff")).unwrap();
     assert_eq!((checked.learned.memberships[0].group.as_str(), checked.learned.memberships[0].serial), ("staff", 5));
-    let forged = world.check(&[&bob], &in_group("staff", 5, &PolicyKey::generate(&mut SystemRng)));
-    assert!(matches!(forged, Err(Error::Trust(TrustError::Document { .. }))));
-    world.memberships = checked.learned.memberships;
-    let older = world.check(&[&bob], &in_group("staff", 4, &world.policy));
-    assert!(matches!(older, Err(Error::Trust(TrustError::Rollback { .. }))));
-    world.memberships.clear();
-    let mut unknown = answer(vec![user(&bob, RecipientRole::Addressed)]);
+    let mut forged = in_group("staff");
+    forged.users[0].membership = Some(listed(&MembershipDocument { group: "others".into(), ..membership(&bob) }));
+    assert!(matches!(world.check(&[&bob], &forged), Err(Error::Trust(TrustError::Document { .. }))));
+    let mut without_head = in_group("staff");
+    without_head.head = None;
+    assert!(matches!(world.check(&[&bob], &without_head), Err(Error::Trust(TrustError::Document { .. }))));
+    let mut under_another_key = in_group("staff");
+    under_another_key.head = answer(Vec::new(), &PolicyKey::generate(&mut SystemRng)).head;
+    assert!(matches!(world.check(&[&bob], &under_another_key), Err(Error::Trust(TrustError::Document { .. }))));
+    let mut unknown = answer(vec![user(&bob, RecipientRole::Addressed)], &world.policy);
     unknown.users[0].membership = None;
     assert!(matches!(world.check(&[&bob], &unknown), Err(Error::Trust(TrustError::Document { .. }))));
     // Switched off, it is no recipient.
@@ -233,27 +272,32 @@ fn the_retention_process_of_a_peer_stands_under_the_peers_policy_key() {
     let (process, rule) = World::retention("retention@y.example", &theirs, u64::MAX);
     let mut document = network_document("y.example", 1);
     document.retention = vec![rule];
-    let info = NetworkInfo { policy_key: theirs.verifying_key(), document: Signed::sign(&document, &theirs) };
-    let users = vec![member(&bob, &theirs), user(&process, RecipientRole::Retention)];
-    let with = Recipients { users: users.clone(), networks: vec![info.clone()] };
+    let mut users = vec![member(&bob), user(&process, RecipientRole::Retention)];
+    let (document, head) = list(&mut users, &document, &theirs);
+    let info = NetworkInfo { policy_key: theirs.verifying_key(), document, head };
+    let own = answer(Vec::new(), &world.policy).head;
+    let with = Recipients { users: users.clone(), networks: vec![info.clone()], head: own.clone() };
     // Our own network must name the peer.
     assert!(matches!(world.check(&[&bob], &with), Err(Error::Trust(TrustError::Document { .. }))));
     world.document.federation.enabled = true;
     let rule = PeerRule { domain: domain("y.example"), policy_key: theirs.verifying_key().fingerprint() };
     world.document.federation.peers = vec![rule];
     let checked = world.check(&[&bob], &with).unwrap();
-    assert_eq!((checked.retained_by.len(), checked.learned.serials.len()), (1, 1));
+    assert_eq!((checked.retained_by.len(), checked.learned.heads.len()), (1, 2));
     // Without its network's document nothing of it can be checked.
-    assert!(matches!(world.check(&[&bob], &answer(users)), Err(Error::Trust(TrustError::Document { .. }))));
+    assert!(matches!(
+        world.check(&[&bob], &answer(users.clone(), &world.policy)),
+        Err(Error::Trust(TrustError::Document { .. }))
+    ));
     // It listens to everybody over there, so it may be left out neither with the document nor without.
-    let without = |networks| Recipients { users: vec![member(&bob, &theirs)], networks };
+    let without = |networks| Recipients { users: users[..1].to_vec(), networks, head: own.clone() };
     let left_out = world.check(&[&bob], &without(vec![info.clone()]));
     assert!(matches!(left_out, Err(Error::Refused(Refusal::RetentionMissing { .. }))));
     assert!(matches!(world.check(&[&bob], &without(Vec::new())), Err(Error::Trust(TrustError::Document { .. }))));
     // Among ourselves it has no business.
     let carol = account("carol@x.example", &world.policy);
-    let users = vec![member(&carol, &world.policy), user(&process, RecipientRole::Retention)];
-    let added = world.check(&[&carol], &Recipients { users, networks: vec![info] });
+    let among = answer(vec![member(&carol), user(&process, RecipientRole::Retention)], &world.policy);
+    let added = world.check(&[&carol], &Recipients { networks: vec![info], ..among });
     assert!(matches!(added, Err(Error::Trust(TrustError::Retention { .. }))));
     let mut forged = with;
     forged.networks[0].policy_key = world.policy.verifying_key();
@@ -276,28 +320,27 @@ fn nobody_is_written_to_under_an_identity_that_nobody_vouches_for() {
     let bob = account("bob@x.example", &world.policy);
     // The relay shows an identity of its own making, with devices that it certifies.
     let false_bob = other_identity(&bob, &world.policy);
-    let RecipientUser { identity, devices, .. } = member(&false_bob, &world.policy);
+    let RecipientUser { identity, devices, .. } = member(&false_bob);
     let refused = |user: RecipientUser| {
-        let checked = world.check(&[&bob], &answer(vec![user]));
+        let checked = world.check(&[&bob], &answer(vec![user], &world.policy));
         matches!(checked, Err(Error::Trust(TrustError::NotVouchedFor(who))) if who == bob.address)
     };
-    let forged =
-        || RecipientUser { identity: identity.clone(), devices: devices.clone(), ..member(&bob, &world.policy) };
+    let forged = || RecipientUser { identity: identity.clone(), devices: devices.clone(), ..member(&bob) };
     assert!(refused(forged()));
     // With a voucher, while an invite is open: only under its key.
     let (invite, other) = (InviteSecret::generate(&mut SystemRng).key(), InviteSecret::generate(&mut SystemRng).key());
     let open = OpenInvite { invited_at_ms: 9, key: invite.verifying_key() };
     let document = MembershipDocument { identity: None, invite: Some(open), ..membership(&bob) };
-    let invited = Some(Signed::sign(&document, &world.policy));
+    let invited = Some(listed(&document));
     let with = |key: &InviteKey, of: &Account, user: RecipientUser| {
         let voucher = Some(Signed::sign(&Voucher::new(bob.address.clone(), of.identity.clone()), key));
         RecipientUser { membership: invited.clone(), voucher, ..user }
     };
     assert!(refused(with(&other, &false_bob, forged())));
     assert!(refused(with(&invite, &bob, forged())));
-    assert!(refused(RecipientUser { membership: invited.clone(), ..member(&bob, &world.policy) }), "held back");
-    let good = with(&invite, &bob, member(&bob, &world.policy));
-    let checked = world.check(&[&bob], &answer(vec![good])).unwrap();
+    assert!(refused(RecipientUser { membership: invited.clone(), ..member(&bob) }), "held back");
+    let good = with(&invite, &bob, member(&bob));
+    let checked = world.check(&[&bob], &answer(vec![good], &world.policy)).unwrap();
     assert_eq!(checked.identities[0].identity(), &bob.identity);
 }
 
@@ -305,7 +348,7 @@ fn nobody_is_written_to_under_an_identity_that_nobody_vouches_for() {
 fn who_counts_in_rooms_only_is_told_nothing_by_signals() {
     let world = World::new();
     let bob = account("bob@x.example", &world.policy);
-    let answer = answer(vec![user(&bob, RecipientRole::Addressed)]);
+    let answer = answer(vec![user(&bob, RecipientRole::Addressed)], &world.policy);
     let asked = [bob.address.clone()];
     let pin = |vouched: &Vouched| judge(None, vouched, 1, SeenIn::Room).pin.unwrap();
     let reached = |pin: Pin| signalled(&world.alice, &mut Known::new(), &[pin], &asked, &answer, NOW).unwrap().len();

@@ -236,15 +236,15 @@ fn certificate(bytes: &[u8]) -> Result<Signed<DeviceCertificate>, StoreError> {
 }
 
 fn directory_user(connection: &Connection, local: String, now_ms: u64) -> Result<Option<DirectoryUser>, StoreError> {
-    type Row = (String, i64, Vec<u8>, Vec<u8>, Option<Vec<u8>>);
+    type Row = (String, i64, Vec<u8>, Option<Vec<u8>>);
     let user: Option<Row> = connection
         .prepare_cached(
-            "SELECT grp, role, identity, membership, voucher FROM users
+            "SELECT grp, role, identity, voucher FROM users
              WHERE local = ?1 AND suspended = 0 AND record IS NOT NULL AND identity IS NOT NULL",
         )?
-        .query_row([&local], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)))
+        .query_row([&local], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
         .optional()?;
-    let Some((group, role, identity, membership, voucher)) = user else { return Ok(None) };
+    let Some((group, role, identity, voucher)) = user else { return Ok(None) };
     let mut statement = connection.prepare_cached(
         "SELECT d.device, d.certificate FROM devices d WHERE d.local = ?1 AND EXISTS (
            SELECT 1 FROM prekey_batches b WHERE b.device = d.device AND b.kind = ?2 AND b.expires_ms > ?3)
@@ -259,7 +259,7 @@ fn directory_user(connection: &Connection, local: String, now_ms: u64) -> Result
         });
     }
     let identity = accounts::identity(&identity)?;
-    Ok(Some(DirectoryUser { local, group, membership, role: role_from_sql(role), identity, voucher, devices }))
+    Ok(Some(DirectoryUser { local, group, role: role_from_sql(role), identity, voucher, devices }))
 }
 
 fn count_one_time(connection: &Connection, device: DeviceId, now_ms: u64) -> Result<u32, StoreError> {

@@ -5,7 +5,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::store::StoreError;
 
 /// One step a version; a step that has been released is never changed.
-const MIGRATIONS: &[&str] = &[V1, V2, V3, V4];
+const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5];
 
 /// Bodies are appended by rowid and mailbox rows are small: measured the fastest layout (reference/stores.md).
 /// A body lives as long as `messages.refs`, the number of mailbox and outbox rows that need it; the row in `messages`
@@ -164,6 +164,17 @@ DROP TABLE logins_before;
 
 /// Vouchers. Who has registered before has none, and needs a new invite: nobody would believe the identity.
 const V4: &str = "ALTER TABLE users ADD COLUMN voucher BLOB;";
+
+/// The directory head, and the documents as they were when it was put.
+const V5: &str = "
+CREATE TABLE head (id INTEGER PRIMARY KEY CHECK (id = 1), document BLOB NOT NULL, serial INTEGER NOT NULL);
+CREATE TABLE listed (
+  kind INTEGER NOT NULL,
+  name TEXT NOT NULL,
+  document BLOB NOT NULL,
+  PRIMARY KEY (kind, name)
+) WITHOUT ROWID;
+";
 
 /// Settings of every connection.
 pub(super) fn configure(connection: &Connection) -> Result<(), StoreError> {
