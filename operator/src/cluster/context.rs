@@ -26,6 +26,7 @@ use super::queue::{Queue, Unit};
 use super::watch::SecretWatches;
 use crate::admin::{AdminClient, AdminError};
 use crate::documents::Verified;
+use crate::head::Heads;
 use crate::lease::Fence;
 use crate::secret::SecretData;
 
@@ -58,6 +59,7 @@ pub(super) struct Context {
     pub(super) secret_watches: SecretWatches,
     pub(super) memos: Memos,
     pub(super) verified: Verified,
+    pub(super) heads: Heads,
     pub(super) shutdown: CancellationToken,
     /// Unreadable objects of which the status has been written, with their generation.
     pub(super) unreadable: Mutex<HashMap<String, i64>>,
@@ -98,9 +100,20 @@ impl Context {
             secret_watches: SecretWatches::default(),
             memos: Memos::default(),
             verified: Verified::default(),
+            heads: Heads::new(options.head_life),
             shutdown,
             unreadable: Mutex::default(),
         }
+    }
+
+    /// In which time the directory head of a network has to be renewed. One that the relay has not taken is tried again as anything
+    /// else that it refuses.
+    pub(super) fn renewal(&self, unit: &Unit) -> Option<Duration> {
+        /// One that is late is not hurried for: the relay is away, or refuses it.
+        const LEAST: Duration = Duration::from_secs(1);
+        let now_ms = u64::try_from(Timestamp::now().as_millisecond()).unwrap_or(0);
+        let renewal_ms = self.heads.renewal_ms(&unit.to_string())?;
+        Some(Duration::from_millis(renewal_ms.saturating_sub(now_ms)).max(LEAST))
     }
 
     /// The calls of a kind in a namespace.

@@ -80,7 +80,8 @@ pub(super) async fn reconcile(
     let etag = brought.as_mut().and_then(|brought| brought.etag.take());
     let changed = cause == Cause::Change || memo.as_ref().is_none_or(|memo| memo.etag != etag);
     let now = Instant::now();
-    let memo = Memo::after(memo.as_ref(), Seen { waiting, changed, etag }, now);
+    let renewal = context.renewal(unit);
+    let memo = Memo::after(memo.as_ref(), Seen { waiting, changed, etag, renewal }, now);
     let again = memo.again(now);
     context.memos.set(unit, memo);
     Ok(Some(again))
@@ -89,6 +90,7 @@ pub(super) async fn reconcile(
 /// Nothing refers to this network any more, and it is not there.
 async fn forget(context: &Context, unit: &Unit) {
     context.memos.forget(unit);
+    context.heads.forget(&unit.to_string());
     if context.networks.list(&unit.namespace).is_empty() {
         context.leave(&unit.namespace).await;
     }
