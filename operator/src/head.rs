@@ -159,3 +159,161 @@ pub fn documents(
 fn ours<'a>(is_ours: bool, kind: &'static str, name: &str, document: &'a [u8]) -> Result<&'a [u8], NotOurs> {
     if is_ours { Ok(document) } else { Err(NotOurs { kind, name: name.to_owned() }) }
 }
+
+#[cfg(test)]
+mod tests {
+    use sotto_crypto::{Address, SystemRng};
+    use sotto_wire::admin::{PutNetwork, PutUser, Resets, Role, UserState};
+    use sotto_wire::policy::{FederationRule, NetworkDocument, ReadReceipts};
+
+    use super::*;
+    use crate::sync::Untouched;
+
+    const NOW: u64 = 1_800_000_000_000;
+
+    fn domain() -> Domain {
+        Domain::parse("x.example").unwrap()
+    }
+
+    fn network(name: &str, key: &PolicyKey) -> PutNetwork {
+        let document = NetworkDocument {
+            version: 1,
+            domain: domain(),
+            serial: 1,
+            display_name: name.into(),
+            retention: Vec::new(),
+            federation: FederationRule::default(),
+            read_receipts: ReadReceipts::Enabled,
+            refuse_sending_after_days: 7,
+        };
+        PutNetwork { document: Signed::sign(&document, key).to_bytes() }
+    }
+
+    fn user(local: &str, key: &PolicyKey) -> PutUser {
+        let address = Address::new(local, &domain()).unwrap();
+        let (group, role) = ("staff".to_owned(), Role::Person);
+        let document =
+            MembershipDocument { version: 1, serial: 1, address, group: group.clone(), identity: None, invite: None };
+        let membership = Signed::sign(&document, key).to_bytes();
+        PutUser { group, membership, suspended: false, role, invite: None, reset: Resets::default() }
+    }
+
+    fn state(wanted: PutUser) -> UserState {
+        UserState {
+            wanted,
+            registered: false,
+            reinvited: false,
+            voucher: None,
+            locked: false,
+            devices: 0,
+            queued_messages: 0,
+            last_seen_ms: None,
+        }
+    }
+
+    fn over(name: &str, key: &PolicyKey) -> Directory {
+        Directory::new(&network(name, key).document, [], []).unwrap()
+    }
+
+    fn head(put: &PutHead, key: &PolicyKey) -> DirectoryHead {
+        read(put, key).unwrap()
+    }
+
+    #[test]
+    fn a_head_is_due_at_first_at_a_change_and_at_half_of_its_life() {
+        let key = PolicyKey::generate(&mut SystemRng);
+        let heads = Heads::new(Duration::from_secs(100));
+        let due =
+            |over: &Directory, shown: Option<&PutHead>, now_ms| heads.due("ns/x", &domain(), over, shown, &key, now_ms);
+        let acme = over("Acme", &key);
+        let first = due(&acme, None, NOW).unwrap();
+        let read = head(&first, &key);
+        assert_eq!((read.serial, read.created_at_ms, read.expires_at_ms), (NOW, NOW, NOW + 100_000));
+        assert!(acme.is_of(&read));
+        assert!(due(&acme, None, NOW + 1).is_some(), "not taken, as far as is known");
+        heads.taken("ns/x", &first);
+        assert_eq!(heads.renewal_ms("ns/x"), Some(NOW + 50_000));
+        assert_eq!(due(&acme, Some(&first), NOW + 49_999), None);
+        let renewed = due(&acme, Some(&first), NOW + 50_000).unwrap();
+        assert_eq!(head(&renewed, &key).serial, NOW + 50_000);
+        let changed = due(&over("Acme & Co", &key), Some(&first), NOW + 1).unwrap();
+        assert_eq!(head(&changed, &key).serial, NOW + 1);
+        // The clock has gone back: serials do not.
+        assert_eq!(head(&due(&over("Other", &key), Some(&first), NOW - 9).unwrap(), &key).serial, NOW + 1);
+        heads.forget("ns/x");
+        assert!(due(&acme, Some(&first), NOW + 1).is_some());
+    }
+
+    #[test]
+    fn a_head_that_this_process_has_not_signed_last_is_replaced_at_once() {
+        let (key, other) = (PolicyKey::generate(&mut SystemRng), PolicyKey::generate(&mut SystemRng));
+        let (before, now) = (Heads::new(Duration::from_secs(100)), Heads::new(Duration::from_secs(100)));
+        let acme = over("Acme", &key);
+        let due =
+            |heads: &Heads, shown: Option<&PutHead>, now_ms| heads.due("x", &domain(), &acme, shown, &key, now_ms);
+        let old = due(&before, None, NOW).unwrap();
+        before.taken("x", &old);
+        let newer = due(&before, Some(&old), NOW + 50_000).unwrap();
+        before.taken("x", &newer);
+        // A relay from a backup: clients have seen the newer one.
+        let anew = due(&before, Some(&old), NOW + 60_000).unwrap();
+        assert_eq!(head(&anew, &key).serial, NOW + 60_000);
+        assert_eq!(head(&due(&before, Some(&old), NOW).unwrap(), &key).serial, NOW + 50_001, "by a clock that is slow");
+        // An operator that has just started, and does not know what was signed.
+        let anew = due(&now, Some(&newer), NOW + 50_001).unwrap();
+        assert_eq!(head(&anew, &key).serial, NOW + 50_001);
+        assert_eq!(head(&due(&now, Some(&newer), NOW).unwrap(), &key).serial, NOW + 50_001, "by a clock that is slow");
+        // What others have signed counts for nothing.
+        let forged = acme.head(domain(), u64::MAX - 1, NOW, 1);
+        let forged = PutHead { head: Signed::sign(&forged, &other).to_bytes() };
+        assert_eq!(head(&due(&now, Some(&forged), NOW).unwrap(), &key).serial, NOW);
+    }
+
+    #[test]
+    fn a_head_is_over_what_is_wanted_and_what_has_to_stay_if_it_is_ours() {
+        let (key, other) = (PolicyKey::generate(&mut SystemRng), PolicyKey::generate(&mut SystemRng));
+        let verified = Verified::default();
+        let users = |names: &[&str]| -> Vec<(String, PutUser)> {
+            names.iter().map(|name| ((*name).to_owned(), user(name, &key))).collect()
+        };
+        let mut wanted = Wanted {
+            network: Some(network("Acme", &key)),
+            users: users(&["alice"]).into_iter().collect(),
+            ..Wanted::default()
+        };
+        let mut have = AdminState {
+            users: users(&["alice", "bob", "gone"]).into_iter().map(|(name, put)| (name, state(put))).collect(),
+            ..AdminState::default()
+        };
+        let none = BTreeSet::new();
+        let names = |wanted: &Wanted, have: &AdminState| -> Vec<bool> {
+            let over = documents(wanted, have, &none, &key, &verified).unwrap().unwrap();
+            ["alice", "bob", "gone"].iter().map(|name| over.membership(name).is_some()).collect()
+        };
+        assert_eq!(names(&wanted, &have), [true, false, false]);
+        wanted.untouched = Untouched { users: ["bob".to_owned()].into(), ..Untouched::default() };
+        assert_eq!(names(&wanted, &have), [true, true, false]);
+        wanted.untouched.everything = true;
+        assert_eq!(names(&wanted, &have), [true, true, true]);
+        // The relay has made something up of somebody whose object cannot be read, or shows them what is another's.
+        for forged in [user("bob", &other), user("alice", &key)] {
+            have.users.insert("bob".into(), state(forged));
+            let said = documents(&wanted, &have, &none, &key, &verified).unwrap_err().to_string();
+            assert!(said.contains("User bob"), "{said}");
+        }
+        assert!(
+            documents(&Wanted::default(), &have, &none, &key, &verified).unwrap().is_none(),
+            "no network's document"
+        );
+    }
+
+    #[test]
+    fn a_life_is_a_number_of_seconds() {
+        let read = |value: &str| life(|_| Some(value.to_owned()));
+        assert_eq!(life(|_| None), Ok(Duration::from_hours(24)));
+        assert_eq!(read("60"), Ok(Duration::from_mins(1)));
+        for bad in ["1d", "0", "3", "604801", "-5"] {
+            assert!(read(bad).unwrap_err().to_string().contains("SOTTO_HEAD_LIFE_SECONDS"), "{bad}");
+        }
+    }
+}

@@ -12,7 +12,7 @@ use axum::routing::{delete, get, post, put};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
-use sotto_wire::admin::{PutGroup, PutNetwork, PutUser};
+use sotto_wire::admin::{PutGroup, PutHead, PutNetwork, PutUser};
 use sotto_wire::{ApiError, ErrorCode};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::LazyConfigAcceptor;

@@ -10,6 +10,7 @@ use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::jiff::Timestamp;
 use kube::api::{ApiResource, DynamicObject};
 use kube::runtime::events::{Recorder, Reporter};
 use kube::{Api, Client};
@@ -79,6 +80,7 @@ impl Context {
             ApiResource::erase::<NetworkPolicy>(&()),
             ApiResource::erase::<Ingress>(&()),
         ];
+        let heads = Heads::new(options.head_life);
         Self {
             recorder: Recorder::new(client.clone(), reporter),
             client,
@@ -100,7 +102,7 @@ impl Context {
             secret_watches: SecretWatches::default(),
             memos: Memos::default(),
             verified: Verified::default(),
-            heads: Heads::new(options.head_life),
+            heads,
             shutdown,
             unreadable: Mutex::default(),
         }
