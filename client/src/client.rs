@@ -26,7 +26,7 @@ use crate::store::{AccountRecord, Store, sweep};
 use crate::talk::conversations::Conversations;
 use crate::talk::gaps::Gaps;
 use crate::trust::contacts::Contacts;
-use crate::trust::directory::StaleNetwork;
+use crate::trust::directory::{DirectoryTimes, StaleNetwork};
 use crate::trust::policy::Policy;
 use crate::trust::state::{Purpose, Trust};
 
@@ -191,6 +191,11 @@ impl Client {
     pub async fn stale(&self) -> Result<Option<StaleNetwork>, Error> {
         self.trust.policy_at_hand().await?;
         self.trust.stale().await
+    }
+
+    /// From when what is known of the own network is. Asks nobody.
+    pub async fn directory_times(&self) -> Result<Option<DirectoryTimes>, Error> {
+        self.trust.directory_times().await
     }
 
     /// Starts to receive. With `follow`, a broken connection is made again for as long as the receiver lives, and what waits

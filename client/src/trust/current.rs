@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::directory::{Directory, SeenHeads, StaleNetwork, put_head, same_group, stale};
+use super::directory::{Directory, DirectoryTimes, SeenHeads, StaleNetwork, put_head, same_group, stale};
 use super::pins::put_membership;
 use super::policy::Policy;
 use super::state::{Purpose, Trust, UNKNOWN};
@@ -81,6 +81,14 @@ impl Trust {
     /// The directory heads that have been seen. What is asked for afterwards must not be older.
     pub(crate) async fn heads(&self) -> Result<SeenHeads, Error> {
         Ok(SeenHeads::new(self.store.list::<DirectoryRecord>().await?))
+    }
+
+    /// From when the newest directory head of the own network is, if one was seen.
+    pub(crate) async fn directory_times(&self) -> Result<Option<DirectoryTimes>, Error> {
+        let domain = self.account.domain();
+        let record = self.store.run(move |tx| tx.get::<DirectoryRecord>(&DirectoryRecord::key_of(&domain))).await?;
+        let head = record.and_then(|record| record.head.unverified().ok());
+        Ok(head.map(|head| DirectoryTimes { signed_at_ms: head.created_at_ms, expires_at_ms: head.expires_at_ms }))
     }
 
     /// Whether the newest directory head of the own network has expired, as far as is known here.

@@ -45,6 +45,16 @@ impl StaleNetwork {
     }
 }
 
+/// From when what is known of the own network is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DirectoryTimes {
+    /// When the newest directory head that was seen was signed (milliseconds since the epoch).
+    pub signed_at_ms: u64,
+    /// When there must be a newer one (milliseconds since the epoch).
+    pub expires_at_ms: u64,
+}
+
 /// The heads that had been seen when a question was asked: its answer must not be older. What is seen while it is on its way does not
 /// count, since answers may overtake each other.
 #[derive(Clone, Debug, Default)]

@@ -5,6 +5,7 @@ use sotto_crypto::{Address, Wrap};
 use sotto_wire::api::{Accepted, Envelope, FetchRecipients, Identities, PasswordStarted, RecipientRole, Recipients};
 use sotto_wire::{ApiError, ErrorCode};
 
+use super::directory;
 use super::person::split;
 use super::proxy::{Answer, Call};
 use super::seen::read;
@@ -84,7 +85,7 @@ pub(super) fn answer(shared: &Shared, call: &Call, asked: &[u8], answer: Vec<u8>
         "/v1/password/start" => other_rules(&state, &answer),
         _ => None,
     };
-    altered.unwrap_or(answer)
+    directory::alter(&mut state, &call.path, altered.unwrap_or(answer))
 }
 
 /// Those who are shown with a false identity, to those who ask in this way.
@@ -134,6 +135,6 @@ fn other_rules(state: &State, answer: &[u8]) -> Option<Vec<u8>> {
         _ => None,
     })?;
     let started: PasswordStarted = read(answer)?;
-    let group = state.seen.group(name)?;
-    Some(sotto_crypto::encode(&PasswordStarted { group, ..started }))
+    let (group, head) = state.seen.documents.group(name)?;
+    Some(sotto_crypto::encode(&PasswordStarted { group, head, ..started }))
 }

@@ -7,11 +7,11 @@ use sotto_crypto::{
     Address, DeviceCertificate, DeviceId, IdentityPublic, PrekeyBatch, PrekeyKind, Recipient, Signed, verify_device,
 };
 use sotto_wire::api::{
-    Challenge, Delivery, OpenSession, PasswordStarted, PolicyAnswer, RegisterDevice, RegisterFinish, RegisterStarted,
-    Session, SessionChallenge, UploadPrekeys,
+    Challenge, Delivery, OpenSession, PolicyAnswer, RegisterDevice, RegisterFinish, Session, SessionChallenge,
+    UploadPrekeys,
 };
-use sotto_wire::policy::GroupDocument;
 
+use super::directory::{self, SeenDocuments};
 use super::now_ms;
 use super::proxy::Call;
 use crate::{Failure, Outcome};
@@ -30,7 +30,7 @@ pub(super) struct Seen {
     devices: BTreeMap<DeviceId, Device>,
     challenges: HashMap<Vec<u8>, DeviceId>,
     sessions: HashMap<String, DeviceId>,
-    groups: BTreeMap<String, Signed<GroupDocument>>,
+    pub(super) documents: SeenDocuments,
     /// The first answer that each device got about its rules.
     policies: BTreeMap<DeviceId, PolicyAnswer>,
     delivered: Vec<(DeviceId, Delivery)>,
@@ -41,12 +41,8 @@ pub(super) struct Seen {
 impl Seen {
     /// Looks at a request that was answered well.
     pub(super) fn note(&mut self, call: &Call, asked: &[u8], answer: &[u8]) {
+        directory::note(&mut self.documents, &call.path, answer);
         match call.path.as_str() {
-            "/v1/register/start" => {
-                if let Some(started) = read::<RegisterStarted>(answer) {
-                    self.note_group(started.group);
-                }
-            }
             "/v1/register/finish" => {
                 if let Some(finish) = read::<RegisterFinish>(asked) {
                     self.identities.insert(finish.address, finish.identity);
@@ -81,23 +77,11 @@ impl Seen {
             }
             "/v1/policy" => {
                 let Some(policy) = read::<PolicyAnswer>(answer) else { return };
-                self.note_group(policy.group.clone());
                 if let Some(device) = self.caller(call) {
                     self.policies.entry(device).or_insert(policy);
                 }
             }
-            "/v1/password/start" => {
-                if let Some(started) = read::<PasswordStarted>(answer) {
-                    self.note_group(started.group);
-                }
-            }
             _ => {}
-        }
-    }
-
-    fn note_group(&mut self, document: Signed<GroupDocument>) {
-        if let Ok(group) = document.unverified() {
-            self.groups.insert(group.name, document);
         }
     }
 
@@ -118,11 +102,6 @@ impl Seen {
     /// Which device calls.
     pub(super) fn caller(&self, call: &Call) -> Option<DeviceId> {
         self.sessions.get(call.token.as_deref()?).copied()
-    }
-
-    /// The newest document of a group.
-    pub(super) fn group(&self, name: &str) -> Option<Signed<GroupDocument>> {
-        self.groups.get(name).cloned()
     }
 
     /// The oldest documents of a device.
