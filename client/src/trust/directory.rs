@@ -238,3 +238,5 @@ fn bad(what: &'static str, domain: &Domain, reason: String) -> TrustError {
 
 #[cfg(test)]
 pub(crate) mod tests;
+#[cfg(test)]
+mod vectors;

@@ -102,7 +102,7 @@ fn after_a_week_of_nothing_new_nothing_is_sent() -> Outcome {
     stage.site.edit("site.yaml", "displayName: Acme,", "displayName: Acme, directory: {refuseSendingAfterDays: 0},")?;
     wait_until("no limit", PATIENCE, || {
         stage.relay.honest();
-        stage.good("ann", &["settings"])?;
+        stage.good("ann", &["receive"])?;
         stage.relay.play(days(400));
         let sent = stage.good("ann", &["send", &ben, "after a year"])?;
         ensure(is_warned(&sent), || sent.shown())
@@ -124,7 +124,7 @@ fn somebody_new_is_shown_old_documents() -> Outcome {
         run.secret_arg(invite).finish()
     };
     // The newest head with documents of before.
-    stage.good("ann", &["settings"])?;
+    stage.good("ann", &["receive"])?;
     new_rules(&stage, "minLength: 12", "minLength: 16")?;
     stage.relay.play(Trick::OldDocuments);
     let refused = join("cid")?;
@@ -133,7 +133,7 @@ fn somebody_new_is_shown_old_documents() -> Outcome {
     stage.relay.honest();
 
     // Head and documents of before, as they were once.
-    stage.good("ann", &["settings"])?;
+    stage.good("ann", &["receive"])?;
     stage.relay.freeze();
     std::thread::sleep(Duration::from_secs(21));
     let refused = join("cid")?;
@@ -155,23 +155,25 @@ fn a_relay_from_a_backup_is_put_right_by_the_operator() -> Outcome {
     let stage = Stage::new(&["ann", "ben"], "")?;
     let state = stage.site.state().join("networks/default.acme/relay");
     let copy = stage.site.folder().join("backup");
-    stage.good("ann", &["settings"])?;
+    stage.good("ann", &["receive"])?;
     stage.site.down()?;
     copy_folder(&state, &copy)?;
     stage.site.up()?.output()?;
-    new_rules(&stage, "minLength: 12", "minLength: 16")?;
-    let rules = |words: &str| {
+    new_rules(&stage, "minLength: 12}", "minLength: 12}, messaging: {quickResponses: [On my way]}")?;
+    let knows_the_rules = || {
+        let received = stage.good("ann", &["receive"])?;
+        ensure(!is_warned(&received), || received.shown())?;
         let shown = stage.good("ann", &["settings"])?;
-        ensure(shown.stdout.contains(words), || format!("no {words}\n{}", shown.shown()))
+        ensure(shown.stdout.contains("On my way"), || shown.shown())
     };
-    wait_until("ann knows the new rules", PATIENCE, || rules("16"))?;
+    wait_until("ann knows the new rules", PATIENCE, knows_the_rules)?;
 
     stage.site.down()?;
     fs::remove_dir_all(&state)?;
     copy_folder(&copy, &state)?;
     stage.site.up()?.output()?;
     // Ready: and ann is shown nothing older than she has seen.
-    rules("16")?;
+    knows_the_rules()?;
     let sent = stage.good("ann", &["send", &at("ben"), "after the restore"])?;
     ensure(!is_warned(&sent) && !sent.stderr.contains("older"), || sent.shown())
 }
