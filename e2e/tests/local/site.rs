@@ -43,8 +43,9 @@ impl Site {
     }
 
     /// The same, whose directory heads live for so many seconds only.
-    pub(crate) fn with_heads_of(self, seconds: u64) -> Self {
-        Self { head_life: Some(seconds), ..self }
+    pub(crate) fn with_heads_of(mut self, seconds: u64) -> Self {
+        self.head_life = Some(seconds);
+        self
     }
 
     pub(crate) fn manifests(&self) -> PathBuf {
