@@ -20,6 +20,7 @@ pub(crate) mod recovery;
 pub(crate) mod room;
 pub(crate) mod send;
 pub(crate) mod servers;
+pub(crate) mod stale;
 pub(crate) mod status;
 pub(crate) mod talk;
 pub(crate) mod trust;

@@ -210,7 +210,6 @@ fn profile(error: &ProfileError) -> Option<&'static str> {
 fn trust(error: &TrustError) -> Option<String> {
     Some(match error {
         TrustError::PolicyKey => "ask the administrator to compare the key's fingerprint".to_owned(),
-        TrustError::Rollback { .. } => "ask the administrator".to_owned(),
         TrustError::Devices { problem: ListProblem::Future, .. } => {
             "compare the clock of this machine with theirs".to_owned()
         }
@@ -221,6 +220,15 @@ fn trust(error: &TrustError) -> Option<String> {
             "one of {address}'s devices puts the relay right when it connects: send it again then, and tell the administrator"
         ),
         TrustError::OwnDevices => "run `sotto devices`, and tell the administrator".to_owned(),
+        TrustError::Rollback { .. } => "tell the administrator: the relay holds back what is newer, or was set back; where it was restored \
+                                        from a backup, the operator puts that right by itself within a minute"
+            .to_owned(),
+        TrustError::Clock { .. } => "set the clock of this machine; if it is right, tell the administrator".to_owned(),
+        TrustError::Expired { .. } => {
+            "look at the clock of this machine; if it is right, tell the administrator, who can see with `sotto status` whether the \
+             operator works"
+                .to_owned()
+        }
         TrustError::IdentityChanged(who) => format!(
             "ask them by another way, then run `sotto verify {who} --accept-change` and compare the safety number again"
         ),
@@ -242,6 +250,7 @@ fn trust(error: &TrustError) -> Option<String> {
 
 fn refusal(error: &Refusal) -> Option<&'static str> {
     Some(match error {
+        Refusal::DirectoryExpired { .. } => "tell the administrator; look at the clock of this machine, too",
         Refusal::ExpiryTooLong { .. } => "choose a shorter --expires",
         Refusal::BurnTooLong { .. } => "choose a shorter --burn",
         Refusal::NoConversation(_) => "`sotto conversations` lists those that there are",

@@ -27,6 +27,7 @@ use crate::store::{AccountRecord, Store, sweep};
 use crate::talk::conversations::Conversations;
 use crate::talk::gaps::Gaps;
 use crate::trust::contacts::Contacts;
+use crate::trust::directory::{DirectoryTimes, StaleNetwork};
 use crate::trust::policy::Policy;
 use crate::trust::state::{Purpose, Trust};
 
@@ -184,6 +185,18 @@ impl Client {
     /// The policy that this user obeys, verified under the pinned policy key, and not older than any seen before.
     pub async fn policy(&self) -> Result<Policy, Error> {
         self.trust.policy().await
+    }
+
+    /// Whether the documents of the own network are of a time that is over: whoever runs the relay may be holding changes back, or the
+    /// network's operator has stood still. Asks the relay for newer ones first, where it can be asked.
+    pub async fn stale(&self) -> Result<Option<StaleNetwork>, Error> {
+        self.trust.policy_at_hand().await?;
+        self.trust.stale().await
+    }
+
+    /// From when what is known of the own network is. Asks nobody.
+    pub async fn directory_times(&self) -> Result<Option<DirectoryTimes>, Error> {
+        self.trust.directory_times().await
     }
 
     /// Starts to receive. With `follow`, a broken connection is made again for as long as the receiver lives, and what waits

@@ -135,5 +135,6 @@ pub use talk::view::{
     OutboxEntry, Target, ViewBody,
 };
 pub use trust::contacts::{Contact, Contacts};
+pub use trust::directory::{DirectoryTimes, StaleNetwork};
 pub use trust::identity::{IdentityChange, TrustState};
 pub use trust::policy::Policy;

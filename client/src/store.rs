@@ -30,7 +30,7 @@ pub(crate) use chains::{
     AnsweredRecord, ChainKey, ChainRecord, Gap, GapNews, GapsRecord, HeadRecord, OwnChainRecord, SentById, SentRecord,
 };
 pub(crate) use db::{Store, Tx, list_all};
-pub(crate) use documents::{MembershipRecord, PeerRecord, PolicyRecord};
+pub(crate) use documents::{DirectoryRecord, MembershipRecord, PeerRecord, PolicyRecord};
 pub(crate) use links::{HistoryIn, HistoryOffered, HistoryOut, PendingLink};
 pub use lists::DeviceChange;
 pub(crate) use lists::{DeviceNews, GoneDevice, ListRecord};
@@ -38,7 +38,7 @@ pub(crate) use lost::{LostRecord, between};
 pub(crate) use messages::{Exact, Placed, Seen, Unread};
 pub(crate) use outbox::outbox_all;
 pub(crate) use records::{
-    AccountRecord, BatchRecord, Change, Established, MessageState, Pin, PrekeyRecord, Record, Serials, StoredMessage,
+    AccountRecord, BatchRecord, Change, Established, MessageState, Pin, PrekeyRecord, Record, StoredMessage,
 };
 pub use records::{LeftOut, Missing, RemovedDevices, SeenIn};
 pub(crate) use rooms::RoomEventRecord;

@@ -4,6 +4,7 @@
 mod asking;
 pub(crate) mod contacts;
 mod current;
+pub(crate) mod directory;
 pub(crate) mod identity;
 mod introduce;
 pub(crate) mod learned;

@@ -29,9 +29,9 @@ mod user;
 pub use common::{NamedRef, Resources, Storage, conditions};
 pub use duration::{Duration, DurationError};
 pub use network::{
-    CloudWatchSpec, ConsentPopup, DeletionPolicy, FederationMode, FederationSpec, GatewaySpec, MetricsSpec, Network,
-    NetworkPolicyMode, NetworkSpec, NetworkStatus, PeerSpec, PrometheusSpec, ReadReceipts, RelaySpec, RelayTls, Tier,
-    TlsMode, UpgradePolicy,
+    CloudWatchSpec, ConsentPopup, DeletionPolicy, DirectorySpec, FederationMode, FederationSpec, GatewaySpec,
+    MetricsSpec, Network, NetworkPolicyMode, NetworkSpec, NetworkStatus, PeerSpec, PrometheusSpec, ReadReceipts,
+    RelaySpec, RelayTls, Tier, TlsMode, UpgradePolicy,
 };
 pub use pod::{
     IngressOptions, IssuerRef, ParentRef, PodOptions, RouteKind, RouteOptions, ServiceOptions, ServiceType, Texts,

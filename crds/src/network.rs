@@ -77,6 +77,9 @@ pub struct NetworkSpec {
     /// Messages with other networks. Both sides must allow it. Default: Disabled.
     #[serde(default)]
     pub federation: FederationSpec,
+    /// What clients do when nothing confirms that what they know of the network is of today.
+    #[serde(default)]
+    pub directory: DirectorySpec,
     /// Where metrics go. Default: nowhere.
     #[serde(default)]
     pub metrics: MetricsSpec,
@@ -88,6 +91,28 @@ pub struct NetworkSpec {
     /// Network of the same name takes them up again. Delete removes them for good. Default: Retain.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
+}
+
+/// What clients do when the directory head, by which the operator confirms all documents of the network every day, has expired: the
+/// operator stands still, or whoever runs the relay holds back what is new.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DirectorySpec {
+    /// So many days after the directory head has expired, clients send nothing any more, 0 to 365; they warn from the first moment. 0:
+    /// they only warn. It counts for the heads of other networks that are written to, too. Default: 7.
+    #[serde(default = "a_week")]
+    #[schemars(range(min = 0, max = 365))]
+    pub refuse_sending_after_days: i32,
+}
+
+impl Default for DirectorySpec {
+    fn default() -> Self {
+        Self { refuse_sending_after_days: a_week() }
+    }
+}
+
+fn a_week() -> i32 {
+    7
 }
 
 /// How far a network's limits go.

@@ -78,6 +78,7 @@ mod invite;
 mod kem;
 mod known;
 mod link;
+mod listed;
 mod merkle;
 mod message;
 mod open;
@@ -105,6 +106,8 @@ pub use ids::{BatchId, BlobId, DeviceId, IdError, LinkId, MessageId};
 pub use invite::{InviteSecret, Voucher, verify_voucher};
 pub use known::Known;
 pub use link::{HistoryAnswer, LinkError, LinkKeys, LinkOffer, LinkPurpose};
+pub use listed::{Listed, NotListed};
+pub use merkle::{MerkleTree, Node};
 pub use message::{MAX_BODY, MAX_CONTENT, MAX_RECIPIENTS, Opened, Sealed, SealedHeader, Wrap, WrappedKey};
 pub use open::{OpenError, open, open_with};
 pub use prekey::{

@@ -6,6 +6,7 @@ use rand_core::CryptoRng;
 use crate::agreement::{PrekeyPublic, PrekeySecret};
 use crate::certificate::VerifiedDevice;
 use crate::ids::{BatchId, DeviceId};
+use crate::merkle::MerkleTree;
 use crate::signed::{Document, Signed, VerifyError};
 use crate::signing::{Device, DeviceKey, DevicePublic};
 use crate::{SUITE, Unsupported, VERSION, check_version, codec, merkle};
@@ -145,24 +146,19 @@ impl PrekeyBatch {
         if u32::try_from(self.keys.len()) != Ok(header.count) {
             return Err(PrekeyError::Count);
         }
-        if merkle::root(&self.leaves()) == header.root { Ok(header) } else { Err(PrekeyError::Root) }
+        if tree(&self.keys).root() == header.root { Ok(header) } else { Err(PrekeyError::Root) }
     }
 
     /// One key of the batch with the proof that it is one.
     pub fn prekey(&self, index: u32) -> Option<Prekey> {
-        let place = usize::try_from(index).ok()?;
-        let key = self.keys.get(place)?.clone();
-        let proof = merkle::proof(&self.leaves(), place)?;
+        let key = self.keys.get(usize::try_from(index).ok()?)?.clone();
+        let proof = tree(&self.keys).path(index)?;
         Some(Prekey { header: self.header.clone(), index, key, proof })
-    }
-
-    fn leaves(&self) -> Vec<merkle::Node> {
-        leaves(&self.keys)
     }
 }
 
-fn leaves(keys: &[PrekeyPublic]) -> Vec<merkle::Node> {
-    (0..).zip(keys).map(|(index, key)| merkle::leaf(index, key.as_bytes())).collect()
+fn tree(keys: &[PrekeyPublic]) -> MerkleTree {
+    MerkleTree::new((0..).zip(keys).map(|(index, key)| merkle::leaf(index, key.as_bytes())).collect())
 }
 
 /// One prekey as the relay hands it out.
@@ -214,7 +210,7 @@ pub fn generate_prekeys<R: CryptoRng + ?Sized>(
         batch: BatchId::generate(rng),
         kind,
         count,
-        root: merkle::root(&leaves(&keys)),
+        root: tree(&keys).root(),
         created_at_ms,
         expires_at_ms,
     };

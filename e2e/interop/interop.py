@@ -317,6 +317,7 @@ def vectors():
     derivation()
     prekeys()
     device_list()
+    directory()
     message_vector()
     device_vectors()
     long = attachment_vectors()
@@ -355,6 +356,24 @@ def device_list():
     ours = sotto.device_list(raw(vector["identity_secret"]), there["address"], there["serial"], there["expires_at_ms"], listed[::-1])
     assert ours[0] == raw(vector["payload"])
     sotto.verify_devices(raw(vector["identity"]), ours)
+
+
+def directory():
+    vector = read("directory")
+    policy, member = raw(vector["policy_key"]), vector["member"]
+    network = member.split("@")[1]
+    for case in vector["cases"]:
+        head = sotto.decode(raw(case["head"]), sotto.SIGNED)
+        seen = case["seen"] and sotto.decode(raw(case["seen"]), sotto.SIGNED)
+        listed = sotto.decode(raw(case["membership"]), sotto.LISTED)
+        try:
+            fields = sotto.verify_head(policy, network, head, seen, case["now_ms"])
+            payload = sotto.verify_listed(fields, "sotto/1 membership document", listed)
+            version, _, name = sotto.decode_first(payload, 3)
+            result = "ok" if (version, name) == (1, member) else "Document"
+        except sotto.Refused as refused:
+            result = refused.args[0]
+        assert result == case["result"], f"{case['name']}: {result}"
 
 
 def prekeys():

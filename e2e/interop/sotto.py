@@ -108,6 +108,11 @@ def decode(data, schema):
     return fields
 
 
+def decode_first(data, count):
+    """The first fields of a structure, of which the others do not matter here."""
+    return _Reader(data).item()[:count]
+
+
 def _check(value, schema):
     if isinstance(schema, list):
         # More fields than are known do not survive being encoded again; fewer are no such structure.
@@ -385,6 +390,52 @@ def verify_retention(policy, document, now_ms):
     if not fields[5] <= now_ms < fields[6]:
         raise Refused("NotNow")
     return fields
+
+
+DIRECTORY_HEAD = [U8, domain, U64, U32, octets(32), TIME, TIME]
+LISTED = [octets(), U32, many(octets(32))]
+CLOCK_TOLERANCE_MS = 5 * 60 * 1000
+
+
+def document_leaf(label, payload):
+    return H(b"\0", label.encode(), b"\0", payload)
+
+
+def _head_fields(policy, network, document):
+    payload, signature = document
+    try:
+        verify(policy, "sotto/1 directory head", payload, signature)
+        fields = decode(payload, DIRECTORY_HEAD)
+    except Refused:
+        raise Refused("Document") from None
+    if fields[0] != 1 or fields[1] != network:
+        raise Refused("Document")
+    return fields
+
+
+def verify_head(policy, network, document, seen, now_ms):
+    """A directory head, to somebody who has seen another one (or None) of this network: its fields."""
+    fields = _head_fields(policy, network, document)
+    _, _, serial, _, _, created, expires = fields
+    if created > now_ms + CLOCK_TOLERANCE_MS:
+        raise Refused("Clock")
+    if seen is None:
+        if expires <= now_ms:
+            raise Refused("Expired")
+        return fields
+    known = decode(seen[0], DIRECTORY_HEAD)
+    if serial < known[2] or (serial == known[2] and fields != known):
+        raise Refused("Rollback")
+    return fields
+
+
+def verify_listed(head, label, listed):
+    """The payload of a document that the head vouches for."""
+    payload, index, proof = listed
+    _, _, _, count, root, _, _ = head
+    if not merkle_verifies(root, count, index, document_leaf(label, payload), proof):
+        raise Refused("Document")
+    return payload
 
 
 def _batch_header(device_key, document):

@@ -10,7 +10,7 @@ use reqwest::{Method, Response, StatusCode};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde::Serialize;
-use sotto_wire::admin::{AdminState, PutGroup, PutNetwork, PutUser};
+use sotto_wire::admin::{AdminState, PutGroup, PutHead, PutNetwork, PutUser};
 use sotto_wire::{ApiError, ErrorCode};
 
 use crate::lease::Fence;
@@ -184,6 +184,11 @@ impl AdminClient {
     /// Puts the network's document.
     pub async fn put_network(&self, network: &PutNetwork) -> Result<(), AdminError> {
         self.call(Method::PUT, "network", Some(network), "take the network's document").await.map(drop)
+    }
+
+    /// Puts the directory head.
+    pub async fn put_head(&self, head: &PutHead) -> Result<(), AdminError> {
+        self.call(Method::PUT, "head", Some(head), "take the directory head").await.map(drop)
     }
 
     /// Puts a group's document.

@@ -139,6 +139,7 @@ mod tests {
             retention: Vec::new(),
             federation: FederationRule::default(),
             read_receipts: ReadReceipts::Enabled,
+            refuse_sending_after_days: 7,
         }
     }
     fn read(bytes: &[u8], key: &PolicyKey) -> NetworkDocument {

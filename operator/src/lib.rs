@@ -4,6 +4,7 @@ pub mod admin;
 pub mod cluster;
 pub mod documents;
 pub mod failpoint;
+pub mod head;
 pub mod invites;
 pub mod keys;
 pub mod lease;

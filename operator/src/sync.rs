@@ -2,9 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sotto_wire::admin::{AdminState, PutGroup, PutNetwork, PutUser, UserState};
+use sotto_crypto::{Domain, PolicyKey};
+use sotto_wire::admin::{AdminState, PutGroup, PutHead, PutNetwork, PutUser, UserState};
 
 use crate::admin::{AdminClient, AdminError};
+use crate::documents::Verified;
+use crate::head::{Heads, NotOurs, documents};
 
 /// All that a relay should hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -44,13 +47,15 @@ pub enum Call {
     DeleteUser(String),
     /// Removes a group.
     DeleteGroup(String),
+    /// Puts the directory head over all that was put before.
+    PutHead(PutHead),
 }
 
 impl Call {
     /// The object that the call is about, for conditions: kind and name (of a user the local part).
     pub fn subject(&self) -> (&'static str, &str) {
         match self {
-            Self::PutNetwork(_) => ("Network", ""),
+            Self::PutNetwork(_) | Self::PutHead(_) => ("Network", ""),
             Self::PutGroup(name, _) | Self::DeleteGroup(name) => ("SecurityGroup", name),
             Self::PutUser(local, _) | Self::DeleteUser(local) => ("User", local),
         }
@@ -112,6 +117,62 @@ pub struct Outcome {
     pub result: Result<(), AdminError>,
 }
 
+/// With what the directory head of a network is signed.
+pub struct Signer<'a> {
+    /// What was signed before.
+    pub heads: &'a Heads,
+    /// Names the network among them.
+    pub network: &'a str,
+    /// Its address space.
+    pub domain: &'a Domain,
+    /// Its policy key.
+    pub key: &'a PolicyKey,
+    /// Documents that were found good.
+    pub verified: &'a Verified,
+    /// Milliseconds since the epoch.
+    pub now_ms: u64,
+}
+
+/// Brings the relay from `have` to `wanted`, and then the directory head over all of it, where one is due. No outcomes: there was nothing
+/// to do. There is no head over a relay that has refused something: what clients were shown before goes on, until it expires.
+pub async fn bring(
+    client: &AdminClient,
+    wanted: &Wanted,
+    have: &AdminState,
+    signer: &Signer<'_>,
+) -> (Vec<Outcome>, Result<(), NotOurs>) {
+    let mut outcomes = execute(client, diff(wanted, have)).await;
+    let Some(kept) = kept_groups(&outcomes) else { return (outcomes, Ok(())) };
+    let over = match documents(wanted, have, &kept, signer.key, signer.verified) {
+        Ok(Some(over)) => over,
+        Ok(None) => return (outcomes, Ok(())),
+        Err(not_ours) => return (outcomes, Err(not_ours)),
+    };
+    let (network, domain) = (signer.network, signer.domain);
+    let due = signer.heads.due(network, domain, &over, have.head.as_ref(), signer.key, signer.now_ms);
+    if let Some(head) = due {
+        let put = execute(client, vec![Call::PutHead(head.clone())]).await;
+        if put.iter().all(|outcome| outcome.result.is_ok()) {
+            signer.heads.taken(network, &head);
+        }
+        outcomes.extend(put);
+    }
+    (outcomes, Ok(()))
+}
+
+/// The groups that the relay has not let go, since there are users in them whose objects cannot be read; `None` where something else
+/// was refused.
+fn kept_groups(outcomes: &[Outcome]) -> Option<BTreeSet<String>> {
+    let failed =
+        outcomes.iter().filter_map(|outcome| outcome.result.as_ref().err().map(|error| (&outcome.call, error)));
+    failed
+        .map(|failed| match failed {
+            (Call::DeleteGroup(name), AdminError::Refused { .. }) => Some(name.clone()),
+            _ => None,
+        })
+        .collect()
+}
+
 /// Makes the calls in their order. One that is refused does not stop the others; when the relay cannot be reached, the
 /// rest is not tried.
 pub async fn execute(client: &AdminClient, calls: Vec<Call>) -> Vec<Outcome> {
@@ -123,6 +184,7 @@ pub async fn execute(client: &AdminClient, calls: Vec<Call>) -> Vec<Outcome> {
             Call::PutUser(local, user) => client.put_user(local, user).await,
             Call::DeleteUser(local) => client.delete_user(local).await,
             Call::DeleteGroup(name) => client.delete_group(name).await,
+            Call::PutHead(head) => client.put_head(head).await,
         };
         crate::failpoint::hit("relay-call");
         let out_of_reach = matches!(result, Err(AdminError::Unreachable { .. }));
@@ -185,6 +247,7 @@ mod tests {
                 Call::PutUser(n, _) => format!("+user {n}"),
                 Call::DeleteUser(n) => format!("-user {n}"),
                 Call::DeleteGroup(n) => format!("-group {n}"),
+                Call::PutHead(_) => "+head".to_owned(),
             })
             .collect()
     }
@@ -228,6 +291,24 @@ mod tests {
         };
         let expected = PutUser { suspended: true, ..user("a") };
         assert_eq!(diff(&wanted, &have), [Call::PutUser("alice".into(), expected)]);
+    }
+
+    #[test]
+    fn a_group_that_is_still_in_use_stays_under_the_head_and_all_else_holds_it_up() {
+        use sotto_wire::{ApiError, ErrorCode};
+        let refused = || AdminError::Refused {
+            relay: "acme".into(),
+            action: "x".into(),
+            error: ApiError::new(ErrorCode::Invalid, "no"),
+        };
+        let good = || Outcome { call: Call::DeleteUser("a".into()), result: Ok(()) };
+        let in_use = || Outcome { call: Call::DeleteGroup("old".into()), result: Err(refused()) };
+        assert_eq!(kept_groups(&[]), Some(BTreeSet::new()));
+        assert_eq!(kept_groups(&[good(), in_use()]), Some(["old".to_owned()].into()));
+        let other = Outcome { call: Call::DeleteUser("b".into()), result: Err(refused()) };
+        assert_eq!(kept_groups(&[in_use(), other]), None);
+        let away = AdminError::Unreachable { relay: "acme".into(), url: String::new(), why: String::new() };
+        assert_eq!(kept_groups(&[Outcome { result: Err(away), ..in_use() }]), None);
     }
 
     #[test]

@@ -172,7 +172,7 @@ async fn check_recipients(
             return Err(changed());
         }
     }
-    let policy = app.policy();
+    let shown = app.shown()?;
     let own_local = sender.map(|caller| caller.address.local());
     let mut groups: Vec<&str> = users
         .iter()
@@ -180,7 +180,7 @@ async fn check_recipients(
         .map(|user| user.group.as_str())
         .collect();
     groups.extend(sender.map(|caller| caller.group.as_str()));
-    for rule in policy.retention(&groups) {
+    for rule in shown.retention(&groups) {
         let local = rule.address.local();
         if !named.contains_key(local) && own_local != Some(local) {
             return Err(Failure::new(

@@ -10,6 +10,7 @@ mod auth;
 mod blobs;
 mod clock;
 mod deliver;
+mod directory;
 mod error;
 mod extract;
 mod gateway;

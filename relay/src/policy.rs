@@ -10,18 +10,11 @@ use sotto_wire::policy::{GroupDocument, MembershipDocument, NetworkDocument, Ret
 use crate::error::{Failure, Reply};
 use crate::store::StoredPolicy;
 
-/// A document with its signature.
-#[derive(Clone, Debug)]
-pub(crate) struct Signature<T> {
-    pub(crate) document: T,
-    pub(crate) signed: Signed<T>,
-}
-
 /// All documents at one moment.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Policy {
-    network: Option<Signature<NetworkDocument>>,
-    groups: BTreeMap<String, Signature<GroupDocument>>,
+    network: Option<NetworkDocument>,
+    groups: BTreeMap<String, GroupDocument>,
 }
 
 /// Holds the current documents.
@@ -62,52 +55,35 @@ impl Policy {
         let network = stored
             .network
             .as_ref()
-            .map(|bytes| {
-                let signed = Signed::<NetworkDocument>::from_bytes(bytes)?;
-                Ok(Signature { document: signed.unverified()?, signed })
-            })
+            .map(|bytes| Signed::<NetworkDocument>::from_bytes(bytes)?.unverified())
             .transpose()?;
         let groups = stored
             .groups
             .iter()
-            .map(|(name, bytes)| {
-                let signed = Signed::<GroupDocument>::from_bytes(bytes)?;
-                Ok((name.clone(), Signature { document: signed.unverified()?, signed }))
-            })
+            .map(|(name, bytes)| Ok((name.clone(), Signed::<GroupDocument>::from_bytes(bytes)?.unverified()?)))
             .collect::<Result<_, sotto_crypto::DecodeError>>()?;
         Ok(Self { network, groups })
     }
 
     /// The network's document.
-    pub(crate) fn network(&self) -> Reply<&Signature<NetworkDocument>> {
+    pub(crate) fn network(&self) -> Reply<&NetworkDocument> {
         self.network.as_ref().ok_or_else(Failure::no_policy)
     }
 
     /// A group's document.
-    pub(crate) fn group(&self, name: &str) -> Reply<&Signature<GroupDocument>> {
+    pub(crate) fn group(&self, name: &str) -> Reply<&GroupDocument> {
         self.groups.get(name).ok_or_else(Failure::no_policy)
     }
 
     /// The lockout threshold for names that are no users: the strictest there is, so that it tells nothing.
     pub(crate) fn strictest_lockout(&self) -> u32 {
-        self.groups.values().map(|group| group.document.lockout_threshold).filter(|t| *t > 0).min().unwrap_or(0)
-    }
-
-    /// The retention rules that cover any of these groups, once each.
-    pub(crate) fn retention<'a>(&'a self, groups: &[&str]) -> Vec<&'a RetentionRule> {
-        let Some(network) = &self.network else { return Vec::new() };
-        network
-            .document
-            .retention
-            .iter()
-            .filter(|rule| rule.enabled && groups.iter().any(|group| rule.scope.covers(group)))
-            .collect()
+        self.groups.values().map(|group| group.lockout_threshold).filter(|t| *t > 0).min().unwrap_or(0)
     }
 
     /// Whether a member of `group` may talk to `peer`; if not, which rule says so.
     pub(crate) fn federation(&self, side: Side, own: &Domain, group: &str, peer: &Domain) -> Reply<()> {
         self.federation_of_network(side, own, peer)?;
-        if self.group(group)?.document.federation.allows(peer) {
+        if self.group(group)?.federation.allows(peer) {
             return Ok(());
         }
         Err(Failure::new(
@@ -126,7 +102,7 @@ impl Policy {
 
     /// The same for the network as a whole.
     pub(crate) fn federation_of_network(&self, side: Side, own: &Domain, peer: &Domain) -> Reply<()> {
-        if self.network()?.document.peer(peer).is_some() {
+        if self.network()?.peer(peer).is_some() {
             return Ok(());
         }
         Err(Failure::new(
@@ -202,7 +178,7 @@ fn check_version(field: &str, version: u8) -> Reply<()> {
     Ok(())
 }
 
-fn check_head(field: &str, version: u8, found: &Domain, domain: &Domain) -> Reply<()> {
+pub(crate) fn check_head(field: &str, version: u8, found: &Domain, domain: &Domain) -> Reply<()> {
     check_version(field, version)?;
     if found != domain {
         return Err(Failure::invalid(format!("{field}.domain: is {found}, this relay serves {domain}")));

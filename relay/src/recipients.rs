@@ -16,9 +16,10 @@ use sotto_wire::limits::{MAX_RECIPIENT_DEVICES, MAX_SIGNAL_DEVICES};
 
 use crate::auth::Caller;
 use crate::deliver::{addressed, no_gateway};
+use crate::directory::Shown;
 use crate::error::{Failure, Reply};
 use crate::gateway::{Gateway, unreachable_peer};
-use crate::policy::{ByNetwork, Policy, Side, membership};
+use crate::policy::{ByNetwork, Policy, Side};
 use crate::shares::Requester;
 use crate::signals::own_network_only;
 use crate::state::App;
@@ -41,14 +42,15 @@ pub(crate) async fn for_caller(app: &App, caller: &Caller, request: FetchRecipie
         Ok(answer)
     })
     .await?;
-    let mut all = Recipients { users: Vec::new(), networks: Vec::new() };
+    let shown = app.shown()?;
+    let mut all = Recipients { users: Vec::new(), networks: Vec::new(), head: Some(shown.head.clone()) };
     for answer in answers {
         all.users.extend(answer.users);
         all.networks.extend(answer.networks);
     }
     let abroad: usize = all.users.iter().map(|user| user.prekeys.len()).sum();
     let request = Completion { from: &caller.address, own: Some(caller), peer: None, abroad, signal };
-    all.users.extend(complete(app, &policy, &local, &request).await?);
+    all.users.extend(complete(app, &policy, &shown, &local, &request).await?);
     Ok(all)
 }
 
@@ -57,8 +59,9 @@ pub(crate) async fn for_peer(app: &App, peer: &Domain, request: PeerRecipients) 
     let policy = app.policy();
     let (local, _) = check_peer_request(app, &policy, peer, &request.from, &request.addresses)?;
     let completion = Completion { from: &request.from, own: None, peer: Some(peer), abroad: 0, signal: false };
-    let users = complete(app, &policy, &local, &completion).await?;
-    Ok(Recipients { users, networks: vec![network_info(app, &policy)?] })
+    let shown = app.shown()?;
+    let users = complete(app, &policy, &shown, &local, &completion).await?;
+    Ok(Recipients { users, networks: vec![network_info(app, &shown)?], head: None })
 }
 
 /// Identities for a device of this network.
@@ -74,8 +77,9 @@ pub(crate) async fn identities(app: &App, caller: &Caller, request: FetchIdentit
     })
     .await?;
     let users = directory(app, local.iter().map(|address| address.local())).await?;
-    let identities = users.into_iter().map(|user| found(app, user)).collect::<Reply<_>>()?;
-    let mut all = Identities { identities, networks: Vec::new() };
+    let shown = app.shown()?;
+    let identities = users.into_iter().map(|user| found(app, &shown, user)).collect::<Reply<_>>()?;
+    let mut all = Identities { identities, networks: Vec::new(), head: Some(shown.head.clone()) };
     for answer in answers {
         all.identities.extend(answer.identities);
         all.networks.extend(answer.networks);
@@ -88,23 +92,23 @@ pub(crate) async fn identities_for_peer(app: &App, peer: &Domain, request: PeerI
     let policy = app.policy();
     let (local, _) = check_peer_request(app, &policy, peer, &request.from, &request.addresses)?;
     let users = directory(app, local.iter().map(|address| address.local())).await?;
+    let shown = app.shown()?;
     let mut identities = Vec::with_capacity(users.len());
     for user in users {
         policy.federation(Side::Recipient, &app.domain, &user.group, peer)?;
-        identities.push(found(app, user)?);
+        identities.push(found(app, &shown, user)?);
     }
-    Ok(Identities { identities, networks: vec![network_info(app, &policy)?] })
+    Ok(Identities { identities, networks: vec![network_info(app, &shown)?], head: None })
 }
 
 /// What anybody may know of this network.
-pub(crate) fn network_info(app: &App, policy: &Policy) -> Reply<NetworkInfo> {
-    let document = policy.network()?.signed.clone();
-    Ok(NetworkInfo { policy_key: app.policy_key.clone(), document })
+pub(crate) fn network_info(app: &App, shown: &Shown) -> Reply<NetworkInfo> {
+    Ok(NetworkInfo { policy_key: app.policy_key.clone(), document: shown.network()?, head: shown.head.clone() })
 }
 
 /// Whose identity it is, with what vouches for it.
-fn found(app: &App, user: DirectoryUser) -> Reply<FoundIdentity> {
-    let membership = (user.role == Role::Person).then(|| membership(&user.membership)).transpose()?;
+fn found(app: &App, shown: &Shown, user: DirectoryUser) -> Reply<FoundIdentity> {
+    let membership = (user.role == Role::Person).then(|| shown.membership(&user.local)).transpose()?;
     let voucher = voucher(user.voucher.as_deref())?;
     Ok(FoundIdentity { address: app.address(&user.local)?, identity: user.identity, membership, voucher })
 }
@@ -150,7 +154,7 @@ fn denied(peer: &Domain) {
 /// The policy key that our document lists for a peer.
 fn policy_key_of(app: &App, domain: &Domain) -> Reply<sotto_crypto::Fingerprint> {
     let policy = app.policy();
-    let rule = policy.network()?.document.peer(domain).map(|rule| rule.policy_key);
+    let rule = policy.network()?.peer(domain).map(|rule| rule.policy_key);
     rule.ok_or_else(|| unreachable_peer(domain, "it is not listed any more").into())
 }
 
@@ -210,6 +214,7 @@ struct Completion<'a> {
 async fn complete(
     app: &App,
     policy: &Policy,
+    shown: &Shown,
     addressed: &[&Address],
     request: &Completion<'_>,
 ) -> Reply<Vec<RecipientUser>> {
@@ -227,7 +232,7 @@ async fn complete(
             policy.federation(Side::Recipient, &app.domain, &user.group, peer).inspect_err(|_| denied(peer))?;
         }
     }
-    let retention = if request.signal { Vec::new() } else { required_retention(app, policy, &users, request).await? };
+    let retention = if request.signal { Vec::new() } else { required_retention(app, shown, &users, request).await? };
     let listening: BTreeSet<String> = retention.iter().map(|user| user.local.clone()).collect();
     users.retain(|user| !listening.contains(&user.local));
     users.extend(retention);
@@ -257,7 +262,7 @@ async fn complete(
                 RecipientRole::Addressed
             };
             let (membership, voucher) = match role {
-                RecipientRole::Addressed => (Some(membership(&user.membership)?), voucher(user.voucher.as_deref())?),
+                RecipientRole::Addressed => (Some(shown.membership(&user.local)?), voucher(user.voucher.as_deref())?),
                 RecipientRole::Own | RecipientRole::Retention => (None, None),
             };
             let claimed = user.devices.iter().filter_map(|device| prekeys.remove(device)).collect();
@@ -271,14 +276,14 @@ async fn complete(
 /// The retention processes of everybody here who takes part. All of them must be there to listen.
 async fn required_retention(
     app: &App,
-    policy: &Policy,
+    shown: &Shown,
     users: &[DirectoryUser],
     request: &Completion<'_>,
 ) -> Reply<Vec<DirectoryUser>> {
     let mut groups: Vec<&str> =
         users.iter().filter(|user| user.role == Role::Person).map(|user| user.group.as_str()).collect();
     groups.extend(request.own.map(|caller| caller.group.as_str()));
-    let rules = policy.retention(&groups);
+    let rules = shown.retention(&groups);
     let locals: BTreeSet<&str> = rules
         .iter()
         .map(|rule| rule.address.local())

@@ -50,6 +50,7 @@ pub(crate) fn admin(app: Shared) -> Router {
     let operator = Router::new()
         .route("/admin/v1/state", operation("AdminState", get(admin::state)))
         .route("/admin/v1/network", operation("AdminPutNetwork", put(admin::put_network)))
+        .route("/admin/v1/head", operation("AdminPutHead", put(admin::put_head)))
         .route("/admin/v1/groups/{name}", operation("AdminGroup", put(admin::put_group).delete(admin::delete_group)))
         .route("/admin/v1/users/{local}", operation("AdminUser", put(admin::put_user).delete(admin::delete_user)))
         .route("/admin/v1/users/{local}/devices", operation("AdminResetDevices", delete(admin::reset_devices)))

@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 use crate::RelayError;
 use crate::blobs::BlobFiles;
 use crate::clock::{Clock, SystemClock};
+use crate::directory::ShownCell;
 use crate::gateway::Gateway;
 use crate::limits::RateLimits;
 use crate::opaque::Opaque;
@@ -228,6 +229,8 @@ async fn open(config: &RelayConfig, options: &Options, mutual: &Arc<MutualTls>) 
         policy_key,
         store,
         policy: PolicyCell::default(),
+        shown: ShownCell::default(),
+        putting: tokio::sync::Mutex::default(),
         clock: Arc::clone(&options.clock),
         registry,
         limits: RateLimits::new(),
@@ -240,6 +243,7 @@ async fn open(config: &RelayConfig, options: &Options, mutual: &Arc<MutualTls>) 
         tasks: TaskTracker::new(),
     };
     app.reload_policy().await?;
+    app.reload_shown().await?;
     Ok((Arc::new(app), lock))
 }
 

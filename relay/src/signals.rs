@@ -19,7 +19,7 @@ pub(crate) async fn send(app: &App, caller: &Caller, envelope: Envelope) -> Repl
     if !app.limits.signal(caller.device, app.now_ms()) {
         return Err(Failure::rate_limited());
     }
-    if !app.policy().group(&caller.group)?.document.presence_enabled {
+    if !app.policy().group(&caller.group)?.presence_enabled {
         return Err(Failure::forbidden("presence and typing are switched off for your security group"));
     }
     check_signal(&envelope)?;

@@ -8,6 +8,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::blobs::BlobFiles;
 use crate::clock::Clock;
+use crate::directory::{Shown, ShownCell};
 use crate::error::Reply;
 use crate::gateway::Gateway;
 use crate::limits::RateLimits;
@@ -27,6 +28,10 @@ pub(crate) struct App {
     pub(crate) policy_key: PolicyPublic,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) policy: PolicyCell,
+    /// The documents as clients are shown them.
+    pub(crate) shown: ShownCell,
+    /// Held by who changes documents: a head is compared with all of them.
+    pub(crate) putting: tokio::sync::Mutex<()>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) tokens: Tokens,
     pub(crate) opaque: Opaque,
@@ -65,6 +70,19 @@ impl App {
         let stored = self.store.policy().await?;
         let policy = Policy::decode(&stored).map_err(|_| StoreError::Corrupt("a policy document"))?;
         self.policy.replace(policy);
+        Ok(())
+    }
+
+    /// The documents as clients are shown them.
+    pub(crate) fn shown(&self) -> Reply<Arc<Shown>> {
+        self.shown.current()
+    }
+
+    /// Reads head and documents again.
+    pub(crate) async fn reload_shown(&self) -> Result<(), StoreError> {
+        let stored = self.store.directory_as_put().await?;
+        let shown = stored.map(|stored| Shown::decode(&stored)).transpose();
+        self.shown.replace(shown.map_err(|_| StoreError::Corrupt("a document under the directory head"))?.flatten());
         Ok(())
     }
 

@@ -72,6 +72,7 @@ impl Health {
         metrics::gauge!(names::RETENTION_LAG).set(0.0);
         metrics::gauge!(names::RETENTION_MISSING).set(0.0);
         metrics::gauge!(names::RETENTION_FILES_WAITING).set(0.0);
+        metrics::gauge!(names::RETENTION_DIRECTORY_EXPIRED).set(0.0);
         let state = Known {
             offline: Some("logging in at the relay"),
             failing: BTreeSet::new(),

@@ -15,6 +15,7 @@
 //! ```
 
 mod destination;
+mod directory;
 mod error;
 mod gaps;
 mod health;

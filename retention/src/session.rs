@@ -4,13 +4,14 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sotto_client::{Backoff, Client, Error, Event, Receiver, Refusal, TransportError};
+use sotto_client::{Backoff, Client, Error, Event, Receiver, Refusal, TransportError, TrustError};
 use sotto_telemetry::names;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::destination::Destination;
+use crate::directory;
 use crate::error::RetentionError;
 use crate::gaps;
 use crate::health::now_ms;
@@ -118,7 +119,14 @@ async fn log_in<D: Destination>(
 /// Whether it passes by itself, or by what an administrator does elsewhere: all that the relay says, for the operator
 /// tells it of this account when it comes to it.
 fn may_pass(error: &Error) -> bool {
-    error.is_retryable() || matches!(error, Error::Relay(_) | Error::Transport(TransportError::Answer { .. }))
+    error.is_retryable()
+        || matches!(
+            error,
+            Error::Relay(_)
+                | Error::Transport(TransportError::Answer { .. })
+                // The operator renews them, or somebody sets the clock.
+                | Error::Trust(TrustError::Expired { .. } | TrustError::Clock { .. })
+        )
 }
 
 /// One life of a receiver.
@@ -131,6 +139,7 @@ async fn receive<D: Destination>(client: &Client, keeper: &Arc<Keeper<D>>, shutd
     let files = AbortOnDrop(tokio::spawn(Arc::clone(keeper).fetch_files(Arc::clone(&inbox))));
     let mut tasks = JoinSet::new();
     let mut missing = pin!(gaps::keep(client.clone(), keeper.clone()));
+    let mut stale = pin!(directory::watch(client.clone()));
     let mut heard = false;
     let end = loop {
         let event = tokio::select! {
@@ -145,6 +154,7 @@ async fn receive<D: Destination>(client: &Client, keeper: &Arc<Keeper<D>>, shutd
             }
             event = receiver.next(), if tasks.len() < WINDOW => event,
             () = &mut missing => continue,
+            () = &mut stale => continue,
         };
         let item = match event {
             Some(Ok(Event::Message(message))) => Some(source::message(*message)),
@@ -201,7 +211,7 @@ fn set_aside(settings: &Settings) -> Result<(), RetentionError> {
 
 #[cfg(test)]
 mod tests {
-    use sotto_client::{ProfileError, TrustError};
+    use sotto_client::ProfileError;
     use sotto_wire::{ApiError, ErrorCode};
 
     use super::*;

@@ -101,6 +101,7 @@ metrics_table! {
     RETENTION_WATCHDOG_WARNINGS = "sotto_watchdog_warnings_total", "Watchdog_Warnings", Counter, Count, "Times that the retention process was slower than it should be.";
     RETENTION_LAG = "sotto_retention_lag_seconds", "RetentionLag", Gauge, Seconds, "Age of the message that was stored last when it was stored; grows while nothing can be stored.";
     RETENTION_MISSING = "sotto_retention_missing", "Messages_Missing", Gauge, Count, "Messages that somebody has sent and the retention process has not got: kept from it, or on their way late.";
+    RETENTION_DIRECTORY_EXPIRED = "sotto_retention_directory_expired_seconds", "Directory_Expired", Gauge, Seconds, "For how long the newest directory head that the relay has shown to the retention process has been over; 0 while it holds.";
     RETENTION_CONFLICTS = "sotto_retention_conflicts_total", "Messages_Conflicting", Counter, Count, "Messages that do not follow what the same device has said before.";
     // Operator
     RECONCILE_SUCCESS = "sotto_reconcile_success_total", "ReconcileSuccess", Counter, Count, "Reconciliations that succeeded; label kind.";

@@ -8,6 +8,7 @@
 //! | `PUT /admin/v1/groups/{name}` | [`PutGroup`] |
 //! | `DELETE /admin/v1/groups/{name}` | refused while users are in it (`invalid`) |
 //! | `PUT /admin/v1/users/{local}` | [`PutUser`] |
+//! | `PUT /admin/v1/head` | [`PutHead`]: over all that was put before; refused where it is not (`directory_changed`) |
 //! | `DELETE /admin/v1/users/{local}` | removes user, devices, queues |
 //! | `DELETE /admin/v1/users/{local}/devices` | resets: removes every device and ends sessions |
 //! | `POST /admin/v1/users/{local}/unlock` | ends a lockout |
@@ -66,6 +67,17 @@ pub struct PutGroup {
     /// `Signed<GroupDocument>` as CBOR.
     #[serde(with = "base64_bytes")]
     pub document: Vec<u8>,
+}
+
+/// The signed head over all documents ([`crate::directory::DirectoryHead`]): from then on clients are shown the documents as they are
+/// now, and until the next one no others.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PutHead {
+    /// `Signed<DirectoryHead>` as CBOR. The relay checks it against the policy key, refuses one with a lower serial
+    /// (`invalid`), and one that is not over the documents that it holds (`directory_changed`): they have to be put again.
+    #[serde(with = "base64_bytes")]
+    pub head: Vec<u8>,
 }
 
 /// What kind of account it is.
@@ -157,6 +169,9 @@ pub struct AdminState {
     pub groups: std::collections::BTreeMap<String, PutGroup>,
     /// By local part.
     pub users: std::collections::BTreeMap<String, UserState>,
+    /// The directory head that counts for clients, or none yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head: Option<PutHead>,
     /// Messages queued for all devices.
     pub queued_messages: u64,
     /// Version of the relay.

@@ -33,10 +33,11 @@
 
 use minicbor::{Decode, Encode};
 use sotto_crypto::{
-    Address, BatchId, BlobId, DeviceId, DeviceList, Domain, IdentityPublic, MessageId, PolicyPublic, Prekey,
+    Address, BatchId, BlobId, DeviceId, DeviceList, Domain, IdentityPublic, Listed, MessageId, PolicyPublic, Prekey,
     PrekeyBatch, PrekeyRef, Signature, Signed, Voucher, Wrap, WrappedKey,
 };
 
+use crate::directory::DirectoryHead;
 use crate::policy::{GroupDocument, MembershipDocument, NetworkDocument};
 
 /// Label of the signature that opens a session: over the challenge.
@@ -51,7 +52,10 @@ pub struct NetworkInfo {
     pub policy_key: PolicyPublic,
     /// The network's document.
     #[n(1)]
-    pub document: Signed<NetworkDocument>,
+    pub document: Listed<NetworkDocument>,
+    /// What vouches for it, and for all documents of this network that come along.
+    #[n(2)]
+    pub head: Signed<DirectoryHead>,
 }
 
 /// First step of OPAQUE registration (RFC 9807 §5).
@@ -78,10 +82,13 @@ pub struct RegisterStarted {
     pub response: Vec<u8>,
     /// What a password must have, for the client to check before it goes on.
     #[n(1)]
-    pub group: Signed<GroupDocument>,
+    pub group: Listed<GroupDocument>,
     /// That the user is in this group.
     #[n(2)]
-    pub membership: Signed<MembershipDocument>,
+    pub membership: Listed<MembershipDocument>,
+    /// What vouches for the documents.
+    #[n(3)]
+    pub head: Signed<DirectoryHead>,
 }
 
 /// Second step: stores the password file and the identity, and uses the invite up.
@@ -205,7 +212,10 @@ pub struct PasswordStarted {
     pub response: Vec<u8>,
     /// What a password must have.
     #[n(1)]
-    pub group: Signed<GroupDocument>,
+    pub group: Listed<GroupDocument>,
+    /// What vouches for the documents.
+    #[n(2)]
+    pub head: Signed<DirectoryHead>,
 }
 
 /// Second step of a new password: replaces password file and password vault together.
@@ -298,13 +308,16 @@ pub struct Session {
 pub struct PolicyAnswer {
     /// The network's.
     #[n(0)]
-    pub network: Signed<NetworkDocument>,
+    pub network: Listed<NetworkDocument>,
     /// The caller's security group's.
     #[n(1)]
-    pub group: Signed<GroupDocument>,
+    pub group: Listed<GroupDocument>,
     /// That the caller is in this group.
     #[n(2)]
-    pub membership: Signed<MembershipDocument>,
+    pub membership: Listed<MembershipDocument>,
+    /// What vouches for the documents.
+    #[n(3)]
+    pub head: Signed<DirectoryHead>,
 }
 
 /// The caller's devices.
@@ -319,7 +332,10 @@ pub struct OwnDevices {
     pub devices: Vec<DeviceEntry>,
     /// What the operator says of the caller, who may be a new device that has seen nothing yet.
     #[n(2)]
-    pub membership: Signed<MembershipDocument>,
+    pub membership: Listed<MembershipDocument>,
+    /// The network's directory head, which vouches for that.
+    #[n(3)]
+    pub head: Signed<DirectoryHead>,
 }
 
 /// Replaces the list of the caller's devices.
@@ -428,6 +444,10 @@ pub struct Identities {
     /// Documents of the other networks that are involved; checked against the own network's document.
     #[n(1)]
     pub networks: Vec<NetworkInfo>,
+    /// What vouches for the documents of the caller's own network. Absent in what one network answers to another: there it is with
+    /// the network's document.
+    #[n(2)]
+    pub head: Option<Signed<DirectoryHead>>,
 }
 
 /// Whose identity it is, with what vouches for it.
@@ -442,7 +462,7 @@ pub struct FoundIdentity {
     pub identity: IdentityPublic,
     /// What their network's operator says of them; absent for retention processes, which the network document certifies.
     #[n(2)]
-    pub membership: Option<Signed<MembershipDocument>>,
+    pub membership: Option<Listed<MembershipDocument>>,
     /// Their word under the key of their invite.
     #[n(3)]
     pub voucher: Option<Signed<Voucher>>,
@@ -471,6 +491,10 @@ pub struct Recipients {
     /// Documents of the other networks that are involved; checked against the own network's document.
     #[n(1)]
     pub networks: Vec<NetworkInfo>,
+    /// What vouches for the documents of the caller's own network. Absent in what one network answers to another: there it is with
+    /// the network's document.
+    #[n(2)]
+    pub head: Option<Signed<DirectoryHead>>,
 }
 
 /// One user to seal to.
@@ -494,7 +518,7 @@ pub struct RecipientUser {
     pub prekeys: Vec<Prekey>,
     /// Which group the user is in; absent for retention processes and for the own devices.
     #[n(4)]
-    pub membership: Option<Signed<MembershipDocument>>,
+    pub membership: Option<Listed<MembershipDocument>>,
     /// As in [`FoundIdentity::voucher`].
     #[n(5)]
     pub voucher: Option<Signed<Voucher>>,

@@ -32,6 +32,8 @@ pub enum ErrorCode {
     DevicesChanged,
     /// A policy covers this conversation and its retention process is not among the recipients.
     RetentionRequired,
+    /// The directory head is not over the documents that the relay holds: put them again, and then a new head.
+    DirectoryChanged,
     /// Federation with this network is not allowed; the message says by which side and rule.
     FederationDenied,
     /// The peer network cannot be reached now; try again later.
@@ -57,7 +59,11 @@ impl ErrorCode {
             Self::Unauthenticated | Self::WrongCredentials => 401,
             Self::Forbidden | Self::Suspended | Self::InviteInvalid | Self::FederationDenied => 403,
             Self::NotFound => 404,
-            Self::AlreadyRegistered | Self::RecipientsChanged | Self::DevicesChanged | Self::RetentionRequired => 409,
+            Self::AlreadyRegistered
+            | Self::RecipientsChanged
+            | Self::DevicesChanged
+            | Self::RetentionRequired
+            | Self::DirectoryChanged => 409,
             Self::TooLarge => 413,
             Self::Locked => 423,
             Self::RateLimited | Self::MailboxFull => 429,
@@ -82,6 +88,7 @@ impl ErrorCode {
             Self::RecipientsChanged => "recipients_changed",
             Self::DevicesChanged => "devices_changed",
             Self::RetentionRequired => "retention_required",
+            Self::DirectoryChanged => "directory_changed",
             Self::FederationDenied => "federation_denied",
             Self::PeerUnavailable => "peer_unavailable",
             Self::MailboxFull => "mailbox_full",

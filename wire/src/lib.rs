@@ -4,6 +4,7 @@
 //!   [`CBOR`]; errors are JSON ([`ApiError`]), so that a person with `curl` can read them.
 //! - [`close`]: why a relay closes a socket.
 //! - [`policy`]: documents under the policy key, which clients verify themselves.
+//! - [`directory`]: what vouches for all of them together, at a moment.
 //! - [`content`]: what is inside a sealed message; the relay never sees it.
 //! - [`room`]: the signed events that a room is.
 //! - [`admin`]: the relay's admin interface (JSON, mutual TLS), used by the operator.
@@ -20,6 +21,7 @@ pub mod api;
 pub mod close;
 pub mod config;
 pub mod content;
+pub mod directory;
 mod error;
 pub mod gateway;
 pub mod invite;

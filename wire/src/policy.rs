@@ -35,6 +35,9 @@ pub struct NetworkDocument {
     /// Read receipts in this network.
     #[n(6)]
     pub read_receipts: ReadReceipts,
+    /// For so many days after a directory head has expired, messages may still be sent; 0: for ever.
+    #[n(7)]
+    pub refuse_sending_after_days: u32,
 }
 
 impl Document for NetworkDocument {

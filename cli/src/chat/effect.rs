@@ -84,6 +84,8 @@ pub(crate) enum Effect {
     NewRoom { title: String, members: Vec<Address> },
     /// A room is changed.
     Room { id: ConversationId, change: RoomWish },
+    /// Whether the documents of the network are of a time that is over.
+    Stale,
     /// What could be meant by the begin of a path.
     Paths(String),
     /// The terminal rings: somebody is asking for this user.
@@ -135,6 +137,8 @@ impl Eq for ContactKey {}
 pub(crate) enum News {
     /// How it is with the connection to the relay.
     Link(Link),
+    /// What there is to say of documents of a time that is over, if anything.
+    Stale(Option<String>),
     /// What is shown of a conversation has changed.
     Changed(ConversationId),
     /// A message came.

@@ -38,6 +38,8 @@ pub(crate) struct Model {
     pub(crate) size: (u16, u16),
     pub(crate) link: Link,
     pub(crate) rules: Rules,
+    /// What there is to say of documents of a time that is over.
+    pub(crate) stale: Option<String>,
     /// Newest first, as the client gives them.
     pub(crate) conversations: Vec<ConversationView>,
     /// One that has no message yet, and so is not in the list of the client.
@@ -217,6 +219,7 @@ impl Model {
             size,
             link: Link::Connecting,
             rules: Rules::default(),
+            stale: None,
             conversations: Vec::new(),
             begun: None,
             list_load: Load::Idle,

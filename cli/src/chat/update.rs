@@ -27,12 +27,14 @@ const KEPT: usize = 400;
 const AWAY_MS: u64 = 300_000;
 /// The list is looked at this often although nobody says that it has changed (milliseconds).
 const LOOK_AGAIN_MS: u64 = 60_000;
+/// The relay is asked this often whether there are newer documents (milliseconds).
+const STALE_AGAIN_MS: u64 = 600_000;
 /// Rows that the wheel moves.
 const WHEEL: usize = 3;
 
 /// What is to be done at the begin.
 pub(crate) fn begin(model: &mut Model) -> Vec<Effect> {
-    list(model).into_iter().chain([Effect::Contacts, Effect::Rules, Effect::Waiting]).collect()
+    list(model).into_iter().chain([Effect::Contacts, Effect::Rules, Effect::Stale, Effect::Waiting]).collect()
 }
 
 /// Takes an input in; gives what is to be done.
@@ -130,6 +132,9 @@ fn tick(model: &mut Model, now: u64) -> Vec<Effect> {
     // Messages of other conversations end too, and times in the list go on.
     if now / LOOK_AGAIN_MS != last / LOOK_AGAIN_MS {
         effects.extend(list(model));
+    }
+    if now / STALE_AGAIN_MS != last / STALE_AGAIN_MS {
+        effects.push(Effect::Stale);
     }
     if let Link::Elsewhere { .. } = model.link {
         // Nobody tells of changes that another process makes.

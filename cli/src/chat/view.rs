@@ -89,6 +89,9 @@ pub(crate) fn ends(left: &str, right: &str, room: usize) -> String {
 fn top(model: &Model, frame: &mut Frame<'_>, area: Rect, theme: Theme) {
     let (words, broken) = match &model.link {
         Link::Connecting => ("connecting …".to_owned(), true),
+        Link::Online if model.stale.is_some() => {
+            ("NOT CONFIRMED: what is known of the network is old; changes may be held back".to_owned(), true)
+        }
         Link::Online => ("online".to_owned(), false),
         Link::Away { reason, again_at_ms } => {
             (format!("NOT CONNECTED: {}{}", one_line(reason), again(model, *again_at_ms)), true)

@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use super::driver::Work;
 use super::effect::{Effect, News, RoomWish, Rules, Words};
 use crate::commands::receive::create;
+use crate::commands::stale;
 use crate::error::hint;
 
 /// Messages that are found at most.
@@ -159,6 +160,7 @@ impl Inner {
             Effect::AcceptChange { who, told: new } => {
                 News::Contact(Box::new(client.contacts().accept_change(who, Some(*new)).await.map_err(told)?))
             }
+            Effect::Stale => News::Stale(client.stale().await.map_err(told)?.as_ref().map(stale::words)),
             Effect::Rules => News::Rules(self.rules().await.map_err(told)?),
             Effect::SaveFile { transfer, file, path } => {
                 let path = self.save(*transfer, file, path).await?;

@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep_until};
 use super::acks::Acks;
 use super::devices::own_device;
 use super::profile::open;
+use super::stale;
 use super::talk::{self, called, names};
 use super::trust::{Watch, waits};
 use crate::args::{ReceiveArgs, TextFormat};
@@ -36,6 +37,7 @@ pub(crate) async fn run(args: &ReceiveArgs, ui: Ui) -> Result<(), CliError> {
     // Before anything comes.
     let watch = Watch::begin(&client).await?;
     let gaps = client.gaps().list().await?.into_iter().collect();
+    stale::warn_of_own(&client, ui).await?;
     // With a time to wait, a relay that is away comes back within it.
     let receiver = client.receive(args.follow || args.timeout.is_some())?;
     let acks = Acks::of(&receiver);
@@ -99,6 +101,7 @@ impl Session<'_> {
     async fn run(&mut self, mut stop: Stop) -> Result<(), CliError> {
         let patience = self.args.timeout.or((!self.args.follow).then_some(PATIENCE));
         let deadline = patience.map(|p| Instant::now() + p);
+        let mut look = Instant::now() + stale::LOOK;
         loop {
             let event = tokio::select! {
                 biased;
@@ -106,6 +109,11 @@ impl Session<'_> {
                 () = until(deadline) => {
                     let waited_for_nothing = !self.args.follow && !self.caught_up && self.shown == 0;
                     return if waited_for_nothing { Err(not_in_time()) } else { Ok(()) };
+                }
+                () = sleep_until(look) => {
+                    look = Instant::now() + stale::LOOK;
+                    stale::warn_of_own(&self.client, self.ui).await?;
+                    continue;
                 }
                 event = self.receiver.next(), if !self.acks.is_full() => event,
                 // Nothing more is there now.

@@ -10,6 +10,7 @@ use sotto_wire::content::{FileKind, MessageRef};
 use sotto_wire::limits;
 
 use super::profile::{address, open};
+use super::stale::{self, StaleLine};
 use super::talk;
 use super::trust;
 use crate::args::{SendArgs, TextFormat};
@@ -193,6 +194,8 @@ struct Report {
     /// Whose identity has changed, which the user has not acknowledged.
     changed: Vec<String>,
     left_out: Vec<LeftOutLine>,
+    /// Networks whose documents are of a time that is over.
+    stale: Vec<StaleLine>,
 }
 
 /// A member of a room whom something could not be sent to, for programs.
@@ -221,6 +224,7 @@ pub(super) fn remarks(retained_by: &[Address], left_out: &[LeftOut], ui: Ui) {
 
 fn report(sent: &Sent, format: TextFormat, ui: Ui) -> Result<(), CliError> {
     remarks(&sent.retained_by, &sent.left_out, ui);
+    stale::warn(&sent.stale, ui);
     match format {
         TextFormat::Text => ui.result(&sent.message.to_string()),
         TextFormat::Json => ui.json(&Report {
@@ -233,6 +237,7 @@ fn report(sent: &Sent, format: TextFormat, ui: Ui) -> Result<(), CliError> {
             retained_by: talk::names(&sent.retained_by),
             changed: talk::names(&sent.changed),
             left_out: sent.left_out.iter().map(LeftOutLine::from).collect(),
+            stale: sent.stale.iter().map(StaleLine::from).collect(),
         }),
     }
 }

@@ -8,6 +8,7 @@ use sotto_crypto::{Address, DeviceId, Domain, MessageId};
 use sotto_wire::{ApiError, ErrorCode};
 
 use super::clock::WrongClock;
+use super::text::moment;
 
 /// Why a call of the client failed.
 #[derive(Debug, thiserror::Error)]
@@ -296,6 +297,30 @@ pub enum TrustError {
         /// Whose.
         domain: Domain,
     },
+    /// A directory head that was signed in the future, by this machine's clock.
+    #[error(
+        "the directory head of {domain} was signed {} min after the time of this machine's clock: the clock is slow, or that of the \
+         network's operator is fast; nothing was sent",
+        .ahead_ms / 60_000
+    )]
+    Clock {
+        /// Whose.
+        domain: Domain,
+        /// By how much (milliseconds).
+        ahead_ms: u64,
+    },
+    /// A directory head that has expired, of a network of which none was seen before.
+    #[error(
+        "the relay shows documents of {domain} that counted until {}, and has shown no others before: they may be old, or the clock of \
+         this machine is fast; nothing of them is believed",
+        moment(*since_ms)
+    )]
+    Expired {
+        /// Whose.
+        domain: Domain,
+        /// Since when (milliseconds since the epoch).
+        since_ms: u64,
+    },
     /// A verified contact has another identity.
     #[error("the identity of {0} has CHANGED since you verified it: they registered anew, or somebody is in between")]
     IdentityChanged(Address),
@@ -395,6 +420,18 @@ pub enum Refusal {
         policy: String,
         /// The retention process.
         address: Address,
+    },
+    /// Nobody has vouched for the documents of a network for too long.
+    #[error(
+        "what is known of {domain} has not been confirmed by its administrator since {}, which is longer than your network allows: the \
+         relay may be holding changes back; nothing was sent",
+        moment(*since_ms)
+    )]
+    DirectoryExpired {
+        /// Which network.
+        domain: Domain,
+        /// Since when (milliseconds since the epoch).
+        since_ms: u64,
     },
     /// The expiry is beyond the cap.
     #[error("your security group allows messages to live {max_seconds} s at most")]

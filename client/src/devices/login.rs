@@ -16,19 +16,19 @@ use crate::core::task::blocking;
 use crate::devices::opaque::{ExchangeError, ExportKey, Login};
 use crate::receive::prekeys::NewBatch;
 use crate::store::account::Account;
-use crate::store::{Serials, Store};
+use crate::store::{DirectoryRecord, Store};
 use crate::transport::api::post;
 use crate::transport::http::{Call, Http};
+use crate::trust::directory::{Directory, SeenHeads};
 use crate::trust::lists::put_list;
 use crate::trust::own::first_list;
-use crate::trust::policy;
 
-/// The network's policy key, which must be the one that was given, and the serial of its document.
+/// The network's policy key, which must be the one that was given, and its directory head.
 pub(crate) async fn network(
     http: &Http,
     address: &Address,
     policy_key: &Fingerprint,
-) -> Result<(PolicyPublic, Serials), Error> {
+) -> Result<(PolicyPublic, DirectoryRecord), Error> {
     const PATH: &str = "/v1/network";
     let call = Call { method: &reqwest::Method::GET, path: PATH, name: PATH, token: None };
     let info: NetworkInfo = retrying(|| http.call(call, None::<&()>)).await?;
@@ -36,9 +36,10 @@ pub(crate) async fn network(
         return Err(TrustError::PolicyKey.into());
     }
     let domain = address.domain();
-    let mut serials = policy::serials_for(None, &domain, &info.policy_key);
-    policy::network(&info.document, &info.policy_key, &domain, &mut serials)?;
-    Ok((info.policy_key, serials))
+    let directory = Directory::open(&info.head, &info.policy_key, &domain, &SeenHeads::default(), now_ms())?;
+    directory.network(&info.document)?;
+    let head = directory.record().clone();
+    Ok((info.policy_key, head))
 }
 
 /// Logs in by password; the export key opens the password vault. A device shows its session, so that the relay does not take it for
@@ -73,10 +74,11 @@ pub(crate) async fn register_device(
         const PATH: &str = "/v1/devices";
         let call = Call { method: &reqwest::Method::GET, path: PATH, name: "GET /v1/devices", token: Some(token) };
         let there: OwnDevices = retrying(|| http.call(call, None::<&()>)).await?;
+        let seen = SeenHeads::new(store.list::<DirectoryRecord>().await?);
         let (account, keys, made) = (account.clone(), store.clone(), batches.take());
         let (body, list) = blocking(move || {
             let now = now_ms();
-            let (PutDevices { list, before }, record) = first_list(&account, &there, now)?;
+            let (PutDevices { list, before }, record) = first_list(&account, &there, &seen, now)?;
             let (one_time, medium_term) = if let Some(made) = made {
                 made
             } else {

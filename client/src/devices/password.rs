@@ -6,16 +6,16 @@ use sotto_wire::ErrorCode;
 use sotto_wire::api::{PasswordFinish, PasswordStart, PasswordStarted};
 
 use super::own::Devices;
+use crate::core::clock::now_ms;
 use crate::core::error::{Error, Refusal};
 use crate::core::retry::retrying;
 use crate::core::secret::Password;
 use crate::core::task::blocking;
 use crate::devices::login::{exchange, log_in};
 use crate::devices::opaque::Registration;
-use crate::store::Serials;
 use crate::transport::api::post;
 use crate::transport::http::Call;
-use crate::trust::policy;
+use crate::trust::directory::{Directory, same_group};
 
 /// What has been done for a new password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,19 +65,13 @@ impl Devices {
         let (registration, request) = Registration::start(new).map_err(exchange)?;
         let call = |path| Call { token: Some(token), ..post(path) };
         let start = PasswordStart { request };
+        let seen = trust.heads().await?;
         let started: PasswordStarted = retrying(|| http.call(call("/v1/password/start"), Some(&start))).await?;
         // The rules of the group that the user is in, by the policy key's word: the relay could show another group's.
         let policy = trust.policy().await?;
-        let (domain, key, signed) = (account.domain(), account.policy_key.clone(), started.group);
-        let group = trust
-            .store
-            .run(move |tx| {
-                let known = tx.get::<Serials>(&[domain.as_str().as_bytes().to_vec()])?;
-                let mut serials = policy::serials_for(known, &domain, &key);
-                Ok(policy::group(&signed, &key, &domain, &mut serials))
-            })
-            .await??;
-        policy::same_group(&policy.group.name, &group)?;
+        let directory = Directory::open(&started.head, &account.policy_key, &account.domain(), &seen, now_ms())?;
+        let group = directory.group(&started.group)?;
+        same_group(&policy.group.name, &group)?;
         if let Some(lacking) = group.password.lacking(new.expose()) {
             return Err(Refusal::WeakPassword(lacking).into());
         }

@@ -23,10 +23,10 @@ use crate::devices::login::{exchange, log_in, network, register_device};
 use crate::devices::opaque::Registration;
 use crate::store::account::Account;
 use crate::store::profile::{Lock, Profile, Unlock};
-use crate::store::{AccountRecord, Serials, Store};
+use crate::store::{AccountRecord, DirectoryRecord, Store};
 use crate::transport::api::{Api, post};
 use crate::transport::http::Http;
-use crate::trust::policy;
+use crate::trust::directory::{Directory, SeenHeads, same_group};
 use crate::trust::state::Purpose;
 
 /// What a person joins with. Holds secrets: no Debug.
@@ -197,15 +197,16 @@ async fn run(
     lock: &Arc<Lock>,
 ) -> Result<Client, Error> {
     let http = Http::new(&joining.endpoint)?;
-    let (policy_key, serials) = network(&http, &joining.address, &joining.policy_key).await?;
+    let (policy_key, head) = network(&http, &joining.address, &joining.policy_key).await?;
     let (store, account, resumed) = match begun {
         Progress::Begun(store, account) | Progress::Complete(store, account) => {
-            let (store, account) = register(&http, &joining, &policy_key, Keys::Kept(store, account)).await?;
+            let keys = Keys::Kept(store, account);
+            let (store, account) = register(&http, &joining, &policy_key, &head, keys).await?;
             (store, account, true)
         }
         Progress::Fresh => {
-            let make = Keys::Make { profile: &profile, serials, lock };
-            let (store, account) = register(&http, &joining, &policy_key, make).await?;
+            let make = Keys::Make { profile: &profile, lock };
+            let (store, account) = register(&http, &joining, &policy_key, &head, make).await?;
             (store, account, false)
         }
     };
@@ -249,8 +250,6 @@ enum Keys<'a> {
     Make {
         /// To make.
         profile: &'a Profile,
-        /// To store with it.
-        serials: Serials,
         /// Held until it is made.
         lock: &'a Arc<Lock>,
     },
@@ -263,6 +262,7 @@ async fn register(
     http: &Http,
     joining: &Joining,
     policy_key: &PolicyPublic,
+    head: &DirectoryRecord,
     keys: Keys<'_>,
 ) -> Result<(Store, Arc<Account>), Error> {
     let (registration, request) = Registration::start(&joining.password).map_err(exchange)?;
@@ -279,11 +279,11 @@ async fn register(
     let mut vaulted = joining.person;
     if let Some(started) = &started {
         let domain = joining.address.domain();
-        let mut serials = policy::serials_for(None, &domain, policy_key);
-        let group = policy::group(&started.group, policy_key, &domain, &mut serials)?;
-        let (membership, document) =
-            policy::membership(&started.membership, policy_key, &joining.address, None, now_ms())?;
-        policy::same_group(&membership.group, &group)?;
+        let seen = SeenHeads::new(vec![head.clone()]);
+        let directory = Directory::open(&started.head, policy_key, &domain, &seen, now_ms())?;
+        let group = directory.group(&started.group)?;
+        let (membership, document) = directory.membership(&started.membership, &joining.address, now_ms())?;
+        same_group(&membership.group, &group)?;
         // Before a password is set for an account that nobody would believe.
         let ours = |key: &InviteKey| document.invite.as_ref().is_some_and(|open| open.key == key.verifying_key());
         if !joining.invite.as_ref().is_none_or(ours) {
@@ -295,9 +295,9 @@ async fn register(
         vaulted &= !group.device_approval;
     }
     let (store, account) = match keys {
-        Keys::Make { profile, serials, lock } => {
+        Keys::Make { profile, lock } => {
             let account = new_account(joining, policy_key)?;
-            make_profile(joining, profile, account, serials, lock).await?
+            make_profile(joining, profile, account, head.clone(), lock).await?
         }
         Keys::Kept(store, account) => (store, account),
     };
@@ -350,7 +350,7 @@ pub(crate) async fn make_profile(
     joining: &Joining,
     profile: &Profile,
     account: Account,
-    serials: Serials,
+    head: DirectoryRecord,
     lock: &Arc<Lock>,
 ) -> Result<(Store, Arc<Account>), Error> {
     let account = Arc::new(account);
@@ -359,7 +359,7 @@ pub(crate) async fn make_profile(
     let store = blocking(move || {
         let key = profile.create(&password, require_password)?;
         let store = Store::open(&profile.store_file(), &key)?;
-        store.run_blocking(|tx| tx.put(&record).and_then(|()| tx.put(&serials)))?;
+        store.run_blocking(|tx| tx.put(&record).and_then(|()| tx.put(&head)))?;
         drop(lock);
         Ok(store)
     })

@@ -28,7 +28,7 @@ use crate::devices::login::{log_in, network, register_device};
 use crate::devices::opaque::ExportKey;
 use crate::store::account::Account;
 use crate::store::profile::{Lock, Profile};
-use crate::store::{PendingLink, Serials, Store};
+use crate::store::{DirectoryRecord, PendingLink, Store};
 use crate::transport::http::Http;
 use crate::trust::state::Purpose;
 
@@ -113,7 +113,7 @@ impl Client {
             }
             Progress::Fresh => {}
         }
-        let (policy_key, serials) = network(&http, &joining.address, &joining.policy_key).await?;
+        let (policy_key, head) = network(&http, &joining.address, &joining.policy_key).await?;
         let (logged_in, export_key) = log_in(&http, None, &joining.address, &joining.password).await?;
         if logged_in.identity.fingerprint() != identity {
             return Err(TrustError::AnotherIdentity.into());
@@ -132,7 +132,7 @@ impl Client {
                 joining.label.clone(),
                 now_ms(),
             );
-            let (store, account) = make_profile(&joining, &profile, account, serials, &lock).await?;
+            let (store, account) = make_profile(&joining, &profile, account, head, &lock).await?;
             register_device(&http, &logged_in.token, &store, &account).await?;
             let record = account.to_record(true);
             store.run(move |tx| tx.put(&record)).await?;
@@ -153,7 +153,7 @@ impl Client {
             }
             _ => {
                 let pending = new_pending(&joining, policy_key, &logged_in)?;
-                (store_pending(&joining, &profile, &pending, serials, &lock).await?, pending)
+                (store_pending(&joining, &profile, &pending, head, &lock).await?, pending)
             }
         };
         let code = LinkCode::parse(&pending.code).map_err(|e| damaged(&e))?;
@@ -295,7 +295,7 @@ async fn store_pending(
     joining: &Joining,
     profile: &Profile,
     pending: &PendingLink,
-    serials: Serials,
+    head: DirectoryRecord,
     lock: &Arc<Lock>,
 ) -> Result<Store, Error> {
     let (profile, password, require_password) = (profile.clone(), joining.password.clone(), joining.require_password);
@@ -303,7 +303,7 @@ async fn store_pending(
     blocking(move || {
         let key = profile.create(&password, require_password)?;
         let store = Store::open(&profile.store_file(), &key)?;
-        store.run_blocking(|tx| tx.put(&pending).and_then(|()| tx.put(&serials)))?;
+        store.run_blocking(|tx| tx.put(&pending).and_then(|()| tx.put(&head)))?;
         drop(lock);
         Ok(store)
     })

@@ -61,8 +61,9 @@ impl Sending {
             let frozen = entry.is_frozen();
             let content = self.content_to_seal(entry).await?;
             let mut asked = self.whom(entry).await?;
+            let seen = self.heads().await?;
             let (answer, left_out) = self.recipients(entry, &mut asked).await?;
-            let checked = match self.believe(&asked, answer).await {
+            let checked = match self.believe(&asked, seen, answer).await {
                 // A note to oneself with no other device to go to, and word for devices that there are not.
                 Err(Error::Refused(Refusal::NoRecipients)) => {
                     return Ok(Delivered::Accepted(Accepted { at_ms: now_ms(), left_out, ..Accepted::default() }));

@@ -3,14 +3,16 @@
 use std::sync::PoisonError;
 use std::time::Duration;
 
-use sotto_crypto::{Address, MessageId};
+use sotto_crypto::{Address, Domain, MessageId};
 use sotto_wire::content::{Conversation, MessageRef};
 
 use super::compose::{Composed, is_said, roll_back};
 use super::state::Sending;
+use crate::core::clock::now_ms;
 use crate::core::error::{Error, Refusal};
 use crate::core::platform::{Instant, sleep};
 use crate::store::{ConversationRecord, LeftOut, MessageState, Pin, Unread, conversation};
+use crate::trust::directory::{StaleNetwork, stale};
 use crate::trust::identity::TrustState;
 
 /// Between two looks at a message that another task or process sends.
@@ -38,6 +40,8 @@ pub struct Sent {
     pub changed: Vec<Address>,
     /// Members of the room whom it could not be sent to.
     pub left_out: Vec<LeftOut>,
+    /// Networks in the conversation whose documents are of a time that is over: changes may be held back.
+    pub stale: Vec<StaleNetwork>,
 }
 
 /// What the store says of a message that is waited for.
@@ -192,6 +196,10 @@ impl Sending {
                         changed.push(who.clone());
                     }
                 }
+                let mut domains: Vec<Domain> = record.members.iter().chain([&me]).map(Address::domain).collect();
+                domains.sort();
+                domains.dedup();
+                let stale = stale(tx, &domains, now_ms())?;
                 Ok(Look::Sent(Box::new(Sent {
                     message: message.id,
                     conversation: record.conversation,
@@ -201,6 +209,7 @@ impl Sending {
                     retained_by: message.retained_by,
                     changed,
                     left_out: message.left_out,
+                    stale,
                 })))
             })
             .await

@@ -2,7 +2,8 @@
 
 use minicbor::{Decode, Encode};
 use sotto_crypto::{Address, Domain, Fingerprint, Signed};
-use sotto_wire::policy::{GroupDocument, MembershipDocument, NetworkDocument};
+use sotto_wire::directory::DirectoryHead;
+use sotto_wire::policy::{GroupDocument, NetworkDocument};
 
 use super::records::Record;
 
@@ -42,16 +43,44 @@ impl Record for MembershipRecord {
     }
 }
 
+/// The newest directory head that was seen of a network: an older one is refused.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub(crate) struct DirectoryRecord {
+    #[n(0)]
+    pub(crate) domain: Domain,
+    /// The policy key that it was verified by, and that its serial counts under.
+    #[n(1)]
+    pub(crate) policy_key: Fingerprint,
+    #[n(2)]
+    pub(crate) head: Signed<DirectoryHead>,
+}
+
+impl DirectoryRecord {
+    /// Key of the row of this network.
+    pub(crate) fn key_of(domain: &Domain) -> [Vec<u8>; 1] {
+        [domain.as_str().as_bytes().to_vec()]
+    }
+}
+
+impl Record for DirectoryRecord {
+    const TABLE: &'static str = "directory";
+    fn key(&self) -> Vec<Vec<u8>> {
+        Self::key_of(&self.domain).to_vec()
+    }
+}
+
 /// The documents that this user obeys, as they were last verified: what is known while the relay cannot be asked. One row.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(array)]
 pub(crate) struct PolicyRecord {
     #[n(0)]
-    pub(crate) network: Signed<NetworkDocument>,
+    pub(crate) network: NetworkDocument,
     #[n(1)]
-    pub(crate) group: Signed<GroupDocument>,
+    pub(crate) group: GroupDocument,
+    /// Serial of the document that puts the user into this group.
     #[n(2)]
-    pub(crate) membership: Signed<MembershipDocument>,
+    pub(crate) membership_serial: u64,
 }
 
 impl Record for PolicyRecord {
@@ -72,7 +101,7 @@ pub(crate) struct PeerRecord {
     #[n(1)]
     pub(crate) policy_key: Fingerprint,
     #[n(2)]
-    pub(crate) document: Signed<NetworkDocument>,
+    pub(crate) document: NetworkDocument,
 }
 
 impl Record for PeerRecord {

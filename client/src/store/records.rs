@@ -2,8 +2,8 @@
 
 use minicbor::{Decode, Encode};
 use sotto_crypto::{
-    Address, BatchId, DeviceCertificate, DeviceId, Domain, Fingerprint, IdentityPublic, MessageId, PolicyPublic,
-    PrekeyKind, PrekeyRef, Signed,
+    Address, BatchId, DeviceCertificate, DeviceId, IdentityPublic, MessageId, PolicyPublic, PrekeyKind, PrekeyRef,
+    Signed,
 };
 use sotto_wire::content::MessageRef;
 use sotto_wire::policy::Anchor;
@@ -160,29 +160,6 @@ impl SeenIn {
             Self::Lookup => "lookup",
             Self::OtherDevice => "device",
         }
-    }
-}
-
-/// The newest documents seen of a network.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-#[cbor(array)]
-pub(crate) struct Serials {
-    #[n(0)]
-    pub(crate) domain: Domain,
-    /// The policy key that these serials count under.
-    #[n(1)]
-    pub(crate) policy_key: Fingerprint,
-    #[n(2)]
-    pub(crate) network: u64,
-    /// By group name.
-    #[n(3)]
-    pub(crate) groups: Vec<(String, u64)>,
-}
-
-impl Record for Serials {
-    const TABLE: &'static str = "serials";
-    fn key(&self) -> Vec<Vec<u8>> {
-        vec![self.domain.as_str().as_bytes().to_vec()]
     }
 }
 

@@ -199,8 +199,9 @@ impl Conversations {
         let unknown = |who: &&Address| *who != me && view.retention_unknown.contains(&who.domain());
         let people: Vec<Address> = view.members.iter().filter(unknown).cloned().collect();
         for some in people.chunks(limits::MAX_RECIPIENT_ADDRESSES) {
+            let seen = self.trust.heads().await?;
             let answer = self.trust.api.recipients(some.to_vec()).await?;
-            self.trust.believe(some, answer).await?;
+            self.trust.believe(some, seen, answer).await?;
         }
         self.trust.changed(&view.id);
         Ok(())

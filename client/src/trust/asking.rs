@@ -4,6 +4,7 @@
 use sotto_crypto::{Address, Recipient};
 use sotto_wire::api::Recipients;
 
+use super::directory::SeenHeads;
 use super::identity::{TrustState, Verdict};
 use super::pins::see;
 use super::recipients::{Asker, Checked, check};
@@ -11,7 +12,7 @@ use super::state::Trust;
 use crate::core::clock::now_ms;
 use crate::core::error::{Error, TrustError};
 use crate::core::task::blocking;
-use crate::store::{SeenIn, Serials};
+use crate::store::SeenIn;
 
 /// Whom to seal to.
 pub(crate) struct Believed {
@@ -21,12 +22,15 @@ pub(crate) struct Believed {
 }
 
 impl Trust {
-    /// Believes an answer to a question for `asked`, or says why not: nobody is written to whose changed identity the user
+    /// Believes an answer to a question for `asked`, before which these heads had been seen, or says why not: nobody is written to whose changed identity the user
     /// has to accept first.
-    pub(crate) async fn believe(&self, asked: &[Address], answer: Recipients) -> Result<Believed, Error> {
+    pub(crate) async fn believe(
+        &self,
+        asked: &[Address],
+        seen: SeenHeads,
+        answer: Recipients,
+    ) -> Result<Believed, Error> {
         let policy = self.policy().await?;
-        let serials = self.store.list::<Serials>().await?;
-        let memberships = self.memberships(asked.to_vec()).await?;
         let lists = self.lists(answer.users.iter().map(|user| user.address.clone()).collect()).await?;
         let (account, known, asked) = (self.account.clone(), self.known.clone(), asked.to_vec());
         let checked = blocking(move || {
@@ -37,9 +41,8 @@ impl Trust {
                 policy_key: &account.policy_key,
                 network: &policy.network,
                 group: &policy.group.name,
-                serials: &serials,
-                memberships: &memberships,
                 lists: &lists,
+                seen: &seen,
                 now_ms: now_ms(),
             };
             check(&view, &mut known.lock(), &asked, &answer)

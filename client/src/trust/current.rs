@@ -2,14 +2,13 @@
 
 use std::sync::atomic::Ordering;
 
-use sotto_crypto::Address;
-
+use super::directory::{Directory, DirectoryTimes, SeenHeads, StaleNetwork, put_head, same_group, stale};
 use super::pins::put_membership;
-use super::policy::{self, Policy};
+use super::policy::Policy;
 use super::state::{Purpose, Trust, UNKNOWN};
 use crate::core::clock::now_ms;
 use crate::core::error::Error;
-use crate::store::{MembershipRecord, PolicyRecord, Serials};
+use crate::store::{DirectoryRecord, PolicyRecord};
 
 /// For this long (milliseconds) a policy is not fetched again: the relay enforces a newer one anyway.
 const POLICY_FRESH_MS: u64 = 15_000;
@@ -22,36 +21,28 @@ impl Trust {
         if let Some((_, policy)) = held.as_ref().filter(|(at, _)| now_ms().abs_diff(*at) < POLICY_FRESH_MS) {
             return Ok(policy.clone());
         }
+        let seen = self.heads().await?;
         let answer = self.api.policy().await?;
         let (me, domain, key) = (self.account.address.clone(), self.account.domain(), self.account.policy_key.clone());
         let now = now_ms();
-        // Read, compared and written in one transaction: another process cannot set the serial back in between.
+        let directory = Directory::open(&answer.head, &key, &domain, &seen, now)?;
+        let (network, group) = (directory.network(&answer.network)?, directory.group(&answer.group)?);
+        let (membership, _) = directory.membership(&answer.membership, &me, now)?;
+        same_group(&membership.group, &group)?;
+        let policy = Policy { network, group, membership_serial: membership.serial };
         let policy = self
             .store
             .run(move |tx| {
-                let known = tx.get::<Serials>(&[domain.as_str().as_bytes().to_vec()])?;
-                let mut serials = policy::serials_for(known, &domain, &key);
-                let seen = tx.get::<MembershipRecord>(&MembershipRecord::key_of(&me))?;
-                let checked = policy::network(&answer.network, &key, &domain, &mut serials).and_then(|network| {
-                    let group = policy::group(&answer.group, &key, &domain, &mut serials)?;
-                    let (membership, _) = policy::membership(&answer.membership, &key, &me, seen.as_ref(), now)?;
-                    policy::same_group(&membership.group, &group)?;
-                    Ok((Policy { network, group, membership_serial: membership.serial }, membership))
-                });
-                let (policy, membership) = match checked {
-                    Ok(checked) => checked,
-                    Err(error) => return Ok(Err(error)),
-                };
-                tx.put(&serials)?;
+                put_head(tx, directory.record())?;
                 put_membership(tx, &membership)?;
-                let record =
-                    PolicyRecord { network: answer.network, group: answer.group, membership: answer.membership };
+                let Policy { network, group, membership_serial } = policy.clone();
+                let record = PolicyRecord { network, group, membership_serial };
                 if tx.get::<PolicyRecord>(&[])?.as_ref() != Some(&record) {
                     tx.put(&record)?;
                 }
-                Ok(Ok(policy))
+                Ok(policy)
             })
-            .await??;
+            .await?;
         self.obey_device_lockout(policy.group.force_device_lockout);
         *held = Some((now_ms(), policy.clone()));
         Ok(policy)
@@ -84,17 +75,26 @@ impl Trust {
             }
         }
         let stored = self.store.run(|tx| tx.get::<PolicyRecord>(&[])).await?;
-        Ok(stored.as_ref().and_then(Policy::of_record))
+        Ok(stored.as_ref().map(Policy::of_record))
     }
 
-    /// What is known of the groups of these people.
-    pub(crate) async fn memberships(&self, addresses: Vec<Address>) -> Result<Vec<MembershipRecord>, Error> {
-        self.store
-            .run(move |tx| {
-                let known = addresses.iter().map(|a| tx.get::<MembershipRecord>(&MembershipRecord::key_of(a)));
-                Ok(known.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
-            })
-            .await
+    /// The directory heads that have been seen. What is asked for afterwards must not be older.
+    pub(crate) async fn heads(&self) -> Result<SeenHeads, Error> {
+        Ok(SeenHeads::new(self.store.list::<DirectoryRecord>().await?))
+    }
+
+    /// From when the newest directory head of the own network is, if one was seen.
+    pub(crate) async fn directory_times(&self) -> Result<Option<DirectoryTimes>, Error> {
+        let domain = self.account.domain();
+        let record = self.store.run(move |tx| tx.get::<DirectoryRecord>(&DirectoryRecord::key_of(&domain))).await?;
+        let head = record.and_then(|record| record.head.unverified().ok());
+        Ok(head.map(|head| DirectoryTimes { signed_at_ms: head.created_at_ms, expires_at_ms: head.expires_at_ms }))
+    }
+
+    /// Whether the newest directory head of the own network has expired, as far as is known here.
+    pub(crate) async fn stale(&self) -> Result<Option<StaleNetwork>, Error> {
+        let domain = self.account.domain();
+        Ok(self.store.run(move |tx| stale(tx, &[domain], now_ms())).await?.pop())
     }
 
     /// The policy as it was last known, however long ago; asked for where it never was. Whoever sends asks again.
@@ -103,7 +103,7 @@ impl Trust {
             return Ok(policy.clone());
         }
         let stored = self.store.run(|tx| tx.get::<PolicyRecord>(&[])).await?;
-        match stored.as_ref().and_then(Policy::of_record) {
+        match stored.as_ref().map(Policy::of_record) {
             Some(policy) => Ok(policy),
             None => self.policy().await,
         }

@@ -93,6 +93,16 @@ impl Trust {
         Ok(())
     }
 
+    /// What is known of the memberships of these people.
+    async fn memberships(&self, people: Vec<Address>) -> Result<Vec<MembershipRecord>, Error> {
+        self.store
+            .run(move |tx| {
+                let known = people.iter().map(|who| tx.get::<MembershipRecord>(&MembershipRecord::key_of(who)));
+                Ok(known.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+            })
+            .await
+    }
+
     /// Those of whom no membership was seen.
     async fn unknown(&self, people: Vec<Address>) -> Result<Vec<Address>, Error> {
         let known = self.memberships(people.clone()).await?;

@@ -5,15 +5,15 @@ use sotto_crypto::{Address, DeviceId, ListedDevice, Signed, verify_devices};
 use sotto_wire::ErrorCode;
 use sotto_wire::api::{OwnDevices, PutDevices};
 
+use super::directory::{Directory, SeenHeads, put_head};
 use super::lists::{Looking, Own, judge, next_list, own, put_list};
 use super::pins::put_membership;
-use super::policy;
 use super::state::Trust;
 use crate::core::clock::now_ms;
 use crate::core::error::{Error, Refusal, TrustError};
 use crate::core::task::blocking;
 use crate::store::account::Account;
-use crate::store::{DeviceNews, ListRecord, MembershipRecord};
+use crate::store::{DeviceNews, DirectoryRecord, ListRecord, MembershipRecord};
 
 /// How often a list is made again because another device has made one meanwhile.
 const ROUNDS: u32 = 4;
@@ -21,6 +21,7 @@ const ROUNDS: u32 = 4;
 /// What has been found out about the own list.
 struct Found {
     own: Own,
+    head: DirectoryRecord,
     membership: MembershipRecord,
     /// Serial of the list that the relay has.
     before: Option<u64>,
@@ -36,17 +37,10 @@ impl Trust {
     /// Signs a list with other devices, where `change` says that it has changed them.
     pub(crate) async fn change_devices(&self, change: impl Fn(&mut Vec<ListedDevice>) -> bool) -> Result<(), Error> {
         for _ in 0..ROUNDS {
+            let seen = self.heads().await?;
             let answer = self.api.devices().await?;
-            let known = self.store.run({
-                let me = self.account.address.clone();
-                move |tx| {
-                    let list = tx.get::<ListRecord>(&ListRecord::key_of(&me))?;
-                    Ok((list, tx.get::<MembershipRecord>(&MembershipRecord::key_of(&me))?))
-                }
-            });
-            let ((list, membership), account) = (known.await?, self.account.clone());
-            let found =
-                blocking(move || find_out(&account, &answer, list.as_ref(), membership.as_ref(), now_ms())).await?;
+            let (known, account) = (self.own_list().await?, self.account.clone());
+            let found = blocking(move || find_out(&account, &answer, known.as_ref(), &seen, now_ms())).await?;
             let (mut devices, above, news, record) = match found.own {
                 Own::Removed => return Err(Refusal::DeviceRemoved(self.account.device).into()),
                 Own::Counts(record, news) => {
@@ -56,9 +50,10 @@ impl Trust {
                 Own::Put(devices, above, news) => (devices, above, news, None),
             };
             // Before the relay is put right: whatever it answers, somebody has to hear of it.
-            let membership = found.membership;
+            let (head, membership) = (found.head, found.membership);
             self.store
                 .run(move |tx| {
+                    put_head(tx, &head)?;
                     put_membership(tx, &membership)?;
                     news.into_iter().try_for_each(|(device, change)| tx.put(&DeviceNews { device, change }))
                 })
@@ -83,11 +78,7 @@ impl Trust {
         above: u64,
         before: Option<u64>,
     ) -> Result<ListRecord, Error> {
-        let (account, now) = (self.account.clone(), now_ms());
-        let known = {
-            let me = account.address.clone();
-            self.store.run(move |tx| tx.get::<ListRecord>(&ListRecord::key_of(&me))).await?
-        };
+        let (account, known, now) = (self.account.clone(), self.own_list().await?, now_ms());
         let (list, record) = blocking(move || signed(&account, devices, above, known.as_ref(), now)).await?;
         self.api.put_devices(&PutDevices { list, before }).await?;
         Ok(record)
@@ -103,11 +94,15 @@ impl Trust {
             .await
     }
 
+    /// What is known of the own devices.
+    async fn own_list(&self) -> Result<Option<ListRecord>, Error> {
+        let me = self.account.address.clone();
+        self.store.run(move |tx| tx.get::<ListRecord>(&ListRecord::key_of(&me))).await
+    }
+
     /// The own devices, by the list that counts.
     pub(crate) async fn own_devices(&self) -> Result<Vec<ListedDevice>, Error> {
-        let me = self.account.address.clone();
-        let known = self.store.run(move |tx| tx.get::<ListRecord>(&ListRecord::key_of(&me))).await?;
-        let list = known.and_then(|known| known.own?.unverified().ok());
+        let list = self.own_list().await?.and_then(|known| known.own?.unverified().ok());
         Ok(list.map(|list| list.devices).unwrap_or_default())
     }
 
@@ -151,11 +146,11 @@ fn find_out(
     account: &Account,
     answer: &OwnDevices,
     known: Option<&ListRecord>,
-    seen: Option<&MembershipRecord>,
+    seen: &SeenHeads,
     now_ms: u64,
 ) -> Result<Found, Error> {
-    let (membership, document) =
-        policy::membership(&answer.membership, &account.policy_key, &account.address, seen, now_ms)?;
+    let directory = Directory::open(&answer.head, &account.policy_key, &account.domain(), seen, now_ms)?;
+    let (membership, document) = directory.membership(&answer.membership, &account.address, now_ms)?;
     let shown = answer
         .list
         .as_ref()
@@ -169,16 +164,17 @@ fn find_out(
     let looking =
         Looking { identity: account.identity.fingerprint(), me: &me, from_ms: document.devices_from_ms, now_ms };
     let own = own(&looking, shown.as_ref().map(|(list, verified)| (*list, verified)), known);
-    Ok(Found { own, membership, before: shown.map(|(_, list)| list.serial()) })
+    Ok(Found { own, head: directory.record().clone(), membership, before: shown.map(|(_, list)| list.serial()) })
 }
 
 /// The list with which a new device registers: what the relay has, and this one.
 pub(crate) fn first_list(
     account: &Account,
     answer: &OwnDevices,
+    seen: &SeenHeads,
     now_ms: u64,
 ) -> Result<(PutDevices, ListRecord), Error> {
-    let found = find_out(account, answer, None, None, now_ms)?;
+    let found = find_out(account, answer, None, seen, now_ms)?;
     let (mut devices, above) = match found.own {
         Own::Counts(record, _) => {
             let list = record.own.as_ref().and_then(|list| list.unverified().ok());

@@ -1,12 +1,11 @@
-//! Policy documents: only what verifies under the pinned key counts, and nothing older than what was seen before. Pure.
+//! What the documents that a user obeys ask for. Pure.
 
-use sotto_crypto::{Address, Domain, PolicyPublic, Signed};
-use sotto_wire::api::NetworkInfo;
+use sotto_crypto::Address;
 use sotto_wire::content::{Body, Content};
-use sotto_wire::policy::{GroupDocument, MembershipDocument, NetworkDocument, RetentionRule, Scope};
+use sotto_wire::policy::{GroupDocument, NetworkDocument, RetentionRule, Scope};
 
-use crate::core::error::{Refusal, TrustError};
-use crate::store::{MembershipRecord, PolicyRecord, Serials};
+use crate::core::error::Refusal;
+use crate::store::PolicyRecord;
 
 /// The documents that this user obeys, verified.
 #[derive(Clone, Debug)]
@@ -22,101 +21,13 @@ pub struct Policy {
 
 impl Policy {
     /// From what was verified when it was stored.
-    pub(crate) fn of_record(record: &PolicyRecord) -> Option<Self> {
-        Some(Self {
-            network: record.network.unverified().ok()?,
-            group: record.group.unverified().ok()?,
-            membership_serial: record.membership.unverified().ok()?.serial,
-        })
-    }
-}
-
-/// Verifies a network's document, and moves the serial on.
-pub(crate) fn network(
-    signed: &Signed<NetworkDocument>,
-    key: &PolicyPublic,
-    domain: &Domain,
-    serials: &mut Serials,
-) -> Result<NetworkDocument, TrustError> {
-    const WHAT: &str = "network document";
-    let document = signed.verify(key).map_err(|e| bad(WHAT, domain, e.to_string()))?;
-    if document.version != 1 {
-        return Err(bad(WHAT, domain, format!("version {} is newer than this program", document.version)));
-    }
-    if &document.domain != domain {
-        return Err(bad(WHAT, domain, format!("it is that of {}", document.domain)));
-    }
-    if document.serial < serials.network {
-        return Err(TrustError::Rollback { what: WHAT, domain: domain.clone() });
-    }
-    serials.network = document.serial;
-    Ok(document)
-}
-
-/// Verifies a group's document, and moves its serial on.
-pub(crate) fn group(
-    signed: &Signed<GroupDocument>,
-    key: &PolicyPublic,
-    domain: &Domain,
-    serials: &mut Serials,
-) -> Result<GroupDocument, TrustError> {
-    const WHAT: &str = "security group document";
-    let document = signed.verify(key).map_err(|e| bad(WHAT, domain, e.to_string()))?;
-    if document.version != 1 {
-        return Err(bad(WHAT, domain, format!("version {} is newer than this program", document.version)));
-    }
-    if &document.domain != domain {
-        return Err(bad(WHAT, domain, format!("it is that of {}", document.domain)));
-    }
-    match serials.groups.iter_mut().find(|(name, _)| *name == document.name) {
-        Some((_, serial)) if document.serial < *serial => {
-            return Err(TrustError::Rollback { what: WHAT, domain: domain.clone() });
+    pub(crate) fn of_record(record: &PolicyRecord) -> Self {
+        Self {
+            network: record.network.clone(),
+            group: record.group.clone(),
+            membership_serial: record.membership_serial,
         }
-        Some((_, serial)) => *serial = document.serial,
-        None => serials.groups.push((document.name.clone(), document.serial)),
     }
-    Ok(document)
-}
-
-/// Verifies that `address` is in a group. `known` is what was seen before.
-pub(crate) fn membership(
-    signed: &Signed<MembershipDocument>,
-    key: &PolicyPublic,
-    address: &Address,
-    known: Option<&MembershipRecord>,
-    now_ms: u64,
-) -> Result<(MembershipRecord, MembershipDocument), TrustError> {
-    const WHAT: &str = "membership document";
-    let domain = address.domain();
-    let document = signed.verify(key).map_err(|e| bad(WHAT, &domain, e.to_string()))?;
-    if document.version != 1 {
-        return Err(bad(WHAT, &domain, format!("version {} is newer than this program", document.version)));
-    }
-    if &document.address != address {
-        return Err(bad(WHAT, &domain, format!("it is that of {}, not of {address}", document.address)));
-    }
-    let policy_key = key.fingerprint();
-    if known.is_some_and(|k| k.policy_key == policy_key && document.serial < k.serial) {
-        return Err(TrustError::Rollback { what: WHAT, domain });
-    }
-    let (serial, group) = (document.serial, document.group.clone());
-    let name = document.shown_name().map(str::to_owned);
-    let record = MembershipRecord { address: address.clone(), policy_key, serial, group, seen_at_ms: now_ms, name };
-    Ok((record, document))
-}
-
-/// The error of somebody who is written to without a word on their group.
-pub(crate) fn missing_membership(address: &Address) -> TrustError {
-    bad("membership document", &address.domain(), format!("the relay has left out that of {address}"))
-}
-
-/// The group whose document has come must be the one that the user is in.
-pub(crate) fn same_group(mine: &str, group: &GroupDocument) -> Result<(), TrustError> {
-    if mine == group.name {
-        return Ok(());
-    }
-    let reason = format!("you are in the group {mine}, not in {}", group.name);
-    Err(bad("security group document", &group.domain, reason))
 }
 
 /// The rules that cover a member of the network who is in one of these groups, and are switched on.
@@ -149,46 +60,6 @@ pub(crate) fn retention_missing(
     let groups: Vec<&str> = std::iter::once(policy.group.name.as_str()).chain(senders_group).collect();
     let missing = covering(&policy.network, &groups).filter(|rule| &rule.address != me && !has(&rule.address));
     missing.map(|rule| rule.policy.clone()).collect()
-}
-
-/// Verifies a peer network's document: our own names the peer, and the fingerprint of its policy key.
-pub(crate) fn peer(
-    own: &NetworkDocument,
-    info: &NetworkInfo,
-    known: Option<Serials>,
-) -> Result<(NetworkDocument, Serials), TrustError> {
-    const WHAT: &str = "network document";
-    let claimed = info.document.unverified().map_err(|e| bad(WHAT, &own.domain, e.to_string()))?.domain;
-    let rule = own
-        .peer(&claimed)
-        .ok_or_else(|| bad(WHAT, &claimed, "our network's policy does not name this network".to_owned()))?;
-    let fingerprint = info.policy_key.fingerprint();
-    if fingerprint != rule.policy_key {
-        return Err(bad(WHAT, &claimed, "its policy key is not the one that our network's policy names".to_owned()));
-    }
-    let mut serials = serials_for(known, &claimed, &info.policy_key);
-    let document = network(&info.document, &info.policy_key, &claimed, &mut serials)?;
-    Ok((document, serials))
-}
-
-/// The serials seen under this key, or none when the key is another one than before.
-pub(crate) fn serials_for(known: Option<Serials>, domain: &Domain, key: &PolicyPublic) -> Serials {
-    let policy_key = key.fingerprint();
-    known.filter(|s| s.policy_key == policy_key && &s.domain == domain).unwrap_or_else(|| Serials {
-        domain: domain.clone(),
-        policy_key,
-        network: 0,
-        groups: Vec::new(),
-    })
-}
-
-/// The error of a network that is written to and whose document did not come along.
-pub(crate) fn missing(domain: &Domain) -> TrustError {
-    bad("network document", domain, "the relay has left it out".to_owned())
-}
-
-fn bad(what: &'static str, domain: &Domain, reason: String) -> TrustError {
-    TrustError::Document { what, domain: domain.clone(), reason }
 }
 
 /// The expiry of a message: as chosen, within the group's cap; the cap itself where nothing was chosen.
@@ -226,8 +97,8 @@ pub(crate) fn admit(content: &Content, group: &GroupDocument) -> Result<(), Refu
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use sotto_crypto::{PolicyKey, SystemRng};
-    use sotto_wire::policy::{FederationRule, GroupFederation, PasswordRule, PeerRule, ReadReceipts};
+    use sotto_crypto::{Domain, PolicyKey, Signed, SystemRng};
+    use sotto_wire::policy::{FederationRule, GroupFederation, PasswordRule, ReadReceipts};
 
     use super::*;
 
@@ -244,6 +115,7 @@ pub(crate) mod tests {
             retention: Vec::new(),
             federation: FederationRule::default(),
             read_receipts: ReadReceipts::default(),
+            refuse_sending_after_days: 7,
         }
     }
 
@@ -266,87 +138,6 @@ pub(crate) mod tests {
             device_approval: false,
             quick_responses: Vec::new(),
         }
-    }
-
-    #[test]
-    fn only_the_pinned_key_counts_and_no_document_goes_back() {
-        let (key, other) = (PolicyKey::generate(&mut SystemRng), PolicyKey::generate(&mut SystemRng));
-        let (public, x) = (key.verifying_key(), domain("x.example"));
-        let mut serials = serials_for(None, &x, &public);
-        let new = Signed::sign(&network_document("x.example", 5), &key);
-        let old = Signed::sign(&network_document("x.example", 4), &key);
-        network(&new, &public, &x, &mut serials).unwrap();
-        network(&new, &public, &x, &mut serials).unwrap();
-        assert!(matches!(network(&old, &public, &x, &mut serials), Err(TrustError::Rollback { .. })));
-        assert!(matches!(network(&new, &other.verifying_key(), &x, &mut serials), Err(TrustError::Document { .. })));
-        assert!(network(&new, &public, &domain("y.example"), &mut serials).is_err());
-
-        group(&Signed::sign(&group_document("x.example", 9), &key), &public, &x, &mut serials).unwrap();
-        let old = Signed::sign(&group_document("x.example", 8), &key);
-        assert!(matches!(group(&old, &public, &x, &mut serials), Err(TrustError::Rollback { .. })));
-    }
-
-    #[test]
-    fn a_peer_is_known_by_the_fingerprint_in_our_own_document() {
-        let (key, other) = (PolicyKey::generate(&mut SystemRng), PolicyKey::generate(&mut SystemRng));
-        let mut own = network_document("x.example", 1);
-        let info = |key: &PolicyKey, serial| NetworkInfo {
-            policy_key: key.verifying_key(),
-            document: Signed::sign(&network_document("y.example", serial), key),
-        };
-        assert!(peer(&own, &info(&key, 1), None).is_err(), "not named");
-        own.federation.enabled = true;
-        own.federation
-            .peers
-            .push(PeerRule { domain: domain("y.example"), policy_key: key.verifying_key().fingerprint() });
-        let (_, serials) = peer(&own, &info(&key, 7), None).unwrap();
-        assert!(matches!(peer(&own, &info(&key, 6), Some(serials.clone())), Err(TrustError::Rollback { .. })));
-        assert!(peer(&own, &info(&other, 7), None).is_err(), "another key");
-        // A new policy key of the peer, which our own document names, counts anew.
-        own.federation.peers[0].policy_key = other.verifying_key().fingerprint();
-        assert_eq!(peer(&own, &info(&other, 2), Some(serials)).unwrap().1.network, 2);
-    }
-
-    #[test]
-    fn a_membership_is_of_its_address_and_never_goes_back() {
-        let (key, other) = (PolicyKey::generate(&mut SystemRng), PolicyKey::generate(&mut SystemRng));
-        let public = key.verifying_key();
-        let [alice, bob] = ["alice@x.example", "bob@x.example"].map(|a| Address::parse(a).unwrap());
-        let document = |serial| MembershipDocument {
-            version: 1,
-            serial,
-            address: alice.clone(),
-            group: "staff".into(),
-            identity: None,
-            invite: None,
-            devices_from_ms: 0,
-            name: None,
-        };
-        let signed = Signed::sign(&document(5), &key);
-        let (known, _) = membership(&signed, &public, &alice, None, 9).unwrap();
-        assert_eq!((known.serial, known.group.as_str(), known.seen_at_ms), (5, "staff", 9));
-        membership(&signed, &public, &alice, Some(&known), 10).unwrap();
-        let older = Signed::sign(&document(4), &key);
-        let refused = membership(&older, &public, &alice, Some(&known), 10);
-        assert!(matches!(refused, Err(TrustError::Rollback { .. })));
-        assert!(membership(&signed, &public, &bob, None, 9).is_err(), "of somebody else");
-        assert!(membership(&signed, &other.verifying_key(), &alice, None, 9).is_err(), "under another key");
-        let newer = MembershipDocument { version: 2, ..document(6) };
-        assert!(membership(&Signed::sign(&newer, &key), &public, &alice, None, 9).is_err());
-        let called = |name: &str| Signed::sign(&MembershipDocument { name: Some(name.into()), ..document(6) }, &key);
-        let name = |name: &str| membership(&called(name), &public, &alice, Some(&known), 10).unwrap().0.name;
-        assert_eq!((known.name.as_deref(), name("Alice Archer").as_deref()), (None, Some("Alice Archer")));
-        for misleading in ["bob@x.example", "Alice\u{202e}", "Alice\nbob", ""] {
-            assert_eq!(name(misleading), None, "who signs such names has them shown nowhere: {misleading:?}");
-        }
-        assert!(
-            membership(&called("Mallory"), &other.verifying_key(), &alice, None, 9).is_err(),
-            "nobody else names her"
-        );
-        let mut group = group_document("x.example", 1);
-        same_group(&known.group, &group).unwrap();
-        group.name = "traders".into();
-        assert!(matches!(same_group(&known.group, &group), Err(TrustError::Document { .. })));
     }
 
     #[test]

@@ -11,7 +11,8 @@ use sotto_wire::policy::{NetworkDocument, RetentionRule};
 
 use crate::core::error::{Error, Refusal, TrustError};
 use crate::store::account::Account;
-use crate::store::{ListRecord, MembershipRecord, Pin, Serials};
+use crate::store::{ListRecord, Pin};
+use crate::trust::directory::{Directory, SeenHeads, missing_membership};
 use crate::trust::learned::{Learned, Peer, peer_of};
 use crate::trust::lists::judge;
 use crate::trust::own::is_known;
@@ -28,12 +29,10 @@ pub(crate) struct Asker<'a> {
     pub(crate) network: &'a NetworkDocument,
     /// Name of our security group.
     pub(crate) group: &'a str,
-    /// Newest documents seen of other networks.
-    pub(crate) serials: &'a [Serials],
-    /// What is known of the groups of those who are written to.
-    pub(crate) memberships: &'a [MembershipRecord],
     /// What is known of everybody's devices, also of the own ones.
     pub(crate) lists: &'a [ListRecord],
+    /// The heads that had been seen when it was asked.
+    pub(crate) seen: &'a SeenHeads,
     pub(crate) now_ms: u64,
 }
 
@@ -58,16 +57,26 @@ pub(crate) fn check(
     answer: &Recipients,
 ) -> Result<Checked, Error> {
     let mut checked = Checked::default();
-    let peers = checked.learned.peers(asker.network, asker.serials, &answer.networks)?;
+    let own = checked.learned.own(
+        answer.head.as_ref(),
+        asker.policy_key,
+        asker.network_domain(),
+        asker.seen,
+        asker.now_ms,
+    )?;
+    let peers = checked.learned.peers(asker.network, asker.seen, &answer.networks, asker.now_ms)?;
+    for directory in std::iter::once(&own).chain(peers.iter().map(|peer| &peer.directory)) {
+        directory.permit(asker.network, asker.now_ms)?;
+    }
     let mut named = BTreeSet::new();
     for user in &answer.users {
         if !named.insert(&user.address) {
             return Err(TrustError::RepeatedRecipient(user.address.clone()).into());
         }
         let from_ms = match user.role {
-            RecipientRole::Addressed => addressed(asker, wanted, &peers, user, &mut checked)?,
+            RecipientRole::Addressed => addressed(asker, wanted, &own, &peers, user, &mut checked)?,
             RecipientRole::Own => {
-                own(asker, user)?;
+                own_devices(asker, user)?;
                 0
             }
             RecipientRole::Retention => {
@@ -123,6 +132,7 @@ pub(crate) fn signalled(
 fn addressed(
     asker: &Asker<'_>,
     wanted: &[Address],
+    own: &Directory,
     peers: &[Peer<'_>],
     user: &RecipientUser,
     checked: &mut Checked,
@@ -131,15 +141,14 @@ fn addressed(
         return Err(TrustError::AddedRecipient(user.address.clone()));
     }
     let domain = user.address.domain();
-    let (network, key) = if &domain == asker.network_domain() {
-        (asker.network, asker.policy_key)
+    let (network, key, directory) = if &domain == asker.network_domain() {
+        (asker.network, asker.policy_key, own)
     } else {
         let peer = peer_of(peers, &domain)?;
-        (&peer.document, peer.key)
+        (&peer.document, peer.key, &peer.directory)
     };
-    let membership = user.membership.as_ref().ok_or_else(|| policy::missing_membership(&user.address))?;
-    let known = asker.memberships.iter().find(|m| m.address == user.address);
-    let (record, document) = policy::membership(membership, key, &user.address, known, asker.now_ms)?;
+    let membership = user.membership.as_ref().ok_or_else(|| missing_membership(&user.address))?;
+    let (record, document) = directory.membership(membership, &user.address, asker.now_ms)?;
     checked.learned.memberships.push(record);
     // Who writes to a retention process by its address: its network certifies it.
     let vouched = Vouched::by_membership(&document, &user.identity, user.voucher.as_ref()).or_else(|refused| {
@@ -150,7 +159,7 @@ fn addressed(
 }
 
 /// The sender's own other devices, under the sender's own identity.
-fn own(asker: &Asker<'_>, user: &RecipientUser) -> Result<(), TrustError> {
+fn own_devices(asker: &Asker<'_>, user: &RecipientUser) -> Result<(), TrustError> {
     if &user.address != asker.address {
         return Err(TrustError::AddedRecipient(user.address.clone()));
     }

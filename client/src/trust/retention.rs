@@ -19,7 +19,7 @@ pub(crate) struct Retainers {
 
 /// What is known of a conversation between these people, the user among them.
 pub(crate) fn retainers(tx: &Tx<'_>, me: &Address, members: &[Address]) -> Result<Retainers, StoreError> {
-    let Some(policy) = tx.get::<PolicyRecord>(&[])?.as_ref().and_then(Policy::of_record) else {
+    let Some(policy) = tx.get::<PolicyRecord>(&[])?.as_ref().map(Policy::of_record) else {
         return Ok(Retainers { by: Vec::new(), unknown: vec![me.domain()] });
     };
     let mut found = Retainers::default();
@@ -44,8 +44,7 @@ pub(crate) fn retainers(tx: &Tx<'_>, me: &Address, members: &[Address]) -> Resul
         // Only a document under the key that our own network's policy names today.
         let peer = tx.get::<PeerRecord>(&[domain.as_str().as_bytes().to_vec()])?;
         let named = policy.network.peer(&domain).map(|rule| rule.policy_key);
-        let document =
-            peer.filter(|peer| Some(peer.policy_key) == named).and_then(|peer| peer.document.unverified().ok());
+        let document = peer.filter(|peer| Some(peer.policy_key) == named).map(|peer| peer.document);
         match document {
             Some(document) => covered(&document, &groups, all_known, &mut found),
             None => found.unknown.push(domain),
@@ -72,8 +71,8 @@ fn covered(network: &NetworkDocument, groups: &[String], all_known: bool, found:
 /// Every retention process that our own network or one that is known names, whatever its rules cover: none of them is
 /// anybody's partner in a conversation.
 pub(crate) fn processes(tx: &Tx<'_>) -> Result<Vec<Address>, StoreError> {
-    let own = tx.get::<PolicyRecord>(&[])?.as_ref().and_then(Policy::of_record).map(|policy| policy.network);
-    let peers = tx.list::<PeerRecord>()?.into_iter().filter_map(|peer| peer.document.unverified().ok());
+    let own = tx.get::<PolicyRecord>(&[])?.as_ref().map(Policy::of_record).map(|policy| policy.network);
+    let peers = tx.list::<PeerRecord>()?.into_iter().map(|peer| peer.document);
     let rules = own.into_iter().chain(peers).flat_map(|network| network.retention);
     Ok(rules.map(|rule| rule.address).collect())
 }

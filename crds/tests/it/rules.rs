@@ -59,6 +59,7 @@ fn network_defaults() {
     let spec = &network.spec;
     assert_eq!(spec.relay.port, 443);
     assert_eq!(spec.relay.storage.size.0, "10Gi");
+    assert_eq!(spec.directory.refuse_sending_after_days, 7);
     assert_eq!(spec.metrics.cloud_watch.namespace, "Sotto");
     assert_eq!(spec.federation.gateway.replicas, None);
     assert_eq!(format!("{:?} {:?}", spec.upgrade_policy, spec.network_policy), "Manual Enabled");
@@ -88,6 +89,10 @@ fn network_name_and_bounds() {
     bad::<Network>(&format!("{NETWORK}  readReceipts: Off\n"), "spec.readReceipts", "ForceEnabled");
     bad::<Network>(&format!("{NETWORK}  relay: {{port: 0}}\n"), "spec.relay.port", "from 1 to 65535");
     bad::<Network>(&format!("{NETWORK}  relay: {{port: '443'}}\n"), "spec.relay.port", "whole number");
+    let days = |days: i32| format!("{NETWORK}  directory: {{refuseSendingAfterDays: {days}}}\n");
+    assert_eq!(good::<Network>(&days(0)).spec.directory.refuse_sending_after_days, 0);
+    bad::<Network>(&days(-1), "spec.directory.refuseSendingAfterDays", "from 0 to 365");
+    bad::<Network>(&days(366), "spec.directory.refuseSendingAfterDays", "from 0 to 365");
     let trusting = good::<Network>(&format!("{NETWORK}  relay: {{trustedProxies: [10.0.0.0/8, 'fd00::/8']}}\n"));
     assert_eq!(trusting.spec.relay.trusted_proxies, ["10.0.0.0/8", "fd00::/8"]);
     bad::<Network>(

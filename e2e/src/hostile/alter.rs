@@ -7,6 +7,7 @@ use sotto_wire::api::{
 };
 use sotto_wire::{ApiError, ErrorCode};
 
+use super::directory;
 use super::person::split;
 use super::proxy::{Answer, Call};
 use super::seen::read;
@@ -95,7 +96,7 @@ pub(super) fn answer(shared: &Shared, call: &Call, asked: &[u8], answer: Vec<u8>
         "/v1/password/start" => other_rules(&state, &answer),
         _ => None,
     };
-    let mut answer = altered.unwrap_or(answer);
+    let mut answer = directory::alter(&mut state, &call.path, altered.unwrap_or(answer));
     if matches!(call.path.as_str(), "/v1/recipients" | "/v1/identities" | "/v1/policy") {
         call_otherwise(&state, &mut answer);
     }
@@ -185,6 +186,6 @@ fn other_rules(state: &State, answer: &[u8]) -> Option<Vec<u8>> {
         _ => None,
     })?;
     let started: PasswordStarted = read(answer)?;
-    let group = state.seen.group(name)?;
-    Some(sotto_crypto::encode(&PasswordStarted { group, ..started }))
+    let (group, head) = state.seen.documents.group(name)?;
+    Some(sotto_crypto::encode(&PasswordStarted { group, head, ..started }))
 }

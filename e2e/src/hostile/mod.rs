@@ -8,6 +8,7 @@
 
 mod alter;
 mod colleague;
+mod directory;
 mod person;
 mod proxy;
 mod seen;
@@ -19,7 +20,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use sotto_crypto::{Address, DeviceId, MessageId, PolicyKey, SealedHeader, Signed, SystemRng};
+use sotto_crypto::{Address, DeviceId, Listed, MerkleTree, MessageId, PolicyKey, SealedHeader, SystemRng};
 use sotto_wire::api::Delivery;
 use sotto_wire::content::{Body, Content, Conversation, MessageRef, ReceiptKind};
 use sotto_wire::invite::Invite;
@@ -60,6 +61,15 @@ pub enum Trick {
     HoldBack,
     /// Everybody, also this person, is shown the list of their devices before the last one: a device that was removed is in it again.
     OldDevices(Address),
+    /// Documents and directory heads are those of the moment in which this began ([`Hostile::freeze`]), however often they change.
+    Freeze,
+    /// Each document is the first one that was seen of it, under the newest head.
+    OldDocuments,
+    /// With the administrator's help, as time would do it: every directory head has expired so many milliseconds ago.
+    Aged {
+        /// How long ago.
+        expired_ms: u64,
+    },
     /// Whoever changes their password is given the rules of this group, of which somebody was seen to be.
     RulesOfGroup(String),
 }
@@ -156,13 +166,15 @@ impl State {
     fn word_of_the_administrator(
         &mut self,
         victim: &Address,
-        honest: Option<&Signed<MembershipDocument>>,
-    ) -> Option<Signed<MembershipDocument>> {
+        honest: Option<&Listed<MembershipDocument>>,
+    ) -> Option<Listed<MembershipDocument>> {
         let identity = self.impostor(victim).identity.fingerprint();
-        let key = self.policy_keys.get(victim.domain_str())?;
-        let document = honest?.unverified().ok()?;
+        let document = honest?.unverified().ok().filter(|_| self.policy_keys.contains_key(victim.domain_str()))?;
         let identity = Some(Established { invited_at_ms: now_ms(), identity });
-        Some(Signed::sign(&MembershipDocument { identity, invite: None, ..document }, key))
+        let payload = sotto_crypto::encode(&MembershipDocument { identity, invite: None, ..document });
+        // The head that goes with it is signed when the answer is complete.
+        let tree = MerkleTree::new(vec![Listed::<MembershipDocument>::leaf(&payload)]);
+        Listed::new(&tree, 0, payload)
     }
 
     /// A device has these forged deliveries durably.
@@ -206,7 +218,14 @@ impl Hostile {
         self.shared.state().tricks.clear();
     }
 
-    /// From now on the administrator of this network helps: `folder` is the Secret with its policy key, as the operator keeps it.
+    /// From now on nothing new of documents and directory heads is passed on.
+    pub fn freeze(&self) {
+        let mut state = self.shared.state();
+        state.seen.documents.freeze();
+        state.tricks.push(Trick::Freeze);
+    }
+
+    /// From now on the administrator of this network helps, and every directory head that passes is one of the attacker's: `folder` is the Secret with its policy key, as the operator keeps it.
     pub fn collude(&self, domain: &str, folder: &std::path::Path) -> Outcome {
         let text = std::fs::read_to_string(folder.join("policy.key"))?;
         let bytes = data_encoding::BASE64.decode(text.trim().as_bytes()).map_err(|e| Failure(e.to_string()))?;

@@ -7,11 +7,11 @@ use sotto_crypto::{
     Address, DeviceId, DeviceList, IdentityPublic, Prekey, PrekeyBatch, PrekeyKind, Recipient, Signed, verify_devices,
 };
 use sotto_wire::api::{
-    Challenge, Delivery, OpenSession, PasswordStarted, PolicyAnswer, PutDevices, RegisterDevice, RegisterFinish,
-    RegisterStarted, Session, SessionChallenge, UploadPrekeys,
+    Challenge, Delivery, OpenSession, PolicyAnswer, PutDevices, RegisterDevice, RegisterFinish, Session,
+    SessionChallenge, UploadPrekeys,
 };
-use sotto_wire::policy::GroupDocument;
 
+use super::directory::{self, SeenDocuments};
 use super::now_ms;
 use super::proxy::Call;
 use crate::{Failure, Outcome};
@@ -31,7 +31,7 @@ pub(super) struct Seen {
     lists: BTreeMap<Address, Vec<Signed<DeviceList>>>,
     challenges: HashMap<Vec<u8>, DeviceId>,
     sessions: HashMap<String, DeviceId>,
-    groups: BTreeMap<String, Signed<GroupDocument>>,
+    pub(super) documents: SeenDocuments,
     /// The first answer that each device got about its rules.
     policies: BTreeMap<DeviceId, PolicyAnswer>,
     delivered: Vec<(DeviceId, Delivery)>,
@@ -42,12 +42,8 @@ pub(super) struct Seen {
 impl Seen {
     /// Looks at a request that was answered well.
     pub(super) fn note(&mut self, call: &Call, asked: &[u8], answer: &[u8]) {
+        directory::note(&mut self.documents, &call.path, answer);
         match call.path.as_str() {
-            "/v1/register/start" => {
-                if let Some(started) = read::<RegisterStarted>(answer) {
-                    self.note_group(started.group);
-                }
-            }
             "/v1/register/finish" => {
                 if let Some(finish) = read::<RegisterFinish>(asked) {
                     self.identities.insert(finish.address, finish.identity);
@@ -85,14 +81,8 @@ impl Seen {
             }
             "/v1/policy" => {
                 let Some(policy) = read::<PolicyAnswer>(answer) else { return };
-                self.note_group(policy.group.clone());
                 if let Some(device) = self.caller(call) {
                     self.policies.entry(device).or_insert(policy);
-                }
-            }
-            "/v1/password/start" => {
-                if let Some(started) = read::<PasswordStarted>(answer) {
-                    self.note_group(started.group);
                 }
             }
             _ => {}
@@ -117,12 +107,6 @@ impl Seen {
         self.devices.get(&device)?.batches.iter().rev().find(medium)?.prekey(0)
     }
 
-    fn note_group(&mut self, document: Signed<GroupDocument>) {
-        if let Ok(group) = document.unverified() {
-            self.groups.insert(group.name, document);
-        }
-    }
-
     pub(super) fn note_delivery(&mut self, device: DeviceId, delivery: &Delivery) {
         self.delivered.push((device, delivery.clone()));
     }
@@ -140,11 +124,6 @@ impl Seen {
     /// Which device calls.
     pub(super) fn caller(&self, call: &Call) -> Option<DeviceId> {
         self.sessions.get(call.token.as_deref()?).copied()
-    }
-
-    /// The newest document of a group.
-    pub(super) fn group(&self, name: &str) -> Option<Signed<GroupDocument>> {
-        self.groups.get(name).cloned()
     }
 
     /// The oldest documents of a device.

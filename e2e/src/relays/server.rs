@@ -12,7 +12,7 @@ use axum::routing::{delete, get, post, put};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
-use sotto_wire::admin::{PutGroup, PutNetwork, PutUser};
+use sotto_wire::admin::{PutGroup, PutHead, PutNetwork, PutUser};
 use sotto_wire::{ApiError, ErrorCode};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::LazyConfigAcceptor;
@@ -89,6 +89,7 @@ fn router(served: Served) -> Router {
     Router::new()
         .route("/admin/v1/state", get(state))
         .route("/admin/v1/network", put(put_network))
+        .route("/admin/v1/head", put(put_head))
         .route("/admin/v1/groups/{name}", put(put_group).delete(delete_group))
         .route("/admin/v1/users/{local}", put(put_user).delete(delete_user))
         .route("/admin/v1/users/{local}/devices", delete(reset_devices))
@@ -141,6 +142,10 @@ fn answer(result: Result<(), ApiError>) -> Response {
 
 async fn put_network(State(served): State<Served>, Json(put): Json<PutNetwork>) -> Response {
     write(&served, |store| store.put_network(put))
+}
+
+async fn put_head(State(served): State<Served>, Json(put): Json<PutHead>) -> Response {
+    write(&served, |store| store.put_head(put))
 }
 
 async fn put_group(State(served): State<Served>, Path(name): Path<String>, Json(put): Json<PutGroup>) -> Response {

@@ -2,7 +2,8 @@
 //! checked; serials are.
 
 use sotto_crypto::Signed;
-use sotto_wire::admin::{AdminState, InviteGrant, PutGroup, PutNetwork, PutUser, Role, UserState};
+use sotto_wire::admin::{AdminState, InviteGrant, PutGroup, PutHead, PutNetwork, PutUser, Role, UserState};
+use sotto_wire::directory::{Directory, DirectoryHead};
 use sotto_wire::policy::{GroupDocument, MembershipDocument, NetworkDocument};
 use sotto_wire::{ApiError, ErrorCode};
 
@@ -66,6 +67,27 @@ impl Store {
         self.edit(|state| {
             state.groups.insert(name.to_owned(), put);
         });
+        Ok(())
+    }
+
+    /// As the real relay: only over the documents that it holds.
+    pub(super) fn put_head(&mut self, put: PutHead) -> Answer {
+        let head = read::<DirectoryHead>(&put.head)?;
+        let over =
+            Directory::of_state(&self.state).map_err(|error| ApiError::new(ErrorCode::Invalid, error.to_string()))?;
+        if !over.is_some_and(|directory| directory.is_of(&head)) {
+            return Err(ApiError::new(
+                ErrorCode::DirectoryChanged,
+                "head.root: is not over the documents that are here",
+            ));
+        }
+        if let Some(before) = &self.state.head {
+            if *before == put {
+                return Ok(());
+            }
+            newer(read::<DirectoryHead>(&before.head)?.serial, head.serial)?;
+        }
+        self.edit(|state| state.head = Some(put));
         Ok(())
     }
 

@@ -16,12 +16,14 @@ pub(crate) const PATIENCE: Duration = Duration::from_mins(3);
 /// A site; what runs of it ends with it.
 pub(crate) struct Site {
     folder: TempDir,
+    /// How long directory heads live, in seconds, where it is not a day.
+    head_life: Option<u64>,
 }
 
 impl Site {
     /// With a copy of the examples.
     pub(crate) fn new() -> Outcome<Self> {
-        let site = Self { folder: TempDir::new()? };
+        let site = Self { folder: TempDir::new()?, head_life: None };
         fs::create_dir(site.manifests())?;
         for entry in fs::read_dir(repository().join("examples/manifests"))? {
             let entry = entry?;
@@ -33,11 +35,17 @@ impl Site {
 
     /// With these manifests only.
     pub(crate) fn with(manifests: &str) -> Outcome<Self> {
-        let site = Self { folder: TempDir::new()? };
+        let site = Self { folder: TempDir::new()?, head_life: None };
         fs::create_dir(site.manifests())?;
         site.save("site.yaml", manifests)?;
         fs::write(site.password_file(), PASSWORD)?;
         Ok(site)
+    }
+
+    /// The same, whose directory heads live for so many seconds only.
+    pub(crate) fn with_heads_of(mut self, seconds: u64) -> Self {
+        self.head_life = Some(seconds);
+        self
     }
 
     pub(crate) fn manifests(&self) -> PathBuf {
@@ -81,7 +89,8 @@ impl Site {
 
     /// `sotto up manifests --state state --until-ready`.
     pub(crate) fn up(&self) -> Outcome<Run> {
-        Ok(self.sotto("up")?.arg("manifests").args(["--state", "state", "--until-ready"]))
+        let run = self.sotto("up")?.arg("manifests").args(["--state", "state", "--until-ready"]);
+        Ok(self.head_life.iter().fold(run, |run, life| run.env("SOTTO_HEAD_LIFE_SECONDS", life.to_string())))
     }
 
     /// `sotto down --state state`.

@@ -42,6 +42,8 @@ export interface NetworkSpec {
    * new Network of the same name takes them up again. Delete removes them for good. Default: Retain.
    */
   readonly deletionPolicy?: 'Retain' | 'Delete';
+  /** What clients do when nothing confirms that what they know of the network is of today. */
+  readonly directory?: NetworkDirectory;
   /** The name people see, 1 to 20 characters. Default: the object's name, cut to 20 characters. */
   readonly displayName?: string;
   /**
@@ -89,6 +91,16 @@ export interface NetworkConsentPopup {
   readonly button?: string;
   /** The heading, up to 100 characters. */
   readonly header: string;
+}
+
+/** What clients do when nothing confirms that what they know of the network is of today. */
+export interface NetworkDirectory {
+  /**
+   * So many days after the directory head has expired, clients send nothing any more, 0 to 365; they warn from the
+   * first moment. 0: they only warn. It counts for the heads of other networks that are written to, too. Default:
+   * 7.
+   */
+  readonly refuseSendingAfterDays?: number;
 }
 
 /** Messages with other networks. Both sides must allow it. Default: Disabled. */

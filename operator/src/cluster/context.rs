@@ -10,6 +10,7 @@ use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::jiff::Timestamp;
 use kube::api::{ApiResource, DynamicObject};
 use kube::runtime::events::{Recorder, Reporter};
 use kube::{Api, Client};
@@ -28,6 +29,7 @@ use super::queue::{Queue, Unit};
 use super::watch::SecretWatches;
 use crate::admin::{AdminClient, AdminError};
 use crate::documents::Verified;
+use crate::head::Heads;
 use crate::lease::Fence;
 use crate::probe;
 use crate::secret::SecretData;
@@ -61,6 +63,7 @@ pub(super) struct Context {
     pub(super) secret_watches: SecretWatches,
     pub(super) memos: Memos,
     pub(super) verified: Verified,
+    pub(super) heads: Heads,
     pub(super) shutdown: CancellationToken,
     /// Unreadable objects of which the status has been written, with their generation.
     pub(super) unreadable: Mutex<HashMap<String, i64>>,
@@ -80,6 +83,7 @@ impl Context {
             ApiResource::erase::<NetworkPolicy>(&()),
             ApiResource::erase::<Ingress>(&()),
         ];
+        let heads = Heads::new(options.head_life);
         Self {
             recorder: Recorder::new(client.clone(), reporter),
             client,
@@ -101,9 +105,20 @@ impl Context {
             secret_watches: SecretWatches::default(),
             memos: Memos::default(),
             verified: Verified::default(),
+            heads,
             shutdown,
             unreadable: Mutex::default(),
         }
+    }
+
+    /// In which time the directory head of a network has to be renewed. One that the relay has not taken is tried again as anything
+    /// else that it refuses.
+    pub(super) fn renewal(&self, unit: &Unit) -> Option<Duration> {
+        /// One that is late is not hurried for: the relay is away, or refuses it.
+        const LEAST: Duration = Duration::from_secs(1);
+        let now_ms = u64::try_from(Timestamp::now().as_millisecond()).unwrap_or(0);
+        let renewal_ms = self.heads.renewal_ms(&unit.to_string())?;
+        Some(Duration::from_millis(renewal_ms.saturating_sub(now_ms)).max(LEAST))
     }
 
     /// The calls of a kind in a namespace.

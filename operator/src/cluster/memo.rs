@@ -35,6 +35,8 @@ pub(super) struct Memo {
     whole: Instant,
     /// How often something has been on its way, one time after the other.
     waits: u32,
+    /// When the directory head has to be renewed.
+    renewal: Option<Instant>,
 }
 
 /// What a look at a network has brought.
@@ -48,6 +50,8 @@ pub(super) struct Seen {
     pub(super) etag: Option<String>,
     /// What retention processes say of their records.
     pub(super) records: Records,
+    /// In which time the directory head has to be renewed.
+    pub(super) renewal: Option<Duration>,
 }
 
 impl Memo {
@@ -55,7 +59,8 @@ impl Memo {
     pub(super) fn after(before: Option<&Self>, seen: Seen, now: Instant) -> Self {
         let waits = if seen.waiting { before.map_or(0, |memo| memo.waits) + 1 } else { 0 };
         let changed = before.filter(|_| !seen.changed).map_or(now, |memo| memo.changed);
-        Self { etag: seen.etag, records: seen.records, changed, whole: now, waits }
+        let renewal = seen.renewal.map(|time| now + time);
+        Self { etag: seen.etag, records: seen.records, changed, whole: now, waits, renewal }
     }
 
     /// When to look again without being called.
@@ -63,12 +68,16 @@ impl Memo {
         if self.waits > 0 {
             return SOON.0.saturating_mul(self.waits).min(SOON.1);
         }
-        if now.duration_since(self.changed) < LIVELY { LATER.0 } else { LATER.1 }
+        let again = if now.duration_since(self.changed) < LIVELY { LATER.0 } else { LATER.1 };
+        self.renewal.map_or(again, |renewal| again.min(renewal.saturating_duration_since(now)))
     }
 
     /// Whether the time alone is no reason to look at the whole: asking the relay is enough.
     pub(super) fn is_quiet(&self, now: Instant) -> bool {
-        self.waits == 0 && self.etag.is_some() && now.duration_since(self.whole) < WHOLE
+        self.waits == 0
+            && self.etag.is_some()
+            && now.duration_since(self.whole) < WHOLE
+            && self.renewal.is_none_or(|at| now < at)
     }
 }
 
@@ -118,6 +127,17 @@ mod tests {
         assert_eq!(memo.again(later), Duration::from_mins(1));
         assert!(!memo.is_quiet(now + Duration::from_mins(11)), "time alone ends certificates");
         assert_eq!(Memo::after(Some(&memo), seen(false, true), later).again(later), Duration::from_secs(10));
+    }
+
+    #[test]
+    fn a_head_is_renewed_in_time_though_nothing_has_changed() {
+        let now = Instant::now();
+        let due = |seconds| Seen { renewal: Some(Duration::from_secs(seconds)), ..seen(false, true) };
+        let memo = Memo::after(None, due(4), now);
+        assert_eq!(memo.again(now), Duration::from_secs(4));
+        assert!(memo.is_quiet(now + Duration::from_secs(3)) && !memo.is_quiet(now + Duration::from_secs(4)));
+        assert_eq!(memo.again(now + Duration::from_secs(9)), Duration::ZERO, "late");
+        assert_eq!(Memo::after(None, due(12 * 3600), now).again(now), Duration::from_secs(10));
     }
 
     #[test]

@@ -22,7 +22,7 @@ use crate::plan::{
 };
 use crate::reasons::Reason;
 use crate::secret::SecretData;
-use crate::sync::{self, Call};
+use crate::sync::{self, Call, Signer};
 
 /// The owners in a namespace, by name.
 pub(super) struct Owners {
@@ -240,12 +240,19 @@ impl Context {
         let Some(identity) = brought.secrets.get(&SecretId::OperatorTls) else { return };
         let url = &brought.places.relay.admin_url;
         let Ok(client) = self.relay(unit, url, identity) else { return };
-        let calls = sync::diff(&wanted(plan, &have, &key, now_ms, &self.verified), &have);
-        if calls.is_empty() {
+        let wanted = wanted(plan, &have, &key, now_ms, &self.verified);
+        let (heads, verified, domain) = (&self.heads, &self.verified, &plan.document.domain);
+        let signer = Signer { heads, network: &unit.to_string(), domain, key: &key, verified, now_ms };
+        let (outcomes, head) = sync::bring(&client, &wanted, &have, &signer).await;
+        if let Err(not_ours) = head {
+            let this = ObjectId::new(Kind::Network, network.name.as_str());
+            note(&mut brought.observed, this, Reason::RelayRefused, not_ours.to_string());
+        }
+        if outcomes.is_empty() {
             return;
         }
-        tracing::info!(%unit, calls = calls.len(), "tell the relay");
-        for outcome in sync::execute(&client, calls).await {
+        tracing::info!(%unit, calls = outcomes.len(), "told the relay");
+        for outcome in outcomes {
             if let Err(error) = outcome.result {
                 let id = subject(&outcome.call, network);
                 let reason = if error.code().is_some() { Reason::RelayRefused } else { Reason::RelayUnreachable };

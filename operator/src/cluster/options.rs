@@ -1,7 +1,9 @@
 //! The operator's options, from the environment that its Deployment sets.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
+use crate::head::{self, BadLife};
 use crate::lease::{LeaseOptions, LeaseOptionsError};
 
 /// Options of the operator.
@@ -26,6 +28,8 @@ pub struct Options {
     /// A ClusterRole with the rights over Secrets, that the operator binds to its service account in each namespace that has a
     /// Network (`SOTTO_SECRETS_ROLE`). Without it the operator has these rights already.
     pub secrets_role: Option<String>,
+    /// How long directory heads live (`SOTTO_HEAD_LIFE_SECONDS`): for tests, which cannot wait for a day.
+    pub head_life: Duration,
     /// Where every relay's admin interface is reached instead of at its Service (`SOTTO_ADMIN_RESOLVE`): for tests and benches.
     pub admin_resolve: Option<SocketAddr>,
 }
@@ -42,6 +46,12 @@ pub struct OptionsError {
 impl From<LeaseOptionsError> for OptionsError {
     fn from(error: LeaseOptionsError) -> Self {
         Self { name: error.name, value: error.value, remedy: error.remedy }
+    }
+}
+
+impl From<BadLife> for OptionsError {
+    fn from(error: BadLife) -> Self {
+        Self { name: BadLife::VARIABLE, value: error.value, remedy: BadLife::REMEDY }
     }
 }
 
@@ -90,6 +100,7 @@ impl Options {
             namespace,
             service_account,
             secrets_role,
+            head_life: head::life(&variable)?,
             admin_resolve: admin_resolve.transpose()?,
         })
     }
@@ -128,6 +139,8 @@ mod tests {
         let said = read(&[("SOTTO_LISTEN", "8080")]).unwrap_err().to_string();
         assert!(said.contains("SOTTO_LISTEN") && said.contains("0.0.0.0:8080"), "{said}");
         assert!(read(&[("SOTTO_IMAGE_PULL_POLICY", "Sometimes")]).is_err());
+        let said = read(&[("SOTTO_HEAD_LIFE_SECONDS", "1d")]).unwrap_err().to_string();
+        assert!(said.contains("SOTTO_HEAD_LIFE_SECONDS") && said.contains("number of seconds"), "{said}");
         let said = read(&[("SOTTO_SECRETS_ROLE", "sotto-secrets")]).unwrap_err().to_string();
         assert!(said.contains("POD_NAMESPACE") && said.contains("SOTTO_SERVICE_ACCOUNT"), "{said}");
         let account = [("POD_NAMESPACE", "a"), ("SOTTO_SERVICE_ACCOUNT", "b"), ("SOTTO_SECRETS_ROLE", "c")];

@@ -83,7 +83,8 @@ pub(super) async fn reconcile(
     let same = |memo: &Memo| memo.etag == etag && memo.records == records;
     let changed = cause == Cause::Change || !memo.as_ref().is_some_and(same);
     let now = Instant::now();
-    let memo = Memo::after(memo.as_ref(), Seen { waiting, changed, etag, records }, now);
+    let renewal = context.renewal(unit);
+    let memo = Memo::after(memo.as_ref(), Seen { waiting, changed, etag, records, renewal }, now);
     let again = memo.again(now);
     context.memos.set(unit, memo);
     Ok(Some(again))
@@ -92,6 +93,7 @@ pub(super) async fn reconcile(
 /// Nothing refers to this network any more, and it is not there.
 async fn forget(context: &Context, unit: &Unit) {
     context.memos.forget(unit);
+    context.heads.forget(&unit.to_string());
     if context.networks.list(&unit.namespace).is_empty() {
         context.leave(&unit.namespace).await;
     }

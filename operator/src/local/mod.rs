@@ -62,6 +62,9 @@ pub enum LocalError {
     /// A connection inside this machine cannot be made.
     #[error("the client of health listeners cannot be made: {0}")]
     Http(#[from] reqwest::Error),
+    /// How long directory heads live.
+    #[error(transparent)]
+    Life(#[from] crate::head::BadLife),
     /// There are no ports.
     #[error(transparent)]
     Port(#[from] ports::NoPort),

@@ -27,13 +27,14 @@ use super::status::{item, not_running, statuses};
 use super::watch::DirWatch;
 use crate::admin::{AdminClient, AdminError};
 use crate::documents::Verified;
+use crate::head::{self, Heads};
 use crate::plan::{
     self, Facts, Finding, Health, Kind, NetworkPlan, ObjectId, Observed, Part, PeerFacts, Places, SecretId, Secrets,
     ValidNetwork, ValidTls, Validation, assess, build, ensure_secrets, introduce, validate,
 };
 use crate::reasons::Reason;
 use crate::secret::SecretData;
-use crate::sync::{Call, diff, execute};
+use crate::sync::{Call, Signer, bring};
 
 /// Until all is ready, and afterwards, for what the relay knows better and for what somebody else has changed.
 const SOON: Duration = Duration::from_millis(500);
@@ -59,6 +60,7 @@ pub(super) async fn run(
         ports: folder.read_json("ports.json")?.unwrap_or_default(),
         objects: folder.read_json("objects.json")?.unwrap_or_default(),
         verified: Verified::default(),
+        heads: Heads::new(head::life(|name| std::env::var(name).ok())?),
         processes: Processes::new(program, changed.clone())?,
         clients: BTreeMap::new(),
         snapshot: Snapshot { items: Snapshot::read(folder)?.items, info },
@@ -104,6 +106,7 @@ struct Runner {
     processes: Processes,
     clients: BTreeMap<(String, String), (SecretData, String, AdminClient)>,
     verified: Verified,
+    heads: Heads,
     snapshot: Snapshot,
     /// Of the manifests when they were read last.
     seen: Fingerprint,
@@ -253,11 +256,22 @@ impl Runner {
             else {
                 continue;
             };
-            let calls = diff(&plan::wanted(plan, state, &key, now_ms, &self.verified), state);
-            if calls.is_empty() {
+            let wanted = plan::wanted(plan, state, &key, now_ms, &self.verified);
+            let (heads, verified, domain) = (&self.heads, &self.verified, &plan.document.domain);
+            let network = format!("{}/{}", one.namespace, one.network.name);
+            let signer = Signer { heads, network: &network, domain, key: &key, verified, now_ms };
+            let (outcomes, head) = bring(&client, &wanted, state, &signer).await;
+            if let Err(not_ours) = head {
+                one.find(
+                    ObjectId::new(Kind::Network, one.network.name.clone()),
+                    Reason::RelayRefused,
+                    not_ours.to_string(),
+                );
+            }
+            if outcomes.is_empty() {
                 continue;
             }
-            for outcome in execute(&client, calls).await {
+            for outcome in outcomes {
                 if let Err(error) = outcome.result {
                     let reason = match error {
                         AdminError::Refused { .. } => Reason::RelayRefused,

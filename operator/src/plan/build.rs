@@ -114,6 +114,7 @@ pub fn build(
             retention: Vec::new(),
             federation: FederationRule::default(),
             read_receipts: network.read_receipts,
+            refuse_sending_after_days: network.refuse_sending_after_days,
         },
         groups: network
             .groups

@@ -27,6 +27,8 @@ pub struct ValidNetwork {
     pub display_name: String,
     /// Read receipts.
     pub read_receipts: ReadReceipts,
+    /// For so many days after a directory head has expired, clients still send; 0: for ever.
+    pub refuse_sending_after_days: u32,
     /// The image of the workloads, where the object names one.
     pub image: Option<String>,
     /// The image that they were rolled out with, where it has to stay.

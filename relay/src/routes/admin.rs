@@ -7,11 +7,12 @@ use axum::response::{IntoResponse as _, Response};
 use data_encoding::HEXLOWER;
 use sha2::{Digest as _, Sha256};
 use sotto_crypto::{Address, Signed, Voucher};
-use sotto_wire::admin::{AdminState, InviteGrant, PutGroup, PutNetwork, PutUser, Resets, UserState};
+use sotto_wire::admin::{AdminState, InviteGrant, PutGroup, PutHead, PutNetwork, PutUser, Resets, UserState};
 use sotto_wire::policy::MembershipDocument;
 
 use super::login::is_locked;
 use super::{DONE, Empty, Params};
+use crate::directory::check_head;
 use crate::error::{Failure, Reply};
 use crate::extract::Json;
 use crate::policy::{check_group, check_membership, check_network};
@@ -43,7 +44,7 @@ async fn held(app: &App) -> Reply<AdminState> {
     let waiting = app.store.queue_stats().await?;
     let policy = app.policy();
     let users = app.store.users().await?.into_iter().map(|user| {
-        let threshold = policy.group(&user.wanted.group).map_or(0, |group| group.document.lockout_threshold);
+        let threshold = policy.group(&user.wanted.group).map_or(0, |group| group.lockout_threshold);
         let queued = user.devices.iter().filter_map(|device| waiting.by_device.get(device)).sum();
         let known = UserState {
             registered: user.registered,
@@ -61,6 +62,7 @@ async fn held(app: &App) -> Reply<AdminState> {
         network: stored.network.map(|document| PutNetwork { document }),
         users: users.collect(),
         groups: stored.groups.into_iter().map(|(name, document)| (name, PutGroup { document })).collect(),
+        head: app.shown().ok().map(|shown| PutHead { head: shown.head.to_bytes() }),
         queued_messages: waiting.by_device.values().sum(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
     })
@@ -84,8 +86,9 @@ fn is_established(membership: &[u8], voucher: &[u8]) -> bool {
 
 pub(crate) async fn put_network(State(app): State<Shared>, Json(put): Json<PutNetwork>) -> Empty {
     let document = check_network(&put.document, &app.policy_key, &app.domain)?;
+    let _putting = app.putting.lock().await;
     // Signatures are randomised: the same document signed again is no change.
-    if app.policy().network().is_ok_and(|current| current.document == document) {
+    if app.policy().network().is_ok_and(|current| *current == document) {
         return Ok(DONE);
     }
     stored(&app, app.store.put_network(put.document, document.serial).await?).await
@@ -94,7 +97,8 @@ pub(crate) async fn put_network(State(app): State<Shared>, Json(put): Json<PutNe
 pub(crate) async fn put_group(State(app): State<Shared>, params: Params, Json(put): Json<PutGroup>) -> Empty {
     let name = params.text("name");
     let document = check_group(&put.document, name, &app.policy_key, &app.domain)?;
-    if app.policy().group(name).is_ok_and(|current| current.document == document) {
+    let _putting = app.putting.lock().await;
+    if app.policy().group(name).is_ok_and(|current| *current == document) {
         return Ok(DONE);
     }
     stored(&app, app.store.put_group(name.to_owned(), put.document, document.serial).await?).await
@@ -112,7 +116,24 @@ async fn stored(app: &App, outcome: PutDocument) -> Empty {
     }
 }
 
+/// The documents as they are now are what clients are shown from now on.
+pub(crate) async fn put_head(State(app): State<Shared>, Json(put): Json<PutHead>) -> Empty {
+    let _putting = app.putting.lock().await;
+    let documents = app.store.documents().await?;
+    let head = check_head(&put.head, &app.policy_key, &app.domain, &documents)?;
+    match app.store.put_head(put.head, head.serial).await? {
+        PutDocument::Stored => {
+            app.reload_shown().await?;
+            Ok(DONE)
+        }
+        PutDocument::Stale => Err(Failure::invalid(
+            "head.serial: the relay holds a newer head, or another one with the same serial; sign again with a higher serial",
+        )),
+    }
+}
+
 pub(crate) async fn delete_group(State(app): State<Shared>, params: Params) -> Empty {
+    let _putting = app.putting.lock().await;
     match app.store.delete_group(params.text("name").to_owned()).await? {
         DeleteGroup::Deleted => {
             app.reload_policy().await?;
@@ -130,6 +151,7 @@ pub(crate) async fn put_user(State(app): State<Shared>, params: Params, Json(mut
     check_resets(&put.reset)?;
     let suspended = put.suspended;
     let group = put.group.clone();
+    let _putting = app.putting.lock().await;
     match app.store.put_user(local.clone(), put, membership.serial).await? {
         PutOutcome::Stored(removed) => app.registry.close(&removed, CloseReason::Removed),
         PutOutcome::NoSuchGroup => {
@@ -149,6 +171,7 @@ pub(crate) async fn put_user(State(app): State<Shared>, params: Params, Json(mut
 }
 
 pub(crate) async fn delete_user(State(app): State<Shared>, params: Params) -> Empty {
+    let _putting = app.putting.lock().await;
     let removed = app.store.delete_user(local(&app, &params)?).await?;
     app.registry.close(&removed, CloseReason::Removed);
     Ok(DONE)

@@ -24,7 +24,7 @@ use crate::store::BlobMeta;
 pub(crate) const QUOTA: u64 = 10 * 1024 * 1024 * 1024;
 
 pub(crate) async fn upload(State(app): State<Shared>, caller: Caller, request: Request) -> Reply<Cbor<BlobStored>> {
-    if !app.policy().group(&caller.group)?.document.files_enabled {
+    if !app.policy().group(&caller.group)?.files_enabled {
         return Err(Failure::forbidden("files are switched off for your security group"));
     }
     let length = content_length(request.headers());

@@ -71,7 +71,9 @@ pub(crate) async fn list(State(app): State<Shared>, account: Account) -> Reply<C
         last_seen_ms: record.last_seen_ms,
     };
     let devices = records.into_iter().map(entry).collect();
-    Ok(Cbor(OwnDevices { list: user.list, devices, membership: membership(&user.membership)? }))
+    let shown = app.shown()?;
+    let (membership, head) = (shown.membership(account.address.local())?, shown.head.clone());
+    Ok(Cbor(OwnDevices { list: user.list, devices, membership, head }))
 }
 
 /// Replaces the list of the caller's devices; those that are not in it go.

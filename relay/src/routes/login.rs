@@ -97,7 +97,7 @@ pub(crate) async fn finish(
 fn threshold(app: &App, user: Option<&UserRecord>) -> u32 {
     let policy = app.policy();
     match user.filter(|user| user.record.is_some()) {
-        Some(user) => policy.group(&user.group).map_or(0, |group| group.document.lockout_threshold),
+        Some(user) => policy.group(&user.group).map_or(0, |group| group.lockout_threshold),
         None => policy.strictest_lockout(),
     }
 }

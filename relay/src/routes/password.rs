@@ -21,10 +21,11 @@ pub(crate) async fn start(
     Cbor(request): Cbor<PasswordStart>,
 ) -> Reply<Cbor<PasswordStarted>> {
     admit(&app, &user)?;
-    let group = app.policy().group(&user.record.group)?.signed.clone();
+    let shown = app.shown()?;
+    let (_, group) = shown.membership_and_group(user.claims.address.local())?;
     let response =
         app.opaque.start_registration(&user.claims.address, &request.request).map_err(|_| bad_message("request"))?;
-    Ok(Cbor(PasswordStarted { response, group }))
+    Ok(Cbor(PasswordStarted { response, group, head: shown.head.clone() }))
 }
 
 pub(crate) async fn finish(
@@ -81,5 +82,5 @@ pub(super) fn check_vault(policy: &Policy, group: &str, kind: VaultKind, vault: 
 
 /// Whether a password alone adds a device for members of `group`.
 pub(super) fn serves_password_vault(policy: &Policy, group: &str) -> bool {
-    policy.group(group).is_ok_and(|group| !group.document.device_approval)
+    policy.group(group).is_ok_and(|group| !group.device_approval)
 }

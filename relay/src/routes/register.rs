@@ -24,11 +24,13 @@ pub(crate) async fn start(
     FromSource(source): FromSource,
     Cbor(request): Cbor<RegisterStart>,
 ) -> Reply<Cbor<RegisterStarted>> {
-    let user = invited(&app, source, &request.address, &request.invite).await?;
-    let group = app.policy().group(&user.group)?.signed.clone();
+    invited(&app, source, &request.address, &request.invite).await?;
+    // Somebody new is shown with the head that they are under, which follows at once.
+    let shown = app.shown()?;
+    let (membership, group) = shown.membership_and_group(request.address.local())?;
     let response =
         app.opaque.start_registration(&request.address, &request.request).map_err(|_| bad_message("request"))?;
-    Ok(Cbor(RegisterStarted { response, group, membership: membership(&user.membership)? }))
+    Ok(Cbor(RegisterStarted { response, group, membership, head: shown.head.clone() }))
 }
 
 pub(crate) async fn finish(

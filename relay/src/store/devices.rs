@@ -32,8 +32,6 @@ pub(crate) struct DirectoryUser {
     pub(crate) local: String,
     /// Security group.
     pub(crate) group: String,
-    /// The signed document of this membership, as put.
-    pub(crate) membership: Vec<u8>,
     /// Kind of account.
     pub(crate) role: Role,
     /// Identity.

@@ -34,7 +34,7 @@ pub(crate) use mailboxes::{
     Acceptance, LocalWrap, Mailboxes, NewMessage, QueueBounds, QueueStats, Queued, QueuedItem, Swept,
 };
 pub(crate) use outbox::{Outbox, OutboxEntry, Refusal};
-pub(crate) use policies::{DeleteGroup, Policies, PutDocument, StoredPolicy};
+pub(crate) use policies::{DeleteGroup, Policies, PutDocument, StoredDirectory, StoredDocuments, StoredPolicy};
 
 /// A fault of the engine. The relay logs it and tells clients no more than `unavailable` or `internal`.
 #[derive(Debug, thiserror::Error)]

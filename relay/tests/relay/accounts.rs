@@ -14,17 +14,18 @@ async fn a_person_joins_and_sees_policy_and_devices() {
     let world = World::new().await;
     let info: NetworkInfo = world.public().get("/v1/network").await.ok();
     assert_eq!(info.policy_key, world.policy_key.verifying_key());
-    assert_eq!(info.document.verify(&info.policy_key).unwrap().domain, world.domain);
+    assert_eq!(info.head.verify(&info.policy_key).unwrap().read(&info.document).unwrap().domain, world.domain);
 
     let alice = Person::join(&world, "alice").await;
     let laptop = alice.device(&world, 5).await;
     let phone = alice.device(&world, 5).await;
     let policy: PolicyAnswer = laptop.http.get("/v1/policy").await.ok();
-    assert_eq!(policy.group.verify(&info.policy_key).unwrap().name, "staff");
+    assert_eq!(policy.head.verify(&info.policy_key).unwrap().read(&policy.group).unwrap().name, "staff");
     let list: OwnDevices = phone.http.get("/v1/devices").await.ok();
     let signed = sotto_crypto::verify_devices(&laptop.identity, list.list.as_ref().unwrap()).unwrap();
     assert!(signed.device(laptop.id).is_some() && signed.device(phone.id).is_some());
-    assert_eq!(list.membership.verify(&info.policy_key).unwrap().address, alice.address);
+    let membership = list.head.verify(&info.policy_key).unwrap().read(&list.membership).unwrap();
+    assert_eq!(membership.address, alice.address);
     assert_eq!(list.devices.iter().map(|entry| entry.device).collect::<Vec<_>>(), [laptop.id, phone.id]);
     assert_eq!((list.devices[1].label.as_str(), list.devices[1].last_seen_ms), ("laptop", Some(world.now_ms())));
 

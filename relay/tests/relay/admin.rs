@@ -112,6 +112,7 @@ async fn users_and_groups_are_upserts() {
     assert_eq!(before.users["alice"].wanted, wanted);
     assert!(!before.users["alice"].registered);
     assert_eq!(before.version, env!("CARGO_PKG_VERSION"));
+    world.put_head().await;
     let alice = Person::register(&world, "alice", "code").await.device(&world, 3).await;
     let bob = Person::ready(&world, "bob").await;
     bob.send(&world, "x", &[&alice.address]).await;

@@ -82,7 +82,9 @@ async fn a_message_goes_to_another_network_and_back() {
     assert_eq!(recipients.networks.len(), 1);
     assert_eq!(recipients.networks[0].policy_key, two.b.policy_key.verifying_key());
     let membership = recipients.users[0].membership.as_ref().expect("a membership");
-    let membership = membership.verify(&two.b.policy_key.verifying_key()).unwrap();
+    assert!(recipients.head.is_some(), "the own network's");
+    let head = recipients.networks[0].head.verify(&two.b.policy_key.verifying_key()).unwrap();
+    let membership = head.read(membership).unwrap();
     assert_eq!((&membership.address, membership.group.as_str()), (&two.bob.address, "staff"));
     two.alice.send(&two.a, "hello over there", &[&two.bob.address]).await;
     let delivery = at_b.delivery().await;

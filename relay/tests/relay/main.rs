@@ -6,6 +6,7 @@ mod accounts;
 mod admin;
 mod common;
 mod federation;
+mod head;
 mod large;
 mod lifecycle;
 mod links;

@@ -1,16 +1,18 @@
 //! Who is in which group, under the policy key: put by the operator, shown to the user and to those who write to them.
 
-use sotto_crypto::{Address, PolicyKey, PolicyPublic, Signed, SystemRng};
+use sotto_crypto::{Address, Listed, PolicyKey, PolicyPublic, Signed, SystemRng};
 use sotto_wire::ErrorCode;
 use sotto_wire::admin::PutUser;
 use sotto_wire::api::{PolicyAnswer, RecipientRole};
+use sotto_wire::directory::DirectoryHead;
 use sotto_wire::policy::MembershipDocument;
 
 use crate::common::World;
 use crate::common::person::Person;
 
-fn read(signed: &Signed<MembershipDocument>, key: &PolicyPublic) -> (Address, String) {
-    let document = signed.verify(key).unwrap();
+/// What a client reads of it, with the head that came along.
+fn read(listed: &Listed<MembershipDocument>, head: &Signed<DirectoryHead>, key: &PolicyPublic) -> (Address, String) {
+    let document = head.verify(key).unwrap().read(listed).unwrap();
     (document.address, document.group)
 }
 
@@ -26,25 +28,28 @@ async fn a_membership_is_shown_to_the_user_and_to_senders() {
     let person =
         Person { address: world.address("alice"), identity: sotto_crypto::IdentityKey::generate(&mut SystemRng) };
     let started = person.start_registration(&world.public(), "alice").await.unwrap();
-    assert_eq!(read(&started.membership, &key), (person.address.clone(), "staff".to_owned()));
+    assert_eq!(read(&started.membership, &started.head, &key), (person.address.clone(), "staff".to_owned()));
     person.try_register(&world.public(), "alice").await.unwrap().done();
     let alice = person.device(&world, 5).await;
     person.device(&world, 5).await;
     let bob = Person::ready(&world, "bob").await;
 
     let answer: PolicyAnswer = alice.http.get("/v1/policy").await.ok();
-    assert_eq!(read(&answer.membership, &key), (alice.address.clone(), "staff".to_owned()));
+    assert_eq!(read(&answer.membership, &answer.head, &key), (alice.address.clone(), "staff".to_owned()));
     world.put_user("bob", &PutUser { group: "traders".into(), invite: None, ..world.wanted("") }).await;
     let answer: PolicyAnswer = bob.http.get("/v1/policy").await.ok();
-    assert_eq!(read(&answer.membership, &key), (bob.address.clone(), "traders".to_owned()));
-    assert_eq!(answer.group.verify(&key).unwrap().name, "traders");
+    assert_eq!(read(&answer.membership, &answer.head, &key), (bob.address.clone(), "traders".to_owned()));
+    assert_eq!(answer.head.verify(&key).unwrap().read(&answer.group).unwrap().name, "traders");
 
     let recipients = alice.recipients(&[&bob.address]).await;
     for user in &recipients.users {
         match user.role {
             RecipientRole::Addressed => {
                 let membership = user.membership.as_ref().expect("a membership");
-                assert_eq!(read(membership, &key), (bob.address.clone(), "traders".to_owned()));
+                assert_eq!(
+                    read(membership, recipients.head.as_ref().unwrap(), &key),
+                    (bob.address.clone(), "traders".to_owned())
+                );
             }
             _ => assert_eq!(user.membership, None),
         }

@@ -65,7 +65,8 @@ async fn a_lost_password_ends_with_a_new_invite() {
     let identities: Identities = bob.http.post("/v1/identities", &ask).await.ok();
     let [found] = identities.identities.as_slice() else { panic!("one identity") };
     assert_eq!((&found.address, &found.identity), (&device.address, &after.identity.verifying_key()));
-    let membership = found.membership.as_ref().unwrap().verify(&world.policy_key.verifying_key()).unwrap();
+    let head = identities.head.as_ref().unwrap().verify(&world.policy_key.verifying_key()).unwrap();
+    let membership = head.read(found.membership.as_ref().unwrap()).unwrap();
     assert!(membership.establish(&found.identity, found.voucher.as_ref()).is_ok());
     let mut socket = device.socket(&world).await;
     socket.caught_up().await;

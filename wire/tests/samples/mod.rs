@@ -4,13 +4,14 @@ use std::sync::LazyLock;
 
 use sotto_crypto::{
     Address, BatchId, BlobId, DeviceCertificate, DeviceId, DeviceKey, DeviceList, Domain, Identity, IdentityKey,
-    InviteKey, ListedDevice, MessageId, PolicyKey, PrekeyKind, PrekeyRef, RetentionCertificate, Sender, Signed,
-    SigningKey, SystemRng, Voucher, decode_strict, encode, generate_prekeys, seal, verify_device,
+    InviteKey, Listed, ListedDevice, MerkleTree, MessageId, PolicyKey, PrekeyKind, PrekeyRef, RetentionCertificate,
+    Sender, Signed, SigningKey, SystemRng, Voucher, decode_strict, encode, generate_prekeys, seal, verify_device,
 };
 use sotto_wire::api::*;
 use sotto_wire::content::{
     Body, Content, Conversation, File, FileKind, Forwarded, Link, MessageRef, Presence, ReceiptKind,
 };
+use sotto_wire::directory::{DirectoryHead, HEAD_LIFE_MS};
 use sotto_wire::gateway::{PeerEnvelope, PeerIdentities, PeerRecipients};
 use sotto_wire::policy::{
     Established, FederationRule, GroupDocument, GroupFederation, MembershipDocument, NetworkDocument, OpenInvite,
@@ -68,57 +69,52 @@ pub(crate) static SAMPLES: LazyLock<Vec<Sample>> = LazyLock::new(|| {
         },
         &policy,
     );
-    let network = Signed::sign(
-        &NetworkDocument {
-            version: 1,
-            domain: domain.clone(),
-            serial: 7,
-            display_name: "Acme".into(),
-            retention: vec![
-                RetentionRule {
-                    policy: "all".into(),
-                    address: alice.clone(),
-                    certificate: retention.clone(),
-                    scope: Scope::AllUsers,
-                    enabled: true,
-                },
-                RetentionRule {
-                    policy: "some".into(),
-                    address: alice.clone(),
-                    certificate: retention,
-                    scope: Scope::Groups(vec!["traders".into()]),
-                    enabled: false,
-                },
-            ],
-            federation: FederationRule {
+    let network = NetworkDocument {
+        version: 1,
+        domain: domain.clone(),
+        serial: 7,
+        display_name: "Acme".into(),
+        retention: vec![
+            RetentionRule {
+                policy: "all".into(),
+                address: alice.clone(),
+                certificate: retention.clone(),
+                scope: Scope::AllUsers,
                 enabled: true,
-                peers: vec![PeerRule { domain: bob.domain(), policy_key: policy.verifying_key().fingerprint() }],
             },
-            read_receipts: ReadReceipts::ForceEnabled,
+            RetentionRule {
+                policy: "some".into(),
+                address: alice.clone(),
+                certificate: retention,
+                scope: Scope::Groups(vec!["traders".into()]),
+                enabled: false,
+            },
+        ],
+        federation: FederationRule {
+            enabled: true,
+            peers: vec![PeerRule { domain: bob.domain(), policy_key: policy.verifying_key().fingerprint() }],
         },
-        &policy,
-    );
-    let group = Signed::sign(
-        &GroupDocument {
-            version: 1,
-            domain: domain.clone(),
-            serial: 7,
-            name: "staff".into(),
-            lockout_threshold: 10,
-            force_device_lockout: 5,
-            password: PasswordRule { min_length: 8, lowercase: 1, uppercase: 1, numbers: 1, symbols: 0 },
-            max_expiry_seconds: 86_400,
-            max_burn_seconds: 0,
-            federation: GroupFederation::Restricted(vec![bob.domain()]),
-            files_enabled: true,
-            file_download_enabled: true,
-            forwarding_enabled: false,
-            presence_enabled: true,
-            device_approval: false,
-            quick_responses: vec!["On my way".into()],
-        },
-        &policy,
-    );
+        read_receipts: ReadReceipts::ForceEnabled,
+        refuse_sending_after_days: 7,
+    };
+    let group = GroupDocument {
+        version: 1,
+        domain: domain.clone(),
+        serial: 7,
+        name: "staff".into(),
+        lockout_threshold: 10,
+        force_device_lockout: 5,
+        password: PasswordRule { min_length: 8, lowercase: 1, uppercase: 1, numbers: 1, symbols: 0 },
+        max_expiry_seconds: 86_400,
+        max_burn_seconds: 0,
+        federation: GroupFederation::Restricted(vec![bob.domain()]),
+        files_enabled: true,
+        file_download_enabled: true,
+        forwarding_enabled: false,
+        presence_enabled: true,
+        device_approval: false,
+        quick_responses: vec!["On my way".into()],
+    };
     let invite = InviteKey::generate(rng);
     let voucher = Signed::sign(&Voucher::new(bob.clone(), identity.verifying_key()), &invite);
     let member = MembershipDocument {
@@ -131,8 +127,27 @@ pub(crate) static SAMPLES: LazyLock<Vec<Sample>> = LazyLock::new(|| {
         devices_from_ms: 0,
         name: Some("Bob Baker".into()),
     };
-    let membership = Signed::sign(&member, &policy);
-    let info = NetworkInfo { policy_key: policy.verifying_key(), document: network.clone() };
+    let [network_leaf, group_leaf, member_leaf] = [encode(&network), encode(&group), encode(&member)];
+    let leaves = vec![
+        Listed::<NetworkDocument>::leaf(&network_leaf),
+        Listed::<GroupDocument>::leaf(&group_leaf),
+        Listed::<MembershipDocument>::leaf(&member_leaf),
+    ];
+    let tree = MerkleTree::new(leaves);
+    let directory = DirectoryHead {
+        version: 1,
+        domain: domain.clone(),
+        serial: 9,
+        count: tree.count(),
+        root: tree.root(),
+        created_at_ms: 9,
+        expires_at_ms: 9 + HEAD_LIFE_MS,
+    };
+    let head = Signed::sign(&directory, &policy);
+    let network = Listed::<NetworkDocument>::new(&tree, 0, network_leaf).unwrap();
+    let group = Listed::<GroupDocument>::new(&tree, 1, group_leaf).unwrap();
+    let membership = Listed::<MembershipDocument>::new(&tree, 2, member_leaf).unwrap();
+    let info = NetworkInfo { policy_key: policy.verifying_key(), document: network.clone(), head: head.clone() };
     let envelope = Envelope {
         header: encode(&sealed.header),
         body: sealed.body.clone(),
@@ -150,6 +165,7 @@ pub(crate) static SAMPLES: LazyLock<Vec<Sample>> = LazyLock::new(|| {
             voucher: Some(voucher.clone()),
         }],
         networks: vec![info.clone()],
+        head: Some(head.clone()),
     };
     let content = |conversation, body| Content {
         expires_in_s: Some(3_600),
@@ -210,8 +226,12 @@ pub(crate) static SAMPLES: LazyLock<Vec<Sample>> = LazyLock::new(|| {
     samples![
         NetworkInfo = info.clone(),
         RegisterStart = RegisterStart { address: alice.clone(), invite: "abcd".into(), request: vec![1; 32] },
-        RegisterStarted =
-            RegisterStarted { response: vec![1; 64], group: group.clone(), membership: membership.clone() },
+        RegisterStarted = RegisterStarted {
+            response: vec![1; 64],
+            group: group.clone(),
+            membership: membership.clone(),
+            head: head.clone()
+        },
         RegisterFinish = RegisterFinish {
             address: alice.clone(),
             invite: "abcd".into(),
@@ -242,11 +262,13 @@ pub(crate) static SAMPLES: LazyLock<Vec<Sample>> = LazyLock::new(|| {
         Challenge = Challenge { challenge: vec![7; 60] },
         OpenSession = OpenSession { challenge: vec![7; 60], signature: key.sign(SESSION_LABEL, &[7; 60]) },
         Session = Session { token: "t".into(), expires_at_ms: 9, now_ms: 8 },
-        PolicyAnswer = PolicyAnswer { network, group: group.clone(), membership: membership.clone() },
+        PolicyAnswer =
+            PolicyAnswer { network, group: group.clone(), membership: membership.clone(), head: head.clone() },
         OwnDevices = OwnDevices {
             list: Some(list.clone()),
             devices: vec![DeviceEntry { device, label: "laptop".into(), last_seen_ms: None }],
             membership: membership.clone(),
+            head: head.clone(),
         },
         PutDevices = PutDevices { list, before: None },
         PrekeyCount =
@@ -261,6 +283,7 @@ pub(crate) static SAMPLES: LazyLock<Vec<Sample>> = LazyLock::new(|| {
                 voucher: Some(voucher),
             }],
             networks: vec![info.clone()],
+            head: Some(head.clone()),
         },
         FetchRecipients = FetchRecipients { addresses: vec![bob.clone()], signal: None },
         Recipients = recipients,
@@ -290,10 +313,11 @@ pub(crate) static SAMPLES: LazyLock<Vec<Sample>> = LazyLock::new(|| {
         ClientFrame = ClientFrame::Ack(vec![1, 2, 300_000]),
         Content = content(Conversation::of([alice.clone(), bob.clone()]).unwrap(), Body::Text("hello".into())),
         MembershipDocument = member,
+        DirectoryHead = directory,
         PutVault = PutVault { kind: VaultKind::Recovery, vault: Some(vec![1; 98]) },
         PutVault = PutVault { kind: VaultKind::Password, vault: None },
         PasswordStart = PasswordStart { request: vec![1; 32] },
-        PasswordStarted = PasswordStarted { response: vec![1; 64], group },
+        PasswordStarted = PasswordStarted { response: vec![1; 64], group, head },
         PasswordFinish = PasswordFinish { record: vec![2; 192], vault: Some(vec![3; 98]) },
         FetchRecipients = FetchRecipients { addresses: vec![], signal: Some(true) },
         ServerFrame = ServerFrame::Signal(Signal {

@@ -55,6 +55,7 @@ pub(super) fn news(model: &mut Model, news: News) -> Vec<Effect> {
             return list(model).into_iter().chain([Effect::Waiting]).collect();
         }
         News::Rules(rules) => model.rules = rules,
+        News::Stale(words) => stale(model, words),
         News::Done(effect) => return done(model, &effect),
         News::Failed { effect, reason } => return failed(model, *effect, reason),
         News::RoomMade(id) => {
@@ -89,6 +90,14 @@ pub(super) fn news(model: &mut Model, news: News) -> Vec<Effect> {
     Vec::new()
 }
 
+/// Told once in full; the top of the screen says it as long as it is so.
+fn stale(model: &mut Model, words: Option<String>) {
+    if let Some(words) = words.as_ref().filter(|_| model.stale.is_none()) {
+        model.warn(words.clone());
+    }
+    model.stale = words;
+}
+
 fn connection(model: &mut Model, link: Link) -> Vec<Effect> {
     let online = link == Link::Online && model.link != Link::Online;
     model.link = link;
@@ -99,7 +108,7 @@ fn connection(model: &mut Model, link: Link) -> Vec<Effect> {
     if let Some(open) = &mut model.open {
         open.learned = false;
     }
-    let mut effects = vec![Effect::Rules, Effect::Contacts, Effect::Waiting];
+    let mut effects = vec![Effect::Rules, Effect::Stale, Effect::Contacts, Effect::Waiting];
     effects.extend(learn(model));
     effects.extend(list(model));
     effects.extend(reload(model));
@@ -359,6 +368,7 @@ fn failed(model: &mut Model, effect: Effect, reason: String) -> Vec<Effect> {
         | Effect::Presence(_)
         | Effect::MarkRead { .. }
         | Effect::Rules
+        | Effect::Stale
         | Effect::Contacts
         | Effect::Waiting
         | Effect::Learn(_)

@@ -19,13 +19,15 @@ use crate::send::compose;
 use crate::store::account::tests::account;
 use crate::store::key::StoreKey;
 use crate::store::{Audience, ListRecord, OutboxKind, Store};
+use crate::trust::directory::SeenHeads;
+use crate::trust::directory::tests::Signer;
 use crate::trust::lists::next_list;
 use crate::trust::own::listed;
 use crate::trust::policy::tests::network_document;
 use crate::trust::recipients::{Asker, check};
 
 /// A member with two devices, as the relay hands them out.
-fn user(address: &Address, policy: &PolicyKey) -> RecipientUser {
+fn user(address: &Address) -> (RecipientUser, MembershipDocument) {
     let identity = IdentityKey::generate(&mut SystemRng);
     let device = |_| {
         let (device, key) = (DeviceId::generate(&mut SystemRng), DeviceKey::generate(&mut SystemRng));
@@ -44,15 +46,16 @@ fn user(address: &Address, policy: &PolicyKey) -> RecipientUser {
         devices_from_ms: 0,
         name: None,
     };
-    RecipientUser {
+    let user = RecipientUser {
         address: address.clone(),
         identity: identity.verifying_key(),
         role: RecipientRole::Addressed,
         devices: Signed::sign(&DeviceList::new(address.clone(), 1, u64::MAX, devices), &identity),
         prekeys,
-        membership: Some(Signed::sign(&document, policy)),
+        membership: None,
         voucher: None,
-    }
+    };
+    (user, document)
 }
 
 #[test]
@@ -115,9 +118,15 @@ fn a_message_to_500_members_is_one_envelope_with_one_wrap_a_device() {
     };
     let unseen = ListRecord::unseen(alice.address.clone(), alice.identity.fingerprint());
     let lists = [ListRecord { own: Some(own), ..unseen }];
-    let users = members.iter().map(|who| user(who, &policy)).chain([me]).collect();
-    let answer = Recipients { users, networks: Vec::new() };
-    let (document, key) = (network_document("x.example", 1), policy.verifying_key());
+    let (mut users, memberships): (Vec<_>, Vec<_>) = members.iter().map(user).unzip();
+    let signer = Signer { key: policy, memberships, ..Signer::new("x.example") };
+    let documents = signer.documents();
+    for user in &mut users {
+        user.membership = documents.membership(user.address.local());
+    }
+    users.push(me);
+    let answer = Recipients { users, networks: Vec::new(), head: Some(signer.head(1, 1_000)) };
+    let (document, key) = (network_document("x.example", 1), signer.key.verifying_key());
     let view = Asker {
         address: &alice.address,
         device,
@@ -125,9 +134,8 @@ fn a_message_to_500_members_is_one_envelope_with_one_wrap_a_device() {
         policy_key: &key,
         network: &document,
         group: "staff",
-        serials: &[],
-        memberships: &[],
         lists: &lists,
+        seen: &SeenHeads::default(),
         now_ms: 1_000,
     };
     let known = &mut Known::new();

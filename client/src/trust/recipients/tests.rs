@@ -1,8 +1,9 @@
 use sotto_crypto::{
-    DeviceList, IdentityKey, InviteKey, InviteSecret, PolicyKey, Prekey, PrekeyKind, RetentionCertificate, Signed,
-    SystemRng, Voucher, generate_prekeys,
+    DeviceList, IdentityKey, InviteKey, InviteSecret, Listed, MerkleTree, PolicyKey, Prekey, PrekeyKind,
+    RetentionCertificate, Signed, SystemRng, Voucher, generate_prekeys,
 };
 use sotto_wire::api::NetworkInfo;
+use sotto_wire::directory::{DirectoryHead, HEAD_LIFE_MS};
 use sotto_wire::policy::{Established, MembershipDocument, OpenInvite, PeerRule, Scope};
 
 use super::*;
@@ -12,7 +13,7 @@ use crate::store::account::Account;
 use crate::store::account::tests::account;
 use crate::trust::identity;
 use crate::trust::lists::next_list;
-use crate::trust::own::listed;
+use crate::trust::own;
 use crate::trust::policy::tests::{domain, network_document};
 use crate::trust::vouched::tests::vouched;
 
@@ -21,8 +22,6 @@ struct World {
     policy: PolicyKey,
     alice: Account,
     document: NetworkDocument,
-    serials: Vec<Serials>,
-    memberships: Vec<MembershipRecord>,
     lists: Vec<ListRecord>,
 }
 
@@ -33,13 +32,12 @@ impl World {
         let policy = PolicyKey::generate(&mut SystemRng);
         let alice = account("alice@x.example", &policy);
         // Alice knows her own devices.
-        let own = list(&[&alice], NOW);
+        let own = device_list(&[&alice], NOW);
         let known = ListRecord {
             own: Some(own.clone()),
             ..ListRecord::unseen(alice.address.clone(), alice.identity.fingerprint())
         };
-        let (serials, memberships) = (Vec::new(), Vec::new());
-        Self { alice, document: network_document("x.example", 1), policy, serials, memberships, lists: vec![known] }
+        Self { alice, document: network_document("x.example", 1), policy, lists: vec![known] }
     }
 
     fn check(&self, asked: &[&Account], answer: &Recipients) -> Result<Checked, Error> {
@@ -51,9 +49,8 @@ impl World {
             policy_key: &key,
             network: &self.document,
             group: "staff",
-            serials: &self.serials,
-            memberships: &self.memberships,
             lists: &self.lists,
+            seen: &SeenHeads::default(),
             now_ms: NOW,
         };
         let mut answer = answer.clone();
@@ -99,9 +96,9 @@ fn prekey(account: &Account, expires_at_ms: u64) -> Prekey {
 }
 
 /// A list of these devices, of which the first signs.
-fn list(devices: &[&Account], serial: u64) -> Signed<DeviceList> {
+fn device_list(devices: &[&Account], serial: u64) -> Signed<DeviceList> {
     let by = devices[0];
-    let list = next_list(&by.address, devices.iter().map(|one| listed(one)).collect(), serial - 1, 0);
+    let list = next_list(&by.address, devices.iter().map(|one| own::listed(one)).collect(), serial - 1, 0);
     Signed::sign(&list, by.identity_key())
 }
 
@@ -110,7 +107,7 @@ fn user(account: &Account, role: RecipientRole) -> RecipientUser {
         address: account.address.clone(),
         identity: account.identity.clone(),
         role,
-        devices: list(&[account], NOW),
+        devices: device_list(&[account], NOW),
         prekeys: vec![prekey(account, u64::MAX)],
         membership: None,
         voucher: None,
@@ -132,14 +129,49 @@ fn membership(account: &Account) -> MembershipDocument {
     }
 }
 
-/// Somebody who is written to, in the group `staff` under this policy key.
-fn member(account: &Account, policy: &PolicyKey) -> RecipientUser {
-    let document = membership(account);
-    RecipientUser { membership: Some(Signed::sign(&document, policy)), ..user(account, RecipientRole::Addressed) }
+/// Somebody who is written to, in the group `staff`.
+fn member(account: &Account) -> RecipientUser {
+    RecipientUser { membership: Some(listed(&membership(account))), ..user(account, RecipientRole::Addressed) }
 }
 
-fn answer(users: Vec<RecipientUser>) -> Recipients {
-    Recipients { users, networks: Vec::new() }
+/// A document in a directory of its own.
+fn listed(document: &MembershipDocument) -> Listed<MembershipDocument> {
+    let payload = sotto_crypto::encode(document);
+    let tree = MerkleTree::new(vec![Listed::<MembershipDocument>::leaf(&payload)]);
+    Listed::new(&tree, 0, payload).unwrap()
+}
+
+/// Puts the memberships of this network's users into one directory with the network's document.
+fn list(
+    users: &mut [RecipientUser],
+    network: &NetworkDocument,
+    key: &PolicyKey,
+) -> (Listed<NetworkDocument>, Signed<DirectoryHead>) {
+    let payload = sotto_crypto::encode(network);
+    let mut leaves = vec![Listed::<NetworkDocument>::leaf(&payload)];
+    let mut of_network: Vec<_> = users.iter_mut().filter(|user| user.address.domain() == network.domain).collect();
+    let known: Vec<_> = of_network.iter_mut().filter_map(|user| user.membership.as_mut()).collect();
+    leaves.extend(known.iter().map(|listed| Listed::<MembershipDocument>::leaf(listed.payload())));
+    let tree = MerkleTree::new(leaves);
+    for (index, membership) in (1..).zip(known) {
+        *membership = Listed::new(&tree, index, membership.payload().to_vec()).unwrap();
+    }
+    let head = DirectoryHead {
+        version: 1,
+        domain: network.domain.clone(),
+        serial: 1,
+        count: tree.count(),
+        root: tree.root(),
+        created_at_ms: NOW,
+        expires_at_ms: NOW + HEAD_LIFE_MS,
+    };
+    (Listed::new(&tree, 0, payload).unwrap(), Signed::sign(&head, key))
+}
+
+/// What our own relay answers.
+fn answer(mut users: Vec<RecipientUser>, key: &PolicyKey) -> Recipients {
+    let (_, head) = list(&mut users, &network_document("x.example", 1), key);
+    Recipients { users, networks: Vec::new(), head: Some(head) }
 }
 
 fn other_identity(of: &Account, policy: &PolicyKey) -> Account {
@@ -150,7 +182,7 @@ fn other_identity(of: &Account, policy: &PolicyKey) -> Account {
 fn a_good_answer_pins_and_gives_recipients() {
     let world = World::new();
     let bob = account("bob@x.example", &world.policy);
-    let checked = world.check(&[&bob], &answer(vec![member(&bob, &world.policy)])).unwrap();
+    let checked = world.check(&[&bob], &answer(vec![member(&bob)], &world.policy)).unwrap();
     assert_eq!(checked.recipients.len(), 1);
     assert_eq!((checked.identities[0].address(), checked.identities[0].identity()), (&bob.address, &bob.identity));
     assert!(checked.retained_by.is_empty());
@@ -160,39 +192,39 @@ fn a_good_answer_pins_and_gives_recipients() {
 fn nobody_may_be_added_left_out_or_repeated() {
     let world = World::new();
     let (bob, eve) = (account("bob@x.example", &world.policy), account("eve@x.example", &world.policy));
-    let both = answer(vec![member(&bob, &world.policy), member(&eve, &world.policy)]);
+    let both = answer(vec![member(&bob), member(&eve)], &world.policy);
     assert!(
         matches!(world.check(&[&bob], &both), Err(Error::Trust(TrustError::AddedRecipient(a))) if a == eve.address)
     );
-    let as_own = answer(vec![member(&bob, &world.policy), user(&eve, RecipientRole::Own)]);
+    let as_own = answer(vec![member(&bob), user(&eve, RecipientRole::Own)], &world.policy);
     assert!(matches!(world.check(&[&bob], &as_own), Err(Error::Trust(TrustError::AddedRecipient(_)))));
-    let twice = answer(vec![member(&bob, &world.policy), member(&bob, &world.policy)]);
+    let twice = answer(vec![member(&bob), member(&bob)], &world.policy);
     assert!(matches!(world.check(&[&bob], &twice), Err(Error::Trust(TrustError::RepeatedRecipient(_)))));
-    let missing = answer(vec![member(&bob, &world.policy)]);
+    let missing = answer(vec![member(&bob)], &world.policy);
     assert!(
         matches!(world.check(&[&bob, &eve], &missing), Err(Error::Refused(Refusal::Unregistered(a))) if a == [eve.address.clone()])
     );
-    let mut without_device = answer(vec![member(&bob, &world.policy)]);
+    let mut without_device = answer(vec![member(&bob)], &world.policy);
     without_device.users[0].prekeys.clear();
     assert!(matches!(world.check(&[&bob], &without_device), Err(Error::Refused(Refusal::Unregistered(_)))));
-    assert!(matches!(world.check(&[], &answer(Vec::new())), Err(Error::Refused(Refusal::NoRecipients))));
+    assert!(matches!(world.check(&[], &answer(Vec::new(), &world.policy)), Err(Error::Refused(Refusal::NoRecipients))));
 }
 
 #[test]
 fn devices_must_be_certified_by_the_identity_and_prekeys_by_the_device() {
     let world = World::new();
     let (bob, eve) = (account("bob@x.example", &world.policy), account("eve@x.example", &world.policy));
-    let mut foreign = answer(vec![member(&bob, &world.policy)]);
-    foreign.users[0].devices = list(&[&eve], NOW);
+    let mut foreign = answer(vec![member(&bob)], &world.policy);
+    foreign.users[0].devices = device_list(&[&eve], NOW);
     assert!(matches!(world.check(&[&bob], &foreign), Err(Error::Trust(TrustError::Device { .. }))));
-    let mut others = answer(vec![member(&bob, &world.policy)]);
+    let mut others = answer(vec![member(&bob)], &world.policy);
     others.users[0].prekeys = vec![prekey(&eve, u64::MAX)];
     assert!(matches!(world.check(&[&bob], &others), Err(Error::Trust(TrustError::Device { .. }))));
-    let mut expired = answer(vec![member(&bob, &world.policy)]);
+    let mut expired = answer(vec![member(&bob)], &world.policy);
     expired.users[0].prekeys = vec![prekey(&bob, NOW)];
     let late = world.check(&[&bob], &expired);
     assert!(matches!(late, Err(Error::Trust(TrustError::PrekeyTime { expired: true, .. }))));
-    let mut twice = answer(vec![member(&bob, &world.policy)]);
+    let mut twice = answer(vec![member(&bob)], &world.policy);
     twice.users[0].prekeys.push(prekey(&bob, u64::MAX));
     assert!(matches!(world.check(&[&bob], &twice), Err(Error::Trust(TrustError::Device { .. }))));
 }
@@ -211,8 +243,8 @@ fn a_device_that_was_removed_is_not_sealed_to_again() {
     let stolen = another(&bob);
     let shown = |devices: &[&Account], serial| {
         let prekeys = devices.iter().map(|one| prekey(one, u64::MAX)).collect();
-        let devices = list(devices, serial);
-        answer(vec![RecipientUser { devices, prekeys, ..member(&bob, &world.policy) }])
+        let devices = device_list(devices, serial);
+        answer(vec![RecipientUser { devices, prekeys, ..member(&bob) }], &world.policy)
     };
     let both = shown(&[&bob, &stolen], NOW);
     let checked = world.check(&[&bob], &both).unwrap();
@@ -230,14 +262,14 @@ fn a_device_that_was_removed_is_not_sealed_to_again() {
     assert!(refused(&both, ListProblem::Older));
     assert!(refused(&shown(&[&bob, &stolen], NOW + 1), ListProblem::Other));
     let mut put_back = shown(&[&bob], NOW + 1);
-    put_back.users[0].devices = list(&[&bob], NOW + 2);
+    put_back.users[0].devices = device_list(&[&bob], NOW + 2);
     put_back.users[0].prekeys.push(prekey(&stolen, u64::MAX));
     assert!(matches!(world.check(&[&bob], &put_back), Err(Error::Trust(TrustError::Device { .. }))));
     // The administrator has removed all devices since.
     let document = MembershipDocument { devices_from_ms: NOW + 3, ..membership(&bob) };
-    let mut before = shown(&[&bob], NOW + 2);
-    before.users[0].membership = Some(Signed::sign(&document, &world.policy));
-    assert!(refused(&before, ListProblem::Reset));
+    let membership = Some(listed(&document));
+    let user = shown(&[&bob], NOW + 2).users.remove(0);
+    assert!(refused(&answer(vec![RecipientUser { membership, ..user }], &world.policy), ListProblem::Reset));
 }
 
 #[test]
@@ -246,13 +278,16 @@ fn only_the_own_list_that_is_known_counts() {
     let bob = account("bob@x.example", &world.policy);
     let laptop = another(&world.alice);
     let own = |devices: &[&Account], serial| RecipientUser {
-        devices: list(devices, serial),
+        devices: device_list(devices, serial),
         prekeys: vec![prekey(&laptop, u64::MAX)],
         ..user(&world.alice, RecipientRole::Own)
     };
     for shown in [own(&[&world.alice, &laptop], NOW + 1), own(&[&world.alice], NOW - 1)] {
-        let users = vec![member(&bob, &world.policy), shown];
-        assert!(matches!(world.check(&[&bob], &answer(users)), Err(Error::Trust(TrustError::OwnDevices))));
+        let users = vec![member(&bob), shown];
+        assert!(matches!(
+            world.check(&[&bob], &answer(users, &world.policy)),
+            Err(Error::Trust(TrustError::OwnDevices))
+        ));
     }
     // Nor does it help to leave them out.
     let key = world.policy.verifying_key();
@@ -263,12 +298,11 @@ fn only_the_own_list_that_is_known_counts() {
         policy_key: &key,
         network: &world.document,
         group: "staff",
-        serials: &[],
-        memberships: &[],
         lists: &world.lists,
+        seen: &SeenHeads::default(),
         now_ms: NOW,
     };
-    let without = answer(vec![member(&bob, &world.policy)]);
+    let without = answer(vec![member(&bob)], &world.policy);
     let checked = check(&view, &mut Known::new(), std::slice::from_ref(&bob.address), &without);
     assert!(matches!(checked, Err(Error::Trust(TrustError::OwnDevices))));
 }
@@ -277,12 +311,15 @@ fn only_the_own_list_that_is_known_counts() {
 fn own_devices_stand_under_the_own_identity() {
     let world = World::new();
     let (bob, impostor) = (account("bob@x.example", &world.policy), other_identity(&world.alice, &world.policy));
-    let users = vec![member(&bob, &world.policy), user(&impostor, RecipientRole::Own)];
-    assert!(matches!(world.check(&[&bob], &answer(users)), Err(Error::Trust(TrustError::OwnIdentity))));
+    let users = vec![member(&bob), user(&impostor, RecipientRole::Own)];
+    assert!(matches!(world.check(&[&bob], &answer(users, &world.policy)), Err(Error::Trust(TrustError::OwnIdentity))));
     // The sending device itself is no recipient.
     let prekeys = vec![prekey(&world.alice, u64::MAX)];
-    let users = vec![member(&bob, &world.policy), RecipientUser { prekeys, ..world.own() }];
-    assert!(matches!(world.check(&[&bob], &answer(users)), Err(Error::Trust(TrustError::Device { .. }))));
+    let users = vec![member(&bob), RecipientUser { prekeys, ..world.own() }];
+    assert!(matches!(
+        world.check(&[&bob], &answer(users, &world.policy)),
+        Err(Error::Trust(TrustError::Device { .. }))
+    ));
 }
 
 #[test]
@@ -290,7 +327,7 @@ fn retention_needs_a_rule_and_a_certificate() {
     let mut world = World::new();
     let bob = account("bob@x.example", &world.policy);
     let (process, rule) = World::retention("retention@x.example", &world.policy, u64::MAX);
-    let with = |process: &Account| answer(vec![member(&bob, &world.policy), user(process, RecipientRole::Retention)]);
+    let with = |process: &Account| answer(vec![member(&bob), user(process, RecipientRole::Retention)], &world.policy);
     // Without a rule it is just somebody added.
     assert!(matches!(world.check(&[&bob], &with(&process)), Err(Error::Trust(TrustError::Retention { .. }))));
     world.document.retention = vec![rule.clone()];
@@ -299,28 +336,31 @@ fn retention_needs_a_rule_and_a_certificate() {
     let impostor = other_identity(&process, &world.policy);
     assert!(matches!(world.check(&[&bob], &with(&impostor)), Err(Error::Trust(TrustError::Retention { .. }))));
     // Left out: refused by ourselves, as long as the rule covers us.
-    let without = answer(vec![member(&bob, &world.policy)]);
+    let without = answer(vec![member(&bob)], &world.policy);
     assert!(matches!(world.check(&[&bob], &without), Err(Error::Refused(Refusal::RetentionMissing { .. }))));
     world.document.retention[0].scope = Scope::Groups(vec!["others".into()]);
     world.check(&[&bob], &without).unwrap();
     world.check(&[&bob], &with(&process)).unwrap();
     // It covers bob's group, so that it may not be left out either; and only the policy key says what his group is.
-    let in_group = |group: &str, serial, key: &PolicyKey| {
-        let document = MembershipDocument { serial, group: group.into(), ..membership(&bob) };
-        let membership = Some(Signed::sign(&document, key));
-        answer(vec![RecipientUser { membership, ..member(&bob, &world.policy) }])
+    let in_group = |group: &str| {
+        let document = MembershipDocument { group: group.into(), ..membership(&bob) };
+        let membership = Some(listed(&document));
+        answer(vec![RecipientUser { membership, ..member(&bob) }], &world.policy)
     };
-    let left_out = world.check(&[&bob], &in_group("others", 5, &world.policy));
+    let left_out = world.check(&[&bob], &in_group("others"));
     assert!(matches!(left_out, Err(Error::Refused(Refusal::RetentionMissing { .. }))));
-    let checked = world.check(&[&bob], &in_group("staff", 5, &world.policy)).unwrap();
+    let checked = world.check(&[&bob], &in_group("staff")).unwrap();
     assert_eq!((checked.learned.memberships[0].group.as_str(), checked.learned.memberships[0].serial), ("staff", 5));
-    let forged = world.check(&[&bob], &in_group("staff", 5, &PolicyKey::generate(&mut SystemRng)));
-    assert!(matches!(forged, Err(Error::Trust(TrustError::Document { .. }))));
-    world.memberships = checked.learned.memberships;
-    let older = world.check(&[&bob], &in_group("staff", 4, &world.policy));
-    assert!(matches!(older, Err(Error::Trust(TrustError::Rollback { .. }))));
-    world.memberships.clear();
-    let mut unknown = answer(vec![user(&bob, RecipientRole::Addressed)]);
+    let mut forged = in_group("staff");
+    forged.users[0].membership = Some(listed(&MembershipDocument { group: "others".into(), ..membership(&bob) }));
+    assert!(matches!(world.check(&[&bob], &forged), Err(Error::Trust(TrustError::Document { .. }))));
+    let mut without_head = in_group("staff");
+    without_head.head = None;
+    assert!(matches!(world.check(&[&bob], &without_head), Err(Error::Trust(TrustError::Document { .. }))));
+    let mut under_another_key = in_group("staff");
+    under_another_key.head = answer(Vec::new(), &PolicyKey::generate(&mut SystemRng)).head;
+    assert!(matches!(world.check(&[&bob], &under_another_key), Err(Error::Trust(TrustError::Document { .. }))));
+    let mut unknown = answer(vec![user(&bob, RecipientRole::Addressed)], &world.policy);
     unknown.users[0].membership = None;
     assert!(matches!(world.check(&[&bob], &unknown), Err(Error::Trust(TrustError::Document { .. }))));
     // Switched off, it is no recipient.
@@ -343,27 +383,32 @@ fn the_retention_process_of_a_peer_stands_under_the_peers_policy_key() {
     let (process, rule) = World::retention("retention@y.example", &theirs, u64::MAX);
     let mut document = network_document("y.example", 1);
     document.retention = vec![rule];
-    let info = NetworkInfo { policy_key: theirs.verifying_key(), document: Signed::sign(&document, &theirs) };
-    let users = vec![member(&bob, &theirs), user(&process, RecipientRole::Retention)];
-    let with = Recipients { users: users.clone(), networks: vec![info.clone()] };
+    let mut users = vec![member(&bob), user(&process, RecipientRole::Retention)];
+    let (document, head) = list(&mut users, &document, &theirs);
+    let info = NetworkInfo { policy_key: theirs.verifying_key(), document, head };
+    let own = answer(Vec::new(), &world.policy).head;
+    let with = Recipients { users: users.clone(), networks: vec![info.clone()], head: own.clone() };
     // Our own network must name the peer.
     assert!(matches!(world.check(&[&bob], &with), Err(Error::Trust(TrustError::Document { .. }))));
     world.document.federation.enabled = true;
     let rule = PeerRule { domain: domain("y.example"), policy_key: theirs.verifying_key().fingerprint() };
     world.document.federation.peers = vec![rule];
     let checked = world.check(&[&bob], &with).unwrap();
-    assert_eq!((checked.retained_by.len(), checked.learned.serials.len()), (1, 1));
+    assert_eq!((checked.retained_by.len(), checked.learned.heads.len()), (1, 2));
     // Without its network's document nothing of it can be checked.
-    assert!(matches!(world.check(&[&bob], &answer(users)), Err(Error::Trust(TrustError::Document { .. }))));
+    assert!(matches!(
+        world.check(&[&bob], &answer(users.clone(), &world.policy)),
+        Err(Error::Trust(TrustError::Document { .. }))
+    ));
     // It listens to everybody over there, so it may be left out neither with the document nor without.
-    let without = |networks| Recipients { users: vec![member(&bob, &theirs)], networks };
+    let without = |networks| Recipients { users: users[..1].to_vec(), networks, head: own.clone() };
     let left_out = world.check(&[&bob], &without(vec![info.clone()]));
     assert!(matches!(left_out, Err(Error::Refused(Refusal::RetentionMissing { .. }))));
     assert!(matches!(world.check(&[&bob], &without(Vec::new())), Err(Error::Trust(TrustError::Document { .. }))));
     // Among ourselves it has no business.
     let carol = account("carol@x.example", &world.policy);
-    let users = vec![member(&carol, &world.policy), user(&process, RecipientRole::Retention)];
-    let added = world.check(&[&carol], &Recipients { users, networks: vec![info] });
+    let among = answer(vec![member(&carol), user(&process, RecipientRole::Retention)], &world.policy);
+    let added = world.check(&[&carol], &Recipients { networks: vec![info], ..among });
     assert!(matches!(added, Err(Error::Trust(TrustError::Retention { .. }))));
     let mut forged = with;
     forged.networks[0].policy_key = world.policy.verifying_key();
@@ -386,28 +431,27 @@ fn nobody_is_written_to_under_an_identity_that_nobody_vouches_for() {
     let bob = account("bob@x.example", &world.policy);
     // The relay shows an identity of its own making, with devices that it certifies.
     let false_bob = other_identity(&bob, &world.policy);
-    let RecipientUser { identity, devices, .. } = member(&false_bob, &world.policy);
+    let RecipientUser { identity, devices, .. } = member(&false_bob);
     let refused = |user: RecipientUser| {
-        let checked = world.check(&[&bob], &answer(vec![user]));
+        let checked = world.check(&[&bob], &answer(vec![user], &world.policy));
         matches!(checked, Err(Error::Trust(TrustError::NotVouchedFor(who))) if who == bob.address)
     };
-    let forged =
-        || RecipientUser { identity: identity.clone(), devices: devices.clone(), ..member(&bob, &world.policy) };
+    let forged = || RecipientUser { identity: identity.clone(), devices: devices.clone(), ..member(&bob) };
     assert!(refused(forged()));
     // With a voucher, while an invite is open: only under its key.
     let (invite, other) = (InviteSecret::generate(&mut SystemRng).key(), InviteSecret::generate(&mut SystemRng).key());
     let open = OpenInvite { invited_at_ms: 9, key: invite.verifying_key() };
     let document = MembershipDocument { identity: None, invite: Some(open), ..membership(&bob) };
-    let invited = Some(Signed::sign(&document, &world.policy));
+    let invited = Some(listed(&document));
     let with = |key: &InviteKey, of: &Account, user: RecipientUser| {
         let voucher = Some(Signed::sign(&Voucher::new(bob.address.clone(), of.identity.clone()), key));
         RecipientUser { membership: invited.clone(), voucher, ..user }
     };
     assert!(refused(with(&other, &false_bob, forged())));
     assert!(refused(with(&invite, &bob, forged())));
-    assert!(refused(RecipientUser { membership: invited.clone(), ..member(&bob, &world.policy) }), "held back");
-    let good = with(&invite, &bob, member(&bob, &world.policy));
-    let checked = world.check(&[&bob], &answer(vec![good])).unwrap();
+    assert!(refused(RecipientUser { membership: invited.clone(), ..member(&bob) }), "held back");
+    let good = with(&invite, &bob, member(&bob));
+    let checked = world.check(&[&bob], &answer(vec![good], &world.policy)).unwrap();
     assert_eq!(checked.identities[0].identity(), &bob.identity);
 }
 
@@ -415,7 +459,7 @@ fn nobody_is_written_to_under_an_identity_that_nobody_vouches_for() {
 fn who_counts_in_rooms_only_is_told_nothing_by_signals() {
     let world = World::new();
     let bob = account("bob@x.example", &world.policy);
-    let answer = answer(vec![user(&bob, RecipientRole::Addressed)]);
+    let answer = answer(vec![user(&bob, RecipientRole::Addressed)], &world.policy);
     let asked = [bob.address.clone()];
     let pin = |vouched: &Vouched| identity::judge(None, vouched, 1, SeenIn::Room).pin.unwrap();
     let reached =

@@ -8,6 +8,7 @@ pub(crate) mod proxy;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -16,13 +17,14 @@ use rcgen::{
     KeyUsagePurpose,
 };
 use sha2::{Digest as _, Sha256};
-use sotto_client::{Client, Contact, Error, Event, JoinOptions, Password, ReceivedMessage, Receiver};
+use sotto_client::{Client, Contact, Error, Event, JoinOptions, Password, ReceivedMessage, Receiver, now_ms};
 use sotto_crypto::{
     Address, Domain, Fingerprint, IdentityKey, InviteSecret, PolicyKey, RetentionCertificate, Signed, SystemRng,
 };
 use sotto_relay::{Clock, Options, Relay, SystemClock};
-use sotto_wire::admin::{InviteGrant, PutGroup, PutNetwork, PutUser, Resets, Role};
+use sotto_wire::admin::{AdminState, InviteGrant, PutGroup, PutHead, PutNetwork, PutUser, Resets, Role};
 use sotto_wire::config::{MutualTlsFiles, RelayConfig, TelemetryConfig, TlsFiles};
+use sotto_wire::directory::{Directory, HEAD_LIFE_MS};
 use sotto_wire::invite::{Invite, Transport, code_digest};
 use sotto_wire::policy::{
     Established, FederationRule, GroupDocument, GroupFederation, MembershipDocument, NetworkDocument, OpenInvite,
@@ -53,6 +55,8 @@ pub(crate) struct Network {
     established: Mutex<BTreeMap<String, Established>>,
     /// How people call somebody, where the administrator says so.
     names: Mutex<BTreeMap<String, String>>,
+    /// Serial of the next head.
+    heads: AtomicU64,
 }
 
 struct Running {
@@ -83,6 +87,7 @@ impl Network {
             retention: Vec::new(),
             federation: FederationRule::default(),
             read_receipts: ReadReceipts::default(),
+            refuse_sending_after_days: 7,
         };
         let (invites, established, names) = (Mutex::default(), Mutex::default(), Mutex::default());
         let mut network = Self {
@@ -98,6 +103,7 @@ impl Network {
             invites,
             established,
             names,
+            heads: AtomicU64::new(1),
         };
         network.run().await;
         network.put_document().await;
@@ -152,21 +158,41 @@ impl Network {
         assert!(status.is_success(), "{path}: {status} {}", answer.text().await.unwrap());
     }
 
+    /// Signs and puts a head over all that the relay holds, as the operator does after each change.
+    pub(crate) async fn put_head(&self) {
+        self.put_head_of(now_ms(), HEAD_LIFE_MS).await;
+    }
+
+    /// The same, signed at this time and for so long.
+    pub(crate) async fn put_head_of(&self, created_at_ms: u64, life_ms: u64) {
+        let url = format!("https://{}/admin/v1/state", self.running.as_ref().unwrap().admin);
+        let state: AdminState =
+            serde_json::from_slice(&self.admin.get(url).send().await.unwrap().bytes().await.unwrap()).unwrap();
+        let Some(directory) = Directory::of_state(&state).unwrap() else { return };
+        let serial = self.heads.fetch_add(1, Ordering::Relaxed);
+        let head = directory.head(self.domain(), serial, created_at_ms, life_ms);
+        let head = Signed::sign(&head, &self.policy).to_bytes();
+        self.put("/admin/v1/head", &PutHead { head }).await;
+    }
+
     /// Signs and puts the network's document, with a serial that grows.
     pub(crate) async fn put_document(&mut self) {
         self.document.serial += 1;
         let document = Signed::sign(&self.document, &self.policy).to_bytes();
         self.put("/admin/v1/network", &PutNetwork { document }).await;
+        self.put_head().await;
     }
 
     pub(crate) async fn put_group(&self, document: GroupDocument) {
         let document = Signed::sign(&document, &self.policy).to_bytes();
         self.put("/admin/v1/groups/staff", &PutGroup { document }).await;
+        self.put_head().await;
     }
 
     pub(crate) async fn delete_user(&self, name: &str) {
         let url = format!("https://{}/admin/v1/users/{name}", self.running.as_ref().unwrap().admin);
         assert!(self.admin.delete(url).send().await.unwrap().status().is_success());
+        self.put_head().await;
     }
 
     /// With the invite that was made last, if any.
@@ -185,6 +211,7 @@ impl Network {
         let membership = Signed::sign(&document, &self.policy).to_bytes();
         let user = PutUser { group, membership, suspended, role, invite, reset: Resets::default() };
         self.put(&format!("/admin/v1/users/{name}"), &user).await;
+        self.put_head().await;
     }
 
     /// What the operator says of somebody: the identity that it has seen registered, and the invite that was made last.

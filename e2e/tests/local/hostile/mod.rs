@@ -2,6 +2,7 @@
 //! honest relay nothing of it is shown.
 
 mod devices;
+mod directory;
 mod flood;
 mod identity;
 mod left_out;

@@ -55,7 +55,7 @@ impl Stage {
     /// Acme with these people, who have joined, and with more manifests.
     pub(crate) fn new(people: &[&str], more: &str) -> Outcome<Self> {
         let users: String = people.iter().map(|name| user(name, "acme", "")).collect();
-        let stage = Self::with(&format!("{ACME}---{more}{users}"))?;
+        let stage = Self::before(Site::with(&format!("{ACME}---{more}{users}"))?)?;
         people.iter().try_for_each(|name| stage.join(name))?;
         Ok(stage)
     }
@@ -88,9 +88,20 @@ spec: {{networkRef: {{name: {name}}}, default: true, federation: {{mode: All}}}}
         Ok(stage)
     }
 
+    /// Acme with these people, and with directory heads that live for so many seconds only.
+    pub(crate) fn with_heads_of(seconds: u64, people: &[&str]) -> Outcome<Self> {
+        let users: String = people.iter().map(|name| user(name, "acme", "")).collect();
+        let stage = Self::before(Site::with(&format!("{ACME}{users}"))?.with_heads_of(seconds))?;
+        people.iter().try_for_each(|name| stage.join(name))?;
+        Ok(stage)
+    }
+
     /// With these manifests, of which one is the network `acme`; nobody has joined.
     pub(crate) fn with(manifests: &str) -> Outcome<Self> {
-        let site = Site::with(manifests)?;
+        Self::before(Site::with(manifests)?)
+    }
+
+    fn before(site: Site) -> Outcome<Self> {
         site.up()?.output()?;
         let acme = site.object("Network", "acme")?;
         let url = acme["status"]["url"].as_str().ok_or_else(|| Failure(format!("no url: {acme}")))?;

@@ -302,6 +302,10 @@ fn types_hold_where_the_schema_did_not() {
     let mut objects = with(&[&group("staff", ""), &user("alice", ""), &policy("records", "")]);
     std::sync::Arc::make_mut(&mut objects.networks[0]).spec.relay.port = 99_999;
     says(&problem(&objects, Kind::Network, "acme"), Reason::InvalidSpec, &["spec.relay.port", "65535"]);
+    let mut objects = with(&[]);
+    std::sync::Arc::make_mut(&mut objects.networks[0]).spec.directory.refuse_sending_after_days = -1;
+    let said = problem(&objects, Kind::Network, "acme");
+    says(&said, Reason::InvalidSpec, &["spec.directory.refuseSendingAfterDays", "0 to 365"]);
 }
 
 #[test]

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use kube::ResourceExt as _;
 use sotto_crds::{
-    CloudWatchSpec, FederationMode, FederationSpec, Network, NetworkPolicyMode, PeerSpec, ReadReceipts, UpgradePolicy,
+    CloudWatchSpec, DirectorySpec, FederationMode, FederationSpec, Network, NetworkPolicyMode, PeerSpec, ReadReceipts,
+    UpgradePolicy,
 };
 use sotto_crypto::Domain;
 use sotto_wire::policy::{GroupFederation, PasswordRule, ReadReceipts as WireReceipts};
@@ -41,9 +42,11 @@ pub(super) fn validate(
     let gateway_is_good = federation.is_some() || !restricted;
     let cloud_watch = cloud_watch(&spec.metrics.cloud_watch, objects, &mut problems);
     let rotate = rotate(network, &mut problems);
+    let refuse_sending_after_days = days(&spec.directory, &mut problems);
     for problem in problems {
         validation.problem(Kind::Network, &name, problem);
     }
+    let refuse_sending_after_days = refuse_sending_after_days?;
     let relay = relay.filter(|_| gateway_is_good)?;
     Some(ValidNetwork {
         display_name: spec.display_name.clone().unwrap_or_else(|| name.chars().take(20).collect()),
@@ -54,6 +57,7 @@ pub(super) fn validate(
             ReadReceipts::Enabled => WireReceipts::Enabled,
             ReadReceipts::ForceEnabled => WireReceipts::ForceEnabled,
         },
+        refuse_sending_after_days,
         image: spec.image.clone(),
         pinned_image: network
             .status
@@ -79,6 +83,22 @@ pub(super) fn validate(
         paused_users: BTreeSet::new(),
         untouched: Untouched::default(),
     })
+}
+
+/// For so many days clients send by documents that nobody has confirmed since.
+fn days(spec: &DirectorySpec, problems: &mut Vec<Problem>) -> Option<u32> {
+    /// As in the schema.
+    const MOST: u32 = 365;
+    let days = u32::try_from(spec.refuse_sending_after_days).ok().filter(|days| *days <= MOST);
+    if days.is_none() {
+        problems.push(Problem::new(
+            Reason::InvalidSpec,
+            "spec.directory.refuseSendingAfterDays",
+            format!("{} is not possible", spec.refuse_sending_after_days),
+            "write 0 to 365; 0 means that clients only warn",
+        ));
+    }
+    days
 }
 
 /// The annotation is not admitted by a schema, so a word that is none is a problem here; certificates then stay as they are.

@@ -6,7 +6,9 @@ use sotto_wire::api::VaultKind;
 
 use super::fixtures::{NOW, Person, account, wanted};
 use crate::store::accounts::{FORGET_LOCKED_MS, FORGET_MS};
-use crate::store::{BlobMeta, DeleteGroup, Login, NewAccount, Origin, PutDocument, PutOutcome, Registration, Store};
+use crate::store::{
+    BlobMeta, DeleteGroup, Login, NewAccount, Origin, PutDocument, PutOutcome, Registration, Store, StoredDocuments,
+};
 
 pub(super) async fn policies(store: &impl Store) {
     assert_eq!(store.policy().await.unwrap().network, None);
@@ -37,6 +39,53 @@ pub(super) async fn policies(store: &impl Store) {
     assert!(store.delete_user("u".into()).await.unwrap().is_empty());
     assert_eq!(store.delete_group("g".into()).await.unwrap(), DeleteGroup::Deleted);
     assert_eq!(store.delete_group("g".into()).await.unwrap(), DeleteGroup::Deleted);
+}
+
+pub(super) async fn directory(store: &impl Store) {
+    store.put_network(vec![1], 100).await.unwrap();
+    for name in ["dir-g", "dir-h"] {
+        store.put_group(name.into(), vec![2], 1).await.unwrap();
+    }
+    for name in ["dir-u", "dir-v"] {
+        store.put_user(name.into(), wanted("dir-g"), 1).await.unwrap();
+    }
+    assert_eq!(store.directory_as_put().await.unwrap(), None, "no head yet");
+    let now = store.documents().await.unwrap();
+    assert_eq!(now.network, Some(vec![1]));
+    assert!(
+        now.groups.contains(&("dir-h".into(), vec![2]))
+            && now.memberships.contains(&("dir-v".into(), b"dir-g".to_vec()))
+    );
+    assert_eq!(store.put_head(vec![9], 5).await.unwrap(), PutDocument::Stored);
+    assert_eq!(store.put_head(vec![9], 5).await.unwrap(), PutDocument::Stored, "a repeat is fine");
+    assert_eq!(store.put_head(vec![8], 5).await.unwrap(), PutDocument::Stale);
+    let sorted = |mut documents: StoredDocuments| {
+        documents.groups.sort();
+        documents.memberships.sort();
+        documents
+    };
+    let shown = store.directory_as_put().await.unwrap().unwrap();
+    assert_eq!((shown.head, sorted(shown.documents)), (vec![9], sorted(now.clone())));
+
+    // What is put later is shown with the next head: changed, new, removed, and of the same name again.
+    store.put_network(vec![7], 101).await.unwrap();
+    store.put_user("dir-u".into(), wanted("dir-h"), 2).await.unwrap();
+    store.put_user("dir-w".into(), wanted("dir-g"), 1).await.unwrap();
+    store.delete_user("dir-v".into()).await.unwrap();
+    assert_eq!(store.put_head(vec![8], 4).await.unwrap(), PutDocument::Stale);
+    let shown = store.directory_as_put().await.unwrap().unwrap();
+    assert_eq!((shown.head, sorted(shown.documents)), (vec![9], sorted(now)), "an older head switches nothing");
+    assert_eq!(store.put_head(vec![8], 6).await.unwrap(), PutDocument::Stored);
+    let (shown, now) = (store.directory_as_put().await.unwrap().unwrap(), store.documents().await.unwrap());
+    assert_eq!((shown.head, sorted(shown.documents.clone())), (vec![8], sorted(now)));
+    let names: Vec<&str> = shown.documents.memberships.iter().map(|(name, _)| name.as_str()).collect();
+    assert!(names.contains(&"dir-w") && !names.contains(&"dir-v"));
+    for name in ["dir-u", "dir-w"] {
+        store.delete_user(name.into()).await.unwrap();
+    }
+    for name in ["dir-g", "dir-h"] {
+        assert_eq!(store.delete_group(name.into()).await.unwrap(), DeleteGroup::Deleted);
+    }
 }
 
 pub(super) async fn registration(store: &impl Store) {

@@ -19,6 +19,7 @@ pub(crate) async fn run<S: Store + 'static>(open: impl Fn(Arc<dyn Wake>) -> Arc<
     let recorder = Arc::new(Recorder::default());
     let store = open(Arc::clone(&recorder) as Arc<dyn Wake>);
     accounts::policies(&*store).await;
+    accounts::directory(&*store).await;
     accounts::registration(&*store).await;
     accounts::registered_again(&*store).await;
     accounts::resets(&*store).await;

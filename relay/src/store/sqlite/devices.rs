@@ -265,15 +265,15 @@ pub(super) fn list(bytes: &[u8]) -> Result<Signed<DeviceList>, StoreError> {
 }
 
 fn directory_user(connection: &Connection, local: String, now_ms: u64) -> Result<Option<DirectoryUser>, StoreError> {
-    type Row = (String, i64, Vec<u8>, Vec<u8>, Option<Vec<u8>>, Option<Vec<u8>>);
+    type Row = (String, i64, Vec<u8>, Option<Vec<u8>>, Option<Vec<u8>>);
     let user: Option<Row> = connection
         .prepare_cached(
-            "SELECT grp, role, identity, membership, voucher, device_list FROM users
+            "SELECT grp, role, identity, voucher, device_list FROM users
              WHERE local = ?1 AND suspended = 0 AND record IS NOT NULL AND identity IS NOT NULL",
         )?
-        .query_row([&local], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?)))
+        .query_row([&local], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)))
         .optional()?;
-    let Some((group, role, identity, membership, voucher, signed)) = user else { return Ok(None) };
+    let Some((group, role, identity, voucher, signed)) = user else { return Ok(None) };
     let mut statement = connection.prepare_cached(
         "SELECT d.device FROM devices d WHERE d.local = ?1 AND EXISTS (
            SELECT 1 FROM prekey_batches b JOIN prekeys p ON p.device = b.device AND p.batch = b.batch
@@ -287,7 +287,7 @@ fn directory_user(connection: &Connection, local: String, now_ms: u64) -> Result
     }
     let list = signed.as_deref().map(list).transpose()?;
     let identity = accounts::identity(&identity)?;
-    Ok(Some(DirectoryUser { local, group, membership, role: role_from_sql(role), identity, voucher, list, devices }))
+    Ok(Some(DirectoryUser { local, group, role: role_from_sql(role), identity, voucher, list, devices }))
 }
 
 fn count_one_time(connection: &Connection, device: DeviceId, now_ms: u64) -> Result<u32, StoreError> {

@@ -5,7 +5,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::store::StoreError;
 
 /// One step a version; a step that has been released is never changed.
-const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5, V6];
+const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5, V6, V7];
 
 /// Bodies are appended by rowid and mailbox rows are small: measured the fastest layout (reference/stores.md).
 /// A body lives as long as `messages.refs`, the number of mailbox and outbox rows that need it; the row in `messages`
@@ -177,6 +177,17 @@ const V6: &str = "
 ALTER TABLE prekeys ADD COLUMN from_ms INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE prekeys ADD COLUMN until_ms INTEGER NOT NULL DEFAULT 9223372036854775807;
 UPDATE prekeys SET until_ms = (SELECT expires_ms FROM prekey_batches b WHERE b.device = prekeys.device AND b.batch = prekeys.batch);
+";
+
+/// The directory head, and the documents as they were when it was put.
+const V7: &str = "
+CREATE TABLE head (id INTEGER PRIMARY KEY CHECK (id = 1), document BLOB NOT NULL, serial INTEGER NOT NULL);
+CREATE TABLE listed (
+  kind INTEGER NOT NULL,
+  name TEXT NOT NULL,
+  document BLOB NOT NULL,
+  PRIMARY KEY (kind, name)
+) WITHOUT ROWID;
 ";
 
 /// Settings of every connection.

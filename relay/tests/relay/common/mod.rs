@@ -16,8 +16,9 @@ use sotto_crypto::{
 };
 use sotto_relay::Clock as _;
 use sotto_relay::{ManualClock, Options, Relay, RelayError};
-use sotto_wire::admin::{InviteGrant, PutGroup, PutNetwork, PutUser, Resets, Role};
+use sotto_wire::admin::{AdminState, InviteGrant, PutGroup, PutHead, PutNetwork, PutUser, Resets, Role};
 use sotto_wire::config::{RelayConfig, TelemetryConfig};
+use sotto_wire::directory::{Directory, HEAD_LIFE_MS};
 use sotto_wire::invite::code_digest;
 use sotto_wire::policy::{
     FederationRule, GroupDocument, GroupFederation, MembershipDocument, NetworkDocument, OpenInvite, PasswordRule,
@@ -213,6 +214,7 @@ impl World {
             retention: Vec::new(),
             federation: FederationRule::default(),
             read_receipts: ReadReceipts::Enabled,
+            refuse_sending_after_days: 7,
         }
     }
 
@@ -259,11 +261,28 @@ impl World {
     pub(crate) async fn put_network(&self, document: NetworkDocument) {
         let put = PutNetwork { document: Signed::sign(&document, &self.policy_key).to_bytes() };
         self.admin().put("/admin/v1/network", &put).await.done();
+        self.put_head().await;
+    }
+
+    /// Signs a head over all that the relay holds, as the operator does after each change.
+    pub(crate) async fn put_head(&self) {
+        let put = self.head(self.serial.fetch_add(1, Ordering::Relaxed)).await;
+        self.admin().put("/admin/v1/head", &put).await.done();
+    }
+
+    /// A head over all that the relay holds.
+    pub(crate) async fn head(&self, serial: u64) -> PutHead {
+        let answer = self.admin().get("/admin/v1/state").await;
+        let state: AdminState = serde_json::from_slice(&answer.body).unwrap();
+        let Some(directory) = Directory::of_state(&state).unwrap() else { panic!("no network's document") };
+        let head = directory.head(self.domain.clone(), serial, self.now_ms(), HEAD_LIFE_MS);
+        PutHead { head: Signed::sign(&head, &self.policy_key).to_bytes() }
     }
 
     pub(crate) async fn put_group(&self, document: GroupDocument) {
         let put = PutGroup { document: Signed::sign(&document, &self.policy_key).to_bytes() };
         self.admin().put(&format!("/admin/v1/groups/{}", document.name), &put).await.done();
+        self.put_head().await;
     }
 
     /// Without a membership: see [`Self::signed`].
@@ -299,6 +318,7 @@ impl World {
     pub(crate) async fn put_user(&self, local: &str, put: &PutUser) {
         let put = self.signed(local, put);
         self.admin().put(&format!("/admin/v1/users/{local}"), &put).await.done();
+        self.put_head().await;
     }
 }
 
