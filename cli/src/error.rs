@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use sotto_client::{Error, ProfileError, Refusal, StoreError, TransportError, TrustError};
+use sotto_client::{Error, ListProblem, ProfileError, Refusal, StoreError, TransportError, TrustError};
 use sotto_wire::ErrorCode;
 
 /// What kind of failure, and so which exit code.
@@ -205,6 +205,16 @@ fn trust(error: &TrustError) -> Option<String> {
              operator works"
                 .to_owned()
         }
+        TrustError::Devices { problem: ListProblem::Future, .. } => {
+            "compare the clock of this machine with theirs".to_owned()
+        }
+        TrustError::Devices { problem: ListProblem::Ended, address } => {
+            format!("send it again when {address} has connected with a device")
+        }
+        TrustError::Devices { address, .. } => format!(
+            "one of {address}'s devices puts the relay right when it connects: send it again then, and tell the administrator"
+        ),
+        TrustError::OwnDevices => "run `sotto devices`, and tell the administrator".to_owned(),
         TrustError::IdentityChanged(who) => format!(
             "ask them by another way, then run `sotto verify {who} --accept-change` and compare the safety number again"
         ),

@@ -103,7 +103,9 @@ pub use sotto_wire::{ApiError, ErrorCode};
 pub use client::{Client, WhoAmI};
 pub use core::clock::now_ms;
 pub use core::endpoint::{Endpoint, Tls};
-pub use core::error::{AttachmentError, Error, ProfileError, Refusal, StoreError, TransportError, TrustError};
+pub use core::error::{
+    AttachmentError, Error, ListProblem, ProfileError, Refusal, StoreError, TransportError, TrustError,
+};
 pub use core::retry::Backoff;
 pub use core::secret::{Password, RegistrationCode};
 pub use core::text::{clean_name, is_bidi_control};
@@ -116,7 +118,7 @@ pub use history::receive::HistoryReceiver;
 pub use history::send::HistorySender;
 pub use history::{History, OtherDevice, Transferred};
 pub use receive::download::Files;
-pub use receive::event::{Event, RefusedElsewhere, Waiting, WaitsFor};
+pub use receive::event::{DeviceEvent, Event, RefusedElsewhere, Waiting, WaitsFor};
 pub use receive::message::{OpenedAllTheSame, Receipt, ReceivedMessage, Unopened, UnopenedMessage};
 pub use receive::receiver::{Acker, Receiver};
 pub use rooms::change::{NewRoom, RoomView};
@@ -125,7 +127,7 @@ pub use send::outbox::Outbox;
 pub use send::settle::Sent;
 pub use send::signals::Signals;
 pub use store::profile::{Profile, Unlock, UnlockWay};
-pub use store::{GapEvent, LeftOut, Missing, SeenIn};
+pub use store::{DeviceChange, GapEvent, LeftOut, Missing, RemovedDevices, SeenIn};
 pub use talk::conversations::Conversations;
 pub use talk::gaps::Gaps;
 pub use talk::view::{

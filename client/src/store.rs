@@ -11,6 +11,7 @@ mod documents;
 mod erasable;
 pub(crate) mod key;
 mod links;
+mod lists;
 mod messages;
 mod migrate;
 mod open;
@@ -30,12 +31,14 @@ pub(crate) use chains::{
 pub(crate) use db::{Store, Tx, list_all};
 pub(crate) use documents::{DirectoryRecord, MembershipRecord, PeerRecord, PolicyRecord};
 pub(crate) use links::{HistoryIn, HistoryOffered, HistoryOut, PendingLink};
+pub use lists::DeviceChange;
+pub(crate) use lists::{DeviceNews, GoneDevice, ListRecord};
 pub(crate) use messages::{Exact, Placed, Seen, Unread};
 pub(crate) use outbox::outbox_all;
 pub(crate) use records::{
     AccountRecord, BatchRecord, Change, Established, MessageState, Pin, PrekeyRecord, Record, StoredMessage,
 };
-pub use records::{LeftOut, Missing, SeenIn};
+pub use records::{LeftOut, Missing, RemovedDevices, SeenIn};
 pub(crate) use rooms::RoomEventRecord;
 pub(crate) use sweep::sweep;
 pub(crate) use talk::{

@@ -8,6 +8,8 @@ pub(crate) mod directory;
 pub(crate) mod identity;
 mod introduce;
 pub(crate) mod learned;
+pub(crate) mod lists;
+pub(crate) mod own;
 pub(crate) mod pins;
 pub(crate) mod policy;
 pub(crate) mod recipients;

@@ -20,6 +20,9 @@ pub enum CertificateError {
     /// Not valid at this time.
     #[error("certificate: not valid at this time; it has to be issued again, or a clock is wrong")]
     NotNow,
+    /// A list of devices that names none, too many, or one twice, or does not have them in their order.
+    #[error("list of devices: it is not of the one form")]
+    Devices,
 }
 
 /// Says that a device key belongs to a user. Signed by the user's identity key.
@@ -103,7 +106,7 @@ pub fn verify_retention(
     }
 }
 
-/// A device whose certificate has been verified; there is no other way to make one.
+/// A device whose certificate, or whose user's list of devices, has been verified; there is no other way to make one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifiedDevice {
     address: Address,
@@ -128,9 +131,14 @@ impl VerifiedDevice {
         &self.key
     }
 
-    /// When the certificate was issued, in milliseconds since 1970.
+    /// When it became one of the user's, in milliseconds since 1970.
     pub fn created_at_ms(&self) -> u64 {
         self.created_at_ms
+    }
+
+    /// One of a list that has been verified.
+    pub(crate) fn listed(address: &Address, device: DeviceId, key: DevicePublic, created_at_ms: u64) -> Self {
+        Self { address: address.clone(), device, key, created_at_ms }
     }
 }
 

@@ -2,9 +2,11 @@
 //! certificates and prekey batches come again with every message.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::address::Address;
 use crate::certificate::{CertificateError, DeviceCertificate, VerifiedDevice, verify_device};
+use crate::devices::{DeviceList, VerifiedDevices, verify_devices};
 use crate::ids::DeviceId;
 use crate::message::SealedHeader;
 use crate::prekey::{Prekey, PrekeyBatchHeader, PrekeyError, Recipient, VerifiedBatch};
@@ -13,7 +15,7 @@ use crate::signed::Signed;
 use crate::signing::IdentityPublic;
 use crate::suite::{Current, DIGEST_LEN, Primitives};
 
-/// The most certificates, and the most batches, that are remembered; enough for a few rooms of the largest size.
+/// The most certificates, lists of devices and batches that are remembered, each; enough for a few rooms of the largest size.
 const LIMIT: usize = 8 * 1024;
 
 /// Lists of recipients that are worth remembering have at least so many bytes, and at most so many are remembered, of as many
@@ -22,22 +24,12 @@ const LONG_LIST: usize = 1024;
 const SENDERS: usize = 128;
 const LISTS: usize = 4;
 
-/// Why a device cannot be written to.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum RecipientError {
-    /// Its certificate.
-    #[error(transparent)]
-    Certificate(#[from] CertificateError),
-    /// Its prekey.
-    #[error(transparent)]
-    Prekey(#[from] PrekeyError),
-}
-
-/// Certificates and batches that have been verified. Each is remembered by the exact bytes of the key, the payload and the
+/// Certificates, lists of devices and batches that have been verified. Each is remembered by the exact bytes of the key, the payload and the
 /// signature, so that what comes from here is what verifying again would say. Holds no secrets.
 #[derive(Default)]
 pub struct Known {
     devices: HashMap<[u8; DIGEST_LEN], VerifiedDevice>,
+    users: HashMap<[u8; DIGEST_LEN], Arc<VerifiedDevices>>,
     batches: HashMap<[u8; DIGEST_LEN], VerifiedBatch>,
     /// To whom a device's last messages were sealed, where they were many: in a room the next one says the same. The newest
     /// first.
@@ -48,8 +40,9 @@ impl core::fmt::Debug for Known {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         write!(
             f,
-            "Known({} devices, {} batches, {} lists)",
+            "Known({} devices, {} users, {} batches, {} lists)",
             self.devices.len(),
+            self.users.len(),
             self.batches.len(),
             self.lists.values().map(Vec::len).sum::<usize>()
         )
@@ -97,20 +90,33 @@ impl Known {
         lists.insert(0, list.clone());
     }
 
-    /// Verifies a device's certificate and a prekey that was handed out for it, as [`verify_device`] and
-    /// [`VerifiedDevice::with_prekey`] do, but the two signatures are checked the first time only. Time and proof are
+    /// As [`verify_devices`], but the signature is checked the first time only.
+    pub fn devices(
+        &mut self,
+        identity: &IdentityPublic,
+        list: &Signed<DeviceList>,
+    ) -> Result<Arc<VerifiedDevices>, CertificateError> {
+        let name = name(identity.as_bytes(), list);
+        if let Some(devices) = self.users.get(&name) {
+            return Ok(devices.clone());
+        }
+        let devices = Arc::new(verify_devices(identity, list)?);
+        make_room(&mut self.users);
+        self.users.insert(name, devices.clone());
+        Ok(devices)
+    }
+
+    /// As [`VerifiedDevice::with_prekey`], but the signature of the batch is checked the first time only. Time and proof are
     /// checked always.
     pub fn recipient(
         &mut self,
-        identity: &IdentityPublic,
-        certificate: &Signed<DeviceCertificate>,
+        device: &VerifiedDevice,
         prekey: &Prekey,
         now_ms: u64,
-    ) -> Result<Recipient, RecipientError> {
-        let device = self.device(identity, certificate)?;
-        let name = batch_name(&device, &prekey.header);
-        if let Some(batch) = self.batches.get(&name).filter(|batch| batch.is_of(&device)) {
-            return Ok(batch.with_prekey(prekey, now_ms)?);
+    ) -> Result<Recipient, PrekeyError> {
+        let name = batch_name(device, &prekey.header);
+        if let Some(batch) = self.batches.get(&name).filter(|batch| batch.is_of(device)) {
+            return batch.with_prekey(prekey, now_ms);
         }
         let batch = device.with_batch(&prekey.header)?;
         let recipient = batch.with_prekey(prekey, now_ms)?;

@@ -20,20 +20,21 @@
 //! let certificate = DeviceCertificate::new(alice.clone(), alice_device, alice_key.verifying_key(), now_ms);
 //! let alice_certificate = Signed::sign(&certificate, &alice_identity);
 //!
-//! // Bob has the same, and his device has published prekeys.
+//! // Bob has the same for a device that has published prekeys, and all of his devices stand in a list that his identity has signed.
 //! let bob = Address::parse("bob@chat.acme.example")?;
 //! let bob_identity = IdentityKey::generate(rng);
 //! let bob_device = DeviceId::generate(rng);
 //! let bob_key = DeviceKey::generate(rng);
-//! let certificate = DeviceCertificate::new(bob.clone(), bob_device, bob_key.verifying_key(), now_ms);
-//! let bob_certificate = Signed::sign(&certificate, &bob_identity);
+//! let listed = ListedDevice { device: bob_device, key: bob_key.verifying_key(), since_ms: now_ms };
+//! let bob_devices = Signed::sign(&DeviceList::new(bob.clone(), now_ms, next_week_ms, vec![listed]), &bob_identity);
 //! let (batch, secrets) =
 //!     generate_prekeys(rng, &bob_key, bob_device, PrekeyKind::OneTime, 10, now_ms, next_week_ms);
 //! batch.verify(&bob_key.verifying_key())?;
 //!
-//! // Alice has pinned Bob's identity; the relay gives her his certificate and one of his prekeys.
-//! let device = verify_device(&bob_identity.verifying_key(), &bob_certificate)?;
-//! assert_eq!(device.address(), &bob);
+//! // Alice has pinned Bob's identity; the relay gives her the list of his devices and a prekey of each.
+//! let devices = verify_devices(&bob_identity.verifying_key(), &bob_devices)?;
+//! assert_eq!(devices.address(), &bob);
+//! let device = devices.device(bob_device).ok_or("no such device")?;
 //! let prekey = batch.prekey(3).ok_or("no such prekey")?;
 //! let recipient = device.with_prekey(&prekey, now_ms)?;
 //!
@@ -70,6 +71,7 @@ mod agreement;
 mod certificate;
 mod code;
 mod codec;
+mod devices;
 mod fingerprint;
 mod ids;
 mod invite;
@@ -98,10 +100,11 @@ pub use certificate::{
 };
 pub use code::{CodeError, LinkCode, RecoveryKey};
 pub use codec::{DecodeError, decode_strict, encode};
+pub use devices::{DeviceList, ListedDevice, MAX_LISTED_DEVICES, VerifiedDevices, verify_devices};
 pub use fingerprint::{Fingerprint, FingerprintError, SafetyNumber, safety_number};
 pub use ids::{BatchId, BlobId, DeviceId, IdError, LinkId, MessageId};
 pub use invite::{InviteSecret, Voucher, verify_voucher};
-pub use known::{Known, RecipientError};
+pub use known::Known;
 pub use link::{HistoryAnswer, LinkError, LinkKeys, LinkOffer, LinkPurpose};
 pub use listed::{Listed, NotListed};
 pub use merkle::{MerkleTree, Node};

@@ -317,6 +317,7 @@ def vectors():
     derivation()
     prekeys()
     directory()
+    device_list()
     message_vector()
     device_vectors()
     long = attachment_vectors()
@@ -362,6 +363,15 @@ def directory():
         except sotto.Refused as refused:
             result = refused.args[0]
         assert result == case["result"], f"{case['name']}: {result}"
+def device_list():
+    vector = read("device_list")
+    there = vector["list"]
+    listed = [[raw(one["device"]), raw(one["device_key"]), one["since_ms"]] for one in there["devices"]]
+    fields = sotto.verify_devices(raw(vector["identity"]), sotto.decode(raw(vector["document"]), sotto.SIGNED))
+    assert fields == [1, 1, there["address"], there["serial"], there["expires_at_ms"], listed]
+    ours = sotto.device_list(raw(vector["identity_secret"]), there["address"], there["serial"], there["expires_at_ms"], listed[::-1])
+    assert ours[0] == raw(vector["payload"])
+    sotto.verify_devices(raw(vector["identity"]), ours)
 
 
 def prekeys():
@@ -457,6 +467,8 @@ def judge(case, attachments_by_name, keys):
             sotto.decode(raw(case["bytes"]), sotto.HEADER)
         case "certificate":
             sotto.verify_device(raw(case["identity"]), signed("document"))
+        case "device list":
+            sotto.verify_devices(raw(case["identity"]), signed("document"))
         case "retention certificate":
             sotto.verify_retention(raw(case["policy"]), signed("document"), case["now_ms"])
         case "prekey":

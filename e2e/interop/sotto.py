@@ -19,6 +19,7 @@ CURVE = ec.SECP521R1()
 ORDER = int("01" + "f" * 64 + "fa51868783bf2f966b7fcc0148f709a5d03bb5c9b8899c47aebb6fb71e91386409", 16)
 PRIME = 2**521 - 1
 MAX_CONTENT, MAX_RECIPIENTS, MAX_BODY, MAX_BATCH, CHUNK = 69_632, 2_000, 1_048_576, 1_024, 65_536
+MAX_LISTED_DEVICES = 64
 
 
 class Refused(Exception):
@@ -182,6 +183,8 @@ ID, U8, U16, U32, U64, TIME = octets(16), uint(8), uint(16), uint(32), uint(64),
 SIGNATURE = octets(132)
 SIGNED = [octets(), SIGNATURE]
 CERTIFICATE = [U8, U16, address, ID, point, TIME]
+LISTED = [ID, point, TIME]
+DEVICE_LIST = [U8, U16, address, TIME, TIME, many(LISTED)]
 RETENTION = [U8, U16, domain, address, point, TIME, TIME]
 
 
@@ -365,6 +368,19 @@ def verify_device(identity, certificate):
     fields = verify_document(identity, "sotto/1 device certificate", CERTIFICATE, certificate)
     _, _, name, device, key, _ = fields
     return name, device, key
+
+
+def device_list(identity_secret, name, serial, expires_ms, devices):
+    """All devices of a user, [[device id, key point, since ms], ...], signed as a whole."""
+    return sign_document(identity_secret, "sotto/1 device list", [1, 1, name, serial, expires_ms, sorted(devices)])
+
+
+def verify_devices(identity, document):
+    fields = verify_document(identity, "sotto/1 device list", DEVICE_LIST, document)
+    ids = [device for device, _, _ in fields[5]]
+    if not 1 <= len(ids) <= MAX_LISTED_DEVICES or ids != sorted(set(ids)):
+        raise Refused("Devices")
+    return fields
 
 
 def verify_retention(policy, document, now_ms):

@@ -3,14 +3,15 @@
 use std::sync::LazyLock;
 
 use sotto_crypto::{
-    Address, AttachmentKey, BatchId, DeviceCertificate, DeviceId, DevicePublic, Domain, Fingerprint, IdentityPublic,
-    Known, OpenError, Prekey, PrekeyBatch, PrekeyPublic, PrekeyRef, PrekeySecret, RetentionCertificate, SEALED_CHUNK,
-    SealedHeader, Signature, Signed, Wrap, WrappedKey, decode_strict, encode, open, open_stream, verify_device,
+    Address, AttachmentKey, BatchId, DeviceCertificate, DeviceId, DeviceList, DevicePublic, Domain, Fingerprint,
+    IdentityKey, IdentityPublic, Known, OpenError, Prekey, PrekeyBatch, PrekeyPublic, PrekeyRef, PrekeySecret,
+    RetentionCertificate, SEALED_CHUNK, SealedHeader, Signature, Signed, Wrap, WrappedKey, decode_strict, encode, open,
+    open_stream, verify_device, verify_devices,
 };
 
 use crate::Target;
 use crate::reference::{self, Draft, Pair};
-use crate::seeds::{bytes, message, prekeys, refusals};
+use crate::seeds::{bytes, device_list, message, prekeys, refusals};
 
 pub(crate) fn targets() -> Vec<Target> {
     let (sealed, batch) = (message(), prekeys());
@@ -20,6 +21,8 @@ pub(crate) fn targets() -> Vec<Target> {
     headers.push(bytes(&sealed, "/header"));
     let mut certificates = refusals("certificate", "document");
     certificates.push(bytes(&sealed, "/sender/certificate"));
+    let mut lists = refusals("device list", "document");
+    lists.extend([bytes(&device_list(), "/document"), bytes(&device_list(), "/payload")]);
     let names = ["alice@chat.acme.example", "A.b+c-d_e@x", "chat.acme.example", "10.0.0.1", "a.b.@c", &"a2".repeat(26)];
     let body = bytes(&sealed, "/clear_body");
     let wrap = Wrap {
@@ -34,6 +37,7 @@ pub(crate) fn targets() -> Vec<Target> {
         Target::new("crypto/header", headers, fuzz_header),
         Target::new("crypto/wrap", vec![encode(&wrap)], fuzz_wrap),
         Target::new("crypto/certificate", certificates, fuzz_certificate),
+        Target::new("crypto/device list", lists, fuzz_device_list),
         Target::new("crypto/retention certificate", refusals("retention certificate", "document"), fuzz_retention),
         Target::new("crypto/prekey batch", vec![bytes(&batch, "/batch")], fuzz_prekey_batch),
         Target::new("crypto/prekey", vec![bytes(&batch, "/keys/2/prekey")], fuzz_prekey),
@@ -124,6 +128,23 @@ pub(crate) fn fuzz_retention(data: &[u8]) {
     strict::<RetentionCertificate>(data);
 }
 
+/// A list of devices: nothing but what was signed verifies; and whatever is signed has the one form, or does not count.
+pub(crate) fn fuzz_device_list(data: &[u8]) {
+    let vector = device_list();
+    let identity = IdentityKey::from_bytes(&bytes(&vector, "/identity_secret")).unwrap();
+    let public = identity.verifying_key();
+    if let Some(signed) = strict::<Signed<DeviceList>>(data)
+        && verify_devices(&public, &signed).is_ok()
+    {
+        assert_eq!(signed.payload(), bytes(&vector, "/payload"), "another list than the one that was signed");
+    }
+    if let Some(list) = strict::<DeviceList>(data)
+        && let Ok(devices) = verify_devices(&public, &Signed::sign(&list, &identity))
+    {
+        assert!(devices.devices().is_sorted_by(|a, b| a.device() < b.device()), "a device twice");
+    }
+}
+
 /// A batch of prekeys, as a device uploads it.
 pub(crate) fn fuzz_prekey_batch(data: &[u8]) {
     if let Some(batch) = strict::<PrekeyBatch>(data) {
@@ -141,7 +162,8 @@ pub(crate) fn fuzz_prekey(data: &[u8]) {
     let identity = IdentityPublic::from_bytes(&bytes(&vector, "/device/identity")).unwrap();
     let certificate = Signed::from_bytes(&bytes(&vector, "/device/certificate")).unwrap();
     let now = vector["now_ms"].as_u64().unwrap();
-    let Ok(recipient) = Known::new().recipient(&identity, &certificate, &prekey, now) else { return };
+    let device = verify_device(&identity, &certificate).unwrap();
+    let Ok(recipient) = Known::new().recipient(&device, &prekey, now) else { return };
     let key = &vector["keys"][recipient.prekey().index as usize];
     assert_eq!(prekey.key.as_bytes().as_slice(), bytes(key, "/public"), "a key that was not signed");
 }

@@ -18,6 +18,11 @@ pub(crate) fn message() -> Value {
     read(include_str!("../../crypto/vectors/message.json"))
 }
 
+/// `crypto/vectors/device_list.json`.
+pub(crate) fn device_list() -> Value {
+    read(include_str!("../../crypto/vectors/device_list.json"))
+}
+
 /// `crypto/vectors/prekeys.json`.
 pub(crate) fn prekeys() -> Value {
     read(include_str!("../../crypto/vectors/prekeys.json"))

@@ -192,8 +192,15 @@ mod tests {
     fn user(local: &str, key: &PolicyKey) -> PutUser {
         let address = Address::new(local, &domain()).unwrap();
         let (group, role) = ("staff".to_owned(), Role::Person);
-        let document =
-            MembershipDocument { version: 1, serial: 1, address, group: group.clone(), identity: None, invite: None };
+        let document = MembershipDocument {
+            version: 1,
+            serial: 1,
+            address,
+            group: group.clone(),
+            identity: None,
+            invite: None,
+            devices_from_ms: 0,
+        };
         let membership = Signed::sign(&document, key).to_bytes();
         PutUser { group, membership, suspended: false, role, invite: None, reset: Resets::default() }
     }

@@ -165,8 +165,7 @@ async fn check_recipients(
         let current: BTreeSet<DeviceId> = users
             .iter()
             .filter(|user| user.local == *local)
-            .flat_map(|user| &user.devices)
-            .map(|device| device.device)
+            .flat_map(|user| user.devices.iter().copied())
             .filter(|device| sender.is_none_or(|caller| caller.device != *device))
             .collect();
         if *sealed_to != current {

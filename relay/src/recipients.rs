@@ -9,8 +9,7 @@ use sotto_telemetry::{labels, names};
 use sotto_wire::ErrorCode;
 use sotto_wire::admin::Role;
 use sotto_wire::api::{
-    FetchIdentities, FetchRecipients, FoundIdentity, Identities, NetworkInfo, RecipientDevice, RecipientRole,
-    RecipientUser, Recipients,
+    FetchIdentities, FetchRecipients, FoundIdentity, Identities, NetworkInfo, RecipientRole, RecipientUser, Recipients,
 };
 use sotto_wire::gateway::{PeerIdentities, PeerRecipients};
 use sotto_wire::limits::{MAX_RECIPIENT_DEVICES, MAX_SIGNAL_DEVICES};
@@ -48,7 +47,7 @@ pub(crate) async fn for_caller(app: &App, caller: &Caller, request: FetchRecipie
         all.users.extend(answer.users);
         all.networks.extend(answer.networks);
     }
-    let abroad: usize = all.users.iter().map(|user| user.devices.len()).sum();
+    let abroad: usize = all.users.iter().map(|user| user.prekeys.len()).sum();
     let request = Completion { requester: caller.address.as_str(), own: Some(caller), peer: None, abroad, signal };
     all.users.extend(complete(app, &policy, &shown, &local, &request).await?);
     Ok(all)
@@ -239,9 +238,10 @@ async fn complete(
 
     let sending = request.own.map(|caller| caller.device);
     for user in &mut users {
-        user.devices.retain(|device| Some(device.device) != sending);
+        user.devices.retain(|device| Some(*device) != sending);
     }
-    users.retain(|user| !user.devices.is_empty());
+    // Who sends is shown the list of the own devices also where there is nobody to seal to.
+    users.retain(|user| !user.devices.is_empty() || Some(user.local.as_str()) == own);
     let total = request.abroad + users.iter().map(|user| user.devices.len()).sum::<usize>();
     let limit = if request.signal { MAX_SIGNAL_DEVICES } else { MAX_RECIPIENT_DEVICES };
     if total > limit {
@@ -260,20 +260,14 @@ async fn complete(
             } else {
                 RecipientRole::Addressed
             };
-            let devices = user
-                .devices
-                .into_iter()
-                .filter_map(|device| {
-                    let prekey = prekeys.remove(&device.device)?;
-                    Some(RecipientDevice { certificate: device.certificate, prekey })
-                })
-                .collect();
             let (membership, voucher) = match role {
                 RecipientRole::Addressed => (Some(shown.membership(&user.local)?), voucher(user.voucher.as_deref())?),
                 RecipientRole::Own | RecipientRole::Retention => (None, None),
             };
+            let claimed = user.devices.iter().filter_map(|device| prekeys.remove(device)).collect();
+            let devices = user.list.ok_or(StoreError::Corrupt("devices without a list"))?;
             let (address, identity) = (app.address(&user.local)?, user.identity);
-            Ok(RecipientUser { address, identity, role, devices, membership, voucher })
+            Ok(RecipientUser { address, identity, role, devices, prekeys: claimed, membership, voucher })
         })
         .collect()
 }
@@ -314,7 +308,7 @@ async fn claim(app: &App, users: &[DirectoryUser], request: &Completion<'_>) -> 
     let mut claims = Vec::new();
     for user in users {
         let one_time = !request.signal && app.limits.one_time(request.requester, &user.local, now_ms);
-        claims.extend(user.devices.iter().map(|device| Claim { device: device.device, one_time }));
+        claims.extend(user.devices.iter().map(|device| Claim { device: *device, one_time }));
     }
     let claimed = app.store.claim_prekeys(claims, now_ms).await?;
     let exhausted = claimed.iter().filter(|claimed| claimed.exhausted).count() as u64;

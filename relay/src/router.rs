@@ -27,11 +27,7 @@ pub(crate) fn public(app: Shared) -> Router {
             .route("/v1/session/challenge", operation("GetChallenge", post(session::challenge)))
             .route("/v1/session", operation("OpenSession", post(session::open)))
             .route("/v1/policy", operation("GetPolicy", get(network::policy)))
-            .route(
-                "/v1/devices",
-                operation("Devices", get(devices::list).post(devices::add).delete(devices::remove_others)),
-            )
-            .route("/v1/devices/{device}", operation("RemoveDevice", delete(devices::remove)))
+            .route("/v1/devices", operation("Devices", get(devices::list).post(devices::add).put(devices::put_list)))
             .route("/v1/vault", operation("PutVault", put(password::put_vault)))
             .route("/v1/password/start", operation("StartPassword", post(password::start)))
             .route("/v1/password/finish", operation("FinishPassword", post(password::finish)))

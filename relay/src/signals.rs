@@ -33,10 +33,8 @@ pub(crate) async fn send(app: &App, caller: &Caller, envelope: Envelope) -> Repl
     }
     // Not everybody need be among them, unlike with a message: but who is must be somebody's device now.
     let users = app.store.directory(local.keys().map(|&local| local.to_owned()).collect(), app.now_ms()).await?;
-    let current: BTreeSet<(&str, DeviceId)> = users
-        .iter()
-        .flat_map(|user| user.devices.iter().map(move |device| (user.local.as_str(), device.device)))
-        .collect();
+    let current: BTreeSet<(&str, DeviceId)> =
+        users.iter().flat_map(|user| user.devices.iter().map(move |device| (user.local.as_str(), *device))).collect();
     let known =
         |(local, devices): (&&str, &BTreeSet<DeviceId>)| devices.iter().all(|d| current.contains(&(*local, *d)));
     if !local.iter().all(known) {

@@ -25,6 +25,8 @@ pub(crate) struct Item<R> {
     pub(crate) recipients: Vec<Address>,
     /// Whether it was missing before it came.
     pub(crate) late: bool,
+    /// Whether the device that it is from is none of its sender's any more.
+    pub(crate) from_removed_device: bool,
     /// What was said, where it can be read.
     pub(crate) content: Option<Content>,
     /// What is wrong with it, where something is.

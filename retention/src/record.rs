@@ -172,6 +172,9 @@ pub(crate) struct Record {
     /// Whether it was recorded as missing before it came.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     late: bool,
+    /// Whether the device that it is from is none of its sender's any more.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    sender_device_removed: bool,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     members: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -348,6 +351,7 @@ impl Record {
             sender_verified: established_by.is_some(),
             number: content.and_then(|c| c.link.as_ref()).map(|link| link.index),
             late: item.late,
+            sender_device_removed: item.from_removed_device,
             members: conversation.map(|c| texts(&c.members())).unwrap_or_default(),
             recipients: texts(&item.recipients),
             error: item.fault.as_ref().map(|f| f.reason.clone()),

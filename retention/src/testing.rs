@@ -52,6 +52,7 @@ pub(crate) fn item(content: Content) -> Item<u64> {
         }),
         recipients: vec![a("bob"), a("retention.keep")],
         late: false,
+        from_removed_device: false,
         content: Some(content),
         fault: None,
         receipt: 42,
@@ -120,6 +121,7 @@ pub(crate) fn broken(raw: Option<&[u8]>) -> Item<u64> {
         keys: None,
         recipients: Vec::new(),
         late: false,
+        from_removed_device: false,
         content: None,
         fault: Some(Fault {
             reason: "it does not open".into(),

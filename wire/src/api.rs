@@ -11,9 +11,8 @@
 //! | `POST /v1/session/challenge` | [`SessionChallenge`] → [`Challenge`] | anybody |
 //! | `POST /v1/session` | [`OpenSession`] → [`Session`] | device key |
 //! | `GET /v1/policy` | → [`PolicyAnswer`] | session |
-//! | `GET /v1/devices` | → [`DeviceList`] | session |
-//! | `DELETE /v1/devices/{device}` | → empty | session |
-//! | `DELETE /v1/devices` | → empty: removes every device but the caller's | session |
+//! | `GET /v1/devices` | → [`OwnDevices`] | session or log-in token |
+//! | `PUT /v1/devices` | [`PutDevices`] → empty: removes what is not in the list any more | session |
 //! | `PUT /v1/vault` | [`PutVault`] → empty | session |
 //! | `POST /v1/password/start` | [`PasswordStart`] → [`PasswordStarted`] | log-in token |
 //! | `POST /v1/password/finish` | [`PasswordFinish`] → empty; ends the log-in token | log-in token |
@@ -34,7 +33,7 @@
 
 use minicbor::{Decode, Encode};
 use sotto_crypto::{
-    Address, BlobId, DeviceCertificate, DeviceId, Domain, IdentityPublic, Listed, MessageId, PolicyPublic, Prekey,
+    Address, BlobId, DeviceId, DeviceList, Domain, IdentityPublic, Listed, MessageId, PolicyPublic, Prekey,
     PrekeyBatch, PrekeyRef, Signature, Signed, Voucher, Wrap, WrappedKey,
 };
 
@@ -235,18 +234,24 @@ pub struct PasswordFinish {
 #[derive(Clone, Encode, Decode)]
 #[cbor(array)]
 pub struct RegisterDevice {
-    /// The device's key under the user's identity.
+    /// The device.
     #[n(0)]
-    pub certificate: Signed<DeviceCertificate>,
-    /// Name for people, such as "laptop"; at most 60 characters.
+    pub device: DeviceId,
+    /// The user's devices with this one. Its serial is above that of the list before.
     #[n(1)]
+    pub list: Signed<DeviceList>,
+    /// Name for people, such as "laptop"; at most 60 characters.
+    #[n(2)]
     pub label: String,
     /// One-time prekeys.
-    #[n(2)]
+    #[n(3)]
     pub one_time: PrekeyBatch,
     /// The prekey that is used when the one-time ones are gone.
-    #[n(3)]
+    #[n(4)]
     pub medium_term: PrekeyBatch,
+    /// Serial of the list that the new one was made from; absent where there was none.
+    #[n(5)]
+    pub before: Option<u64>,
 }
 
 /// Asks for something to sign.
@@ -315,19 +320,40 @@ pub struct PolicyAnswer {
 /// The caller's devices.
 #[derive(Clone, Debug, Encode, Decode)]
 #[cbor(array)]
-pub struct DeviceList {
-    /// In the order of registration.
+pub struct OwnDevices {
+    /// The list that senders are shown; absent before the first device.
     #[n(0)]
+    pub list: Option<Signed<DeviceList>>,
+    /// What the relay knows of each, in the order of registration.
+    #[n(1)]
     pub devices: Vec<DeviceEntry>,
+    /// What the operator says of the caller, who may be a new device that has seen nothing yet.
+    #[n(2)]
+    pub membership: Listed<MembershipDocument>,
+    /// What vouches for it.
+    #[n(3)]
+    pub head: Signed<DirectoryHead>,
+}
+
+/// Replaces the list of the caller's devices.
+#[derive(Clone, Debug, Encode, Decode)]
+#[cbor(array)]
+pub struct PutDevices {
+    /// With the caller. Its serial is above that of the one before.
+    #[n(0)]
+    pub list: Signed<DeviceList>,
+    /// Serial of the list that it was made from.
+    #[n(1)]
+    pub before: Option<u64>,
 }
 
 /// One device of the caller.
 #[derive(Clone, Debug, Encode, Decode)]
 #[cbor(array)]
 pub struct DeviceEntry {
-    /// Its key under the identity.
+    /// The device.
     #[n(0)]
-    pub certificate: Signed<DeviceCertificate>,
+    pub device: DeviceId,
     /// Name for people.
     #[n(1)]
     pub label: String,
@@ -436,15 +462,18 @@ pub struct RecipientUser {
     /// Who.
     #[n(0)]
     pub address: Address,
-    /// The identity that the devices are certified by.
+    /// The identity under which their devices stand.
     #[n(1)]
     pub identity: IdentityPublic,
     /// Why this user is a recipient.
     #[n(2)]
     pub role: RecipientRole,
-    /// Each with a prekey for this message.
+    /// All devices of the user, under that identity.
     #[n(3)]
-    pub devices: Vec<RecipientDevice>,
+    pub devices: Signed<DeviceList>,
+    /// A prekey for this message of each of them that can be written to; a one-time one was handed out to nobody else.
+    #[n(6)]
+    pub prekeys: Vec<Prekey>,
     /// Which group the user is in; absent for retention processes and for the own devices.
     #[n(4)]
     pub membership: Option<Listed<MembershipDocument>>,
@@ -466,18 +495,6 @@ pub enum RecipientRole {
     /// A policy asks for it; the certificate is in the network document's rule.
     #[n(2)]
     Retention,
-}
-
-/// One device to seal to.
-#[derive(Clone, Debug, Encode, Decode)]
-#[cbor(array)]
-pub struct RecipientDevice {
-    /// Its key under the identity.
-    #[n(0)]
-    pub certificate: Signed<DeviceCertificate>,
-    /// A prekey; a one-time one was handed out to nobody else.
-    #[n(1)]
-    pub prekey: Prekey,
 }
 
 /// One message as the relay sees it.

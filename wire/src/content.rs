@@ -42,6 +42,9 @@ pub struct Content {
     /// Its place behind what this device has said before in the conversation; none in what goes to some of its members only.
     #[n(10)]
     pub link: Option<Link>,
+    /// Serial of the list of the sender's devices, as this device knows it.
+    #[n(11)]
+    pub devices: Option<u64>,
 }
 
 /// A message's place in the chain of all that one device has said to everybody in one conversation, so that whoever lacks one
@@ -83,6 +86,7 @@ impl Content {
             forwarded: None,
             heads: None,
             link: None,
+            devices: None,
         }
     }
 }

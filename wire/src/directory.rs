@@ -167,6 +167,7 @@ mod tests {
             retention: Vec::new(),
             federation: FederationRule::default(),
             read_receipts: ReadReceipts::Enabled,
+            refuse_sending_after_days: 7,
         };
         Signed::sign(&document, key).to_bytes()
     }
@@ -196,7 +197,8 @@ mod tests {
     fn membership(local: &str, serial: u64, key: &PolicyKey) -> Vec<u8> {
         let address = Address::new(local, &domain()).unwrap();
         let group = "staff".to_owned();
-        let document = MembershipDocument { version: 1, serial, address, group, identity: None, invite: None };
+        let document =
+            MembershipDocument { version: 1, serial, address, group, identity: None, invite: None, devices_from_ms: 0 };
         Signed::sign(&document, key).to_bytes()
     }
 

@@ -28,6 +28,8 @@ pub enum ErrorCode {
     AlreadyRegistered,
     /// The device list that the sender used is not current: fetch recipients again.
     RecipientsChanged,
+    /// The list of the user's devices is not the one any more that the new one was made from: fetch it again.
+    DevicesChanged,
     /// A policy covers this conversation and its retention process is not among the recipients.
     RetentionRequired,
     /// The directory head is not over the documents that the relay holds: put them again, and then a new head.
@@ -57,7 +59,11 @@ impl ErrorCode {
             Self::Unauthenticated | Self::WrongCredentials => 401,
             Self::Forbidden | Self::Suspended | Self::InviteInvalid | Self::FederationDenied => 403,
             Self::NotFound => 404,
-            Self::AlreadyRegistered | Self::RecipientsChanged | Self::RetentionRequired | Self::DirectoryChanged => 409,
+            Self::AlreadyRegistered
+            | Self::RecipientsChanged
+            | Self::DevicesChanged
+            | Self::RetentionRequired
+            | Self::DirectoryChanged => 409,
             Self::TooLarge => 413,
             Self::Locked => 423,
             Self::RateLimited | Self::MailboxFull => 429,
@@ -80,6 +86,7 @@ impl ErrorCode {
             Self::InviteInvalid => "invite_invalid",
             Self::AlreadyRegistered => "already_registered",
             Self::RecipientsChanged => "recipients_changed",
+            Self::DevicesChanged => "devices_changed",
             Self::RetentionRequired => "retention_required",
             Self::DirectoryChanged => "directory_changed",
             Self::FederationDenied => "federation_denied",

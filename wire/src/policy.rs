@@ -221,6 +221,10 @@ pub struct MembershipDocument {
     /// The invite that is open: who has its key may say whose identity it is from now on.
     #[n(5)]
     pub invite: Option<OpenInvite>,
+    /// Lists of the member's devices with a serial below this (milliseconds since the epoch) do not count: the administrator has
+    /// removed all devices then. 0: never.
+    #[n(6)]
+    pub devices_from_ms: u64,
 }
 
 /// An identity that the operator vouches for.

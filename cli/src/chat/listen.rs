@@ -10,6 +10,7 @@ use tokio::time::sleep;
 use super::effect::{Link, News};
 use super::work::told;
 use crate::commands::acks::Acks;
+use crate::commands::devices::own_device;
 
 /// After this time a profile that another process receives for is tried again.
 const BUSY: Duration = Duration::from_secs(5);
@@ -104,6 +105,7 @@ fn handle(acks: &mut Acks, event: Event) -> Vec<News> {
             vec![News::Warning(format!("A message of yours was refused by {}: {}.", refused.domain, refused.reason))]
         }
         Event::Waiting(waiting) => vec![News::Waiting(waiting)],
+        Event::Devices(devices) => devices.iter().map(|device| News::Warning(own_device(device))).collect(),
         Event::CaughtUp => vec![News::Link(Link::Online)],
         Event::Disconnected(error, wait) => {
             // It is tried again by itself, and there is one line for it.

@@ -95,6 +95,7 @@ pub(super) fn said(n: u8, from: &str, text: &str) -> MessageView {
         retention_missing: false,
         late: false,
         conflict: false,
+        removed: sotto_client::RemovedDevices::default(),
         conflicts_with: None,
         verified: false,
         identity_changed: false,

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use sotto_client::{DeviceChange, DeviceEvent};
 use sotto_crypto::DeviceId;
 
 use super::profile::{code, open};
@@ -22,7 +23,6 @@ struct Line {
     #[serde(skip_serializing_if = "Option::is_none")]
     last_seen_at: Option<String>,
     this: bool,
-    genuine: bool,
 }
 
 /// Runs the command.
@@ -33,6 +33,22 @@ pub(crate) async fn run(args: &DevicesArgs, ui: Ui) -> Result<(), CliError> {
         Some(DevicesAction::Approve(args)) => approve(args, ui).await,
         Some(DevicesAction::Remove(args)) => remove(args, ui).await,
         Some(DevicesAction::Reset(args)) => reset(args, ui).await,
+    }
+}
+
+/// What has become of one of the own devices, for people.
+pub(crate) fn own_device(event: &DeviceEvent) -> String {
+    let device = event.device;
+    match event.change {
+        DeviceChange::Added => format!(
+            "another device can read what you are sent: {device}; where that was not you, run `sotto devices remove {device}` and change your password"
+        ),
+        DeviceChange::Removed => {
+            format!("the device {device} is none of yours any more; another device has removed it")
+        }
+        DeviceChange::PutRight => format!(
+            "WARNING: the relay shows an old list of your devices, with another word on {device}: it was set back, or is not honest. This device signs the right list again; tell the administrator"
+        ),
     }
 }
 
@@ -111,12 +127,6 @@ async fn reset(args: &ConfirmArgs, ui: Ui) -> Result<(), CliError> {
 async fn list(args: &DevicesArgs, ui: Ui) -> Result<(), CliError> {
     let client = open(&args.profile, ui).await?;
     for device in client.devices().list().await? {
-        if !device.genuine {
-            ui.note(&format!(
-                "WARNING: device {} does not stand under your identity: it is not yours; tell the administrator",
-                device.device
-            ));
-        }
         let line = Line {
             device: device.device.to_string(),
             label: device.label,
@@ -124,7 +134,6 @@ async fn list(args: &DevicesArgs, ui: Ui) -> Result<(), CliError> {
             created_at: time(device.created_at_ms),
             last_seen_at: device.last_seen_ms.map(time),
             this: device.this,
-            genuine: device.genuine,
         };
         match args.output {
             TextFormat::Json => ui.json(&line)?,

@@ -13,6 +13,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep_until};
 
 use super::acks::Acks;
+use super::devices::own_device;
 use super::profile::open;
 use super::stale;
 use super::talk::{self, names};
@@ -145,6 +146,11 @@ impl Session<'_> {
                 }
                 let senders: Vec<Address> = waiting.into_iter().map(|one| one.sender).collect();
                 self.watch.tell(&self.client, &senders, self.ui).await?;
+            }
+            Event::Devices(devices) => {
+                for device in &devices {
+                    self.ui.note(&own_device(device));
+                }
             }
             Event::Refused(refused) => self.ui.note(&format!(
                 "WARNING: your message {} was refused by {}: {} ({})",
@@ -373,6 +379,12 @@ fn text(message: &ReceivedMessage, path: Option<&Path>) -> String {
     if message.late {
         marks.push_str(" [came late]");
     }
+    if message.removed.from {
+        marks.push_str(" [FROM A REMOVED DEVICE]");
+    }
+    if message.removed.to {
+        marks.push_str(" [ALSO TO A DEVICE YOU REMOVED]");
+    }
     let others = message.content.conversation.members().len();
     let group = if others > 2 { format!(" (group of {others})") } else { String::new() };
     format!("{} {}{group}{marks}: {}", time(message.content.sent_at_ms), message.sender, continued(&body))
@@ -474,6 +486,12 @@ struct Line<'a> {
     /// Whether it was told as missing before it came.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     late: bool,
+    /// The device that it is from is none of its sender's any more.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    from_removed_device: bool,
+    /// It was sealed to a device that its recipient had removed before, too.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    to_removed_device: bool,
 }
 
 #[derive(Serialize)]
@@ -561,6 +579,8 @@ impl<'a> Line<'a> {
             verified: message.verified,
             identity_changed: message.identity_changed,
             late: message.late,
+            from_removed_device: message.removed.from,
+            to_removed_device: message.removed.to,
         }
     }
 }

@@ -185,6 +185,8 @@ pub(crate) fn line(view: &MessageView) -> String {
         (view.verified && !view.own, "verified"),
         (view.identity_changed, "IDENTITY CHANGED"),
         (view.late, "came late"),
+        (view.removed.from, "FROM A REMOVED DEVICE"),
+        (view.removed.to, "ALSO TO A DEVICE YOU REMOVED"),
         (view.conflict, "DOES NOT FOLLOW what its sender's device said before"),
     ] {
         if on {
@@ -253,6 +255,10 @@ pub(crate) struct MessageLine {
     late: bool,
     /// Whether it does not follow what the same device has said before.
     conflict: bool,
+    /// The device that it is from is none of its sender's any more.
+    from_removed_device: bool,
+    /// It was sealed to a device that its recipient had removed before, too.
+    to_removed_device: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     conflicts_with: Option<String>,
     verified: bool,
@@ -348,6 +354,8 @@ impl From<&MessageView> for MessageLine {
             retention_missing: view.retention_missing,
             late: view.late,
             conflict: view.conflict,
+            from_removed_device: view.removed.from,
+            to_removed_device: view.removed.to,
             conflicts_with: view.conflicts_with.map(|id| id.to_string()),
             verified: view.verified,
             identity_changed: view.identity_changed,

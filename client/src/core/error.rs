@@ -230,6 +230,26 @@ impl From<rusqlite::Error> for StoreError {
     }
 }
 
+/// Why a list of somebody's devices does not count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ListProblem {
+    /// A newer one was seen.
+    #[error("the relay shows an older list of them than there is: a device that was removed could be in it")]
+    Older,
+    /// Another list was seen with the same serial.
+    #[error("the relay shows two lists of them for the same time")]
+    Other,
+    /// The administrator has removed all devices since.
+    #[error("the relay shows a list of them from before the administrator removed them all")]
+    Reset,
+    /// Its time is over.
+    #[error("their list has ended: none of them has connected for a long time")]
+    Ended,
+    /// It is made for a later time.
+    #[error("their list is from the future: one of the two clocks is wrong")]
+    Future,
+}
+
 /// What came does not prove to be what it must be. Nothing was sent.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -309,6 +329,17 @@ pub enum TrustError {
         /// Why.
         reason: String,
     },
+    /// The list of somebody's devices does not count.
+    #[error("the devices of {address}: {problem}; nothing was sent")]
+    Devices {
+        /// Whose.
+        address: Address,
+        /// Why not.
+        problem: ListProblem,
+    },
+    /// The list of the own devices is not the one that counts.
+    #[error("the relay keeps showing another list of your own devices than the one that counts; nothing was sent")]
+    OwnDevices,
     /// Somebody was added.
     #[error("the relay added a recipient that you did not ask for and no policy names: {0}; nothing was sent")]
     AddedRecipient(Address),
@@ -460,6 +491,9 @@ pub enum Refusal {
     /// This device was removed.
     #[error("this device ({0}) is not registered any more: it was removed or reset")]
     DeviceRemoved(DeviceId),
+    /// There is no such device.
+    #[error("there is no device {0} of yours")]
+    NoDevice(DeviceId),
     /// More than a transfer can carry.
     #[error("the history is too large for a transfer")]
     HistoryTooLarge,

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use sotto_crypto::{Address, Fingerprint, PolicyPublic, PrekeyKind, SystemRng};
-use sotto_wire::api::{LoggedIn, LoginFinish, LoginStart, LoginStarted, NetworkInfo, RegisterDevice};
+use sotto_wire::api::{
+    LoggedIn, LoginFinish, LoginStart, LoginStarted, NetworkInfo, OwnDevices, PutDevices, RegisterDevice,
+};
 use sotto_wire::{ApiError, ErrorCode};
 
 use crate::core::clock::now_ms;
@@ -18,6 +20,8 @@ use crate::store::{DirectoryRecord, Store};
 use crate::transport::api::post;
 use crate::transport::http::{Call, Http};
 use crate::trust::directory::{Directory, SeenHeads};
+use crate::trust::lists::put_list;
+use crate::trust::own::first_list;
 
 /// The network's policy key, which must be the one that was given, and its directory head.
 pub(crate) async fn network(
@@ -65,23 +69,46 @@ pub(crate) async fn register_device(
     store: &Store,
     account: &Arc<Account>,
 ) -> Result<(), Error> {
-    let (account, store) = (account.clone(), store.clone());
-    let body = blocking(move || {
-        let now = now_ms();
-        let one_time = NewBatch::generate(&mut SystemRng, &account, PrekeyKind::OneTime, now);
-        let medium_term = NewBatch::generate(&mut SystemRng, &account, PrekeyKind::MediumTerm, now);
-        store.run_blocking(|tx| one_time.store(tx).and_then(|()| medium_term.store(tx)))?;
-        Ok(RegisterDevice {
-            certificate: account.certificate.clone(),
-            label: account.label.clone(),
-            one_time: one_time.public,
-            medium_term: medium_term.public,
+    let mut batches = None;
+    for _ in 0..ROUNDS {
+        const PATH: &str = "/v1/devices";
+        let call = Call { method: &reqwest::Method::GET, path: PATH, name: "GET /v1/devices", token: Some(token) };
+        let seen = SeenHeads::new(store.list::<DirectoryRecord>().await?);
+        let there: OwnDevices = retrying(|| http.call(call, None::<&()>)).await?;
+        let (account, keys, made) = (account.clone(), store.clone(), batches.take());
+        let (body, list) = blocking(move || {
+            let now = now_ms();
+            let (PutDevices { list, before }, record) = first_list(&account, &there, &seen, now)?;
+            let (one_time, medium_term) = if let Some(made) = made {
+                made
+            } else {
+                let one_time = NewBatch::generate(&mut SystemRng, &account, PrekeyKind::OneTime, now);
+                let medium_term = NewBatch::generate(&mut SystemRng, &account, PrekeyKind::MediumTerm, now);
+                keys.run_blocking(|tx| one_time.store(tx).and_then(|()| medium_term.store(tx)))?;
+                (one_time.public, medium_term.public)
+            };
+            let (device, label) = (account.device, account.label.clone());
+            Ok((RegisterDevice { device, list, label, one_time, medium_term, before }, record))
         })
-    })
-    .await?;
-    let call = Call { token: Some(token), ..post("/v1/devices") };
-    retrying(|| http.call_empty(call, Some(&body))).await
+        .await?;
+        let call = Call { token: Some(token), ..post(PATH) };
+        match retrying(|| http.call_empty(call, Some(&body))).await {
+            // Another device has made a list meanwhile.
+            Err(error) if error.code() == Some(ErrorCode::DevicesChanged) => {
+                batches = Some((body.one_time, body.medium_term));
+            }
+            registered => {
+                registered?;
+                // What it has registered with is the list that counts from now on.
+                return store.run(move |tx| put_list(tx, &list)).await;
+            }
+        }
+    }
+    Err(TrustError::OwnDevices.into())
 }
+
+/// How often a list is made again because another device has made one meanwhile.
+const ROUNDS: u32 = 4;
 
 /// What a failed exchange means.
 pub(crate) fn exchange(error: ExchangeError) -> Error {

@@ -1,14 +1,16 @@
 //! Which devices the user has, removing them, the link and the recovery key for new ones.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use sotto_crypto::{DeviceId, Fingerprint, RecoveryKey, SystemRng, VaultKey, seal_vault, verify_device};
-use sotto_wire::api::{DeviceEntry, PutVault, VaultKind};
+use sotto_crypto::{DeviceId, Fingerprint, ListedDevice, RecoveryKey, SystemRng, VaultKey, seal_vault};
+use sotto_wire::api::{PutVault, VaultKind};
 use sotto_wire::invite::Transport;
 use sotto_wire::link::LinkUrl;
 
 use crate::core::endpoint::Tls;
 use crate::core::error::{Error, Refusal};
+use crate::trust::own::take_out;
 use crate::trust::state::Trust;
 
 /// One of the user's devices.
@@ -21,14 +23,12 @@ pub struct DeviceInfo {
     pub label: String,
     /// Fingerprint of its key.
     pub fingerprint: Fingerprint,
-    /// When its certificate was made (milliseconds since the epoch).
+    /// Since when it is one of the user's (milliseconds since the epoch).
     pub created_at_ms: u64,
     /// When it last opened a session (milliseconds since the epoch).
     pub last_seen_ms: Option<u64>,
     /// Whether it is this one.
     pub this: bool,
-    /// Whether it stands under the user's identity. One that does not is not the user's: the relay made it up.
-    pub genuine: bool,
 }
 
 /// The user's devices, and what adds one. Cheap to clone.
@@ -42,26 +42,25 @@ impl Devices {
         Self { trust }
     }
 
-    /// The user's devices, as the relay has them, checked against the user's identity.
+    /// The user's devices, as their list says. Names, and when they were last there, are the relay's word.
     pub async fn list(&self) -> Result<Vec<DeviceInfo>, Error> {
-        let list = self.trust.api.devices().await?;
-        Ok(list.devices.iter().filter_map(|entry| self.info(entry)).collect())
-    }
-
-    fn info(&self, entry: &DeviceEntry) -> Option<DeviceInfo> {
-        let account = &self.trust.account;
-        let claimed = entry.certificate.unverified().ok()?;
-        let genuine =
-            claimed.address == account.address && verify_device(&account.identity, &entry.certificate).is_ok();
-        Some(DeviceInfo {
-            device: claimed.device,
-            label: entry.label.clone(),
-            fingerprint: claimed.key.fingerprint(),
-            created_at_ms: claimed.created_at_ms,
-            last_seen_ms: entry.last_seen_ms,
-            this: claimed.device == account.device,
-            genuine,
-        })
+        self.trust.look_after_devices().await?;
+        let (account, answer) = (&self.trust.account, self.trust.api.devices().await?);
+        let devices = self.trust.own_devices().await?;
+        let info = |listed: ListedDevice| {
+            let entry = answer.devices.iter().find(|entry| entry.device == listed.device);
+            DeviceInfo {
+                device: listed.device,
+                label: entry.map(|entry| entry.label.clone()).unwrap_or_default(),
+                fingerprint: listed.key.fingerprint(),
+                created_at_ms: listed.since_ms,
+                last_seen_ms: entry.and_then(|entry| entry.last_seen_ms),
+                this: listed.device == account.device,
+            }
+        };
+        let mut devices: Vec<_> = devices.into_iter().map(info).collect();
+        devices.sort_by_key(|device| device.created_at_ms);
+        Ok(devices)
     }
 
     /// The URL by which a new device of this user finds relay and network. Nothing in it is secret.
@@ -88,12 +87,27 @@ impl Devices {
         if device == self.trust.account.device {
             return Err(Refusal::OwnDevice.into());
         }
-        self.trust.api.remove_device(device).await
+        let there = AtomicBool::new(false);
+        self.trust
+            .change_devices(|devices| {
+                let taken = take_out(devices, device);
+                there.fetch_or(taken, Ordering::Relaxed);
+                taken
+            })
+            .await?;
+        if there.into_inner() { Ok(()) } else { Err(Refusal::NoDevice(device).into()) }
     }
 
     /// Removes every device but this one.
     pub async fn reset(&self) -> Result<(), Error> {
-        self.trust.api.remove_other_devices().await
+        let this = self.trust.account.device;
+        self.trust
+            .change_devices(|devices| {
+                let before = devices.len();
+                devices.retain(|listed| listed.device == this);
+                devices.len() < before
+            })
+            .await
     }
 
     /// Makes a recovery key, and stores the identity under it at the relay; one that was made before opens nothing from

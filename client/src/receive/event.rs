@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use sotto_crypto::{Address, Domain, MessageId};
+use sotto_crypto::{Address, DeviceId, Domain, MessageId};
 use sotto_wire::content::Presence;
 
 use super::message::{ReceivedMessage, UnopenedMessage};
 use super::state::Receiving;
-use crate::core::error::Error;
-use crate::store::AsideCount;
+use crate::core::error::{Error, Refusal};
+use crate::store::{AsideCount, DeviceChange, DeviceNews};
 use crate::talk::view::ConversationId;
 
 /// What happens while receiving.
@@ -20,6 +20,8 @@ pub enum Event {
     Unopened(Box<UnopenedMessage>),
     /// Messages that have come and wait until they can be shown. Told when all that was waiting at the relay has come.
     Waiting(Vec<Waiting>),
+    /// Something about the user's own devices that was found out since this was told last.
+    Devices(Vec<DeviceEvent>),
     /// A message that was sent from here was refused by another network.
     Refused(RefusedElsewhere),
     /// All that was waiting when the connection was made has come.
@@ -58,6 +60,16 @@ pub struct RefusedElsewhere {
     pub code: String,
     /// For people.
     pub reason: String,
+}
+
+/// What has become of one of the user's own devices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DeviceEvent {
+    /// Which.
+    pub device: DeviceId,
+    /// What.
+    pub change: DeviceChange,
 }
 
 /// What messages that cannot be shown yet wait for.
@@ -110,6 +122,20 @@ impl Event {
 }
 
 impl Receiving {
+    /// Looks at the list of the own devices, and says what is new about them since it was told last. A relay that does not answer
+    /// keeps nobody from receiving.
+    pub(super) async fn own_devices_now(&self) -> Result<Vec<DeviceEvent>, Error> {
+        match self.look_after_devices().await {
+            Err(error @ (Error::Store(_) | Error::Refused(Refusal::DeviceRemoved(_)))) => return Err(error),
+            Err(error) => {
+                tracing::warn!(%error, "the own devices could not be looked at; tried again with the next connection");
+            }
+            Ok(()) => {}
+        }
+        let news = self.device_news().await?;
+        Ok(news.into_iter().map(|DeviceNews { device, change }| DeviceEvent { device, change }).collect())
+    }
+
     /// Whose messages wait until they can be shown.
     pub(crate) async fn waiting(&self) -> Result<Vec<Waiting>, Error> {
         let mut counts = self.store.list::<AsideCount>().await?;

@@ -12,7 +12,7 @@ use super::prekeys::REPLAY_MS;
 use crate::core::error::StoreError;
 use crate::send::chain::answer;
 use crate::store::account::Account;
-use crate::store::{Aside, Exact, PrekeyRecord, Seen, StoredMessage, Tx};
+use crate::store::{Aside, Exact, PrekeyRecord, RemovedDevices, Seen, StoredMessage, Tx};
 use crate::talk::apply::{self, Class};
 use crate::talk::view::Target;
 
@@ -59,6 +59,8 @@ pub struct ReceivedMessage {
     pub identity_changed: bool,
     /// Whether it was told as missing before it came.
     pub late: bool,
+    /// What devices that were removed have to do with it.
+    pub removed: RemovedDevices,
     /// By what it is known that the sender's identity is theirs. Absent of one's own messages.
     pub established_by: Option<Anchor>,
     /// Whether it was sealed to a one-time prekey, whose secret ends with its acknowledgement: then nobody can open it again. Otherwise

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use sotto_crypto::{Address, MessageId, RecipientList, SealedHeader};
+use sotto_crypto::{Address, MessageId, Opened, RecipientList, SealedHeader};
 use sotto_wire::content::{Body, Content, Conversation, MessageRef};
 use sotto_wire::room::RoomId;
 
@@ -16,8 +16,11 @@ use super::state::Receiving;
 use crate::core::clock::now_ms;
 use crate::core::error::{Error, StoreError};
 use crate::store::account::Account;
-use crate::store::{ChainKey, GapEvent, MembershipRecord, MessageState, Reason, Seen, StoredMessage, Tx};
+use crate::store::{
+    ChainKey, GapEvent, MembershipRecord, MessageState, Reason, RemovedDevices, Seen, StoredMessage, Tx,
+};
 use crate::talk::apply::{self, Class};
+use crate::trust::lists::{hear, known_list};
 use crate::trust::policy::{self, Policy};
 use crate::trust::state::Purpose;
 use zeroize::Zeroizing;
@@ -219,6 +222,7 @@ impl Placing {
         let (message, gone) = (again.unwrap_or(header.message), Self::gone(&header, &content.body));
         let head = Self::head(&header, &content);
         let late = noted.as_ref().map(|noted| noted.is_late(tx)).transpose()?.unwrap_or(false);
+        let removed = self.removed(tx, &header, &opened, &content)?;
         let retention_missing =
             self.retention_missing(tx, &header.sender, &opened.recipients, delivery.accepted_at_ms)?;
         let received_at_ms = now_ms();
@@ -234,6 +238,7 @@ impl Placing {
                 state: if sender.mine { MessageState::Accepted } else { MessageState::Received },
                 retention_missing: !retention_missing.is_empty(),
                 retained_by: retained_by.clone(),
+                removed,
                 ..StoredMessage::bare(&name, &content.conversation.id(), received_at_ms)
             };
             Arc::new(Keep { account: self.account.clone(), message: stored, content: content.clone() })
@@ -259,6 +264,7 @@ impl Placing {
             established_by: sender.anchor,
             forward_secret: one_time.is_some(),
             late,
+            removed,
             room_grew: false,
             receipt: Receipt {
                 stored,
@@ -273,6 +279,28 @@ impl Placing {
             message.set_apart(&exact);
         }
         Ok(message)
+    }
+
+    /// Notes which list of their devices the sender knows, so that the relay shows no older one, and says what removed devices have to
+    /// do with the message.
+    fn removed(
+        &self,
+        tx: &Tx<'_>,
+        header: &SealedHeader,
+        opened: &Opened,
+        content: &Content,
+    ) -> Result<RemovedDevices, StoreError> {
+        let (me, identity) = (&self.account.address, opened.identity.fingerprint());
+        if let Some(serial) = content.devices.filter(|_| &header.sender != me) {
+            hear(tx, &header.sender, identity, serial, now_ms())?;
+        }
+        let theirs = known_list(tx, &header.sender, identity)?;
+        let mine = known_list(tx, me, self.account.identity.fingerprint())?;
+        let user = opened.recipients.users().find(|user| user.as_str() == me.as_str());
+        // Who sealed before knew no better. A relay that is honest takes nothing afterwards.
+        let was_gone = |device| mine.gone_at_ms(device).is_some_and(|gone| content.sent_at_ms > gone);
+        let to = user.is_some_and(|user| user.devices().any(was_gone));
+        Ok(RemovedDevices { from: theirs.gone_at_ms(header.device).is_some(), to })
     }
 
     /// Policies that should have kept this message and did not get it.

@@ -216,6 +216,10 @@ impl Line {
                 _ => Ok(()),
             },
             ServerFrame::CaughtUp => {
+                let devices = self.receiving.own_devices_now().await?;
+                if !devices.is_empty() {
+                    self.emit(socket, Event::Devices(devices)).await?;
+                }
                 self.maintain();
                 // What they wait for may have come to another process, or before a crash.
                 self.try_again(socket, Again::All).await?;

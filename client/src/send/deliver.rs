@@ -14,6 +14,7 @@ use crate::core::clock::now_ms;
 use crate::core::error::{Error, Refusal, TrustError};
 use crate::core::task::blocking;
 use crate::store::{LeftOut, OutboxKind, OutboxRecord, OwnChainRecord, conversation};
+use crate::trust::lists::known_list;
 
 /// How often a message is sealed again because the recipients' devices have changed meanwhile.
 const ROUNDS: u32 = 3;
@@ -72,11 +73,16 @@ impl Sending {
                     self.forget_policy().await;
                     continue;
                 }
+                // It shows another list of the own devices: the one that counts is found out, and put right where it must be.
+                Err(Error::Trust(TrustError::OwnDevices)) if round < ROUNDS => {
+                    self.look_after_devices().await?;
+                    continue;
+                }
                 believed => believed?,
             };
             let mut posted = Posted::new(content, &checked.recipients);
-            if entry.linked && !frozen {
-                posted.content = self.link(entry, &posted).await?;
+            if !frozen {
+                posted.content = self.stamp(entry, &posted).await?;
             }
             let (account, message, recipients) = (self.account.clone(), entry.key.message, checked.recipients);
             let devices = u32::try_from(recipients.len()).unwrap_or(u32::MAX);
@@ -124,13 +130,20 @@ impl Sending {
         Err(Refusal::RecipientsKeepChanging.into())
     }
 
-    /// The content with its place behind what was said before.
-    async fn link(&self, entry: &OutboxRecord, posted: &Posted) -> Result<Zeroizing<Vec<u8>>, Error> {
-        let (id, devices) = (entry.conversation.id(), posted.devices.clone());
-        let link = self.store.run(move |tx| Ok(next(tx.get(&OwnChainRecord::key_of(&id))?.as_ref(), &devices))).await?;
+    /// The content with what is said of this device: its list, and the place behind what it has said before.
+    async fn stamp(&self, entry: &OutboxRecord, posted: &Posted) -> Result<Zeroizing<Vec<u8>>, Error> {
+        let (id, linked, devices) = (entry.conversation.id(), entry.linked, posted.devices.clone());
+        let (me, identity) = (self.account.address.clone(), self.account.identity.fingerprint());
+        let (link, list) = self
+            .store
+            .run(move |tx| {
+                let chain: Option<OwnChainRecord> = if linked { tx.get(&OwnChainRecord::key_of(&id))? } else { None };
+                Ok((linked.then(|| next(chain.as_ref(), &devices)), known_list(tx, &me, identity)?))
+            })
+            .await?;
         let content: Content = minicbor::decode(&posted.content)
             .map_err(|_| Refusal::NotPossible("what waits in the outbox cannot be read"))?;
-        Ok(Zeroizing::new(sotto_crypto::encode(&Content { link: Some(link), ..content })))
+        Ok(Zeroizing::new(sotto_crypto::encode(&Content { link, devices: Some(list.serial), ..content })))
     }
 
     /// Asks for recipients. In a room, members who cannot be written to (suspended, not there any more) are left out and

@@ -122,10 +122,11 @@ impl Sending {
             }
         }
         let answer = self.api.signal_recipients(people.clone()).await?;
-        let pins = self.pins(people.clone()).await?;
+        let (pins, lists) = (self.pins(people.clone()).await?, self.lists(people.clone()).await?);
         let (known, account, wanted) = (self.known.clone(), self.account.clone(), people.clone());
         let recipients =
-            blocking(move || Ok(signalled(&account, &mut known.lock(), &pins, &wanted, &answer, now_ms())?)).await?;
+            blocking(move || Ok(signalled(&account, &mut known.lock(), (&pins, &lists), &wanted, &answer, now_ms())?))
+                .await?;
         let mut known = self.signals.recipients.lock().unwrap_or_else(PoisonError::into_inner);
         known.insert(people, (Instant::now(), recipients.clone()));
         Ok(recipients)

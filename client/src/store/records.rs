@@ -309,6 +309,9 @@ pub(crate) struct StoredMessage {
     /// Whether it does not follow what the same device has said before.
     #[cbor(n(19), default)]
     pub(crate) conflict: bool,
+    /// What devices that were removed have to do with it.
+    #[cbor(n(20), default)]
+    pub(crate) removed: RemovedDevices,
 }
 
 /// What stands in the history where messages are missing.
@@ -321,6 +324,18 @@ pub struct Missing {
     /// Those of them that their sender's device does not have any more, as it says: they will not come.
     #[n(1)]
     pub gone: u64,
+}
+
+/// What devices that were removed have to do with a message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct RemovedDevices {
+    /// The device that it is from is none of its sender's any more.
+    #[n(0)]
+    pub from: bool,
+    /// It was sealed to a device that its recipient had removed before: its sender was shown an old list.
+    #[n(1)]
+    pub to: bool,
 }
 
 /// A member of a room who cannot be written to.
@@ -359,6 +374,7 @@ impl StoredMessage {
             missing: None,
             late: false,
             conflict: false,
+            removed: RemovedDevices::default(),
         }
     }
 

@@ -55,6 +55,7 @@ pub(crate) fn fold(placed: &Placed, annotations: &[Annotation], around: &Around<
         retention_missing: message.retention_missing,
         late: message.late,
         conflict: message.conflict,
+        removed: message.removed,
         conflicts_with: message.conflicts_with,
         verified: own || around.sender == Some(TrustState::Verified),
         identity_changed: matches!(around.sender, Some(TrustState::Replaced | TrustState::Changed)),

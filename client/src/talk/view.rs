@@ -7,7 +7,7 @@ use std::time::Duration;
 use sotto_crypto::{Address, DeviceId, Domain, MessageId};
 use sotto_wire::content::{Body, File, FileKind, Forwarded, MessageRef};
 
-use crate::store::{GapEvent, LeftOut, Missing};
+use crate::store::{GapEvent, LeftOut, Missing, RemovedDevices};
 
 /// Names a conversation: [`sotto_wire::content::Conversation::id`].
 pub type ConversationId = String;
@@ -229,6 +229,8 @@ pub struct MessageView {
     pub late: bool,
     /// Whether it does not follow what the same device has said before: there are two of it, or it was put back.
     pub conflict: bool,
+    /// What devices that were removed have to do with it.
+    pub removed: RemovedDevices,
     /// The id that it bears, where that is another message's: then it is named by one of its own.
     pub conflicts_with: Option<MessageId>,
     /// Whether the sender's identity was verified by the user.

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use minicbor::{Decode, Encode};
 use reqwest::Method;
-use sotto_crypto::{Address, DeviceId, Domain, LinkId, PrekeyBatch};
+use sotto_crypto::{Address, Domain, LinkId, PrekeyBatch};
 use sotto_wire::ErrorCode;
 use sotto_wire::api::{
-    Accepted, BlobStored, Challenge, DeviceList, Envelope, FetchIdentities, FetchRecipients, Identities, OpenSession,
-    PolicyAnswer, PrekeyCount, PutVault, Recipients, SESSION_LABEL, Session, SessionChallenge, UploadPrekeys,
+    Accepted, BlobStored, Challenge, Envelope, FetchIdentities, FetchRecipients, Identities, OpenSession, OwnDevices,
+    PolicyAnswer, PrekeyCount, PutDevices, PutVault, Recipients, SESSION_LABEL, Session, SessionChallenge,
+    UploadPrekeys,
 };
 use tokio::sync::Mutex;
 use zeroize::Zeroizing;
@@ -106,7 +107,7 @@ impl Api {
         self.get("/v1/policy").await
     }
 
-    pub(crate) async fn devices(&self) -> Result<DeviceList, Error> {
+    pub(crate) async fn devices(&self) -> Result<OwnDevices, Error> {
         self.get("/v1/devices").await
     }
 
@@ -195,14 +196,15 @@ impl Api {
         .await
     }
 
-    /// Removes one device.
-    pub(crate) async fn remove_device(&self, device: DeviceId) -> Result<(), Error> {
-        self.bare(&Method::DELETE, &format!("/v1/devices/{device}"), "DELETE /v1/devices").await
-    }
-
-    /// Removes every device but this one.
-    pub(crate) async fn remove_other_devices(&self) -> Result<(), Error> {
-        self.bare(&Method::DELETE, "/v1/devices", "DELETE /v1/devices").await
+    /// Replaces the list of the own devices. Not repeated when the answer is lost: then it looks as if another device had made
+    /// one, and the caller looks again.
+    pub(crate) async fn put_devices(&self, list: &PutDevices) -> Result<(), Error> {
+        let call = |token| async move {
+            let token: Zeroizing<String> = token;
+            let call = Call { method: &Method::PUT, path: "/v1/devices", name: "PUT /v1/devices", token: Some(&token) };
+            self.http.call_empty(call, Some(list)).await
+        };
+        retrying(|| self.with_session(call)).await
     }
 
     /// Stores a vault, or removes it.

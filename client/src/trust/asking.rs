@@ -31,6 +31,7 @@ impl Trust {
         answer: Recipients,
     ) -> Result<Believed, Error> {
         let policy = self.policy().await?;
+        let lists = self.lists(answer.users.iter().map(|user| user.address.clone()).collect()).await?;
         let (account, known, asked) = (self.account.clone(), self.known.clone(), asked.to_vec());
         let checked = blocking(move || {
             let view = Asker {
@@ -41,6 +42,7 @@ impl Trust {
                 network: &policy.network,
                 group: &policy.group.name,
                 seen: &seen,
+                lists: &lists,
                 now_ms: now_ms(),
             };
             check(&view, &mut known.lock(), &asked, &answer)

@@ -6,9 +6,10 @@ use sotto_wire::directory::DirectoryHead;
 use sotto_wire::policy::NetworkDocument;
 
 use super::directory::{Directory, SeenHeads, bad_network, missing_head, missing_network, put_head};
+use super::lists::put_list;
 use super::pins::put_membership;
 use crate::core::error::{StoreError, TrustError};
-use crate::store::{DirectoryRecord, MembershipRecord, PeerRecord, Record as _, Tx};
+use crate::store::{DirectoryRecord, ListRecord, MembershipRecord, PeerRecord, Record as _, Tx};
 
 /// What was verified, to be kept.
 #[derive(Debug, Default)]
@@ -16,6 +17,7 @@ pub(crate) struct Learned {
     pub(super) heads: Vec<DirectoryRecord>,
     pub(super) peers: Vec<PeerRecord>,
     pub(super) memberships: Vec<MembershipRecord>,
+    pub(super) lists: Vec<ListRecord>,
 }
 
 /// A peer network whose document has been verified.
@@ -78,6 +80,7 @@ impl Learned {
     pub(super) fn put(&self, tx: &Tx<'_>) -> Result<(), StoreError> {
         self.heads.iter().try_for_each(|head| put_head(tx, head))?;
         self.memberships.iter().try_for_each(|membership| put_membership(tx, membership))?;
+        self.lists.iter().try_for_each(|list| put_list(tx, list))?;
         for peer in &self.peers {
             if tx.get(&peer.key())?.as_ref() != Some(peer) {
                 tx.put(peer)?;

@@ -1,16 +1,20 @@
 //! Who a message may be sealed to. The relay answers with devices; this decides whether to believe it. Pure.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use sotto_crypto::{Address, DeviceId, Domain, IdentityPublic, Known, PolicyPublic, Recipient};
+use sotto_crypto::{Address, DeviceId, Domain, IdentityPublic, Known, PolicyPublic, Recipient, VerifiedDevices};
 use sotto_wire::api::{RecipientRole, RecipientUser, Recipients};
 use sotto_wire::policy::{NetworkDocument, RetentionRule};
 
 use crate::core::error::{Error, Refusal, TrustError};
+use crate::store::ListRecord;
 use crate::store::Pin;
 use crate::store::account::Account;
 use crate::trust::directory::{Directory, SeenHeads, missing_membership};
 use crate::trust::learned::{Learned, Peer, peer_of};
+use crate::trust::lists::judge;
+use crate::trust::own::is_known;
 use crate::trust::policy;
 use crate::trust::vouched::{Vouched, is_certified};
 
@@ -26,6 +30,8 @@ pub(crate) struct Asker<'a> {
     pub(crate) group: &'a str,
     /// The heads that had been seen when it was asked.
     pub(crate) seen: &'a SeenHeads,
+    /// What is known of everybody's devices, also of the own ones.
+    pub(crate) lists: &'a [ListRecord],
     pub(crate) now_ms: u64,
 }
 
@@ -66,26 +72,34 @@ pub(crate) fn check(
         if !named.insert(&user.address) {
             return Err(TrustError::RepeatedRecipient(user.address.clone()).into());
         }
-        match user.role {
+        let from_ms = match user.role {
             RecipientRole::Addressed => addressed(asker, wanted, &own, &peers, user, &mut checked)?,
-            RecipientRole::Own => own_devices(asker, user)?,
+            RecipientRole::Own => {
+                own_devices(asker, user)?;
+                0
+            }
             RecipientRole::Retention => {
                 retention(asker, wanted, &peers, user)?;
                 checked.retained_by.push(user.address.clone());
+                0
             }
-        }
-        devices(asker, known, user, &mut checked)?;
+        };
+        devices(asker, known, user, from_ms, &mut checked)?;
+    }
+    // A relay that leaves the own devices out would keep them from what this one says.
+    if !named.contains(asker.address) {
+        return Err(TrustError::OwnDevices.into());
     }
     complete(asker, wanted, &named, &peers, &checked)?;
     Ok(checked)
 }
 
-/// Checks the answer to a request for whom a signal goes to: only people who were asked for and the own devices, with the
-/// identities that are pinned. Who was never met, or has changed, gets none; nobody has to be there.
+/// Checks the answer to a request for whom a signal goes to: only people who were asked for, with the identities that are pinned and
+/// devices in a list that counts. Who was never met, or has changed, gets none; nobody has to be there.
 pub(crate) fn signalled(
     account: &Account,
     known: &mut Known,
-    pins: &[Pin],
+    (pins, lists): (&[Pin], &[ListRecord]),
     wanted: &[Address],
     answer: &Recipients,
     now_ms: u64,
@@ -102,23 +116,18 @@ pub(crate) fn signalled(
         if !pins.iter().any(same) {
             continue;
         }
-        for device in &user.devices {
-            let fail = |reason: String| TrustError::Device { address: user.address.clone(), reason };
-            let recipient = known
-                .recipient(&user.identity, &device.certificate, &device.prekey, now_ms)
-                .map_err(|e| fail(e.to_string()))?;
-            let claimed = recipient.device();
-            let repeated = recipients.iter().any(|r| r.device().device() == claimed.device());
-            if claimed.address() != &user.address || repeated || claimed.device() == account.device {
-                return Err(fail("it is not theirs, or named twice".to_owned()));
-            }
-            recipients.push(recipient);
+        let listed = listed(user, known, lists, 0, now_ms);
+        if matches!(listed, Err(TrustError::Devices { .. })) {
+            continue;
         }
+        let (theirs, _) = listed?;
+        recipients.extend(reachable(user, &theirs, known, account.device, now_ms)?);
     }
     Ok(recipients)
 }
 
-/// Somebody whom the sender asked for. Whether the identity is the one that was pinned is for the caller to see.
+/// Somebody whom the sender asked for. Whether the identity is the one that was pinned is for the caller to see. From when on lists of
+/// their devices count (milliseconds since the epoch).
 fn addressed(
     asker: &Asker<'_>,
     wanted: &[Address],
@@ -126,7 +135,7 @@ fn addressed(
     peers: &[Peer<'_>],
     user: &RecipientUser,
     checked: &mut Checked,
-) -> Result<(), TrustError> {
+) -> Result<u64, TrustError> {
     if !wanted.contains(&user.address) {
         return Err(TrustError::AddedRecipient(user.address.clone()));
     }
@@ -145,7 +154,7 @@ fn addressed(
         Vouched::by_rule(network, key, &user.address, &user.identity, asker.now_ms).map_err(|_| refused)
     })?;
     checked.identities.push(vouched);
-    Ok(())
+    Ok(document.devices_from_ms)
 }
 
 /// The sender's own other devices, under the sender's own identity.
@@ -156,7 +165,9 @@ fn own_devices(asker: &Asker<'_>, user: &RecipientUser) -> Result<(), TrustError
     if &user.identity != asker.identity {
         return Err(TrustError::OwnIdentity);
     }
-    Ok(())
+    // Which list counts is not decided in passing.
+    let known = asker.lists.iter().find(|known| &known.address == asker.address);
+    if is_known(&user.devices, known) { Ok(()) } else { Err(TrustError::OwnDevices) }
 }
 
 /// A retention process: a rule of our own network or of a peer that is written to must name it, with a certificate
@@ -188,32 +199,65 @@ fn retention(
     }
 }
 
-/// Every device under the user's identity, each once, with a prekey of its own.
+/// Every device of a list that counts, with a prekey of its own where it can be written to.
 fn devices(
     asker: &Asker<'_>,
     known: &mut Known,
     user: &RecipientUser,
+    from_ms: u64,
     checked: &mut Checked,
 ) -> Result<(), TrustError> {
-    let fail = |reason: String| TrustError::Device { address: user.address.clone(), reason };
-    let mut seen = BTreeSet::new();
-    for device in &user.devices {
-        let recipient = known
-            .recipient(&user.identity, &device.certificate, &device.prekey, asker.now_ms)
-            .map_err(|e| fail(e.to_string()))?;
-        let verified = recipient.device();
-        if verified.address() != &user.address {
-            return Err(fail(format!("its certificate is for {}", verified.address())));
-        }
-        if !seen.insert(verified.device()) {
-            return Err(fail("it is named twice".to_owned()));
-        }
-        if verified.device() == asker.device {
-            return Err(fail("it has the id of this device".to_owned()));
-        }
-        checked.recipients.push(recipient);
+    let (theirs, record) = listed(user, known, asker.lists, from_ms, asker.now_ms)?;
+    checked.recipients.extend(reachable(user, &theirs, known, asker.device, asker.now_ms)?);
+    if &user.address != asker.address {
+        checked.learned.lists.push(record);
     }
     Ok(())
+}
+
+/// The devices of a user, by a list that counts; and what is to be kept of it.
+fn listed(
+    user: &RecipientUser,
+    known: &mut Known,
+    lists: &[ListRecord],
+    from_ms: u64,
+    now_ms: u64,
+) -> Result<(Arc<VerifiedDevices>, ListRecord), TrustError> {
+    let list = known.devices(&user.identity, &user.devices).map_err(|e| bad_device(user, e.to_string()))?;
+    if list.address() != &user.address {
+        return Err(bad_device(user, format!("their list is that of {}", list.address())));
+    }
+    let seen = lists.iter().find(|seen| seen.address == user.address);
+    let record = judge(user.identity.fingerprint(), &user.devices, &list, seen, from_ms, now_ms)
+        .map_err(|problem| TrustError::Devices { address: user.address.clone(), problem })?;
+    Ok((list, record))
+}
+
+/// Those devices of the list that have a prekey: the others cannot be written to, and notice later what they have missed.
+fn reachable(
+    user: &RecipientUser,
+    list: &VerifiedDevices,
+    known: &mut Known,
+    this: DeviceId,
+    now_ms: u64,
+) -> Result<Vec<Recipient>, TrustError> {
+    let mut seen = BTreeSet::new();
+    let recipients = user.prekeys.iter().map(|prekey| {
+        let claimed = prekey.header.unverified().map_err(|e| bad_device(user, e.to_string()))?.device;
+        let device = list.device(claimed).ok_or_else(|| bad_device(user, "it is not in their list".to_owned()))?;
+        if !seen.insert(claimed) {
+            return Err(bad_device(user, "it is named twice".to_owned()));
+        }
+        if claimed == this {
+            return Err(bad_device(user, "it has the id of this device".to_owned()));
+        }
+        known.recipient(device, prekey, now_ms).map_err(|e| bad_device(user, e.to_string()))
+    });
+    recipients.collect()
+}
+
+fn bad_device(user: &RecipientUser, reason: String) -> TrustError {
+    TrustError::Device { address: user.address.clone(), reason }
 }
 
 /// Everybody who was asked for is there with a device, and so is every retention process that a rule asks for: of our own

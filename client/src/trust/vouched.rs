@@ -105,6 +105,7 @@ pub(crate) mod tests {
             group: "staff".into(),
             identity: None,
             invite: None,
+            devices_from_ms: 0,
         }
     }
 

@@ -52,6 +52,7 @@ fn main() {
         ("opening 1000 new", Box::new(|| opening_another_list(&people, 1000, 8, "a list that is not remembered"))),
         ("opening first", Box::new(|| opening_the_first(&people))),
         ("checking batch", Box::new(|| checking_one_batch(&people))),
+        ("checking a contact", Box::new(|| checking_a_new_contact(&people))),
         ("checking many", Box::new(|| checking_many_devices(&people))),
         ("attachment sealing", Box::new(sealing_attachments)),
         ("attachment opening", Box::new(opening_attachments)),
@@ -269,22 +270,62 @@ fn checking_one_batch(people: &People) -> Row {
     }
 }
 
+/// A contact of three devices who was never written to: what their devices make necessary, one signature for the list and one for
+/// each batch. (Their membership, and their voucher where it takes one, are two more, each a bare verification.)
+fn checking_a_new_contact(people: &People) -> Row {
+    const DEVICES: u32 = 3;
+    let mut rng = people::TestRng(77);
+    let bob = people::Person::new(&mut rng, "bob@b.example");
+    let devices = [bob.another_device(&mut rng), bob.another_device(&mut rng), bob];
+    let listed = devices.each_ref().map(|one| sotto_crypto::ListedDevice {
+        device: one.device,
+        key: one.key.verifying_key(),
+        since_ms: NOW,
+    });
+    let [bob, ..] = &devices;
+    let list = sotto_crypto::DeviceList::new(bob.address.clone(), NOW, NOW + people::DAY, listed.to_vec());
+    let list = Signed::sign(&list, &bob.identity).to_bytes();
+    let prekeys = devices.each_ref().map(|one| (one.device, encode(&one.batch.prekey(0).unwrap())));
+    let mut ours = || {
+        let mut known = Known::new();
+        let devices = known.devices(&bob.identity_public, &Signed::from_bytes(&list).unwrap()).unwrap();
+        for (device, prekey) in &prekeys {
+            let prekey: Prekey = decode_strict(prekey).unwrap();
+            black_box(known.recipient(devices.device(*device).unwrap(), &prekey, NOW).unwrap());
+        }
+    };
+    let signed = people.bare.signed(&prekeys[0].1);
+    let mut theirs = || people.bare.verifications(&signed, DEVICES as usize + 1);
+    let (ours, theirs, ratio) = compare(&Turn::of(1_400), &mut ours, &mut theirs);
+    Row {
+        workload: format!("checking list and prekeys of a new contact with {DEVICES} devices"),
+        unit: "us",
+        ours,
+        beside: format!("{} verifications", DEVICES + 1),
+        theirs,
+        ratio,
+        goal: measure::Goal::AtMost(1.3),
+    }
+}
+
 /// One prekey of each of many devices that were written to before, as in a room.
 fn checking_many_devices(people: &People) -> Row {
     const COUNT: usize = 500;
     let bobs = &people.bobs[..COUNT];
     let mut known = Known::new();
-    for (bob, bytes) in bobs.iter().zip(encoded(bobs, 0)) {
+    // Signing may be randomised, and a list is remembered by its bytes.
+    let lists: Vec<_> = bobs.iter().map(|bob| bob.devices().to_bytes()).collect();
+    for ((bob, bytes), list) in bobs.iter().zip(encoded(bobs, 0)).zip(&lists) {
         let prekey: Prekey = decode_strict(&bytes).unwrap();
-        known.recipient(&bob.identity_public, &bob.certificate, &prekey, NOW).unwrap();
+        let devices = known.devices(&bob.identity_public, &Signed::from_bytes(list).unwrap()).unwrap();
+        known.recipient(&devices.devices()[0], &prekey, NOW).unwrap();
     }
     let fetched = encoded(bobs, 1);
-    let certificates: Vec<_> = bobs.iter().map(|bob| bob.certificate.to_bytes()).collect();
     let mut ours = || {
-        for ((bob, bytes), certificate) in bobs.iter().zip(&fetched).zip(&certificates) {
+        for ((bob, bytes), list) in bobs.iter().zip(&fetched).zip(&lists) {
             let prekey: Prekey = decode_strict(bytes).unwrap();
-            let certificate = Signed::from_bytes(certificate).unwrap();
-            black_box(known.recipient(&bob.identity_public, &certificate, &prekey, NOW).unwrap());
+            let devices = known.devices(&bob.identity_public, &Signed::from_bytes(list).unwrap()).unwrap();
+            black_box(known.recipient(&devices.devices()[0], &prekey, NOW).unwrap());
         }
     };
     let signed = people.bare.signed(&fetched[0]);

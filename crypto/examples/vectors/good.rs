@@ -83,6 +83,25 @@ fn safety_number(a: &Device, b: &Device) -> Value {
 }
 
 /// Five keys: a tree that is not full.
+pub fn device_list() -> Value {
+    let mut devices = ["phone", "laptop"].map(|name| Device::new("dora@chat.acme.example", name, 0));
+    devices.sort_by_key(|device| device.device);
+    let [first, second] = &devices;
+    let payload = first.list_payload(1, &[first, second]);
+    let listed = devices
+        .each_ref()
+        .map(|one| json!({"device": hex(&one.device), "device_key": hex(&one.key.point), "since_ms": MADE}));
+    json!({
+        "identity_secret": hex(&first.identity.secret),
+        "identity": hex(&first.identity.point),
+        "list": {
+            "version": 1, "suite": 1, "address": first.address, "serial": MADE, "expires_at_ms": ENDS, "devices": listed,
+        },
+        "payload": hex(&payload),
+        "document": hex(&people::signed("sotto/1 device list", &payload, &first.identity)),
+    })
+}
+
 pub fn prekeys() -> Value {
     let device = Device::new("bob@chat.acme.example", "tablet", 5);
     let leaves = device.leaves();

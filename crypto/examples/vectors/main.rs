@@ -40,6 +40,7 @@ fn main() -> ExitCode {
     let files = [
         ("derivation.json", good::derivation()),
         ("prekeys.json", good::prekeys()),
+        ("device_list.json", good::device_list()),
         ("message.json", good::message()),
         ("attachment.json", good::attachment()),
         ("vault.json", devices::vault()),

@@ -46,6 +46,13 @@ impl Device {
         signed("sotto/1 device certificate", &self.certificate_payload(1), &self.identity)
     }
 
+    /// A list of the devices of this one's user.
+    pub fn list_payload(&self, version: u64, devices: &[&Self]) -> Vec<u8> {
+        let devices: Vec<_> =
+            devices.iter().map(|one| array(&[blob(&one.device), blob(&one.key.point), int(MADE)])).collect();
+        array(&[int(version), int(1), text(&self.address), int(MADE), int(ENDS), array(&devices)])
+    }
+
     pub fn leaves(&self) -> Vec<[u8; 32]> {
         (0_u32..).zip(&self.prekeys).map(|(index, key)| sha512_256(&[&[0], &index.to_be_bytes(), &key.point])).collect()
     }

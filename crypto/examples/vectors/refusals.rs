@@ -148,6 +148,8 @@ fn documents(cases: &mut Vec<Value>) {
         &signed(label, &with_bad_key.certificate_payload(1), &alice.identity),
     );
 
+    device_lists(cases, &alice, &bob);
+
     let policy = Pair::named("policy key");
     let retention = |from: u64, until: u64, key: &Pair| {
         let payload = array(&[
@@ -168,6 +170,26 @@ fn documents(cases: &mut Vec<Value>) {
     retained("ended now", "NotNow", &retention(MADE - 5, MADE, &policy));
     retained("not yet valid", "NotNow", &retention(MADE + 1, MADE + 5, &policy));
     retained("signed by a user", "Signature", &retention(MADE, MADE + 5, &bob.identity));
+}
+
+fn device_lists(cases: &mut Vec<Value>, alice: &Device, bob: &Device) {
+    let label = "sotto/1 device list";
+    let (tablet, phone) = (Device::new("alice@chat.acme.example", "tablet", 0), alice);
+    let (first, second) = if tablet.device < phone.device { (&tablet, phone) } else { (phone, &tablet) };
+    let mut list = |name: &str, kind: &str, bytes: &[u8]| {
+        let fields = json!({"identity": hex(&alice.identity.point), "document": hex(bytes)});
+        cases.push(case("device list", name, kind, &fields));
+    };
+    let good = alice.list_payload(1, &[first, second]);
+    list("signed by another identity", "Signature", &signed(label, &good, &bob.identity));
+    list("signed by a device", "Signature", &signed(label, &good, &alice.key));
+    list("signed under another label", "Signature", &signed("sotto/1 device certificate", &good, &alice.identity));
+    list("another version", "Unsupported", &signed(label, &alice.list_payload(2, &[first]), &alice.identity));
+    list("no device", "Devices", &signed(label, &alice.list_payload(1, &[]), &alice.identity));
+    list("a device twice", "Devices", &signed(label, &alice.list_payload(1, &[first, first]), &alice.identity));
+    list("in another order", "Devices", &signed(label, &alice.list_payload(1, &[second, first]), &alice.identity));
+    let cut = &good[..good.len() - 1];
+    list("signed, but cut off", "Payload", &signed(label, cut, &alice.identity));
 }
 
 fn prekeys(cases: &mut Vec<Value>) {

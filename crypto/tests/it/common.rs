@@ -94,6 +94,12 @@ impl Person {
         verify_device(&self.identity_public, &self.certificate).unwrap()
     }
 
+    /// A list of this device alone.
+    pub fn devices(&self) -> Signed<DeviceList> {
+        let listed = ListedDevice { device: self.device, key: self.key.verifying_key(), since_ms: NOW };
+        Signed::sign(&DeviceList::new(self.address.clone(), NOW, NOW + DAY, vec![listed]), &self.identity)
+    }
+
     pub fn recipient(&self, index: u32) -> Recipient {
         self.verified().with_prekey(&self.batch.prekey(index).unwrap(), NOW).unwrap()
     }

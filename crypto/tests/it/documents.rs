@@ -132,6 +132,38 @@ fn device_certificates_of_other_versions_are_refused() {
 }
 
 #[test]
+fn a_list_of_devices_has_one_form_and_counts_under_the_identity_only() {
+    let mut rng = TestRng(11);
+    let alice = Person::new(&mut rng, "alice@a.example");
+    let phone = alice.another_device(&mut rng);
+    let listed = |person: &Person| ListedDevice { device: person.device, key: person.key.verifying_key(), since_ms: 5 };
+    let list = |devices| DeviceList::new(alice.address.clone(), NOW, NOW + DAY, devices);
+    let judge =
+        |list: &DeviceList, by: &Person| verify_devices(&alice.identity_public, &Signed::sign(list, &by.identity));
+
+    let both = list(vec![listed(&phone), listed(&alice)]);
+    let devices = judge(&both, &alice).unwrap();
+    assert_eq!((devices.address(), devices.serial(), devices.expires_at_ms()), (&alice.address, NOW, NOW + DAY));
+    for person in [&alice, &phone] {
+        assert_eq!(devices.device(person.device).unwrap().key(), &person.key.verifying_key());
+    }
+    assert_eq!(devices.device(DeviceId::generate(&mut rng)), None);
+
+    let stranger = Person::new(&mut rng, "alice@a.example");
+    assert!(matches!(judge(&both, &stranger), Err(CertificateError::Verify(VerifyError::Signature(_)))));
+    let mut turned = both.clone();
+    turned.devices.reverse();
+    let twice = list(vec![listed(&alice), listed(&alice)]);
+    let many =
+        (0..=MAX_LISTED_DEVICES).map(|_| ListedDevice { device: DeviceId::generate(&mut rng), ..listed(&alice) });
+    for wrong in [turned, twice, list(Vec::new()), list(many.collect())] {
+        assert_eq!(judge(&wrong, &alice), Err(CertificateError::Devices));
+    }
+    let other = Unsupported { version: 9, suite: SUITE };
+    assert_eq!(judge(&DeviceList { version: 9, ..both }, &alice), Err(CertificateError::Unsupported(other)));
+}
+
+#[test]
 fn retention_certificates_need_the_policy_key_and_the_time() {
     let mut rng = TestRng(9);
     let (policy, other) = (PolicyKey::generate(&mut rng), PolicyKey::generate(&mut rng));

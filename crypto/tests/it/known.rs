@@ -8,16 +8,19 @@ fn recipients_are_those_that_verifying_gives() {
     let mut rng = TestRng(90);
     let (alice, bob) = (Person::new(&mut rng, "alice@a.example"), Person::new(&mut rng, "bob@b.example"));
     let mut known = Known::new();
+    let lists = [(&alice, alice.devices()), (&bob, bob.devices())];
     for round in 0..2 {
-        for person in [&alice, &bob] {
+        for (person, list) in &lists {
             for index in 0..3 {
                 let prekey = person.batch.prekey(index).unwrap();
-                let recipient = known.recipient(&person.identity_public, &person.certificate, &prekey, NOW).unwrap();
+                let devices = known.devices(&person.identity_public, list).unwrap();
+                assert_eq!(*devices, verify_devices(&person.identity_public, list).unwrap());
+                let recipient = known.recipient(&devices.devices()[0], &prekey, NOW).unwrap();
                 assert_eq!(recipient, person.recipient(index), "round {round}");
             }
         }
     }
-    assert_eq!(format!("{known:?}"), "Known(2 devices, 2 batches, 0 lists)");
+    assert_eq!(format!("{known:?}"), "Known(0 devices, 2 users, 2 batches, 0 lists)");
 }
 
 #[test]
@@ -26,25 +29,20 @@ fn what_does_not_verify_is_refused_again_and_again() {
     let (alice, bob) = (Person::new(&mut rng, "alice@a.example"), Person::new(&mut rng, "bob@b.example"));
     let mut known = Known::new();
     let good = alice.batch.prekey(1).unwrap();
-    let ask = |known: &mut Known, identity: &IdentityPublic, certificate, prekey: &Prekey, now| {
-        known.recipient(identity, certificate, prekey, now).err()
-    };
+    let (list, device) = (alice.devices(), alice.verified());
     for _ in 0..2 {
         // Under another identity, and a batch of another device.
-        let said = ask(&mut known, &bob.identity_public, &alice.certificate, &good, NOW);
-        assert!(matches!(said, Some(RecipientError::Certificate(CertificateError::Verify(_)))));
-        let said = ask(&mut known, &bob.identity_public, &bob.certificate, &good, NOW);
-        assert!(matches!(said, Some(RecipientError::Prekey(PrekeyError::Verify(_)))));
+        let said = known.devices(&bob.identity_public, &list).err();
+        assert!(matches!(said, Some(CertificateError::Verify(_))));
+        assert!(matches!(known.recipient(&bob.verified(), &good, NOW).err(), Some(PrekeyError::Verify(_))));
         // Of a batch that is known by now: another key, another place, another time.
-        assert_eq!(ask(&mut known, &alice.identity_public, &alice.certificate, &good, NOW), None);
+        assert!(known.devices(&alice.identity_public, &list).is_ok());
+        assert_eq!(known.recipient(&device, &good, NOW).err(), None);
         let wrong = Prekey { key: bob.batch.keys[1].clone(), ..good.clone() };
-        let said = ask(&mut known, &alice.identity_public, &alice.certificate, &wrong, NOW);
-        assert_eq!(said, Some(RecipientError::Prekey(PrekeyError::Proof)));
+        assert_eq!(known.recipient(&device, &wrong, NOW).err(), Some(PrekeyError::Proof));
         let wrong = Prekey { index: 2, ..good.clone() };
-        let said = ask(&mut known, &alice.identity_public, &alice.certificate, &wrong, NOW);
-        assert_eq!(said, Some(RecipientError::Prekey(PrekeyError::Proof)));
-        let said = ask(&mut known, &alice.identity_public, &alice.certificate, &good, NOW + DAY);
-        assert_eq!(said, Some(RecipientError::Prekey(PrekeyError::Expired)));
+        assert_eq!(known.recipient(&device, &wrong, NOW).err(), Some(PrekeyError::Proof));
+        assert_eq!(known.recipient(&device, &good, NOW + DAY).err(), Some(PrekeyError::Expired));
     }
 }
 
@@ -54,12 +52,11 @@ fn a_batch_is_known_for_one_device_only_even_with_the_same_key() {
     let mut rng = TestRng(92);
     let alice = Person::new(&mut rng, "alice@a.example");
     let other = DeviceCertificate { device: DeviceId::generate(&mut rng), ..alice.certificate.unverified().unwrap() };
-    let other = Signed::sign(&other, &alice.identity);
+    let other = verify_device(&alice.identity_public, &Signed::sign(&other, &alice.identity)).unwrap();
     let mut known = Known::new();
     let prekey = alice.batch.prekey(0).unwrap();
-    assert!(known.recipient(&alice.identity_public, &alice.certificate, &prekey, NOW).is_ok());
-    let said = known.recipient(&alice.identity_public, &other, &prekey, NOW).err();
-    assert_eq!(said, Some(RecipientError::Prekey(PrekeyError::OtherDevice)));
+    assert!(known.recipient(&alice.verified(), &prekey, NOW).is_ok());
+    assert_eq!(known.recipient(&other, &prekey, NOW).err(), Some(PrekeyError::OtherDevice));
 }
 
 #[test]
@@ -83,7 +80,7 @@ fn opening_with_what_is_known_says_the_same() {
         changed[0] ^= 1;
         assert_eq!(ask(&sealed.header, &changed).unwrap_err(), OpenError::Unopenable);
     }
-    assert_eq!(format!("{known:?}"), "Known(1 devices, 0 batches, 0 lists)");
+    assert_eq!(format!("{known:?}"), "Known(1 devices, 0 users, 0 batches, 0 lists)");
 }
 
 /// A room's list comes again and again, shorter and longer: what is remembered never stands for another one.
@@ -109,5 +106,5 @@ fn a_list_that_is_known_is_used_for_itself_only() {
         };
         assert_eq!(people(&with), people(&without));
     }
-    assert_eq!(format!("{known:?}"), "Known(1 devices, 0 batches, 3 lists)");
+    assert_eq!(format!("{known:?}"), "Known(1 devices, 0 users, 0 batches, 3 lists)");
 }

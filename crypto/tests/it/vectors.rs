@@ -109,6 +109,32 @@ fn prekeys_and_their_proofs() {
 }
 
 #[test]
+fn a_list_of_devices() {
+    let vector = read("device_list");
+    let document: Signed<DeviceList> = decode_strict(&bytes(&vector, "/document")).unwrap();
+    assert_eq!(document.payload(), bytes(&vector, "/payload"));
+    let identity = IdentityPublic::from_bytes(&bytes(&vector, "/identity")).unwrap();
+    let devices = verify_devices(&identity, &document).unwrap();
+    assert_eq!(devices.address().as_str(), text(&vector, "/list/address"));
+    assert_eq!(devices.serial(), number(&vector, "/list/serial"));
+    assert_eq!(devices.expires_at_ms(), number(&vector, "/list/expires_at_ms"));
+    let listed: Vec<ListedDevice> = list(&vector, "/list/devices")
+        .iter()
+        .map(|one| ListedDevice {
+            device: DeviceId::from_bytes(array(one, "/device")),
+            key: DevicePublic::from_bytes(&bytes(one, "/device_key")).unwrap(),
+            since_ms: number(one, "/since_ms"),
+        })
+        .collect();
+    for one in &listed {
+        let device = devices.device(one.device).unwrap();
+        assert_eq!((device.key(), device.created_at_ms()), (&one.key, one.since_ms));
+    }
+    let ours = DeviceList::new(devices.address().clone(), devices.serial(), devices.expires_at_ms(), listed);
+    assert_eq!(encode(&ours), bytes(&vector, "/payload"));
+}
+
+#[test]
 fn a_message_for_three_devices() {
     let vector = read("message");
     let header: SealedHeader = decode_strict(&bytes(&vector, "/header")).unwrap();
@@ -210,6 +236,10 @@ fn refusal(case: &Value) -> String {
         "certificate" => {
             let identity = IdentityPublic::from_bytes(&bytes(case, "/identity")).unwrap();
             inner(verify_device(&identity, &Signed::from_bytes(&bytes(case, "/document")).unwrap()))
+        }
+        "device list" => {
+            let identity = IdentityPublic::from_bytes(&bytes(case, "/identity")).unwrap();
+            inner(verify_devices(&identity, &Signed::from_bytes(&bytes(case, "/document")).unwrap()))
         }
         "retention certificate" => {
             let policy = PolicyPublic::from_bytes(&bytes(case, "/policy")).unwrap();

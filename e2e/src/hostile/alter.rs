@@ -2,7 +2,9 @@
 
 use axum::http::{Method, StatusCode};
 use sotto_crypto::{Address, Wrap};
-use sotto_wire::api::{Accepted, Envelope, FetchRecipients, Identities, PasswordStarted, RecipientRole, Recipients};
+use sotto_wire::api::{
+    Accepted, Envelope, FetchRecipients, Identities, OwnDevices, PasswordStarted, RecipientRole, Recipients,
+};
 use sotto_wire::{ApiError, ErrorCode};
 
 use super::directory;
@@ -42,6 +44,14 @@ fn intercept(shared: &Shared, envelope: &Envelope) -> Option<Answer> {
             return Some(refusal(&ApiError::new(ErrorCode::RecipientsChanged, said)));
         }
     }
+    // The real relay would not take what is for a device that it does not have any more.
+    let for_old = |wrap: &Wrap| state.tricks.contains(&Trick::OldDevices(wrap.address.clone()));
+    if envelope.wraps.iter().any(for_old) {
+        for (device, delivery) in split(envelope) {
+            shared.put(&mut state, device, delivery);
+        }
+        return Some(Answer::cbor(&Accepted { accepted_at_ms: now_ms() }));
+    }
     let kept_from = |wrap: &Wrap| state.tricks.contains(&Trick::KeepFrom(wrap.address.clone()));
     if envelope.wraps.iter().any(kept_from) {
         let wraps = envelope.wraps.iter().filter(|wrap| !kept_from(wrap)).cloned().collect();
@@ -76,12 +86,13 @@ pub(super) fn answer(shared: &Shared, call: &Call, asked: &[u8], answer: Vec<u8>
     let mut state = shared.state();
     state.seen.note(call, asked, &answer);
     let altered = match call.path.as_str() {
-        "/v1/recipients" => false_recipients(&mut state, &answer),
+        "/v1/recipients" => false_recipients(&mut state, call, &answer),
         "/v1/identities" => false_identities(&mut state, &answer),
         "/v1/policy" if state.tricks.contains(&Trick::HoldBack) => {
             let caller = state.seen.caller(call);
             caller.and_then(|device| state.seen.first_policy(device)).as_ref().map(sotto_crypto::encode)
         }
+        "/v1/devices" if call.method == Method::GET => old_devices(&state, &answer),
         "/v1/password/start" => other_rules(&state, &answer),
         _ => None,
     };
@@ -99,7 +110,8 @@ fn victims(state: &State, asked: Shown) -> Vec<Address> {
     state.tricks.iter().filter_map(of).collect()
 }
 
-fn false_recipients(state: &mut State, answer: &[u8]) -> Option<Vec<u8>> {
+fn false_recipients(state: &mut State, call: &Call, answer: &[u8]) -> Option<Vec<u8>> {
+    let caller = state.seen.caller(call);
     let mut recipients: Recipients = read(answer)?;
     let victims = victims(state, Shown::Recipients);
     for user in &mut recipients.users {
@@ -108,7 +120,20 @@ fn false_recipients(state: &mut State, answer: &[u8]) -> Option<Vec<u8>> {
             user.membership =
                 state.word_of_the_administrator(&user.address, user.membership.as_ref()).or(user.membership.take());
             user.identity = impostor.identity.clone();
-            user.devices = impostor.as_recipient().into_iter().collect();
+            if let Some((devices, prekey)) = impostor.as_recipient() {
+                (user.devices, user.prekeys) = (devices, vec![prekey]);
+            }
+        }
+        if state.tricks.contains(&Trick::OldDevices(user.address.clone()))
+            && let Some(list) = state.seen.list_before(&user.address)
+            && let Ok(document) = list.unverified()
+        {
+            let there: Vec<_> =
+                user.prekeys.iter().filter_map(|prekey| Some(prekey.header.unverified().ok()?.device)).collect();
+            let others =
+                document.devices.iter().filter(|one| !there.contains(&one.device) && Some(one.device) != caller);
+            user.prekeys.extend(others.filter_map(|one| state.seen.medium_term(one.device)));
+            user.devices = list;
         }
     }
     Some(sotto_crypto::encode(&recipients))
@@ -127,6 +152,15 @@ fn false_identities(state: &mut State, answer: &[u8]) -> Option<Vec<u8>> {
         }
     }
     Some(sotto_crypto::encode(&found))
+}
+
+/// Also their owner is shown the old list.
+fn old_devices(state: &State, answer: &[u8]) -> Option<Vec<u8>> {
+    let own: OwnDevices = read(answer)?;
+    let address = own.list.as_ref()?.unverified().ok()?.address;
+    let list =
+        state.tricks.contains(&Trick::OldDevices(address.clone())).then(|| state.seen.list_before(&address))??;
+    Some(sotto_crypto::encode(&OwnDevices { list: Some(list), ..own }))
 }
 
 fn other_rules(state: &State, answer: &[u8]) -> Option<Vec<u8>> {

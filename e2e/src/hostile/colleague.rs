@@ -8,7 +8,7 @@ use minicbor::{Decode, Encode};
 use rusqlite::{Connection, OpenFlags};
 use sotto_crypto::{
     Address, DeviceCertificate, DeviceId, DeviceKey, IdentityKey, PolicyPublic, Recipient, Signed, SystemRng,
-    verify_device,
+    verify_devices,
 };
 use sotto_wire::CBOR;
 use sotto_wire::api::{
@@ -114,10 +114,11 @@ impl Colleague {
         let bad = |reason: String| Failure(reason);
         let mut recipients = Vec::new();
         for user in &found.users {
-            for device in &user.devices {
-                let verified = verify_device(&user.identity, &device.certificate).map_err(|e| bad(e.to_string()))?;
-                let recipient = verified.with_prekey(&device.prekey, now_ms()).map_err(|e| bad(e.to_string()))?;
-                recipients.push(recipient);
+            let list = verify_devices(&user.identity, &user.devices).map_err(|e| bad(e.to_string()))?;
+            for prekey in &user.prekeys {
+                let device = prekey.header.unverified().map_err(|e| bad(e.to_string()))?.device;
+                let device = list.device(device).ok_or_else(|| bad("a prekey of no device".to_owned()))?;
+                recipients.push(device.with_prekey(prekey, now_ms()).map_err(|e| bad(e.to_string()))?);
             }
         }
         Ok(recipients)

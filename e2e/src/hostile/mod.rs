@@ -65,6 +65,8 @@ pub enum Trick {
         /// How long ago.
         expired_ms: u64,
     },
+    /// Everybody, also this person, is shown the list of their devices before the last one: a device that was removed is in it again.
+    OldDevices(Address),
     /// Whoever changes their password is given the rules of this group, of which somebody was seen to be.
     RulesOfGroup(String),
 }

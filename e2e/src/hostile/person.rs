@@ -1,11 +1,11 @@
 //! Keys with which messages are sealed and opened: made up by an attacker, or of a real account.
 
 use sotto_crypto::{
-    Address, DeviceCertificate, DeviceId, DeviceKey, IdentityKey, IdentityPublic, MessageId, Opened, Prekey,
-    PrekeyBatch, PrekeyKind, PrekeySecret, Recipient, Sealed, SealedHeader, Sender, Signed, SystemRng,
+    Address, DeviceCertificate, DeviceId, DeviceKey, DeviceList, IdentityKey, IdentityPublic, ListedDevice, MessageId,
+    Opened, Prekey, PrekeyBatch, PrekeyKind, PrekeySecret, Recipient, Sealed, SealedHeader, Sender, Signed, SystemRng,
     generate_prekeys, open, seal,
 };
-use sotto_wire::api::{Delivery, Envelope, RecipientDevice};
+use sotto_wire::api::{Delivery, Envelope};
 use sotto_wire::room::{RoomEvent, SignedRoomEvent};
 
 use super::now_ms;
@@ -23,6 +23,8 @@ pub struct Person {
     pub identity: IdentityPublic,
     pub(super) key: DeviceKey,
     pub(super) certificate: Signed<DeviceCertificate>,
+    /// A list with this device alone, of who is made up.
+    devices: Option<Signed<DeviceList>>,
     prekeys: PrekeyBatch,
     secrets: Vec<PrekeySecret>,
 }
@@ -34,7 +36,10 @@ impl Person {
         let (identity, key, device) = (IdentityKey::generate(rng), DeviceKey::generate(rng), DeviceId::generate(rng));
         let certificate = DeviceCertificate::new(address.clone(), device, key.verifying_key(), now_ms());
         let certificate = Signed::sign(&certificate, &identity);
-        Self::of(address, device, identity.verifying_key(), key, certificate)
+        let listed = ListedDevice { device, key: key.verifying_key(), since_ms: now_ms() };
+        let list = DeviceList::new(address.clone(), now_ms(), now_ms() + 30 * DAY_MS, vec![listed]);
+        let devices = Some(Signed::sign(&list, &identity));
+        Self { devices, ..Self::of(address, device, identity.verifying_key(), key, certificate) }
     }
 
     /// The keys of an account.
@@ -48,13 +53,12 @@ impl Person {
         let now = now_ms();
         let (prekeys, secrets) =
             generate_prekeys(&mut SystemRng, &key, device, PrekeyKind::MediumTerm, 1, now, now + 30 * DAY_MS);
-        Self { address, device, identity, key, certificate, prekeys, secrets }
+        Self { address, device, identity, key, certificate, devices: None, prekeys, secrets }
     }
 
     /// As the relay names a device to those who send: always the same prekey, for the attacker keeps its secret.
-    pub(super) fn as_recipient(&self) -> Option<RecipientDevice> {
-        let prekey: Prekey = self.prekeys.prekey(0)?;
-        Some(RecipientDevice { certificate: self.certificate.clone(), prekey })
+    pub(super) fn as_recipient(&self) -> Option<(Signed<DeviceList>, Prekey)> {
+        Some((self.devices.clone()?, self.prekeys.prekey(0)?))
     }
 
     /// Seals a content.

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use minicbor::Decode;
 use sotto_crypto::{
-    Address, DeviceCertificate, DeviceId, IdentityPublic, PrekeyBatch, PrekeyKind, Recipient, Signed, verify_device,
+    Address, DeviceId, DeviceList, IdentityPublic, Prekey, PrekeyBatch, PrekeyKind, Recipient, Signed, verify_devices,
 };
 use sotto_wire::api::{
-    Challenge, Delivery, OpenSession, PolicyAnswer, RegisterDevice, RegisterFinish, Session, SessionChallenge,
-    UploadPrekeys,
+    Challenge, Delivery, OpenSession, PolicyAnswer, PutDevices, RegisterDevice, RegisterFinish, Session,
+    SessionChallenge, UploadPrekeys,
 };
 
 use super::directory::{self, SeenDocuments};
@@ -19,7 +19,6 @@ use crate::{Failure, Outcome};
 /// A device as it was registered.
 struct Device {
     address: Address,
-    certificate: Signed<DeviceCertificate>,
     batches: Vec<PrekeyBatch>,
 }
 
@@ -28,6 +27,8 @@ struct Device {
 pub(super) struct Seen {
     identities: BTreeMap<Address, IdentityPublic>,
     devices: BTreeMap<DeviceId, Device>,
+    /// All lists of somebody's devices, in their order.
+    lists: BTreeMap<Address, Vec<Signed<DeviceList>>>,
     challenges: HashMap<Vec<u8>, DeviceId>,
     sessions: HashMap<String, DeviceId>,
     pub(super) documents: SeenDocuments,
@@ -49,11 +50,14 @@ impl Seen {
                 }
             }
             "/v1/devices" => {
-                let Some(device) = read::<RegisterDevice>(asked) else { return };
-                let Ok(certificate) = device.certificate.unverified() else { return };
-                let batches = vec![device.medium_term, device.one_time];
-                let entry = Device { address: certificate.address, certificate: device.certificate, batches };
-                self.devices.insert(certificate.device, entry);
+                if let Some(put) = read::<PutDevices>(asked) {
+                    self.note_list(put.list);
+                } else if let Some(device) = read::<RegisterDevice>(asked)
+                    && let Some(address) = self.note_list(device.list)
+                {
+                    let batches = vec![device.medium_term, device.one_time];
+                    self.devices.insert(device.device, Device { address, batches });
+                }
             }
             "/v1/session/challenge" => {
                 if let (Some(ask), Some(answer)) = (read::<SessionChallenge>(asked), read::<Challenge>(answer)) {
@@ -83,6 +87,24 @@ impl Seen {
             }
             _ => {}
         }
+    }
+
+    fn note_list(&mut self, list: Signed<DeviceList>) -> Option<Address> {
+        let address = list.unverified().ok()?.address;
+        self.lists.entry(address.clone()).or_default().push(list);
+        Some(address)
+    }
+
+    /// The list of somebody's devices before the last one.
+    pub(super) fn list_before(&self, of: &Address) -> Option<Signed<DeviceList>> {
+        self.lists.get(of)?.iter().rev().nth(1).cloned()
+    }
+
+    /// The medium-term prekey that a device has uploaded last.
+    pub(super) fn medium_term(&self, device: DeviceId) -> Option<Prekey> {
+        let medium =
+            |batch: &&PrekeyBatch| batch.header.unverified().is_ok_and(|header| header.kind == PrekeyKind::MediumTerm);
+        self.devices.get(&device)?.batches.iter().rev().find(medium)?.prekey(0)
     }
 
     pub(super) fn note_delivery(&mut self, device: DeviceId, delivery: &Delivery) {
@@ -123,16 +145,15 @@ impl Seen {
     /// The devices of somebody, to seal to. By the medium-term prekey: a one-time one might be handed out to others, too.
     pub(super) fn recipients(&self, of: &Address) -> Outcome<Vec<Recipient>> {
         let identity = self.identities.get(of).ok_or_else(|| Failure(format!("{of} did not register here")))?;
-        let of_device = |device: &Device| -> Outcome<Recipient> {
-            let verified = verify_device(identity, &device.certificate).map_err(|e| Failure(e.to_string()))?;
-            let medium = |batch: &&PrekeyBatch| {
-                batch.header.unverified().is_ok_and(|header| header.kind == PrekeyKind::MediumTerm)
-            };
-            let prekey = device.batches.iter().rev().find(medium).and_then(|batch| batch.prekey(0));
+        let list = self.lists.get(of).and_then(|lists| lists.last());
+        let list = list.ok_or_else(|| Failure(format!("no device of {of} was seen")))?;
+        let list = verify_devices(identity, list).map_err(|e| Failure(e.to_string()))?;
+        let recipient = |device: &sotto_crypto::VerifiedDevice| -> Outcome<Recipient> {
+            let prekey = self.medium_term(device.device());
             let prekey = prekey.ok_or_else(|| Failure(format!("no prekey of {of} was seen")))?;
-            verified.with_prekey(&prekey, now_ms()).map_err(|e| Failure(e.to_string()))
+            device.with_prekey(&prekey, now_ms()).map_err(|e| Failure(e.to_string()))
         };
-        self.devices.values().filter(|device| &device.address == of).map(of_device).collect()
+        list.devices().iter().map(recipient).collect()
     }
 }
 

@@ -79,7 +79,7 @@ fn second(site: &Site) -> Outcome {
     let joined: Value = serde_json::from_str(link(site, "laptop")?.output()?.trim())?;
     ensure(joined["state"] == "joined" && joined["address"] == ALICE, || joined.to_string())?;
     let listed = devices(site, "laptop")?;
-    ensure(listed.len() == 2 && listed.iter().all(|d| d["genuine"] == true), || format!("{listed:?}"))?;
+    ensure(listed.len() == 2, || format!("{listed:?}"))?;
     ensure(listed.iter().any(|d| d["this"] == true && d["label"] == "laptop"), || format!("{listed:?}"))?;
     let none = with(site, "receive", &["-o", "json"], "laptop")?.output()?;
     ensure(none.is_empty(), || none.clone())

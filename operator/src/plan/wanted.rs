@@ -1,7 +1,8 @@
 //! A plan and what the relay holds → what the relay should hold: documents signed where their content changed.
 
 use sotto_crypto::{Address, PolicyKey, Signed, Voucher};
-use sotto_wire::admin::{AdminState, PutGroup, PutNetwork, PutUser, Role, UserState};
+use sotto_wire::admin::{AdminState, PutGroup, PutNetwork, PutUser, Resets, Role, UserState};
+use sotto_wire::limits::CLOCKS_MS;
 use sotto_wire::policy::{Anchor, Established, MembershipDocument, NetworkDocument, OpenInvite};
 
 use super::build::NetworkPlan;
@@ -34,7 +35,8 @@ pub fn wanted(plan: &NetworkPlan, have: &AdminState, key: &PolicyKey, now_ms: u6
             Role::Retention => (None, None),
         };
         let group = user.group.clone();
-        let content = MembershipDocument { version: 1, serial: 0, address, group, identity, invite };
+        let devices_from_ms = devices_from(&address, account, &user.reset, key, now_ms, verified);
+        let content = MembershipDocument { version: 1, serial: 0, address, group, identity, invite, devices_from_ms };
         let membership = sign_if_changed(content, current, key, now_ms, verified);
         Some((local.clone(), PutUser { membership, ..user.clone() }))
     });
@@ -44,6 +46,34 @@ pub fn wanted(plan: &NetworkPlan, have: &AdminState, key: &PolicyKey, now_ms: u6
         users: users.collect(),
         untouched: plan.untouched.clone(),
     }
+}
+
+/// From when on lists of the user's devices count: the administrator removes all of them once with each new word. The clock of a
+/// device that signs a list may be ahead, as far as the relay lets it.
+fn devices_from(
+    address: &Address,
+    account: Option<&UserState>,
+    reset: &Resets,
+    key: &PolicyKey,
+    now_ms: u64,
+    verified: &Verified,
+) -> u64 {
+    let Some(account) = account else { return 0 };
+    if account.registered && reset.devices.is_some() && reset.devices != account.wanted.reset.devices {
+        return now_ms.saturating_add(CLOCKS_MS);
+    }
+    membership_of(address, account, key, verified).map_or(0, |before| before.devices_from_ms)
+}
+
+/// What was signed of a user before, as the relay has it.
+fn membership_of(
+    address: &Address,
+    account: &UserState,
+    key: &PolicyKey,
+    verified: &Verified,
+) -> Option<MembershipDocument> {
+    let document = verified.read::<MembershipDocument>(&account.wanted.membership, key)?;
+    (&document.address == address).then_some(document)
 }
 
 /// Who somebody is, as their membership says it: the identity that the operator vouches for, and the invite that is open. Only
@@ -56,9 +86,7 @@ fn anchors(
     key: &PolicyKey,
     verified: &Verified,
 ) -> (Option<Established>, Option<OpenInvite>) {
-    let before = account
-        .and_then(|account| verified.read::<MembershipDocument>(&account.wanted.membership, key))
-        .filter(|document| &document.address == address);
+    let before = account.and_then(|account| membership_of(address, account, key, verified));
     let (established, open) = before.as_ref().map_or((None, None), |b| (b.identity.clone(), b.invite.clone()));
     let newest = established.as_ref().map_or(0, |known| known.invited_at_ms);
     let later = |invite: &&OpenInvite| invite.invited_at_ms > newest;
@@ -123,7 +151,28 @@ mod tests {
     }
 
     fn document(identity: Option<Established>, invite: Option<OpenInvite>) -> MembershipDocument {
-        MembershipDocument { version: 1, serial: 1, address: ann(), group: "staff".into(), identity, invite }
+        let group = "staff".into();
+        MembershipDocument { version: 1, serial: 1, address: ann(), group, identity, invite, devices_from_ms: 0 }
+    }
+
+    #[test]
+    fn a_reset_of_devices_ends_all_lists_of_before_and_stays() {
+        let (policy, verified) = (PolicyKey::generate(&mut SystemRng), Verified::default());
+        let from = |document: &MembershipDocument, before: Option<&str>, now: Option<&str>| {
+            let mut account = UserState { registered: true, ..account(document, &policy, None) };
+            account.wanted.reset.devices = before.map(str::to_owned);
+            let reset = Resets { devices: now.map(str::to_owned), ..Resets::default() };
+            devices_from(&ann(), Some(&account), &reset, &policy, 100, &verified)
+        };
+        let reset = MembershipDocument { devices_from_ms: 7, ..document(None, None) };
+        assert_eq!(from(&document(None, None), None, None), 0);
+        assert_eq!(from(&document(None, None), None, Some("lost")), 100 + CLOCKS_MS);
+        assert_eq!(from(&reset, Some("lost"), Some("lost")), 7, "once");
+        assert_eq!(from(&reset, Some("lost"), None), 7, "and it stays");
+        assert_eq!(from(&reset, Some("lost"), Some("again")), 100 + CLOCKS_MS);
+        let carols = MembershipDocument { address: Address::parse("carol@x.example").unwrap(), ..reset };
+        assert_eq!(from(&carols, Some("lost"), None), 0);
+        assert_eq!(devices_from(&ann(), None, &Resets::default(), &policy, 100, &verified), 0);
     }
 
     #[test]

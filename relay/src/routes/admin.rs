@@ -178,7 +178,7 @@ pub(crate) async fn delete_user(State(app): State<Shared>, params: Params) -> Em
 }
 
 pub(crate) async fn reset_devices(State(app): State<Shared>, params: Params) -> Empty {
-    let removed = app.store.reset_devices(local(&app, &params)?, None).await?;
+    let removed = app.store.reset_devices(local(&app, &params)?).await?;
     app.registry.close(&removed, CloseReason::Removed);
     Ok(DONE)
 }

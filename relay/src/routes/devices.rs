@@ -1,18 +1,22 @@
 //! Devices and their prekeys.
 
 use axum::extract::State;
-use sotto_crypto::{DeviceId, DevicePublic, PrekeyBatch, PrekeyKind, verify_device};
+use sotto_crypto::{
+    Address, DeviceId, DeviceList, DevicePublic, PrekeyBatch, PrekeyKind, Signed, VerifiedDevices, verify_devices,
+};
 use sotto_telemetry::names;
-use sotto_wire::api::{DeviceEntry, DeviceList, PrekeyCount, RegisterDevice, UploadPrekeys};
-use sotto_wire::limits::{MAX_DEVICES_A_USER, MAX_PREKEYS_A_BATCH};
+use sotto_wire::ErrorCode;
+use sotto_wire::api::{DeviceEntry, OwnDevices, PrekeyCount, PutDevices, RegisterDevice, UploadPrekeys};
+use sotto_wire::limits::{CLOCKS_MS, MAX_DEVICES_A_USER, MAX_PREKEYS_A_BATCH};
 
-use super::{DONE, Empty, Params};
-use crate::auth::{Caller, LoginToken};
+use super::{DONE, Empty};
+use crate::auth::{Account, Caller, LoginToken};
 use crate::error::{Failure, Reply};
 use crate::extract::Cbor;
+use crate::policy::membership;
 use crate::registry::CloseReason;
-use crate::state::Shared;
-use crate::store::{AddDevice, NewBatch, NewDevice, NewPrekey};
+use crate::state::{App, Shared};
+use crate::store::{AddDevice, DeviceRecord, NewBatch, NewDevice, NewList, NewPrekey, PutList, UserRecord};
 
 /// Characters of a label.
 const MAX_LABEL: usize = 60;
@@ -26,75 +30,108 @@ pub(crate) async fn add(
     LoginToken(claims): LoginToken,
     Cbor(request): Cbor<RegisterDevice>,
 ) -> Empty {
-    let user = app.store.user(claims.address.local().to_owned()).await?.ok_or_else(Failure::unauthenticated)?;
-    let identity = user.identity.ok_or_else(Failure::unauthenticated)?;
+    let user = user(&app, &claims.address).await?;
     check_label(&request.label)?;
-    let verified =
-        verify_device(&identity, &request.certificate).map_err(|e| Failure::invalid(format!("certificate: {e}")))?;
-    if *verified.address() != claims.address {
-        return Err(Failure::invalid("certificate.address: is not the user who has logged in"));
-    }
     let now_ms = app.now_ms();
-    let one_time =
-        check_batch("one_time", &request.one_time, PrekeyKind::OneTime, verified.device(), verified.key(), now_ms)?;
-    let medium_term = check_batch(
-        "medium_term",
-        &request.medium_term,
-        PrekeyKind::MediumTerm,
-        verified.device(),
-        verified.key(),
-        now_ms,
-    )?;
+    let (list, devices) = check_list(&claims.address, &user, request.list, request.before, now_ms)?;
+    let verified = devices.device(request.device).ok_or_else(|| {
+        Failure::invalid("list.devices: the device that is to be added, which `device` names, is not in it")
+    })?;
+    let (device, key) = (verified.device(), verified.key());
+    let one_time = check_batch("one_time", &request.one_time, PrekeyKind::OneTime, device, key, now_ms)?;
+    let medium_term = check_batch("medium_term", &request.medium_term, PrekeyKind::MediumTerm, device, key, now_ms)?;
     let device = NewDevice {
         address: claims.address,
         generation: claims.generation,
-        device: verified.device(),
-        key: verified.key().clone(),
-        certificate: request.certificate,
+        device,
+        key: key.clone(),
+        list,
         label: request.label,
         batches: vec![one_time, medium_term],
     };
-    match app.store.add_device(device, MAX_DEVICES_A_USER).await? {
-        AddDevice::Added => {
+    match app.store.add_device(device).await? {
+        AddDevice::Added(removed) => {
+            app.registry.close(&removed, CloseReason::Removed);
             metrics::counter!(names::DEVICES_ADDED).increment(1);
             Ok(DONE)
         }
-        AddDevice::IdTaken => Err(Failure::invalid("certificate.device: another device has this id; make a new one")),
-        AddDevice::TooMany => {
-            Err(Failure::forbidden(format!("devices: a user has {MAX_DEVICES_A_USER} at most; remove one first")))
-        }
+        AddDevice::IdTaken => Err(Failure::invalid("device: another device has this id; make a new one")),
+        AddDevice::ListChanged => Err(list_changed()),
         AddDevice::TokenUsed => Err(Failure::unauthenticated()),
         AddDevice::Suspended => Err(Failure::suspended()),
     }
 }
 
-pub(crate) async fn list(State(app): State<Shared>, caller: Caller) -> Reply<Cbor<DeviceList>> {
-    let records = app.store.devices_of(caller.address.local().to_owned()).await?;
-    let devices = records
-        .into_iter()
-        .map(|record| DeviceEntry {
-            certificate: record.certificate,
-            label: record.label,
-            last_seen_ms: record.last_seen_ms,
-        })
-        .collect();
-    Ok(Cbor(DeviceList { devices }))
+pub(crate) async fn list(State(app): State<Shared>, account: Account) -> Reply<Cbor<OwnDevices>> {
+    let user = user(&app, &account.address).await?;
+    let records = app.store.devices_of(account.address.local().to_owned()).await?;
+    let entry = |record: DeviceRecord| DeviceEntry {
+        device: record.device,
+        label: record.label,
+        last_seen_ms: record.last_seen_ms,
+    };
+    let devices = records.into_iter().map(entry).collect();
+    let shown = app.shown()?;
+    let (membership, head) = (shown.membership(account.address.local())?, shown.head.clone());
+    Ok(Cbor(OwnDevices { list: user.list, devices, membership, head }))
 }
 
-pub(crate) async fn remove(State(app): State<Shared>, caller: Caller, params: Params) -> Empty {
-    let device: DeviceId = params.parse("device")?;
-    if !app.store.remove_device(caller.address.local().to_owned(), device).await? {
-        return Err(Failure::not_found("there is no such device of this user"));
+/// Replaces the list of the caller's devices; those that are not in it go.
+pub(crate) async fn put_list(State(app): State<Shared>, caller: Caller, Cbor(put): Cbor<PutDevices>) -> Empty {
+    let user = user(&app, &caller.address).await?;
+    let (list, devices) = check_list(&caller.address, &user, put.list, put.before, app.now_ms())?;
+    if devices.device(caller.device).is_none() {
+        return Err(Failure::invalid("list.devices: the calling device is not in it, and no device removes itself"));
     }
-    app.registry.close(&[device], CloseReason::Removed);
-    Ok(DONE)
+    match app.store.put_list(caller.address.local().to_owned(), list).await? {
+        PutList::Stored(removed) => {
+            app.registry.close(&removed, CloseReason::Removed);
+            Ok(DONE)
+        }
+        PutList::Changed => Err(list_changed()),
+    }
 }
 
-/// Removes every device but the caller's.
-pub(crate) async fn remove_others(State(app): State<Shared>, caller: Caller) -> Empty {
-    let removed = app.store.reset_devices(caller.address.local().to_owned(), Some(caller.device)).await?;
-    app.registry.close(&removed, CloseReason::Removed);
-    Ok(DONE)
+async fn user(app: &App, address: &Address) -> Reply<UserRecord> {
+    app.store.user(address.local().to_owned()).await?.ok_or_else(Failure::unauthenticated)
+}
+
+fn list_changed() -> Failure {
+    Failure::new(
+        ErrorCode::DevicesChanged,
+        "before: the list of devices is another one by now; fetch it, and sign again",
+    )
+}
+
+/// A list that senders will be shown. Its times are those of its device's clock, which must not be ahead: a later list would not be
+/// later then.
+fn check_list(
+    address: &Address,
+    user: &UserRecord,
+    list: Signed<DeviceList>,
+    before: Option<u64>,
+    now_ms: u64,
+) -> Reply<(NewList, VerifiedDevices)> {
+    let identity = user.identity.as_ref().ok_or_else(Failure::unauthenticated)?;
+    let from_ms = membership(&user.membership)?.unverified().map_err(|_| Failure::no_policy())?.devices_from_ms;
+    let verified = verify_devices(identity, &list).map_err(|e| Failure::invalid(format!("list: {e}")))?;
+    if verified.address() != address {
+        return Err(Failure::invalid("list.address: is not the user who calls"));
+    }
+    if before.is_some_and(|before| verified.serial() <= before) {
+        return Err(Failure::invalid("list.serial: is not above that of the list that it was made from"));
+    }
+    if verified.serial() < from_ms {
+        return Err(Failure::invalid("list.serial: is from before the administrator has removed all devices"));
+    }
+    if verified.serial() > now_ms.max(from_ms).saturating_add(CLOCKS_MS) || verified.expires_at_ms() <= now_ms {
+        return Err(Failure::invalid("list: made for another time than now; set the clock of the device"));
+    }
+    if verified.devices().len() > MAX_DEVICES_A_USER {
+        return Err(Failure::forbidden(format!("devices: a user has {MAX_DEVICES_A_USER} at most; remove one first")));
+    }
+    let devices = verified.devices().iter().map(sotto_crypto::VerifiedDevice::device).collect();
+    Ok((NewList { list, serial: verified.serial(), before, devices }, verified))
 }
 
 pub(crate) async fn prekeys(State(app): State<Shared>, caller: Caller) -> Reply<Cbor<PrekeyCount>> {

@@ -1,7 +1,7 @@
 //! Users: as wanted by the administrator, registered by invite, locked by failed log-ins.
 
 use minicbor::{Decode, Encode};
-use sotto_crypto::{DeviceId, IdentityPublic};
+use sotto_crypto::{DeviceId, DeviceList, IdentityPublic, Signed};
 use sotto_wire::Source;
 use sotto_wire::admin::{PutUser, Role};
 use sotto_wire::api::VaultKind;
@@ -35,6 +35,8 @@ pub(crate) struct UserRecord {
     pub(crate) password_vault: Option<Vec<u8>>,
     /// The identity's secret under the recovery key.
     pub(crate) recovery_vault: Option<Vec<u8>>,
+    /// All devices, as the user has signed them; none before the first.
+    pub(crate) list: Option<Signed<DeviceList>>,
 }
 
 /// A user as the administrator sees it.

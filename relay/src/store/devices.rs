@@ -1,6 +1,6 @@
 //! Devices and their prekeys.
 
-use sotto_crypto::{Address, DeviceCertificate, DeviceId, DevicePublic, IdentityPublic, Prekey, PrekeyKind, Signed};
+use sotto_crypto::{Address, DeviceId, DeviceList, DevicePublic, IdentityPublic, Prekey, PrekeyKind, Signed};
 use sotto_wire::admin::Role;
 use sotto_wire::api::PrekeyCount;
 
@@ -19,16 +19,13 @@ pub(crate) struct DeviceRecord {
     pub(crate) suspended: bool,
     /// Its key.
     pub(crate) key: DevicePublic,
-    /// Its key under the identity.
-    pub(crate) certificate: Signed<DeviceCertificate>,
     /// Name for people.
     pub(crate) label: String,
     /// When it last opened a session.
     pub(crate) last_seen_ms: Option<u64>,
 }
 
-/// A registered user with devices, as others see it. Devices without a valid medium-term prekey are left out: nobody
-/// could write to them.
+/// A registered user with devices, as others see it.
 #[derive(Clone, Debug)]
 pub(crate) struct DirectoryUser {
     /// Local part.
@@ -41,17 +38,23 @@ pub(crate) struct DirectoryUser {
     pub(crate) identity: IdentityPublic,
     /// The signed voucher that it was registered with.
     pub(crate) voucher: Option<Vec<u8>>,
-    /// Devices that can be written to, in the order of registration.
-    pub(crate) devices: Vec<DirectoryDevice>,
+    /// All devices, as the user has signed them; none before the first.
+    pub(crate) list: Option<Signed<DeviceList>>,
+    /// Those that can be written to, in the order of registration: the others have no valid medium-term prekey.
+    pub(crate) devices: Vec<DeviceId>,
 }
 
-/// A device of a [`DirectoryUser`].
-#[derive(Clone, Debug)]
-pub(crate) struct DirectoryDevice {
-    /// The device.
-    pub(crate) device: DeviceId,
-    /// Its key under the identity.
-    pub(crate) certificate: Signed<DeviceCertificate>,
+/// A list of a user's devices; everything in it has been verified.
+#[derive(Clone)]
+pub(crate) struct NewList {
+    /// As signed.
+    pub(crate) list: Signed<DeviceList>,
+    /// Its serial.
+    pub(crate) serial: u64,
+    /// The serial of the list that it was made from.
+    pub(crate) before: Option<u64>,
+    /// Those in it.
+    pub(crate) devices: Vec<DeviceId>,
 }
 
 /// A device to add; everything in it has been verified.
@@ -65,8 +68,8 @@ pub(crate) struct NewDevice {
     pub(crate) device: DeviceId,
     /// Its key.
     pub(crate) key: DevicePublic,
-    /// Its key under the identity.
-    pub(crate) certificate: Signed<DeviceCertificate>,
+    /// The user's devices with this one.
+    pub(crate) list: NewList,
     /// Name for people.
     pub(crate) label: String,
     /// Prekeys.
@@ -100,18 +103,27 @@ pub(crate) struct NewPrekey {
 }
 
 /// What came of adding a device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum AddDevice {
-    /// It is there, or was there with the same certificate.
-    Added,
+    /// It is there, or was there with the same key; these devices went, which are not in its list.
+    Added(Vec<DeviceId>),
     /// There is another device with this id.
     IdTaken,
-    /// The user has as many devices as allowed.
-    TooMany,
+    /// The list was made from another one than the current one.
+    ListChanged,
     /// The log-in token has been used, or the user is gone.
     TokenUsed,
     /// The user is suspended.
     Suspended,
+}
+
+/// What came of a new list of devices.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum PutList {
+    /// It is the current one, and these devices went, which are not in it.
+    Stored(Vec<DeviceId>),
+    /// It was made from another one than the current one.
+    Changed,
 }
 
 /// Asks for a prekey of a device.
@@ -136,17 +148,17 @@ pub(crate) struct Claimed {
 
 /// Operations on devices and prekeys.
 pub(crate) trait Devices {
-    /// Adds a device with its prekeys; the user has at most `limit`.
-    fn add_device(&self, device: NewDevice, limit: usize) -> Answer<'_, AddDevice>;
+    /// Adds a device with its prekeys, and puts the list.
+    fn add_device(&self, device: NewDevice) -> Answer<'_, AddDevice>;
+    /// Puts a user's list. Where devices go by it, what log-in tokens and links are out end as well.
+    fn put_list(&self, local: String, list: NewList) -> Answer<'_, PutList>;
     /// One device.
     fn device(&self, device: DeviceId) -> Answer<'_, Option<DeviceRecord>>;
     /// A user's devices in the order of registration.
     fn devices_of(&self, local: String) -> Answer<'_, Vec<DeviceRecord>>;
-    /// Removes a device with its queue; whether it was there.
-    fn remove_device(&self, local: String, device: DeviceId) -> Answer<'_, bool>;
-    /// Removes all devices of a user but `keep`, and ends what log-in tokens and links are out; the devices that were
-    /// removed.
-    fn reset_devices(&self, local: String, keep: Option<DeviceId>) -> Answer<'_, Vec<DeviceId>>;
+    /// Removes all devices of a user, and ends what log-in tokens and links are out; the devices that were removed. The list
+    /// stays, so that the next device makes a newer one.
+    fn reset_devices(&self, local: String) -> Answer<'_, Vec<DeviceId>>;
     /// A device opened a session.
     fn touch_device(&self, device: DeviceId, now_ms: u64) -> Answer<'_, ()>;
     /// Those of these users who are registered and not suspended.

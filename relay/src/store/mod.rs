@@ -27,7 +27,7 @@ pub(crate) use accounts::{
 };
 pub(crate) use blobs::{BlobMeta, Blobs};
 pub(crate) use devices::{
-    AddDevice, Claim, Claimed, DeviceRecord, Devices, DirectoryDevice, DirectoryUser, NewBatch, NewDevice, NewPrekey,
+    AddDevice, Claim, Claimed, DeviceRecord, Devices, DirectoryUser, NewBatch, NewDevice, NewList, NewPrekey, PutList,
 };
 pub(crate) use links::{LinkBounds, LinkId, Links, NewSlot, PutSlot};
 pub(crate) use mailboxes::{

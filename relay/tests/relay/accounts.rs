@@ -1,9 +1,9 @@
 //! Registration, log-in, lockout, devices, sessions.
 
-use sotto_crypto::{DeviceId, IdentityKey, InviteKey, Signed, SystemRng, Voucher};
+use sotto_crypto::{DeviceId, DeviceList, IdentityKey, InviteKey, Signed, SystemRng, Voucher};
 use sotto_wire::ErrorCode;
 use sotto_wire::admin::AdminState;
-use sotto_wire::api::{DeviceList, LoginFinish, LoginStart, NetworkInfo, OpenSession, PolicyAnswer};
+use sotto_wire::api::{LoginFinish, LoginStart, NetworkInfo, OpenSession, OwnDevices, PolicyAnswer, PutDevices};
 
 use crate::common::http::{Answer, Http};
 use crate::common::person::{PASSWORD, Person};
@@ -20,17 +20,19 @@ async fn a_person_joins_and_sees_policy_and_devices() {
     let laptop = alice.device(&world, 5).await;
     let phone = alice.device(&world, 5).await;
     let policy: PolicyAnswer = laptop.http.get("/v1/policy").await.ok();
-    assert_eq!(policy.head.verify(&info.policy_key).unwrap().read(&policy.group).unwrap().name, "staff");
-    let list: DeviceList = phone.http.get("/v1/devices").await.ok();
-    assert_eq!(list.devices.len(), 2);
-    assert_eq!(list.devices[0].certificate, laptop.certificate);
+    let head = policy.head.verify(&info.policy_key).unwrap();
+    assert_eq!(head.read(&policy.group).unwrap().name, "staff");
+    let list: OwnDevices = phone.http.get("/v1/devices").await.ok();
+    let signed = sotto_crypto::verify_devices(&laptop.identity, list.list.as_ref().unwrap()).unwrap();
+    assert!(signed.device(laptop.id).is_some() && signed.device(phone.id).is_some());
+    assert_eq!(head.read(&list.membership).unwrap().address, alice.address);
+    assert_eq!(list.head, policy.head);
+    assert_eq!(list.devices.iter().map(|entry| entry.device).collect::<Vec<_>>(), [laptop.id, phone.id]);
     assert_eq!((list.devices[1].label.as_str(), list.devices[1].last_seen_ms), ("laptop", Some(world.now_ms())));
 
-    phone.http.delete(&format!("/v1/devices/{}", laptop.id)).await.done();
+    alice.remove(&world, &phone, &[laptop.id]).await.done();
     laptop.http.get("/v1/policy").await.refused(ErrorCode::Unauthenticated);
     laptop.try_session(&world).await.refused(ErrorCode::Unauthenticated);
-    phone.http.delete(&format!("/v1/devices/{}", laptop.id)).await.refused(ErrorCode::NotFound);
-    phone.http.delete("/v1/devices/nonsense").await.refused(ErrorCode::Invalid);
 }
 
 #[tokio::test]
@@ -167,8 +169,8 @@ async fn what_a_device_brings_is_checked() {
     let refused = async |register: sotto_wire::api::RegisterDevice| {
         http.post("/v1/devices", &register).await.refused(ErrorCode::Invalid)
     };
-    assert!(refused(mallory.new_device(&world, 2).1).await.contains("certificate"), "another identity");
-    assert!(refused(bob.new_device(&world, 2).1).await.contains("certificate"), "another user");
+    assert!(refused(mallory.new_device(&world, 2).1).await.contains("list"), "another identity");
+    assert!(refused(bob.new_device(&world, 2).1).await.contains("list"), "another user");
     let good = || alice.new_device(&world, 2).1;
     let mut wrong = good();
     wrong.label = "x".repeat(61);
@@ -182,6 +184,9 @@ async fn what_a_device_brings_is_checked() {
     let mut wrong = good();
     wrong.one_time = good().one_time;
     assert!(refused(wrong).await.contains("one_time"), "another device's prekeys");
+    let mut wrong = good();
+    wrong.device = DeviceId::generate(&mut SystemRng);
+    assert!(refused(wrong).await.contains("list.devices"), "not in its own list");
     http.post("/v1/devices", &good()).await.done();
 }
 
@@ -193,8 +198,53 @@ async fn a_user_has_so_many_devices() {
         alice.device(&world, 1).await;
     }
     let http = world.public().with_token(&alice.login(&world).await);
-    let message = http.post("/v1/devices", &alice.new_device(&world, 1).1).await.refused(ErrorCode::Forbidden);
+    let there: OwnDevices = http.get("/v1/devices").await.ok();
+    let one_more = alice.another_device(&world, there.list.as_ref(), 1).1;
+    let message = http.post("/v1/devices", &one_more).await.refused(ErrorCode::Forbidden);
     assert!(message.contains("10"), "{message}");
+}
+
+#[tokio::test]
+async fn a_list_of_devices_is_checked() {
+    use ErrorCode::{DevicesChanged, Invalid};
+
+    let world = World::new().await;
+    let alice = Person::join(&world, "alice").await;
+    let (laptop, phone) = (alice.device(&world, 2).await, alice.device(&world, 2).await);
+    let there: OwnDevices = phone.http.get("/v1/devices").await.ok();
+    let list = there.list.unwrap().unverified().unwrap();
+    let put = async |put: &PutDevices| phone.http.put_cbor("/v1/devices", put).await;
+    let refused = async |wrong: &PutDevices, code, says: &str| {
+        let said = put(wrong).await.refused(code);
+        assert!(said.contains(says), "{said}");
+    };
+    let sign = |list: &DeviceList, by: &Person| Signed::sign(list, &by.identity);
+    let good = alice.list(&world, Some(list.serial), list.devices.clone());
+    let mallory = Person { address: world.address("alice"), identity: IdentityKey::generate(&mut SystemRng) };
+    let edited = |edit: &dyn Fn(&mut DeviceList)| {
+        let mut list = good.list.unverified().unwrap();
+        edit(&mut list);
+        PutDevices { list: sign(&list, &alice), before: good.before }
+    };
+    let forged = PutDevices { list: sign(&good.list.unverified().unwrap(), &mallory), before: good.before };
+    refused(&forged, Invalid, "list").await;
+    refused(&edited(&|list| list.address = world.address("bob")), Invalid, "list.address").await;
+    refused(&edited(&|list| list.devices.retain(|one| one.device != phone.id)), Invalid, "list.devices").await;
+    refused(&edited(&|list| list.serial = there_serial(&good)), Invalid, "list.serial").await;
+    refused(&edited(&|list| list.serial = world.now_ms() + 301_000), Invalid, "clock").await;
+    refused(&edited(&|list| list.expires_at_ms = world.now_ms()), Invalid, "clock").await;
+    for before in [None, Some(list.serial - 1)] {
+        refused(&PutDevices { before, ..good.clone() }, DevicesChanged, "before").await;
+    }
+    laptop.http.get("/v1/policy").await.ok::<PolicyAnswer>();
+    put(&good).await.done();
+    refused(&good, DevicesChanged, "before").await;
+    laptop.http.get("/v1/policy").await.ok::<PolicyAnswer>();
+}
+
+/// The serial of the list that another was made from.
+fn there_serial(put: &PutDevices) -> u64 {
+    put.before.unwrap()
 }
 
 #[tokio::test]

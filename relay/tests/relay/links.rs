@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use sotto_wire::ErrorCode;
-use sotto_wire::api::PolicyAnswer;
+use sotto_wire::api::{OwnDevices, PolicyAnswer};
 use sotto_wire::limits::{LINK_SECONDS, MAX_LINK_SLOT, MAX_LINK_SLOTS, MAX_LINKS_A_USER};
 
 use crate::common::World;
@@ -51,7 +51,8 @@ async fn a_new_device_and_an_old_one_write_to_each_other() {
     let again = world.public().with_token(&person.login(&world).await);
     assert_eq!(bytes(&again, &at(1)).await.len(), MAX_LINK_SLOT);
     // Registering the device uses the token up, for links too; its session goes on.
-    let (mut device, register) = person.new_device(&world, 2);
+    let there: OwnDevices = again.get("/v1/devices").await.ok();
+    let (mut device, register) = person.another_device(&world, there.list.as_ref(), 2);
     again.post("/v1/devices", &register).await.done();
     again.get(&at(0)).await.refused(ErrorCode::Unauthenticated);
     again.put_bytes(&at(2), vec![1]).await.refused(ErrorCode::Unauthenticated);
@@ -146,9 +147,7 @@ async fn others_are_removed_at_once_and_the_caller_stays() {
     socket.caught_up().await;
     let thief = world.public().with_token(&person.login(&world).await);
     thief.put_bytes(&at(0), b"let me in".to_vec()).await.done();
-    for _ in 0..2 {
-        kept.http.delete("/v1/devices").await.done();
-    }
+    person.remove(&world, &kept, &[stolen.id, third.id]).await.done();
     assert_eq!(socket.closed().await, 4004);
     for gone in [&stolen, &third] {
         gone.http.get("/v1/policy").await.refused(ErrorCode::Unauthenticated);
@@ -158,6 +157,7 @@ async fn others_are_removed_at_once_and_the_caller_stays() {
     thief.get(&at(0)).await.refused(ErrorCode::Unauthenticated);
     kept.http.get("/v1/policy").await.ok::<PolicyAnswer>();
     let recipients = bob.recipients(&[&kept.address]).await;
-    assert_eq!(recipients.users[0].devices.len(), 1);
-    world.public().delete("/v1/devices").await.refused(ErrorCode::Unauthenticated);
+    assert_eq!(recipients.users[0].prekeys.len(), 1);
+    let list = person.list(&world, None, Vec::new());
+    world.public().put_cbor("/v1/devices", &list).await.refused(ErrorCode::Unauthenticated);
 }

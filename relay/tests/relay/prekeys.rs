@@ -28,8 +28,8 @@ async fn each_one_time_prekey_is_handed_out_once_also_when_many_ask() {
     let mut medium_term = 0;
     for answer in answers {
         let recipients: Recipients = answer.ok();
-        assert_eq!(recipients.users.len(), 1);
-        let prekey = &recipients.users[0].devices[0].prekey;
+        let prekeys: Vec<_> = recipients.users.iter().flat_map(|user| &user.prekeys).collect();
+        let [prekey] = prekeys.as_slice() else { panic!("{} prekeys", prekeys.len()) };
         match prekey.header.unverified().unwrap().kind {
             PrekeyKind::OneTime => assert!(one_time.insert(prekey.index), "handed out twice"),
             PrekeyKind::MediumTerm => medium_term += 1,

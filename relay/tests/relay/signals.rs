@@ -3,7 +3,7 @@
 use sotto_crypto::{Address, DeviceId, MessageId, SystemRng};
 use sotto_wire::ErrorCode;
 use sotto_wire::admin::Role;
-use sotto_wire::api::{Envelope, PrekeyCount, RecipientRole, Recipients};
+use sotto_wire::api::{Envelope, PrekeyCount, RecipientRole, RecipientUser, Recipients};
 use sotto_wire::limits::{MAX_SIGNAL, MAX_SIGNAL_DEVICES};
 use sotto_wire::policy::Scope;
 
@@ -79,15 +79,21 @@ async fn what_is_asked_for_a_signal_has_no_retention_and_nobody_elsewhere() {
     // Nobody addressed: the own other devices; with retention where it is a message.
     let own = recipients(&alice, &[]).await;
     assert_eq!(roles(&own), [RecipientRole::Own]);
-    assert_eq!(own.users[0].devices[0].certificate, other.certificate);
+    assert_eq!(own.users[0].prekeys.len(), 1);
+    assert_eq!(own.users[0].prekeys[0].header.unverified().unwrap().device, other.id);
     let own = alice.recipients(&[]).await;
     assert_eq!(roles(&own), [RecipientRole::Own, RecipientRole::Retention]);
     let mut socket = other.socket(&world).await;
     socket.caught_up().await;
     alice.send(&world, "to myself", &[]).await;
     assert_eq!(other.open(&socket.delivery().await), "to myself");
-    assert!(bob.recipients(&[]).await.users.iter().all(|user| user.role == RecipientRole::Retention));
-    assert!(recipients(&bob, &[]).await.users.is_empty());
+    // Who has no other device is shown the own list, with nobody to seal to.
+    for answer in [bob.recipients(&[]).await, recipients(&bob, &[]).await] {
+        let alone = |user: &RecipientUser| user.role != RecipientRole::Addressed && user.address != bob.address;
+        let own = |user: &RecipientUser| user.role == RecipientRole::Own && user.prekeys.is_empty();
+        assert!(answer.users.iter().all(|user| own(user) || alone(user)));
+        assert!(answer.users.iter().any(own));
+    }
 
     let abroad: Address = "carol@b.example".parse().unwrap();
     let said = alice.ask_for_signal(&[&abroad]).await.refused(ErrorCode::FederationDenied);

@@ -3,9 +3,9 @@
 use std::sync::LazyLock;
 
 use sotto_crypto::{
-    Address, BatchId, BlobId, DeviceCertificate, DeviceId, DeviceKey, Domain, Identity, IdentityKey, InviteKey, Listed,
-    MerkleTree, MessageId, PolicyKey, PrekeyKind, PrekeyRef, RetentionCertificate, Sender, Signed, SigningKey,
-    SystemRng, Voucher, decode_strict, encode, generate_prekeys, seal, verify_device,
+    Address, BatchId, BlobId, DeviceCertificate, DeviceId, DeviceKey, DeviceList, Domain, Identity, IdentityKey,
+    InviteKey, Listed, ListedDevice, MerkleTree, MessageId, PolicyKey, PrekeyKind, PrekeyRef, RetentionCertificate,
+    Sender, Signed, SigningKey, SystemRng, Voucher, decode_strict, encode, generate_prekeys, seal, verify_device,
 };
 use sotto_wire::api::*;
 use sotto_wire::content::{
@@ -47,6 +47,8 @@ pub(crate) static SAMPLES: LazyLock<Vec<Sample>> = LazyLock::new(|| {
     let key = DeviceKey::generate(rng);
     let device = DeviceId::generate(rng);
     let certificate = Signed::sign(&DeviceCertificate::new(alice.clone(), device, key.verifying_key(), 1), &identity);
+    let listed = ListedDevice { device, key: key.verifying_key(), since_ms: 1 };
+    let list = Signed::sign(&DeviceList::new(alice.clone(), 2, 3, vec![listed]), &identity);
     let (batch, _) = generate_prekeys(rng, &key, device, PrekeyKind::OneTime, 5, 1, 2_000);
     let (medium, _) = generate_prekeys(rng, &key, device, PrekeyKind::MediumTerm, 1, 1, 2_000);
     let prekey = batch.prekey(3).unwrap();
@@ -122,6 +124,7 @@ pub(crate) static SAMPLES: LazyLock<Vec<Sample>> = LazyLock::new(|| {
         group: "staff".into(),
         identity: Some(Established { invited_at_ms: 4, identity: identity.verifying_key().fingerprint() }),
         invite: Some(OpenInvite { invited_at_ms: 9, key: invite.verifying_key() }),
+        devices_from_ms: 0,
     };
     let [network_leaf, group_leaf, member_leaf] = [encode(&network), encode(&group), encode(&member)];
     let leaves = vec![
@@ -155,7 +158,8 @@ pub(crate) static SAMPLES: LazyLock<Vec<Sample>> = LazyLock::new(|| {
             address: bob.clone(),
             identity: identity.verifying_key(),
             role: RecipientRole::Retention,
-            devices: vec![RecipientDevice { certificate: certificate.clone(), prekey }],
+            devices: list.clone(),
+            prekeys: vec![prekey],
             membership: Some(membership.clone()),
             voucher: Some(voucher.clone()),
         }],
@@ -246,10 +250,12 @@ pub(crate) static SAMPLES: LazyLock<Vec<Sample>> = LazyLock::new(|| {
             recovery_vault: Some(vec![3; 98])
         },
         RegisterDevice = RegisterDevice {
-            certificate: certificate.clone(),
+            device,
+            list: list.clone(),
             label: "laptop".into(),
             one_time: batch.clone(),
-            medium_term: medium
+            medium_term: medium,
+            before: Some(1),
         },
         SessionChallenge = SessionChallenge { address: alice.clone(), device },
         Challenge = Challenge { challenge: vec![7; 60] },
@@ -257,8 +263,13 @@ pub(crate) static SAMPLES: LazyLock<Vec<Sample>> = LazyLock::new(|| {
         Session = Session { token: "t".into(), expires_at_ms: 9 },
         PolicyAnswer =
             PolicyAnswer { network, group: group.clone(), membership: membership.clone(), head: head.clone() },
-        DeviceList =
-            DeviceList { devices: vec![DeviceEntry { certificate, label: "laptop".into(), last_seen_ms: None }] },
+        OwnDevices = OwnDevices {
+            list: Some(list.clone()),
+            devices: vec![DeviceEntry { device, label: "laptop".into(), last_seen_ms: None }],
+            membership: membership.clone(),
+            head: head.clone(),
+        },
+        PutDevices = PutDevices { list, before: None },
         PrekeyCount = PrekeyCount { one_time: 5, medium_term_expires_at_ms: 1 },
         UploadPrekeys = UploadPrekeys { batches: vec![batch] },
         FetchIdentities = FetchIdentities { addresses: vec![alice.clone(), bob.clone()] },

@@ -83,6 +83,12 @@ pub(crate) fn marks(model: &Model, message: &MessageView) -> Vec<String> {
     if message.late {
         mark("came late");
     }
+    if message.removed.from {
+        mark("FROM A REMOVED DEVICE");
+    }
+    if message.removed.to {
+        mark("ALSO TO A DEVICE YOU REMOVED");
+    }
     if message.edited {
         mark("edited");
     }

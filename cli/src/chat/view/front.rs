@@ -252,6 +252,15 @@ fn info(model: &Model, key: &MessageRef, room: usize, theme: Theme) -> Vec<Line<
     if message.late {
         fact("came", "late: it was missing before");
     }
+    if message.removed.from {
+        fact("!!", "FROM A REMOVED DEVICE: its sender has taken away the device that it is from");
+    }
+    if message.removed.to {
+        fact(
+            "!!",
+            "it went to a device that you had removed before, too: the relay shows others an old list of your devices",
+        );
+    }
     if message.conflict {
         fact("!!", "it does not follow what its sender's device said before: there are two of it, or it was put back");
     }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use sotto_crypto::{
-    DeviceCertificate, DeviceKey, IdentityKey, Known, MessageId, PolicyKey, PrekeyKind, Signed, SystemRng,
+    DeviceKey, DeviceList, IdentityKey, Known, ListedDevice, MessageId, PolicyKey, PrekeyKind, Signed, SystemRng,
     generate_prekeys,
 };
-use sotto_wire::api::{RecipientDevice, RecipientRole, RecipientUser, Recipients};
+use sotto_wire::api::{RecipientRole, RecipientUser, Recipients};
 use sotto_wire::content::{Body, Content, Conversation};
 use sotto_wire::limits;
 use sotto_wire::policy::{Established, MembershipDocument};
@@ -18,9 +18,11 @@ use super::*;
 use crate::send::compose;
 use crate::store::account::tests::account;
 use crate::store::key::StoreKey;
-use crate::store::{Audience, OutboxKind, Store};
+use crate::store::{Audience, ListRecord, OutboxKind, Store};
 use crate::trust::directory::SeenHeads;
 use crate::trust::directory::tests::Signer;
+use crate::trust::lists::next_list;
+use crate::trust::own::listed;
 use crate::trust::policy::tests::network_document;
 use crate::trust::recipients::{Asker, check};
 
@@ -29,10 +31,10 @@ fn user(address: &Address) -> (RecipientUser, MembershipDocument) {
     let identity = IdentityKey::generate(&mut SystemRng);
     let device = |_| {
         let (device, key) = (DeviceId::generate(&mut SystemRng), DeviceKey::generate(&mut SystemRng));
-        let certificate = DeviceCertificate::new(address.clone(), device, key.verifying_key(), 1);
         let (batch, _) = generate_prekeys(&mut SystemRng, &key, device, PrekeyKind::OneTime, 1, 0, u64::MAX);
-        RecipientDevice { certificate: Signed::sign(&certificate, &identity), prekey: batch.prekey(0).unwrap() }
+        (ListedDevice { device, key: key.verifying_key(), since_ms: 1 }, batch.prekey(0).unwrap())
     };
+    let (devices, prekeys) = (0..2).map(device).unzip();
     let known = Established { invited_at_ms: 3, identity: identity.verifying_key().fingerprint() };
     let document = MembershipDocument {
         version: 1,
@@ -41,12 +43,14 @@ fn user(address: &Address) -> (RecipientUser, MembershipDocument) {
         group: "staff".into(),
         identity: Some(known),
         invite: None,
+        devices_from_ms: 0,
     };
     let user = RecipientUser {
         address: address.clone(),
         identity: identity.verifying_key(),
         role: RecipientRole::Addressed,
-        devices: (0..2).map(device).collect(),
+        devices: Signed::sign(&DeviceList::new(address.clone(), 1, u64::MAX, devices), &identity),
+        prekeys,
         membership: None,
         voucher: None,
     };
@@ -100,12 +104,26 @@ fn a_message_to_500_members_is_one_envelope_with_one_wrap_a_device() {
     }
     eprintln!("state of a room of 500, a message: {:?}", start.elapsed() / 100);
 
+    let own = next_list(&alice.address, vec![listed(&alice)], 0, 1_000);
+    let own = Signed::sign(&own, alice.identity_key());
+    let me = RecipientUser {
+        address: alice.address.clone(),
+        identity: alice.identity.clone(),
+        role: RecipientRole::Own,
+        devices: own.clone(),
+        prekeys: Vec::new(),
+        membership: None,
+        voucher: None,
+    };
+    let unseen = ListRecord::unseen(alice.address.clone(), alice.identity.fingerprint());
+    let lists = [ListRecord { own: Some(own), ..unseen }];
     let (mut users, memberships): (Vec<_>, Vec<_>) = members.iter().map(user).unzip();
     let signer = Signer { key: policy, memberships, ..Signer::new("x.example") };
     let documents = signer.documents();
     for user in &mut users {
         user.membership = documents.membership(user.address.local());
     }
+    users.push(me);
     let answer = Recipients { users, networks: Vec::new(), head: Some(signer.head(1, 1_000)) };
     let (document, key) = (network_document("x.example", 1), signer.key.verifying_key());
     let view = Asker {
@@ -116,6 +134,7 @@ fn a_message_to_500_members_is_one_envelope_with_one_wrap_a_device() {
         network: &document,
         group: "staff",
         seen: &SeenHeads::default(),
+        lists: &lists,
         now_ms: 1_000,
     };
     let known = &mut Known::new();

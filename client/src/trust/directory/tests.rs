@@ -48,7 +48,15 @@ pub(crate) fn seen(directory: &Directory) -> SeenHeads {
 
 fn member(name: &str) -> MembershipDocument {
     let address = Address::parse(name).unwrap();
-    MembershipDocument { version: 1, serial: 5, address, group: "staff".into(), identity: None, invite: None }
+    MembershipDocument {
+        version: 1,
+        serial: 5,
+        address,
+        group: "staff".into(),
+        identity: None,
+        invite: None,
+        devices_from_ms: 0,
+    }
 }
 
 #[test]

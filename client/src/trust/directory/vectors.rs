@@ -17,7 +17,15 @@ const NOW: u64 = 1_800_000_000_000;
 
 fn member(local: &str, group: &str) -> MembershipDocument {
     let address = Address::parse(&format!("{local}@x.example")).unwrap();
-    MembershipDocument { version: 1, serial: NOW, address, group: group.into(), identity: None, invite: None }
+    MembershipDocument {
+        version: 1,
+        serial: NOW,
+        address,
+        group: group.into(),
+        identity: None,
+        invite: None,
+        devices_from_ms: 0,
+    }
 }
 
 fn hex(value: &impl minicbor::Encode<()>) -> String {

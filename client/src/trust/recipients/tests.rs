@@ -1,16 +1,19 @@
 use sotto_crypto::{
-    IdentityKey, InviteKey, InviteSecret, Listed, MerkleTree, PolicyKey, PrekeyKind, RetentionCertificate, Signed,
-    SystemRng, Voucher, generate_prekeys,
+    DeviceList, IdentityKey, InviteKey, InviteSecret, Listed, MerkleTree, PolicyKey, Prekey, PrekeyKind,
+    RetentionCertificate, Signed, SystemRng, Voucher, generate_prekeys,
 };
-use sotto_wire::api::{NetworkInfo, RecipientDevice};
+use sotto_wire::api::NetworkInfo;
 use sotto_wire::directory::{DirectoryHead, HEAD_LIFE_MS};
 use sotto_wire::policy::{Established, MembershipDocument, OpenInvite, PeerRule, Scope};
 
 use super::*;
+use crate::core::error::ListProblem;
 use crate::store::SeenIn;
 use crate::store::account::Account;
 use crate::store::account::tests::account;
-use crate::trust::identity::judge;
+use crate::trust::identity;
+use crate::trust::lists::next_list;
+use crate::trust::own::listed;
 use crate::trust::policy::tests::{domain, network_document};
 use crate::trust::vouched::tests::vouched;
 
@@ -19,6 +22,7 @@ struct World {
     policy: PolicyKey,
     alice: Account,
     document: NetworkDocument,
+    lists: Vec<ListRecord>,
 }
 
 const NOW: u64 = 1_000_000;
@@ -27,7 +31,13 @@ impl World {
     fn new() -> Self {
         let policy = PolicyKey::generate(&mut SystemRng);
         let alice = account("alice@x.example", &policy);
-        Self { alice, document: network_document("x.example", 1), policy }
+        // Alice knows her own devices.
+        let own = list(&[&alice], NOW);
+        let known = ListRecord {
+            own: Some(own.clone()),
+            ..ListRecord::unseen(alice.address.clone(), alice.identity.fingerprint())
+        };
+        Self { alice, document: network_document("x.example", 1), policy, lists: vec![known] }
     }
 
     fn check(&self, asked: &[&Account], answer: &Recipients) -> Result<Checked, Error> {
@@ -40,9 +50,20 @@ impl World {
             network: &self.document,
             group: "staff",
             seen: &SeenHeads::default(),
+            lists: &self.lists,
             now_ms: NOW,
         };
-        check(&view, &mut Known::new(), &asked.iter().map(|a| a.address.clone()).collect::<Vec<_>>(), answer)
+        let mut answer = answer.clone();
+        if answer.users.iter().all(|user| user.role != RecipientRole::Own) {
+            answer.users.push(self.own());
+        }
+        check(&view, &mut Known::new(), &asked.iter().map(|a| a.address.clone()).collect::<Vec<_>>(), &answer)
+    }
+
+    /// Alice's own devices, as an honest relay shows them: there is no other.
+    fn own(&self) -> RecipientUser {
+        let devices = self.lists[0].own.clone().unwrap();
+        RecipientUser { devices, prekeys: Vec::new(), ..user(&self.alice, RecipientRole::Own) }
     }
 
     /// A retention process under `policy`, with its rule.
@@ -68,10 +89,17 @@ impl World {
     }
 }
 
-fn device(account: &Account, expires_at_ms: u64) -> RecipientDevice {
+fn prekey(account: &Account, expires_at_ms: u64) -> Prekey {
     let (batch, _) =
         generate_prekeys(&mut SystemRng, &account.device_key, account.device, PrekeyKind::OneTime, 1, 0, expires_at_ms);
-    RecipientDevice { certificate: account.certificate.clone(), prekey: batch.prekey(0).unwrap() }
+    batch.prekey(0).unwrap()
+}
+
+/// A list of these devices, of which the first signs.
+fn list(devices: &[&Account], serial: u64) -> Signed<DeviceList> {
+    let by = devices[0];
+    let list = next_list(&by.address, devices.iter().map(|one| listed(one)).collect(), serial - 1, 0);
+    Signed::sign(&list, by.identity_key())
 }
 
 fn user(account: &Account, role: RecipientRole) -> RecipientUser {
@@ -79,7 +107,8 @@ fn user(account: &Account, role: RecipientRole) -> RecipientUser {
         address: account.address.clone(),
         identity: account.identity.clone(),
         role,
-        devices: vec![device(account, u64::MAX)],
+        devices: list(&[account], NOW),
+        prekeys: vec![prekey(account, u64::MAX)],
         membership: None,
         voucher: None,
     }
@@ -95,23 +124,24 @@ fn membership(account: &Account) -> MembershipDocument {
         group: "staff".into(),
         identity: Some(identity),
         invite: None,
+        devices_from_ms: 0,
     }
 }
 
 /// Somebody who is written to, in the group `staff`.
 fn member(account: &Account) -> RecipientUser {
-    RecipientUser { membership: Some(listed(&membership(account))), ..user(account, RecipientRole::Addressed) }
+    RecipientUser { membership: Some(proved(&membership(account))), ..user(account, RecipientRole::Addressed) }
 }
 
 /// A document in a directory of its own.
-fn listed(document: &MembershipDocument) -> Listed<MembershipDocument> {
+fn proved(document: &MembershipDocument) -> Listed<MembershipDocument> {
     let payload = sotto_crypto::encode(document);
     let tree = MerkleTree::new(vec![Listed::<MembershipDocument>::leaf(&payload)]);
     Listed::new(&tree, 0, payload).unwrap()
 }
 
 /// Puts the memberships of this network's users into one directory with the network's document.
-fn list(
+fn under_head(
     users: &mut [RecipientUser],
     network: &NetworkDocument,
     key: &PolicyKey,
@@ -139,7 +169,7 @@ fn list(
 
 /// What our own relay answers.
 fn answer(mut users: Vec<RecipientUser>, key: &PolicyKey) -> Recipients {
-    let (_, head) = list(&mut users, &network_document("x.example", 1), key);
+    let (_, head) = under_head(&mut users, &network_document("x.example", 1), key);
     Recipients { users, networks: Vec::new(), head: Some(head) }
 }
 
@@ -174,7 +204,7 @@ fn nobody_may_be_added_left_out_or_repeated() {
         matches!(world.check(&[&bob, &eve], &missing), Err(Error::Refused(Refusal::Unregistered(a))) if a == [eve.address.clone()])
     );
     let mut without_device = answer(vec![member(&bob)], &world.policy);
-    without_device.users[0].devices.clear();
+    without_device.users[0].prekeys.clear();
     assert!(matches!(world.check(&[&bob], &without_device), Err(Error::Refused(Refusal::Unregistered(_)))));
     assert!(matches!(world.check(&[], &answer(Vec::new(), &world.policy)), Err(Error::Refused(Refusal::NoRecipients))));
 }
@@ -184,17 +214,95 @@ fn devices_must_be_certified_by_the_identity_and_prekeys_by_the_device() {
     let world = World::new();
     let (bob, eve) = (account("bob@x.example", &world.policy), account("eve@x.example", &world.policy));
     let mut foreign = answer(vec![member(&bob)], &world.policy);
-    foreign.users[0].devices = vec![device(&eve, u64::MAX)];
+    foreign.users[0].devices = list(&[&eve], NOW);
     assert!(matches!(world.check(&[&bob], &foreign), Err(Error::Trust(TrustError::Device { .. }))));
-    let mut prekey = answer(vec![member(&bob)], &world.policy);
-    prekey.users[0].devices[0].prekey = device(&eve, u64::MAX).prekey;
-    assert!(matches!(world.check(&[&bob], &prekey), Err(Error::Trust(TrustError::Device { .. }))));
+    let mut others = answer(vec![member(&bob)], &world.policy);
+    others.users[0].prekeys = vec![prekey(&eve, u64::MAX)];
+    assert!(matches!(world.check(&[&bob], &others), Err(Error::Trust(TrustError::Device { .. }))));
     let mut expired = answer(vec![member(&bob)], &world.policy);
-    expired.users[0].devices = vec![device(&bob, NOW)];
+    expired.users[0].prekeys = vec![prekey(&bob, NOW)];
     assert!(matches!(world.check(&[&bob], &expired), Err(Error::Trust(TrustError::Device { .. }))));
     let mut twice = answer(vec![member(&bob)], &world.policy);
-    twice.users[0].devices.push(device(&bob, u64::MAX));
+    twice.users[0].prekeys.push(prekey(&bob, u64::MAX));
     assert!(matches!(world.check(&[&bob], &twice), Err(Error::Trust(TrustError::Device { .. }))));
+}
+
+/// Another device of the same user.
+fn another(of: &Account) -> Account {
+    let identity = IdentityKey::from_bytes(&of.identity_key().to_bytes()).unwrap();
+    let (address, endpoint, policy_key) = (of.address.clone(), of.endpoint.clone(), of.policy_key.clone());
+    Account::new_device(&mut SystemRng, address, endpoint, policy_key, identity, "another".into(), 1)
+}
+
+#[test]
+fn a_device_that_was_removed_is_not_sealed_to_again() {
+    let mut world = World::new();
+    let bob = account("bob@x.example", &world.policy);
+    let stolen = another(&bob);
+    let shown = |devices: &[&Account], serial| {
+        let prekeys = devices.iter().map(|one| prekey(one, u64::MAX)).collect();
+        let devices = list(devices, serial);
+        answer(vec![RecipientUser { devices, prekeys, ..member(&bob) }], &world.policy)
+    };
+    let both = shown(&[&bob, &stolen], NOW);
+    let checked = world.check(&[&bob], &both).unwrap();
+    assert_eq!(checked.recipients.len(), 2);
+    world.lists.extend(checked.learned.lists);
+    let checked = world.check(&[&bob], &shown(&[&bob], NOW + 1)).unwrap();
+    assert_eq!(checked.recipients.len(), 1);
+    world.lists.retain(|known| known.address != bob.address);
+    world.lists.extend(checked.learned.lists);
+    let refused = |answer: &Recipients, why: ListProblem| {
+        let checked = world.check(&[&bob], answer);
+        matches!(checked, Err(Error::Trust(TrustError::Devices { address, problem })) if address == bob.address && problem == why)
+    };
+    // The relay shows the list of before, or another one of the same time; or a prekey of who is not in the list.
+    assert!(refused(&both, ListProblem::Older));
+    assert!(refused(&shown(&[&bob, &stolen], NOW + 1), ListProblem::Other));
+    let mut put_back = shown(&[&bob], NOW + 1);
+    put_back.users[0].devices = list(&[&bob], NOW + 2);
+    put_back.users[0].prekeys.push(prekey(&stolen, u64::MAX));
+    assert!(matches!(world.check(&[&bob], &put_back), Err(Error::Trust(TrustError::Device { .. }))));
+    // The administrator has removed all devices since.
+    let document = MembershipDocument { devices_from_ms: NOW + 3, ..membership(&bob) };
+    let mut before = shown(&[&bob], NOW + 2);
+    before.users[0].membership = Some(proved(&document));
+    assert!(refused(&answer(before.users, &world.policy), ListProblem::Reset));
+}
+
+#[test]
+fn only_the_own_list_that_is_known_counts() {
+    let world = World::new();
+    let bob = account("bob@x.example", &world.policy);
+    let laptop = another(&world.alice);
+    let own = |devices: &[&Account], serial| RecipientUser {
+        devices: list(devices, serial),
+        prekeys: vec![prekey(&laptop, u64::MAX)],
+        ..user(&world.alice, RecipientRole::Own)
+    };
+    for shown in [own(&[&world.alice, &laptop], NOW + 1), own(&[&world.alice], NOW - 1)] {
+        let users = vec![member(&bob), shown];
+        assert!(matches!(
+            world.check(&[&bob], &answer(users, &world.policy)),
+            Err(Error::Trust(TrustError::OwnDevices))
+        ));
+    }
+    // Nor does it help to leave them out.
+    let key = world.policy.verifying_key();
+    let view = Asker {
+        address: &world.alice.address,
+        device: world.alice.device,
+        identity: &world.alice.identity,
+        policy_key: &key,
+        network: &world.document,
+        group: "staff",
+        seen: &SeenHeads::default(),
+        lists: &world.lists,
+        now_ms: NOW,
+    };
+    let without = answer(vec![member(&bob)], &world.policy);
+    let checked = check(&view, &mut Known::new(), std::slice::from_ref(&bob.address), &without);
+    assert!(matches!(checked, Err(Error::Trust(TrustError::OwnDevices))));
 }
 
 #[test]
@@ -204,9 +312,10 @@ fn own_devices_stand_under_the_own_identity() {
     let users = vec![member(&bob), user(&impostor, RecipientRole::Own)];
     assert!(matches!(world.check(&[&bob], &answer(users, &world.policy)), Err(Error::Trust(TrustError::OwnIdentity))));
     // The sending device itself is no recipient.
-    let users = vec![member(&bob), user(&world.alice, RecipientRole::Own)];
+    let prekeys = vec![prekey(&world.alice, u64::MAX)];
+    let users = vec![member(&bob), RecipientUser { prekeys, ..world.own() }];
     assert!(matches!(
-        world.check(&[&bob], &answer(users.clone(), &world.policy)),
+        world.check(&[&bob], &answer(users, &world.policy)),
         Err(Error::Trust(TrustError::Device { .. }))
     ));
 }
@@ -233,7 +342,7 @@ fn retention_needs_a_rule_and_a_certificate() {
     // It covers bob's group, so that it may not be left out either; and only the policy key says what his group is.
     let in_group = |group: &str| {
         let document = MembershipDocument { group: group.into(), ..membership(&bob) };
-        let membership = Some(listed(&document));
+        let membership = Some(proved(&document));
         answer(vec![RecipientUser { membership, ..member(&bob) }], &world.policy)
     };
     let left_out = world.check(&[&bob], &in_group("others"));
@@ -241,7 +350,7 @@ fn retention_needs_a_rule_and_a_certificate() {
     let checked = world.check(&[&bob], &in_group("staff")).unwrap();
     assert_eq!((checked.learned.memberships[0].group.as_str(), checked.learned.memberships[0].serial), ("staff", 5));
     let mut forged = in_group("staff");
-    forged.users[0].membership = Some(listed(&MembershipDocument { group: "others".into(), ..membership(&bob) }));
+    forged.users[0].membership = Some(proved(&MembershipDocument { group: "others".into(), ..membership(&bob) }));
     assert!(matches!(world.check(&[&bob], &forged), Err(Error::Trust(TrustError::Document { .. }))));
     let mut without_head = in_group("staff");
     without_head.head = None;
@@ -273,7 +382,7 @@ fn the_retention_process_of_a_peer_stands_under_the_peers_policy_key() {
     let mut document = network_document("y.example", 1);
     document.retention = vec![rule];
     let mut users = vec![member(&bob), user(&process, RecipientRole::Retention)];
-    let (document, head) = list(&mut users, &document, &theirs);
+    let (document, head) = under_head(&mut users, &document, &theirs);
     let info = NetworkInfo { policy_key: theirs.verifying_key(), document, head };
     let own = answer(Vec::new(), &world.policy).head;
     let with = Recipients { users: users.clone(), networks: vec![info.clone()], head: own.clone() };
@@ -331,7 +440,7 @@ fn nobody_is_written_to_under_an_identity_that_nobody_vouches_for() {
     let (invite, other) = (InviteSecret::generate(&mut SystemRng).key(), InviteSecret::generate(&mut SystemRng).key());
     let open = OpenInvite { invited_at_ms: 9, key: invite.verifying_key() };
     let document = MembershipDocument { identity: None, invite: Some(open), ..membership(&bob) };
-    let invited = Some(listed(&document));
+    let invited = Some(proved(&document));
     let with = |key: &InviteKey, of: &Account, user: RecipientUser| {
         let voucher = Some(Signed::sign(&Voucher::new(bob.address.clone(), of.identity.clone()), key));
         RecipientUser { membership: invited.clone(), voucher, ..user }
@@ -350,8 +459,9 @@ fn who_counts_in_rooms_only_is_told_nothing_by_signals() {
     let bob = account("bob@x.example", &world.policy);
     let answer = answer(vec![user(&bob, RecipientRole::Addressed)], &world.policy);
     let asked = [bob.address.clone()];
-    let pin = |vouched: &Vouched| judge(None, vouched, 1, SeenIn::Room).pin.unwrap();
-    let reached = |pin: Pin| signalled(&world.alice, &mut Known::new(), &[pin], &asked, &answer, NOW).unwrap().len();
+    let pin = |vouched: &Vouched| identity::judge(None, vouched, 1, SeenIn::Room).pin.unwrap();
+    let reached =
+        |pin: Pin| signalled(&world.alice, &mut Known::new(), (&[pin], &[]), &asked, &answer, NOW).unwrap().len();
     assert_eq!(reached(pin(&vouched(&bob.address, &bob.identity))), 1);
     assert_eq!(reached(pin(&Vouched::gone(bob.address.clone(), bob.identity.clone()))), 0);
 }

@@ -117,6 +117,11 @@ impl Network {
         running.task.await.unwrap();
     }
 
+    /// The folder of the relay's store.
+    pub(crate) fn store(&self) -> PathBuf {
+        self.config.state.clone()
+    }
+
     pub(crate) fn domain(&self) -> Domain {
         self.document.domain.clone()
     }
@@ -201,7 +206,8 @@ impl Network {
             invites.get(name).map(|(at, secret)| OpenInvite { invited_at_ms: *at, key: secret.key().verifying_key() });
         let newest = identity.as_ref().map_or(0, |known: &Established| known.invited_at_ms);
         let invite = invite.filter(|invite| invite.invited_at_ms > newest);
-        MembershipDocument { version: 1, serial: 1, address: address(name), group: "staff".into(), identity, invite }
+        let (address, group) = (address(name), "staff".into());
+        MembershipDocument { version: 1, serial: 1, address, group, identity, invite, devices_from_ms: 0 }
     }
 
     /// What the operator says vouches for nobody any more: as of somebody who has registered by no invite of its making.

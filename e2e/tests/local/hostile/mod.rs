@@ -1,6 +1,7 @@
 //! Scenes with those who attack: what a person sees of it, and what the record does. Each is played in both directions: with an
 //! honest relay nothing of it is shown.
 
+mod devices;
 mod directory;
 mod flood;
 mod identity;

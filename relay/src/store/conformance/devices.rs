@@ -3,58 +3,85 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use sotto_crypto::{DeviceId, DeviceKey, PrekeyKind, SystemRng, verify_device};
+use sotto_crypto::{DeviceId, DeviceKey, PrekeyKind, SystemRng, verify_devices};
 
-use super::fixtures::{LATER, NOW, Person, batch, wanted};
-use crate::store::{AddDevice, Claim, Store};
+use sotto_wire::admin::{InviteGrant, PutUser};
+
+use super::fixtures::{LATER, NOW, Person, account, batch, wanted};
+use crate::store::{AddDevice, Claim, NewAccount, NewDevice, NewList, PutList, Registration, Store};
 
 pub(super) async fn lifecycle(store: &impl Store) {
     let person = Person::registered(store, "dev").await;
+    let new = person.new_device(store, 2).await;
+    let stale = person.new_device(store, 2).await;
+    let added = AddDevice::Added(Vec::new());
+    assert_eq!(store.add_device(new.clone()).await.unwrap(), added);
+    assert_eq!(store.add_device(new.clone()).await.unwrap(), added, "a repeat is fine");
+    assert_eq!(store.add_device(stale.clone()).await.unwrap(), AddDevice::TokenUsed, "a token registers one device");
     let generation = store.user("dev".into()).await.unwrap().unwrap().generation;
-    let new = person.new_device(generation, 2);
-    let stale = person.new_device(generation, 2);
-    assert_eq!(store.add_device(new.clone(), 10).await.unwrap(), AddDevice::Added);
-    assert_eq!(store.add_device(new.clone(), 10).await.unwrap(), AddDevice::Added, "a repeat is fine");
-    assert_eq!(store.add_device(stale, 10).await.unwrap(), AddDevice::TokenUsed, "a token registers one device");
+    let stale = NewDevice { generation, ..stale };
+    assert_eq!(store.add_device(stale).await.unwrap(), AddDevice::ListChanged, "made from the list before");
 
     let other = Person::registered(store, "dev2").await;
-    let mut stolen = other.new_device(store.user("dev2".into()).await.unwrap().unwrap().generation, 1);
-    stolen.device = new.device;
-    assert_eq!(store.add_device(stolen, 10).await.unwrap(), AddDevice::IdTaken);
+    let stolen = NewDevice { device: new.device, ..other.new_device(store, 1).await };
+    assert_eq!(store.add_device(stolen).await.unwrap(), AddDevice::IdTaken);
 
     let record = store.device(new.device).await.unwrap().unwrap();
     assert_eq!((record.local.as_str(), record.group.as_str(), record.suspended), ("dev", "staff", false));
     assert_eq!((record.key, record.label, record.last_seen_ms), (new.key, new.label, None));
-    assert_eq!(record.certificate, new.certificate);
     let second = person.add_device(store, 1).await;
-    let devices: Vec<DeviceId> =
-        store.devices_of("dev".into()).await.unwrap().into_iter().map(|device| device.device).collect();
-    assert_eq!(devices, [new.device, second], "in the order of registration");
-
-    assert!(!store.remove_device("dev2".into(), second).await.unwrap(), "not of this user");
-    assert!(store.remove_device("dev".into(), second).await.unwrap());
-    assert!(!store.remove_device("dev".into(), second).await.unwrap());
-    let third = person.add_device(store, 1).await;
-    assert_eq!(store.reset_devices("dev".into(), Some(new.device)).await.unwrap(), [third], "one is kept");
-    let generation = store.user("dev".into()).await.unwrap().unwrap().generation;
-    assert_eq!(store.reset_devices("dev".into(), None).await.unwrap(), [new.device]);
-    let late = person.new_device(generation, 1);
-    assert_eq!(store.add_device(late, 10).await.unwrap(), AddDevice::TokenUsed, "a reset ends log-in tokens");
+    assert_eq!(ids(store, "dev").await, [new.device, second], "in the order of registration");
+    let late = person.new_device(store, 1).await;
+    assert_eq!(store.reset_devices("dev".into()).await.unwrap(), [new.device, second]);
+    assert_eq!(store.add_device(late).await.unwrap(), AddDevice::TokenUsed, "a reset ends log-in tokens");
+    let third = person.new_device(store, 1).await;
+    assert!(third.list.before.is_some(), "the list has stayed");
+    assert_eq!(store.add_device(third.clone()).await.unwrap(), added);
+    assert_eq!(ids(store, "dev").await, [third.device]);
+    store.put_user("dev".into(), PutUser { suspended: true, ..wanted("staff") }, 1).await.unwrap();
+    let late = person.new_device(store, 1).await;
+    assert_eq!(store.add_device(late).await.unwrap(), AddDevice::Suspended);
 }
 
-pub(super) async fn limits(store: &impl Store) {
-    let person = Person::registered(store, "many").await;
-    for _ in 0..2 {
-        person.add_device(store, 1).await;
+async fn ids(store: &impl Store, local: &str) -> Vec<DeviceId> {
+    store.devices_of(local.into()).await.unwrap().into_iter().map(|device| device.device).collect()
+}
+
+pub(super) async fn lists(store: &impl Store) {
+    let person = Person::registered(store, "listed").await;
+    let mut added = Vec::new();
+    for _ in 0..3 {
+        added.push(person.add_device(store, 1).await);
     }
-    let generation = || async { store.user("many".into()).await.unwrap().unwrap().generation };
-    let third = person.new_device(generation().await, 1);
-    assert_eq!(store.add_device(third, 2).await.unwrap(), AddDevice::TooMany);
-    let mut put = wanted("staff");
-    put.suspended = true;
-    store.put_user("many".into(), put, 1).await.unwrap();
-    let late = person.new_device(generation().await, 1);
-    assert_eq!(store.add_device(late, 10).await.unwrap(), AddDevice::Suspended);
+    let current = || async { store.user("listed".into()).await.unwrap().unwrap() };
+    let before = current().await;
+    let list = before.list.unwrap().unverified().unwrap();
+    assert_eq!(list.devices.len(), 3);
+    let kept: Vec<_> = list.devices.iter().filter(|listed| listed.device != added[1]).cloned().collect();
+    let put = |list| store.put_list("listed".into(), list);
+
+    for wrong in [None, Some(list.serial - 1), Some(list.serial + 1)] {
+        assert_eq!(put(person.list(wrong, kept.clone())).await.unwrap(), PutList::Changed, "made from {wrong:?}");
+    }
+    let older = NewList { serial: list.serial, ..person.list(Some(list.serial), kept.clone()) };
+    assert_eq!(put(older).await.unwrap(), PutList::Changed, "not above the one before");
+    assert_eq!(ids(store, "listed").await, added, "nobody went");
+    let newer = person.list(Some(list.serial), kept);
+    assert_eq!(put(newer.clone()).await.unwrap(), PutList::Stored(vec![added[1]]));
+    assert_eq!(ids(store, "listed").await, [added[0], added[2]]);
+    let after = current().await;
+    assert!(after.generation > before.generation, "log-in tokens end where a device goes");
+    assert_eq!(after.list, Some(newer.list.clone()));
+    assert_eq!(put(newer.clone()).await.unwrap(), PutList::Changed, "a repeat is none");
+    let renewed = person.list(Some(newer.serial), newer.list.unverified().unwrap().devices);
+    assert_eq!(put(renewed).await.unwrap(), PutList::Stored(Vec::new()));
+    assert_eq!(current().await.generation, after.generation, "and go on where none does");
+    // Who registers anew begins anew.
+    let fresh = InviteGrant { code_digest: "cd".repeat(32), expires_at_ms: NOW + 1000 };
+    store.put_user("listed".into(), PutUser { invite: Some(fresh), ..wanted("staff") }, 2).await.unwrap();
+    let again = NewAccount { invite_digest: "cd".repeat(32), ..account(&person) };
+    assert!(matches!(store.register(again, NOW).await.unwrap(), Registration::Registered(gone) if gone.len() == 2));
+    assert_eq!(current().await.list, None);
 }
 
 pub(super) async fn directory(store: &impl Store) {
@@ -64,9 +91,9 @@ pub(super) async fn directory(store: &impl Store) {
     assert_eq!(users.len(), 1, "neither unknown nor suspended users");
     assert_eq!(users[0].local, "dir");
     assert_eq!(users[0].identity, person.identity.verifying_key());
-    assert_eq!(users[0].devices.len(), 1);
-    assert_eq!(users[0].devices[0].device, device);
-    verify_device(&users[0].identity, &users[0].devices[0].certificate).unwrap();
+    assert_eq!(users[0].devices, [device]);
+    let list = verify_devices(&users[0].identity, users[0].list.as_ref().unwrap()).unwrap();
+    assert!(list.device(device).is_some());
     let users = store.directory(names(), LATER).await.unwrap();
     assert!(users[0].devices.is_empty(), "nobody can write to a device without a valid prekey");
 }
@@ -78,8 +105,9 @@ pub(super) async fn prekeys_run_out(store: &impl Store) {
         let mut claimed = store.claim_prekeys(vec![Claim { device, one_time }], NOW).await.unwrap();
         claimed.pop().unwrap()
     };
-    let record = store.device(device).await.unwrap().unwrap();
-    let verified = verify_device(&person.identity.verifying_key(), &record.certificate).unwrap();
+    let signed = store.user("pre".into()).await.unwrap().unwrap().list.unwrap();
+    let devices = verify_devices(&person.identity.verifying_key(), &signed).unwrap();
+    let verified = devices.device(device).unwrap();
     let kind = |claimed: &crate::store::Claimed| claimed.prekey.header.unverified().unwrap().kind;
 
     let spared = claim(false).await;

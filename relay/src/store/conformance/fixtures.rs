@@ -4,14 +4,14 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use sotto_crypto::{
-    Address, BatchId, DeviceCertificate, DeviceId, DeviceKey, Domain, IdentityKey, MessageId, PrekeyKind, PrekeyRef,
-    Signed, SystemRng, WrappedKey, generate_prekeys,
+    Address, BatchId, DeviceId, DeviceKey, DeviceList, Domain, IdentityKey, ListedDevice, MessageId, PrekeyKind,
+    PrekeyRef, Signed, SystemRng, WrappedKey, generate_prekeys,
 };
 use sotto_wire::admin::{InviteGrant, PutUser, Resets, Role};
 
 use crate::store::{
-    AddDevice, LocalWrap, NewAccount, NewBatch, NewDevice, NewMessage, NewPrekey, PutDocument, PutOutcome, QueueBounds,
-    Registration, Store, Wake,
+    AddDevice, LocalWrap, NewAccount, NewBatch, NewDevice, NewList, NewMessage, NewPrekey, PutDocument, PutOutcome,
+    QueueBounds, Registration, Store, Wake,
 };
 
 /// The time in these tests.
@@ -102,16 +102,20 @@ impl Person {
         (person, device)
     }
 
-    pub(super) fn new_device(&self, generation: u64, one_time: u32) -> NewDevice {
+    /// A device that is to be added to those that are there.
+    pub(super) async fn new_device(&self, store: &impl Store, one_time: u32) -> NewDevice {
+        let user = store.user(self.address.local().into()).await.unwrap().unwrap();
         let key = DeviceKey::generate(&mut SystemRng);
         let device = DeviceId::generate(&mut SystemRng);
-        let certificate = DeviceCertificate::new(self.address.clone(), device, key.verifying_key(), NOW);
+        let before = user.list.map(|list| list.unverified().unwrap());
+        let mut devices = before.as_ref().map(|list| list.devices.clone()).unwrap_or_default();
+        devices.push(ListedDevice { device, key: key.verifying_key(), since_ms: NOW });
         NewDevice {
             address: self.address.clone(),
-            generation,
+            generation: user.generation,
             device,
             key: key.verifying_key(),
-            certificate: Signed::sign(&certificate, &self.identity),
+            list: self.list(before.map(|list| list.serial), devices),
             label: "laptop".into(),
             batches: vec![
                 batch(device, &key, PrekeyKind::OneTime, one_time, LATER),
@@ -120,11 +124,18 @@ impl Person {
         }
     }
 
+    /// A list that is made from the one with the serial `before`.
+    pub(super) fn list(&self, before: Option<u64>, devices: Vec<ListedDevice>) -> NewList {
+        let serial = before.map_or(NOW, |before| before + 1);
+        let ids = devices.iter().map(|listed| listed.device).collect();
+        let list = DeviceList::new(self.address.clone(), serial, LATER, devices);
+        NewList { list: Signed::sign(&list, &self.identity), serial, before, devices: ids }
+    }
+
     pub(super) async fn add_device(&self, store: &impl Store, one_time: u32) -> DeviceId {
-        let generation = store.user(self.address.local().into()).await.unwrap().unwrap().generation;
-        let new = self.new_device(generation, one_time);
+        let new = self.new_device(store, one_time).await;
         let device = new.device;
-        assert_eq!(store.add_device(new, 10).await.unwrap(), AddDevice::Added);
+        assert_eq!(store.add_device(new).await.unwrap(), AddDevice::Added(Vec::new()));
         device
     }
 }

@@ -61,7 +61,7 @@ pub(super) async fn links(store: &impl Store) {
     assert_eq!(get("lin", 4, 0, NOW).await, None);
     assert_eq!(put(slot("lin", 5, 0, &[1; 100])).await.unwrap(), PutSlot::Stored, "all room is there again");
     // A reset ends links; so does the end of the user.
-    store.reset_devices("lin".into(), None).await.unwrap();
+    store.reset_devices("lin".into()).await.unwrap();
     assert_eq!(get("lin", 5, 0, NOW).await, None);
     put(slot("lin", 6, 0, b"x")).await.unwrap();
     store.delete_user("lin".into()).await.unwrap();

@@ -30,7 +30,7 @@ pub(crate) async fn run<S: Store + 'static>(open: impl Fn(Arc<dyn Wake>) -> Arc<
     links::links(&*store).await;
     links::passwords_and_vaults(&*store).await;
     devices::lifecycle(&*store).await;
-    devices::limits(&*store).await;
+    devices::lists(&*store).await;
     devices::directory(&*store).await;
     devices::prekeys_run_out(&*store).await;
     devices::prekeys_are_replaced(&*store).await;

@@ -19,7 +19,7 @@ impl Accounts for Sqlite {
 
     fn delete_user(&self, local: String) -> Answer<'_, Vec<DeviceId>> {
         self.write(move |work| {
-            let removed = devices::remove_all(work, &local, None)?;
+            let removed = devices::remove_all(work, &local, &[])?;
             work.connection().execute("DELETE FROM users WHERE local = ?1", [&local])?;
             work.connection().execute("DELETE FROM logins WHERE local = ?1", [&local])?;
             Ok(removed)
@@ -75,10 +75,10 @@ impl Accounts for Sqlite {
             if user.suspended {
                 return Ok(Registration::Suspended);
             }
-            let removed = reset_devices(work, &account.local, None)?;
+            let removed = reset_devices(work, &account.local)?;
             work.connection().execute(
                 "UPDATE users SET record = ?2, identity = ?3, password_vault = ?4, recovery_vault = NULL,
-                   used_digest = invite_digest, voucher = ?5
+                   used_digest = invite_digest, voucher = ?5, device_list = NULL, device_list_serial = NULL
                  WHERE local = ?1",
                 params![account.local, account.record, account.identity.as_bytes(), account.vault, account.voucher],
             )?;
@@ -244,26 +244,26 @@ fn put_user(work: &mut Work<'_>, local: &str, wanted: &PutUser, serial: u64) -> 
     if is_new(&wanted.reset.lockout, &before.lockout) {
         work.connection().execute("DELETE FROM logins WHERE local = ?1", [local])?;
     }
-    let removed =
-        if is_new(&wanted.reset.devices, &before.devices) { reset_devices(work, local, None)? } else { Vec::new() };
+    let removed = if is_new(&wanted.reset.devices, &before.devices) { reset_devices(work, local)? } else { Vec::new() };
     Ok(PutOutcome::Stored(removed))
 }
 
-/// Removes a user's devices but `keep`, and ends what log-in tokens and links are out.
-pub(super) fn reset_devices(
-    work: &mut Work<'_>,
-    local: &str,
-    keep: Option<DeviceId>,
-) -> Result<Vec<DeviceId>, StoreError> {
+/// Removes a user's devices, and ends what log-in tokens and links are out.
+pub(super) fn reset_devices(work: &mut Work<'_>, local: &str) -> Result<Vec<DeviceId>, StoreError> {
+    end_tokens(work, local)?;
+    devices::remove_all(work, local, &[])
+}
+
+/// Ends what log-in tokens and links are out.
+pub(super) fn end_tokens(work: &mut Work<'_>, local: &str) -> Result<(), StoreError> {
     work.connection().execute("UPDATE users SET generation = generation + 1 WHERE local = ?1", [local])?;
-    links::end_all(work.connection(), local)?;
-    devices::remove_all(work, local, keep)
+    links::end_all(work.connection(), local)
 }
 
 fn find(connection: &Connection, local: &str) -> Result<Option<UserRecord>, StoreError> {
     let mut statement = connection.prepare_cached(
         "SELECT u.grp, u.suspended, u.invite_digest, u.invite_expires_ms, u.record, u.identity, u.generation,
-           u.membership, u.password_vault, u.recovery_vault, u.used_digest, u.role
+           u.membership, u.password_vault, u.recovery_vault, u.used_digest, u.role, u.device_list
          FROM users u WHERE u.local = ?1",
     )?;
     let mut rows = statement.query([local])?;
@@ -281,6 +281,7 @@ fn find(connection: &Connection, local: &str) -> Result<Option<UserRecord>, Stor
         recovery_vault: row.get(9)?,
         used_digest: row.get(10)?,
         role: role_from_sql(row.get(11)?),
+        list: row.get::<_, Option<Vec<u8>>>(12)?.map(|bytes| devices::list(&bytes)).transpose()?,
     }))
 }
 

@@ -1,27 +1,35 @@
 //! Devices and prekeys.
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
-use sotto_crypto::{
-    DeviceCertificate, DeviceId, DevicePublic, Prekey, PrekeyBatchHeader, PrekeyKind, PrekeyPublic, Signed,
-};
+use sotto_crypto::{DeviceId, DeviceList, DevicePublic, Prekey, PrekeyBatchHeader, PrekeyKind, PrekeyPublic, Signed};
 use sotto_wire::api::PrekeyCount;
 
 use super::{Sqlite, Work, accounts, device_id, mailboxes};
 use crate::store::accounts::role_from_sql;
 use crate::store::{
-    AddDevice, Answer, Claim, Claimed, DeviceRecord, Devices, DirectoryDevice, DirectoryUser, NewBatch, NewDevice,
+    AddDevice, Answer, Claim, Claimed, DeviceRecord, Devices, DirectoryUser, NewBatch, NewDevice, NewList, PutList,
     StoreError,
 };
 
 const ONE_TIME: i64 = 0;
 const MEDIUM_TERM: i64 = 1;
 
-const RECORD: &str = "SELECT d.device, d.local, u.grp, u.suspended, d.key, d.certificate, d.label, d.last_seen_ms
+const RECORD: &str = "SELECT d.device, d.local, u.grp, u.suspended, d.key, d.label, d.last_seen_ms
     FROM devices d JOIN users u ON u.local = d.local";
 
 impl Devices for Sqlite {
-    fn add_device(&self, new: NewDevice, limit: usize) -> Answer<'_, AddDevice> {
-        self.write(move |work| add(work, &new, limit))
+    fn add_device(&self, new: NewDevice) -> Answer<'_, AddDevice> {
+        self.write(move |work| add(work, &new))
+    }
+
+    fn put_list(&self, local: String, list: NewList) -> Answer<'_, PutList> {
+        self.write(move |work| {
+            let Some(removed) = put_list(work, &local, &list)? else { return Ok(PutList::Changed) };
+            if !removed.is_empty() {
+                accounts::end_tokens(work, &local)?;
+            }
+            Ok(PutList::Stored(removed))
+        })
     }
 
     fn device(&self, device: DeviceId) -> Answer<'_, Option<DeviceRecord>> {
@@ -44,22 +52,8 @@ impl Devices for Sqlite {
         })
     }
 
-    fn remove_device(&self, local: String, device: DeviceId) -> Answer<'_, bool> {
-        self.write(move |work| {
-            let owner: Option<String> = work
-                .connection()
-                .query_row("SELECT local FROM devices WHERE device = ?1", [device.as_bytes()], |row| row.get(0))
-                .optional()?;
-            if owner != Some(local) {
-                return Ok(false);
-            }
-            remove(work, device)?;
-            Ok(true)
-        })
-    }
-
-    fn reset_devices(&self, local: String, keep: Option<DeviceId>) -> Answer<'_, Vec<DeviceId>> {
-        self.write(move |work| accounts::reset_devices(work, &local, keep))
+    fn reset_devices(&self, local: String) -> Answer<'_, Vec<DeviceId>> {
+        self.write(move |work| accounts::reset_devices(work, &local))
     }
 
     fn touch_device(&self, device: DeviceId, now_ms: u64) -> Answer<'_, ()> {
@@ -129,17 +123,17 @@ impl Devices for Sqlite {
     }
 }
 
-fn add(work: &mut Work<'_>, new: &NewDevice, limit: usize) -> Result<AddDevice, StoreError> {
+fn add(work: &mut Work<'_>, new: &NewDevice) -> Result<AddDevice, StoreError> {
     let connection = work.connection();
     let local = new.address.local();
-    let certificate = new.certificate.to_bytes();
     let there: Option<(String, Vec<u8>)> = connection
-        .query_row("SELECT local, certificate FROM devices WHERE device = ?1", [new.device.as_bytes()], |row| {
+        .query_row("SELECT local, key FROM devices WHERE device = ?1", [new.device.as_bytes()], |row| {
             Ok((row.get(0)?, row.get(1)?))
         })
         .optional()?;
-    if let Some((owner, stored)) = there {
-        return Ok(if owner == local && stored == certificate { AddDevice::Added } else { AddDevice::IdTaken });
+    if let Some((owner, key)) = there {
+        let same = owner == local && key == new.key.as_bytes();
+        return Ok(if same { AddDevice::Added(Vec::new()) } else { AddDevice::IdTaken });
     }
     let user: Option<(bool, u64)> = connection
         .query_row("SELECT suspended, generation FROM users WHERE local = ?1", [local], |row| {
@@ -151,20 +145,30 @@ fn add(work: &mut Work<'_>, new: &NewDevice, limit: usize) -> Result<AddDevice, 
         Some((false, generation)) if generation == new.generation => {}
         _ => return Ok(AddDevice::TokenUsed),
     }
-    let devices: usize =
-        connection.query_row("SELECT count(*) FROM devices WHERE local = ?1", [local], |row| row.get(0))?;
-    if devices >= limit {
-        return Ok(AddDevice::TooMany);
-    }
+    let Some(removed) = put_list(work, local, &new.list)? else { return Ok(AddDevice::ListChanged) };
+    let connection = work.connection();
     connection.execute("UPDATE users SET generation = generation + 1 WHERE local = ?1", [local])?;
     connection.execute(
-        "INSERT INTO devices (device, local, key, certificate, label) VALUES (?1, ?2, ?3, ?4, ?5)",
-        params![new.device.as_bytes(), local, new.key.as_bytes(), certificate, new.label],
+        "INSERT INTO devices (device, local, key, label) VALUES (?1, ?2, ?3, ?4)",
+        params![new.device.as_bytes(), local, new.key.as_bytes(), new.label],
     )?;
     for batch in &new.batches {
         insert_batch(connection, new.device, batch)?;
     }
-    Ok(AddDevice::Added)
+    Ok(AddDevice::Added(removed))
+}
+
+/// Puts a user's list, and removes the devices that are not in it. `None` where it was made from another one than the current one.
+fn put_list(work: &mut Work<'_>, local: &str, new: &NewList) -> Result<Option<Vec<DeviceId>>, StoreError> {
+    let put = work.connection().execute(
+        "UPDATE users SET device_list = ?2, device_list_serial = ?3
+         WHERE local = ?1 AND device_list_serial IS ?4 AND coalesce(device_list_serial, 0) < ?3",
+        params![local, new.list.to_bytes(), new.serial, new.before],
+    )?;
+    if put == 0 {
+        return Ok(None);
+    }
+    remove_all(work, local, &new.devices).map(Some)
 }
 
 fn insert_batch(connection: &Connection, device: DeviceId, batch: &NewBatch) -> Result<(), StoreError> {
@@ -198,19 +202,15 @@ pub(super) fn remove(work: &mut Work<'_>, device: DeviceId) -> Result<(), StoreE
     Ok(())
 }
 
-/// Removes a user's devices but `keep`, with their queues.
-pub(super) fn remove_all(
-    work: &mut Work<'_>,
-    local: &str,
-    keep: Option<DeviceId>,
-) -> Result<Vec<DeviceId>, StoreError> {
+/// Removes a user's devices but those to be kept, with their queues.
+pub(super) fn remove_all(work: &mut Work<'_>, local: &str, keep: &[DeviceId]) -> Result<Vec<DeviceId>, StoreError> {
     let raw: Vec<Vec<u8>> = work
         .connection()
         .prepare_cached("SELECT device FROM devices WHERE local = ?1")?
         .query_map([local], |row| row.get(0))?
         .collect::<Result<_, _>>()?;
     let mut devices = raw.iter().map(|bytes| device_id(bytes)).collect::<Result<Vec<_>, _>>()?;
-    devices.retain(|device| Some(*device) != keep);
+    devices.retain(|device| !keep.contains(device));
     for device in &devices {
         remove(work, *device)?;
     }
@@ -225,41 +225,39 @@ fn record(row: &Row<'_>) -> Result<DeviceRecord, StoreError> {
         suspended: row.get(3)?,
         key: DevicePublic::from_bytes(row.get_ref(4)?.as_blob().unwrap_or_default())
             .map_err(|_| StoreError::Corrupt("a device key"))?,
-        certificate: certificate(row.get_ref(5)?.as_blob().unwrap_or_default())?,
-        label: row.get(6)?,
-        last_seen_ms: row.get(7)?,
+        label: row.get(5)?,
+        last_seen_ms: row.get(6)?,
     })
 }
 
-fn certificate(bytes: &[u8]) -> Result<Signed<DeviceCertificate>, StoreError> {
-    Signed::from_bytes(bytes).map_err(|_| StoreError::Corrupt("a device certificate"))
+/// A list as it was put.
+pub(super) fn list(bytes: &[u8]) -> Result<Signed<DeviceList>, StoreError> {
+    Signed::from_bytes(bytes).map_err(|_| StoreError::Corrupt("a list of devices"))
 }
 
 fn directory_user(connection: &Connection, local: String, now_ms: u64) -> Result<Option<DirectoryUser>, StoreError> {
-    type Row = (String, i64, Vec<u8>, Option<Vec<u8>>);
+    type Row = (String, i64, Vec<u8>, Option<Vec<u8>>, Option<Vec<u8>>);
     let user: Option<Row> = connection
         .prepare_cached(
-            "SELECT grp, role, identity, voucher FROM users
+            "SELECT grp, role, identity, voucher, device_list FROM users
              WHERE local = ?1 AND suspended = 0 AND record IS NOT NULL AND identity IS NOT NULL",
         )?
-        .query_row([&local], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
+        .query_row([&local], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)))
         .optional()?;
-    let Some((group, role, identity, voucher)) = user else { return Ok(None) };
+    let Some((group, role, identity, voucher, signed)) = user else { return Ok(None) };
     let mut statement = connection.prepare_cached(
-        "SELECT d.device, d.certificate FROM devices d WHERE d.local = ?1 AND EXISTS (
+        "SELECT d.device FROM devices d WHERE d.local = ?1 AND EXISTS (
            SELECT 1 FROM prekey_batches b WHERE b.device = d.device AND b.kind = ?2 AND b.expires_ms > ?3)
          ORDER BY d.id",
     )?;
     let mut rows = statement.query(params![local, MEDIUM_TERM, now_ms])?;
     let mut devices = Vec::new();
     while let Some(row) = rows.next()? {
-        devices.push(DirectoryDevice {
-            device: device_id(row.get_ref(0)?.as_blob().unwrap_or_default())?,
-            certificate: certificate(row.get_ref(1)?.as_blob().unwrap_or_default())?,
-        });
+        devices.push(device_id(row.get_ref(0)?.as_blob().unwrap_or_default())?);
     }
+    let list = signed.as_deref().map(list).transpose()?;
     let identity = accounts::identity(&identity)?;
-    Ok(Some(DirectoryUser { local, group, role: role_from_sql(role), identity, voucher, devices }))
+    Ok(Some(DirectoryUser { local, group, role: role_from_sql(role), identity, voucher, list, devices }))
 }
 
 fn count_one_time(connection: &Connection, device: DeviceId, now_ms: u64) -> Result<u32, StoreError> {

@@ -5,7 +5,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::store::StoreError;
 
 /// One step a version; a step that has been released is never changed.
-const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5];
+const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5, V6];
 
 /// Bodies are appended by rowid and mailbox rows are small: measured the fastest layout (reference/stores.md).
 /// A body lives as long as `messages.refs`, the number of mailbox and outbox rows that need it; the row in `messages`
@@ -165,8 +165,15 @@ DROP TABLE logins_before;
 /// Vouchers. Who has registered before has none, and needs a new invite: nobody would believe the identity.
 const V4: &str = "ALTER TABLE users ADD COLUMN voucher BLOB;";
 
-/// The directory head, and the documents as they were when it was put.
+/// Lists of devices, which say all that certificates did.
 const V5: &str = "
+ALTER TABLE users ADD COLUMN device_list BLOB;
+ALTER TABLE users ADD COLUMN device_list_serial INTEGER;
+ALTER TABLE devices DROP COLUMN certificate;
+";
+
+/// The directory head, and the documents as they were when it was put.
+const V6: &str = "
 CREATE TABLE head (id INTEGER PRIMARY KEY CHECK (id = 1), document BLOB NOT NULL, serial INTEGER NOT NULL);
 CREATE TABLE listed (
   kind INTEGER NOT NULL,

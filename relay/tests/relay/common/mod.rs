@@ -309,6 +309,7 @@ impl World {
             group: put.group.clone(),
             identity: None,
             invite: Some(invite),
+            devices_from_ms: 0,
         };
         PutUser { membership: Signed::sign(&document, &self.policy_key).to_bytes(), ..put.clone() }
     }

@@ -10,14 +10,14 @@ use opaque_ke::{
 };
 use sotto_crypto::rand_core::Rng as _;
 use sotto_crypto::{
-    Address, BatchId, DeviceCertificate, DeviceId, DeviceKey, IdentityKey, MessageId, PrekeyBatch, PrekeyKind,
-    PrekeyRef, PrekeySecret, SealedHeader, Sender, Signed, SystemRng, Voucher, WrappedKey, decode_strict, encode,
-    generate_prekeys, open, seal, verify_device,
+    Address, BatchId, DeviceCertificate, DeviceId, DeviceKey, DeviceList, IdentityKey, ListedDevice, MessageId,
+    PrekeyBatch, PrekeyKind, PrekeyRef, PrekeySecret, SealedHeader, Sender, Signed, SystemRng, Voucher, WrappedKey,
+    decode_strict, encode, generate_prekeys, open, seal, verify_devices,
 };
 use sotto_wire::api::{
     Challenge, Delivery, Envelope, FetchRecipients, LoggedIn, LoginFinish, LoginStart, LoginStarted, OpenSession,
-    PasswordFinish, PasswordStart, PasswordStarted, Recipients, RegisterDevice, RegisterFinish, RegisterStart,
-    RegisterStarted, SESSION_LABEL, Session, SessionChallenge, Signal,
+    OwnDevices, PasswordFinish, PasswordStart, PasswordStarted, PutDevices, Recipients, RegisterDevice, RegisterFinish,
+    RegisterStart, RegisterStarted, SESSION_LABEL, Session, SessionChallenge, Signal,
 };
 use sotto_wire::password::CONTEXT;
 
@@ -218,8 +218,18 @@ impl Person {
         logged_in.token
     }
 
-    /// Keys and what to upload for a new device.
+    /// Keys and what to upload for a first device.
     pub(crate) fn new_device(&self, world: &World, one_time: u32) -> (Device, RegisterDevice) {
+        self.another_device(world, None, one_time)
+    }
+
+    /// The same, beside those of a list.
+    pub(crate) fn another_device(
+        &self,
+        world: &World,
+        before: Option<&Signed<DeviceList>>,
+        one_time: u32,
+    ) -> (Device, RegisterDevice) {
         let key = DeviceKey::generate(&mut SystemRng);
         let device = DeviceId::generate(&mut SystemRng);
         let now_ms = world.now_ms();
@@ -236,13 +246,34 @@ impl Person {
         };
         let one_time = made.prekeys(world, PrekeyKind::OneTime, one_time);
         let medium_term = made.prekeys(world, PrekeyKind::MediumTerm, 1);
-        (made, RegisterDevice { certificate, label: "laptop".into(), one_time, medium_term })
+        let before = before.map(|list| list.unverified().unwrap());
+        let mut devices = before.as_ref().map(|list| list.devices.clone()).unwrap_or_default();
+        devices.push(ListedDevice { device, key: made.key.verifying_key(), since_ms: now_ms });
+        let PutDevices { list, before } = self.list(world, before.map(|list| list.serial), devices);
+        (made, RegisterDevice { device, list, label: "laptop".into(), one_time, medium_term, before })
+    }
+
+    /// A list of devices that is made from the one with the serial `before`.
+    pub(crate) fn list(&self, world: &World, before: Option<u64>, devices: Vec<ListedDevice>) -> PutDevices {
+        let now_ms = world.now_ms();
+        let serial = before.map_or(now_ms, |before| now_ms.max(before + 1));
+        let list = DeviceList::new(self.address.clone(), serial, now_ms + 90 * 24 * 3_600_000, devices);
+        PutDevices { list: Signed::sign(&list, &self.identity), before }
+    }
+
+    /// One of the devices puts a list without some of them.
+    pub(crate) async fn remove(&self, world: &World, by: &Device, gone: &[DeviceId]) -> Answer {
+        let OwnDevices { list, .. } = by.http.get("/v1/devices").await.ok();
+        let list = list.unwrap().unverified().unwrap();
+        let kept = list.devices.into_iter().filter(|listed| !gone.contains(&listed.device)).collect();
+        by.http.put_cbor("/v1/devices", &self.list(world, Some(list.serial), kept)).await
     }
 
     /// A registered device with a session.
     pub(crate) async fn device(&self, world: &World, one_time: u32) -> Device {
         let token = self.login(world).await;
-        let (mut device, register) = self.new_device(world, one_time);
+        let there: OwnDevices = world.public().with_token(&token).get("/v1/devices").await.ok();
+        let (mut device, register) = self.another_device(world, there.list.as_ref(), one_time);
         world.public().with_token(&token).post("/v1/devices", &register).await.done();
         device.open_session(world).await;
         device
@@ -294,11 +325,13 @@ impl Device {
         let sealed_to: Vec<_> = recipients
             .users
             .iter()
-            .flat_map(|user| user.devices.iter().map(move |device| (user, device)))
-            .map(|(user, device)| {
-                let verified = verify_device(&user.identity, &device.certificate).unwrap();
-                assert_eq!(verified.address(), &user.address);
-                verified.with_prekey(&device.prekey, now_ms).unwrap()
+            .flat_map(|user| {
+                let list = verify_devices(&user.identity, &user.devices).unwrap();
+                assert_eq!(list.address(), &user.address);
+                user.prekeys.iter().map(move |prekey| {
+                    let device = list.device(prekey.header.unverified().unwrap().device).unwrap();
+                    device.with_prekey(prekey, now_ms).unwrap()
+                })
             })
             .collect();
         let sender = Sender {
