@@ -28,16 +28,31 @@ pub(crate) fn name_of(tx: &Tx<'_>, who: &Address) -> Result<Option<String>, Stor
 }
 
 impl Trust {
+    /// What is known of the memberships of these people.
+    async fn memberships(&self, people: Vec<Address>) -> Result<Vec<MembershipRecord>, Error> {
+        self.store
+            .run(move |tx| {
+                let known = people.iter().map(|who| tx.get::<MembershipRecord>(&MembershipRecord::key_of(who)));
+                Ok(known.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+            })
+            .await
+    }
+
     /// How these people are called, as far as it is known. Asks nobody.
     pub(crate) async fn names(&self, people: Vec<Address>) -> Result<BTreeMap<Address, String>, Error> {
-        let known = self.memberships(people).await?;
-        Ok(known.into_iter().filter_map(|one| Some((one.address, one.name?))).collect())
+        Ok(named(self.memberships(people).await?))
     }
 
     /// The same, after having asked the relay for those of whom nothing is known. Of whom no answer comes in time nothing is known
     /// still.
     pub(crate) async fn learn_names(&self, people: Vec<Address>) -> Result<BTreeMap<Address, String>, Error> {
-        for (domain, unknown) in by_network(self.unknown(people.clone()).await?) {
+        let known = self.memberships(people.clone()).await?;
+        let me = &self.account.address;
+        let unknown: Vec<Address> = unseen(people.clone(), &known).filter(|who| who != me).collect();
+        if unknown.is_empty() {
+            return Ok(named(known));
+        }
+        for (domain, unknown) in by_network(unknown) {
             let mut asked = if domain == self.account.domain() {
                 self.asked.own.lock().await
             } else {
@@ -45,8 +60,6 @@ impl Trust {
                 let Ok(asked) = self.asked.abroad.try_lock() else { continue };
                 asked
             };
-            // What somebody else has asked meanwhile is there.
-            let unknown = self.unknown(unknown).await?;
             let people = to_ask(&mut asked, &domain, unknown, now_ms());
             for some in people.chunks(limits::MAX_RECIPIENT_ADDRESSES) {
                 match timeout(PATIENCE, self.introduce(some.to_vec())).await {
@@ -70,9 +83,8 @@ impl Trust {
         let now = now_ms();
         let (known, pins) = (self.store.list::<MembershipRecord>().await?, self.store.list::<Pin>().await?);
         let is_process = |pin: &Pin| pin.established.is_some_and(|by| by.anchor == Anchor::Policy);
-        let pinned = pins.into_iter().filter(|pin| !is_process(pin)).map(|pin| pin.address);
-        let seen: BTreeSet<Address> = known.iter().map(|one| one.address.clone()).collect();
-        let unseen = pinned.filter(|who| !seen.contains(who));
+        let pinned = pins.into_iter().filter(|pin| !is_process(pin)).map(|pin| pin.address).collect();
+        let unseen = unseen(pinned, &known);
         let old = known.into_iter().filter(|one| now >= one.seen_at_ms.saturating_add(GROUP_KNOWN_MS));
         let old = old.map(|one| one.address).filter(|who| *who != self.account.address).chain(unseen).collect();
         for (domain, people) in by_network(old) {
@@ -92,22 +104,16 @@ impl Trust {
         }
         Ok(())
     }
+}
 
-    /// What is known of the memberships of these people.
-    async fn memberships(&self, people: Vec<Address>) -> Result<Vec<MembershipRecord>, Error> {
-        self.store
-            .run(move |tx| {
-                let known = people.iter().map(|who| tx.get::<MembershipRecord>(&MembershipRecord::key_of(who)));
-                Ok(known.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
-            })
-            .await
-    }
+fn named(known: Vec<MembershipRecord>) -> BTreeMap<Address, String> {
+    known.into_iter().filter_map(|one| Some((one.address, one.name?))).collect()
+}
 
-    /// Those of whom no membership was seen.
-    async fn unknown(&self, people: Vec<Address>) -> Result<Vec<Address>, Error> {
-        let known = self.memberships(people.clone()).await?;
-        Ok(people.into_iter().filter(|who| !known.iter().any(|one| one.address == *who)).collect())
-    }
+/// Those of whom no membership was seen.
+fn unseen(people: Vec<Address>, known: &[MembershipRecord]) -> impl Iterator<Item = Address> + use<> {
+    let seen: BTreeSet<Address> = known.iter().map(|one| one.address.clone()).collect();
+    people.into_iter().filter(move |who| !seen.contains(who))
 }
 
 fn by_network(people: Vec<Address>) -> BTreeMap<Domain, Vec<Address>> {
