@@ -321,8 +321,8 @@ impl Record {
             _ => (None, None),
         };
         let established_by = item.keys.as_ref().and_then(|keys| keys.established_by);
-        // By its sender's word alone, which is signed.
-        let expires = content.and_then(|c| c.ends_at_ms(u64::MAX));
+        // By its sender's word, which is signed, and the own clock.
+        let expires = content.and_then(|c| c.ends_at_ms(now_ms));
         Self {
             message_id: item.message.map(|id| id.to_string()),
             conflicts_with: item.conflicts_with.map(|id| id.to_string()),
