@@ -329,8 +329,8 @@ impl Record {
             _ => (None, None),
         };
         let established_by = item.keys.as_ref().and_then(|keys| keys.established_by);
-        // By its sender's word alone, which is signed.
-        let expires = content.and_then(|c| c.ends_at_ms(u64::MAX));
+        // By its sender's word, which is signed, and the own clock.
+        let expires = content.and_then(|c| c.ends_at_ms(now_ms));
         let sender = item.sender.as_ref();
         let others = item.names.iter().filter(|(who, _)| Some(*who) != sender);
         Self {

@@ -11,7 +11,7 @@ use sotto_wire::content::Body;
 use super::*;
 use crate::destination::tests_s3::{Store, s3};
 use crate::destination::{DestinationError, Folder, S3};
-use crate::testing::{TIME, broken, content, file, file_item, item, subject, text};
+use crate::testing::{TIME, broken, content, file, file_item, item, subject, text, waiting};
 
 /// A relay that is told what to answer.
 #[derive(Default)]
@@ -281,10 +281,11 @@ async fn a_file_that_will_not_come_has_its_end_said() {
 
 #[tokio::test]
 async fn a_file_whose_time_is_over_has_its_end_said_too() {
-    // Accepted in 2023: a relay keeps a file for 30 days. Its network is not asked for it any more.
+    // It came in 2023: a relay keeps a file for 30 days. Its network is not asked for it any more.
     let scene = scene(Timing { rest: (Duration::from_hours(1), Duration::from_hours(1)), ..quick() });
     *scene.relay.silent.lock().unwrap() = Some(Domain::parse("dead.example").unwrap());
-    scene.keeper.keep(&*scene.relay, file_item("dead.example", 1)).await;
+    let (_, waiting) = scene.keeper.promise(waiting("dead.example", 1)).await.unwrap();
+    scene.keeper.files.add(waiting.unwrap());
     scene.fetch_all().await;
     let outcome = scene.document("files");
     assert!(outcome["file"]["error"].as_str().unwrap().contains("did not give it out"), "{outcome}");

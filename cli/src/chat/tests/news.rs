@@ -279,7 +279,7 @@ fn what_could_not_be_opened_and_what_comes_from_the_future_are_told() {
     let mut future = said(4, BOB, "tomorrow");
     (future.sent_in_future, future.forward_secret) = (true, Some(false));
     let mut m = open_with(&[asked, gone, future]);
-    let shown = screen(&mut m, 130, 30);
+    let shown = screen(&mut m, 170, 30);
     for words in [
         "!! a message COULD NOT BE OPENED: its key is gone; its sender's device is asked for it again",
         "!! a message COULD NOT BE OPENED: its key is gone, and its sender does not have it any more",
@@ -289,12 +289,12 @@ fn what_could_not_be_opened_and_what_comes_from_the_future_are_told() {
     }
     press(&mut m, KeyCode::Esc);
     press(&mut m, KeyCode::Char('i'));
-    let shown = screen(&mut m, 130, 30);
+    let shown = screen(&mut m, 170, 30);
     for words in ["sent later than it came", "NO: it came under a key that is kept for weeks"] {
         assert!(shown.contains(words), "{words}\n{shown}");
     }
     give(&mut m, News::Warning(crate::commands::trust::RELAY_WENT_BACK.to_owned()));
-    assert!(screen(&mut m, 130, 30).contains("the relay has forgotten what it has handed out"));
+    assert!(screen(&mut m, 170, 30).contains("the relay has forgotten what it has handed out"));
 }
 
 #[test]
