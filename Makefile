@@ -87,9 +87,10 @@ e2e-cluster: ## End to end on a real Kubernetes, started for it and ended after 
 
 # --- longer than a test may take --------------------------------------------------------------------------------------
 
-bench: ## Measures: sealing, opening, attachments beside the bare operations; the client against a relay (SOTTO_BENCH_MESSAGES=1000 for a quick run); tables, and target/bench/*.json
+bench: ## Measures: sealing, opening, attachments beside the bare operations; the client and its whole commands against a relay (SOTTO_BENCH_MESSAGES=1000 SOTTO_BENCH_HISTORY=3000 for a quick run); tables, and target/bench/*.json
 	cargo bench --profile dist --locked -p sotto-crypto --bench sealing
 	cargo bench --profile dist --locked -p sotto-client --bench client
+	cargo bench --profile dist --locked -p sotto-cli --bench commands
 
 bench-operator: tools ## The operator with thousands of objects on a real API server: table, and target/bench/operator.json (SOTTO_BENCH_NETWORKS=50 for a small one)
 	cargo build --profile dist --locked --workspace --bins
@@ -100,6 +101,9 @@ faults: tools build ## What goes wrong around an operator, in full: the leader d
 
 fuzz: cargo-fuzz ## libFuzzer over every decoder, a minute each (SOTTO_FUZZ_SECONDS); needs the nightly toolchain
 	@fuzz/run.sh
+
+model: ## Proves docs/model, a symbolic model of the protocol; needs ProVerif (PROVERIF=…)
+	@docs/model/run.sh
 
 # --- the test cluster by hand -----------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ pub(crate) mod identity;
 mod introduce;
 pub(crate) mod learned;
 pub(crate) mod lists;
+pub(crate) mod names;
 pub(crate) mod own;
 pub(crate) mod pins;
 pub(crate) mod policy;

@@ -29,6 +29,7 @@ use crate::pod::PodOptions;
     printcolumn(name = "Enabled", type_ = "boolean", json_path = ".spec.enabled"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
+    printcolumn(name = "Complete", type_ = "string", json_path = ".status.conditions[?(@.type==\"Complete\")].status"),
     printcolumn(name = "Waiting", type_ = "integer", json_path = ".status.pending"),
     printcolumn(name = "Destination", type_ = "string", json_path = ".status.destination", priority = "1"),
     printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].message", priority = "1"),
@@ -162,7 +163,9 @@ pub struct RetentionPolicyStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// Ready: the retention process runs, has registered, and the relay enforces the policy. Progressing: the operator is at
-    /// work on it. Degraded: something is wrong; the message says what and how to put it right.
+    /// work on it. Degraded: something is wrong; the message says what and how to put it right. Complete: no message that should be
+    /// retained is missing, as the retention process knows from what senders' devices have signed; False with MessagesMissing until
+    /// what is missing has come, or its sender has said that it will not; Unknown while the process does not say.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions")]
     pub conditions: Vec<Condition>,

@@ -54,11 +54,13 @@ pub struct UserSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64), regex(pattern = r"^[a-z0-9_+\-]([a-z0-9._+\-]*[a-z0-9_+\-])?$"))]
     pub username: Option<String>,
-    /// First name, up to 100 characters.
+    /// First name, up to 100 characters. First and last name are shown to everybody beside the address, never in its place,
+    /// and kept in records: signed by the operator, so that no relay can change them. No characters that are not seen, and none
+    /// of @ < > ( ) [ ] { } " : ; | and backslash.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 100))]
     pub first_name: Option<String>,
-    /// Last name, up to 100 characters.
+    /// Last name, up to 100 characters; the same as of the first name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 100))]
     pub last_name: Option<String>,

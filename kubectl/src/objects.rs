@@ -6,6 +6,7 @@ use kube::api::ApiResource;
 use serde::Serialize;
 use serde_json::Value;
 use sotto_crds::{Network, RetentionPolicy, SecurityGroup, User};
+use sotto_operator::plan::COMPLETE;
 
 /// The annotation that stops changes.
 pub const PAUSED: &str = "sotto.dev/paused";
@@ -171,7 +172,15 @@ fn facts(kind: &str, object: &Value) -> BTreeMap<String, String> {
         };
         Some(((*name).to_owned(), text))
     };
-    fields.iter().filter_map(fact).collect()
+    let record = incomplete(object).map(|words| ("record".to_owned(), words));
+    fields.iter().filter_map(fact).chain(record).collect()
+}
+
+/// What a RetentionPolicy says of its record, where that is not complete.
+fn incomplete(object: &Value) -> Option<String> {
+    let complete = condition(object, COMPLETE).filter(|c| c["status"] != "True")?;
+    let word = |field: &str| complete[field].as_str().unwrap_or_default();
+    Some(format!("{}: {}", word("reason"), word("message")))
 }
 
 #[cfg(test)]
@@ -209,6 +218,22 @@ mod tests {
         let seen = Seen::of(&user(2, 2, "True", "False"));
         assert_eq!((seen.network.as_str(), seen.facts["devices"].as_str()), ("acme", "2"));
         assert_eq!((seen.reason.as_str(), seen.message.as_str()), ("Why", "because"));
+    }
+
+    #[test]
+    fn a_record_with_holes_says_so() {
+        let policy = |complete: &str| {
+            let conditions = json!([
+                {"type": "Ready", "status": "True", "reason": "Reconciled", "message": "good"},
+                {"type": "Complete", "status": complete, "reason": "MessagesMissing", "message": "3 are missing"},
+            ]);
+            Seen::of(
+                &json!({"kind": "RetentionPolicy", "metadata": {"name": "keep"}, "status": {"conditions": conditions}}),
+            )
+        };
+        assert_eq!(policy("True").facts.get("record"), None);
+        let seen = policy("False");
+        assert_eq!((seen.state, seen.facts["record"].as_str()), (State::Ready, "MessagesMissing: 3 are missing"));
     }
 
     #[test]

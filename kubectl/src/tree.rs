@@ -95,6 +95,7 @@ impl Node {
         if seen.state != State::Ready {
             node.causes = events(scene, &seen.namespace, &seen.kind, &seen.name);
         }
+        node.causes.extend(seen.facts.get("record").cloned());
         node
     }
 }

@@ -12,6 +12,7 @@ pub mod migrate;
 mod pace;
 pub mod pki;
 pub mod plan;
+mod probe;
 pub mod reasons;
 pub mod remote;
 pub mod secret;

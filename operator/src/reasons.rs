@@ -59,6 +59,10 @@ pub enum Reason {
     KindMissing,
     /// A workload does not get ready.
     WorkloadFailing,
+    /// Messages that a retention process should have have not come.
+    MessagesMissing,
+    /// A retention process does not say whether messages are missing.
+    ProcessSilent,
     /// The object is being deleted.
     Deleting,
     /// Somebody has paused the object.
@@ -98,6 +102,8 @@ impl Reason {
             Self::ApplyFailed => "ApplyFailed",
             Self::KindMissing => "KindMissing",
             Self::WorkloadFailing => "WorkloadFailing",
+            Self::MessagesMissing => "MessagesMissing",
+            Self::ProcessSilent => "ProcessSilent",
             Self::Deleting => "Deleting",
         }
     }

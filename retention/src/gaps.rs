@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use sotto_client::{Client, Gap, GapEvent};
 use sotto_telemetry::names;
+use sotto_wire::status::RetentionState;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::destination::Destination;
@@ -42,15 +43,17 @@ async fn look<D: Destination>(client: &Client, keeper: &Keeper<D>) -> Result<(),
         client.gaps().recorded(recorded).await?;
     }
     let open = client.gaps().list().await?;
-    #[expect(clippy::cast_precision_loss, reason = "a gauge")]
-    metrics::gauge!(names::RETENTION_MISSING).set(missing(&open) as f64);
+    keeper.health.missing(missing(&open));
     Ok(())
 }
 
-/// How many messages are missing now.
-fn missing(open: &[Gap]) -> u64 {
-    let open = open.iter().filter(|gap| gap.what == GapEvent::Missing);
-    open.fold(0, |sum, gap| sum.saturating_add(gap.to.saturating_sub(gap.from)))
+/// How many messages are missing now, and since when.
+fn missing(open: &[Gap]) -> RetentionState {
+    let open = || open.iter().filter(|gap| gap.what == GapEvent::Missing);
+    RetentionState {
+        missing: open().fold(0, |sum, gap| sum.saturating_add(gap.to.saturating_sub(gap.from))),
+        missing_since_ms: open().map(|gap| gap.at_ms).min(),
+    }
 }
 
 /// The log names the record: whose messages they are stands there.
@@ -86,9 +89,11 @@ mod tests {
 
     #[test]
     fn only_what_is_missing_counts() {
-        assert_eq!(missing(&[]), 0);
-        assert_eq!(missing(&[gap(GapEvent::Missing), gap(GapEvent::Conflict), gap(GapEvent::Missing)]), 4);
+        assert_eq!(missing(&[]), RetentionState::default());
+        let earlier = Gap { at_ms: 5, ..gap(GapEvent::Missing) };
+        let some = missing(&[gap(GapEvent::Missing), gap(GapEvent::Conflict), earlier]);
+        assert_eq!(some, RetentionState { missing: 4, missing_since_ms: Some(5) });
         let all = Gap { from: 0, to: u64::MAX, ..gap(GapEvent::Missing) };
-        assert_eq!(missing(&[all, gap(GapEvent::Missing)]), u64::MAX);
+        assert_eq!(missing(&[all, gap(GapEvent::Missing)]).missing, u64::MAX);
     }
 }

@@ -5,7 +5,13 @@ use std::fmt::Display;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use axum::{Json, Router};
 use sotto_telemetry::{Readiness, names};
+use sotto_wire::status::{RetentionState, STATUS_PATH};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
@@ -14,15 +20,17 @@ use crate::keeper::Timing;
 /// Shared by everything that finds out whether things work. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Health {
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<Known>>,
     readiness: Readiness,
 }
 
-struct State {
+struct Known {
     /// Why nothing can be received now; `None` when it can.
     offline: Option<&'static str>,
     /// What fails now.
     failing: BTreeSet<&'static str>,
+    /// What is missing, once it has been looked up.
+    record: Option<RetentionState>,
     /// What is being stored: when the relay accepted it, and since when.
     in_hand: HashMap<u64, (u64, Instant)>,
     next: u64,
@@ -64,9 +72,10 @@ impl Health {
         metrics::gauge!(names::RETENTION_LAG).set(0.0);
         metrics::gauge!(names::RETENTION_MISSING).set(0.0);
         metrics::gauge!(names::RETENTION_FILES_WAITING).set(0.0);
-        let state = State {
+        let state = Known {
             offline: Some("logging in at the relay"),
             failing: BTreeSet::new(),
+            record: None,
             in_hand: HashMap::new(),
             next: 0,
         };
@@ -75,11 +84,11 @@ impl Health {
         health
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, Known> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn publish(&self, state: &State) {
+    fn publish(&self, state: &Known) {
         match (state.offline, state.failing.first()) {
             (Some(reason), _) => self.readiness.not_ready(reason),
             (None, Some(what)) => self.readiness.not_ready(format!("{what} fails; the log says why")),
@@ -124,6 +133,18 @@ impl Health {
         }
     }
 
+    /// So much is missing of what the record should have.
+    pub(crate) fn missing(&self, record: RetentionState) {
+        #[expect(clippy::cast_precision_loss, reason = "a gauge")]
+        metrics::gauge!(names::RETENTION_MISSING).set(record.missing as f64);
+        self.lock().record = Some(record);
+    }
+
+    /// What it says of itself, for the operator: [`RetentionState`] as JSON, once that is known.
+    pub(crate) fn status_router(&self) -> Router {
+        Router::new().route(STATUS_PATH, get(status).with_state(self.clone()))
+    }
+
     /// Something is in hand from now on.
     pub(crate) fn take(&self, accepted_at_ms: u64) -> InHand {
         let mut state = self.lock();
@@ -146,6 +167,13 @@ impl Health {
             metrics::counter!(names::RETENTION_WATCHDOG_WARNINGS).increment(1);
             tracing::warn!(seconds = time.as_secs(), "storing a message takes long");
         }
+    }
+}
+
+async fn status(State(health): State<Health>) -> Response {
+    match health.lock().record {
+        Some(record) => Json(record).into_response(),
+        None => (StatusCode::SERVICE_UNAVAILABLE, "not known yet\n").into_response(),
     }
 }
 

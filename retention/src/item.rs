@@ -1,5 +1,7 @@
 //! What has come and is to be kept, apart from how it came.
 
+use std::collections::BTreeMap;
+
 use sotto_crypto::{Address, DeviceId, Fingerprint, MessageId};
 use sotto_wire::content::{Body, Content, File};
 use sotto_wire::policy::Anchor;
@@ -23,6 +25,8 @@ pub(crate) struct Item<R> {
     pub(crate) keys: Option<SenderKeys>,
     /// Everybody whom it was sealed to.
     pub(crate) recipients: Vec<Address>,
+    /// How people are called as it is kept, by address, as far as it is known.
+    pub(crate) names: BTreeMap<Address, String>,
     /// Whether it was missing before it came.
     pub(crate) late: bool,
     /// Whether the device that it is from is none of its sender's any more.
@@ -54,6 +58,16 @@ pub(crate) struct Fault {
 }
 
 impl<R> Item<R> {
+    /// Everybody whom it names as sender, member or recipient; each once.
+    pub(crate) fn people(&self) -> Vec<Address> {
+        let members = self.content.as_ref().map(|content| content.conversation.members()).unwrap_or_default();
+        let mut people: Vec<Address> = self.sender.iter().cloned().chain(members).collect();
+        people.extend(self.recipients.iter().cloned());
+        people.sort();
+        people.dedup();
+        people
+    }
+
     /// The file that it carries.
     pub(crate) fn file(&self) -> Option<&File> {
         match self.content.as_ref()?.body {

@@ -2,12 +2,14 @@
 //! until it works or the process ends; then the relay still has the message. The file itself comes later ([`files`]): a network that
 //! does not give it out holds up no message.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
 use sotto_client::{Backoff, Gap};
+use sotto_crypto::Address;
 use sotto_telemetry::names;
 use sotto_wire::content::File;
 use tokio_util::sync::CancellationToken;
@@ -28,6 +30,9 @@ pub(crate) trait Inbox: Send + Sync + 'static {
 
     /// Tells the relay that a message is kept.
     fn ack(&self, receipt: Self::Receipt) -> impl Future<Output = Result<(), String>> + Send;
+
+    /// How people are called now, by address, as far as it is known.
+    fn names(&self, people: &[Address]) -> impl Future<Output = BTreeMap<Address, String>> + Send;
 
     /// Downloads and opens a file.
     fn fetch(&self, file: &File, to: &Path) -> impl Future<Output = Result<u64, FetchError>> + Send;
@@ -121,8 +126,9 @@ impl<D: Destination> Keeper<D> {
     }
 
     /// Keeps one item.
-    pub(crate) async fn keep<I: Inbox>(&self, inbox: &I, item: Item<I::Receipt>) -> Kept {
+    pub(crate) async fn keep<I: Inbox>(&self, inbox: &I, mut item: Item<I::Receipt>) -> Kept {
         let _in_hand = self.health.take(item.accepted_at_ms);
+        item.names = inbox.names(&item.people()).await;
         metrics::counter!(names::RETENTION_MESSAGES_RX).increment(1);
         if item.fault.is_some() {
             metrics::counter!(names::RETENTION_MESSAGES_RX_FAILED).increment(1);

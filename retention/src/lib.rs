@@ -34,7 +34,7 @@ mod waiting;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sotto_telemetry::{CloudWatchConfig, Readiness, Telemetry, serve_health};
+use sotto_telemetry::{CloudWatchConfig, Readiness, Telemetry, health_router, serve_health_beside};
 use sotto_wire::config::{DestinationConfig, RetentionConfig, TelemetryConfig};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -64,7 +64,8 @@ pub async fn run(config: RetentionConfig, shutdown: CancellationToken) -> Result
     let publisher = config.telemetry.cloud_watch.is_some().then(|| {
         telemetry.publish(cloud_watch(&config.telemetry, settings.address.domain().as_str()), shutdown.clone())
     });
-    let listening = tokio::spawn(serve_health(listener, telemetry, readiness.clone(), shutdown.clone()));
+    let routes = health_router(telemetry, readiness.clone()).merge(health.status_router());
+    let listening = tokio::spawn(serve_health_beside(listener, routes, shutdown.clone()));
     let watchdog = tokio::spawn(health::watch(health.clone(), Timing::default(), shutdown.clone()));
 
     let served = match &config.destination {

@@ -4,6 +4,8 @@
 //! are the relay's, in UTC. The others are ours, for an auditor: who vouches for it, and who got it; `sent_at` and `expires_at` are
 //! its sender's word, which is signed, and `retained_at` is this process's.
 
+use std::collections::BTreeMap;
+
 use jiff::tz::TimeZone;
 use serde::Serialize;
 use sotto_client::Gap;
@@ -108,6 +110,7 @@ impl Outcome {
 }
 
 /// One document. Holds clear text: no Debug.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each with its own name")]
 #[derive(Serialize)]
 pub(crate) struct Record {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -119,6 +122,9 @@ pub(crate) struct Record {
     msgtype: u16,
     #[serde(skip_serializing_if = "Option::is_none")]
     sender: Option<String>,
+    /// How the sender was called that day, as the administrator of their network has signed it. Only of a verified sender.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sender_name: Option<String>,
     sender_type: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     receiver: Option<String>,
@@ -184,6 +190,9 @@ pub(crate) struct Record {
     members: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     recipients: Vec<String>,
+    /// How the other members and recipients were called that day, by address, as far as it was known.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    names: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -323,14 +332,17 @@ impl Record {
         let established_by = item.keys.as_ref().and_then(|keys| keys.established_by);
         // By its sender's word, which is signed, and the own clock.
         let expires = content.and_then(|c| c.ends_at_ms(now_ms));
+        let sender = item.sender.as_ref();
+        let others = item.names.iter().filter(|(who, _)| Some(*who) != sender);
         Self {
             message_id: item.message.map(|id| id.to_string()),
             conflicts_with: item.conflicts_with.map(|id| id.to_string()),
             msg_ts: seconds(item.accepted_at_ms),
             msgtype: deed.msgtype,
-            sender: text(item.sender.as_ref()),
+            sender: text(sender),
+            sender_name: established_by.and(sender).and_then(|who| item.names.get(who)).cloned(),
             sender_type: "normal",
-            receiver: receiver(item.sender.as_ref(), conversation),
+            receiver: receiver(sender, conversation),
             time: display(item.accepted_at_ms),
             time_iso: iso(item.accepted_at_ms),
             ttl: expires.map(display),
@@ -361,6 +373,7 @@ impl Record {
             sender_device_removed: item.from_removed_device,
             members: conversation.map(|c| texts(&c.members())).unwrap_or_default(),
             recipients: texts(&item.recipients),
+            names: others.map(|(who, name)| (who.to_string(), name.clone())).collect(),
             error: item.fault.as_ref().map(|f| f.reason.clone()),
             sealed: sealed.map(|name| name.as_str().to_owned()),
             content: item.fault.as_ref().and_then(|f| f.raw.as_ref()).map(|raw| data_encoding::BASE64.encode(raw)),

@@ -1,5 +1,6 @@
 //! The client library as an inbox: the one module that turns its types into ours.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use sotto_client::{Acker, AttachmentError, Client, Error, Receipt, ReceivedMessage, UnopenedMessage};
@@ -23,6 +24,13 @@ impl Inbox for ClientInbox {
 
     async fn ack(&self, receipt: Receipt) -> Result<(), String> {
         self.acker.ack(vec![receipt]).await.map_err(|e| e.to_string())
+    }
+
+    async fn names(&self, people: &[Address]) -> BTreeMap<Address, String> {
+        self.client.contacts().learn_names(people).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "how people are called cannot be looked up; the record has their addresses");
+            BTreeMap::new()
+        })
     }
 
     async fn fetch(&self, file: &File, to: &Path) -> Result<u64, FetchError> {
@@ -69,6 +77,7 @@ pub(crate) fn message(message: ReceivedMessage) -> Item<Receipt> {
             established_by: message.established_by,
         }),
         recipients: addresses(&message.recipients),
+        names: BTreeMap::new(),
         late: message.late,
         from_removed_device: message.removed.from,
         content: Some(message.content),
@@ -102,6 +111,7 @@ pub(crate) fn unopened(unopened: UnopenedMessage) -> Item<Receipt> {
         device: unopened.sender_device,
         keys,
         recipients,
+        names: BTreeMap::new(),
         late: false,
         from_removed_device: false,
         content,

@@ -1,5 +1,6 @@
 //! What the unit tests share.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -51,6 +52,7 @@ pub(crate) fn item(content: Content) -> Item<u64> {
             established_by: Some(Anchor::Membership),
         }),
         recipients: vec![a("bob"), a("retention.keep")],
+        names: BTreeMap::new(),
         late: false,
         from_removed_device: false,
         content: Some(content),
@@ -120,6 +122,7 @@ pub(crate) fn broken(raw: Option<&[u8]>) -> Item<u64> {
         device: None,
         keys: None,
         recipients: Vec::new(),
+        names: BTreeMap::new(),
         late: false,
         from_removed_device: false,
         content: None,

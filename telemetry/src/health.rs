@@ -105,8 +105,14 @@ pub async fn serve_health(
     readiness: Readiness,
     shutdown: CancellationToken,
 ) -> Result<(), HealthError> {
-    axum::serve(listener, health_router(telemetry, readiness))
-        .with_graceful_shutdown(shutdown.cancelled_owned())
-        .await
-        .map_err(HealthError::Serve)
+    serve_health_beside(listener, health_router(telemetry, readiness), shutdown).await
+}
+
+/// Serves the routes of [`health_router`], with others beside them, until `shutdown`.
+pub async fn serve_health_beside(
+    listener: TcpListener,
+    routes: Router,
+    shutdown: CancellationToken,
+) -> Result<(), HealthError> {
+    axum::serve(listener, routes).with_graceful_shutdown(shutdown.cancelled_owned()).await.map_err(HealthError::Serve)
 }

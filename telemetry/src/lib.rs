@@ -24,7 +24,7 @@ mod publisher;
 mod recorder;
 mod snapshot;
 
-pub use health::{HealthError, Readiness, health_router, serve_health};
+pub use health::{HealthError, Readiness, health_router, serve_health, serve_health_beside};
 pub use install::{Telemetry, TelemetryError};
 pub use logs::{LogError, LogFormat, init_logs};
 pub use names::describe_all;

@@ -11,6 +11,8 @@
 //! - [`invite`]: the URL by which a user registers.
 //! - [`link`]: the URL by which a new device of a user finds its network.
 //! - [`config`]: the configuration files of relay, gateway and retention process.
+//! - [`name`]: what may be the name of a person.
+//! - [`status`]: what a retention process says of its work.
 //! - [`limits`]: every bound in one place.
 
 pub mod admin;
@@ -23,10 +25,12 @@ pub mod gateway;
 pub mod invite;
 pub mod limits;
 pub mod link;
+pub mod name;
 pub mod password;
 pub mod policy;
 pub mod room;
 mod source;
+pub mod status;
 
 pub use error::{ApiError, ErrorCode};
 pub use source::Source;

@@ -8,6 +8,8 @@ use sotto_crypto::{
     Voucher, verify_voucher,
 };
 
+use crate::name;
+
 /// What a whole network obeys. `serial` only grows: a client refuses a document older than the one it has seen.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(array)]
@@ -222,6 +224,9 @@ pub struct MembershipDocument {
     /// removed all devices then. 0: never.
     #[n(6)]
     pub devices_from_ms: u64,
+    /// The member's name for people, where the administrator gives one. [`shown_name`](Self::shown_name) is what is shown.
+    #[n(7)]
+    pub name: Option<String>,
 }
 
 /// An identity that the operator vouches for.
@@ -280,6 +285,12 @@ impl Anchor {
 pub struct NotVouchedFor;
 
 impl MembershipDocument {
+    /// The member's name, where it has one that is fit to be shown beside the address. Who signs others has them shown nowhere, and
+    /// keeps nobody from being written to.
+    pub fn shown_name(&self) -> Option<&str> {
+        self.name.as_deref().filter(|name| name::check(name).is_ok())
+    }
+
     /// Whether an identity is that of this member, and how that is known: with when the invite was made (milliseconds since
     /// the epoch). The document has been verified.
     pub fn establish(

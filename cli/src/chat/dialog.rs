@@ -11,6 +11,7 @@ use super::keys::{Action, shown};
 use super::model::{Load, Model};
 use super::stamp;
 use super::text::one_line;
+use crate::commands::talk::called;
 
 /// How many emoji are offered.
 const EMOJI: usize = 12;
@@ -227,9 +228,15 @@ fn conversations(model: &Model, fits: impl Fn(&str) -> bool) -> Vec<Choice> {
 }
 
 fn people(model: &Model, begin: &str) -> Vec<Choice> {
-    let known = model.contacts.keys().filter(|who| **who != model.me && who.as_str().starts_with(begin));
-    let choice =
-        |who: &Address| Choice { label: who.to_string(), detail: String::new(), value: Value::Person(who.clone()) };
+    let begins = |name: &str| name.split(' ').any(|word| word.to_lowercase().starts_with(begin));
+    let known = model.contacts.iter().filter(|(who, contact)| {
+        **who != model.me && (who.as_str().starts_with(begin) || contact.name.as_deref().is_some_and(begins))
+    });
+    let choice = |(who, contact): (&Address, &Contact)| Choice {
+        label: called(who, contact.name.as_deref()),
+        detail: String::new(),
+        value: Value::Person(who.clone()),
+    };
     known.map(choice).collect()
 }
 
@@ -251,8 +258,9 @@ fn members(model: &Model, fits: impl Fn(&str) -> bool, all: bool) -> Vec<Choice>
             }
             _ => {}
         }
-        if fits(who.as_str()) {
-            found.push(Choice { label: who.to_string(), detail: detail.join(", "), value: Value::Person(who.clone()) });
+        let label = called(who, conversation.names.get(who).map(String::as_str));
+        if fits(&label) {
+            found.push(Choice { label, detail: detail.join(", "), value: Value::Person(who.clone()) });
         }
     }
     found

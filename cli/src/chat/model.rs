@@ -305,6 +305,7 @@ impl Model {
             (ConversationKind::Room, Some(title)) => format!("# {}", one_line(title)),
             (ConversationKind::Room, None) => "# room".to_owned(),
             _ if others.is_empty() => "Notes to yourself".to_owned(),
+            (ConversationKind::Direct, _) => format!("{}{}", names(), beside(conversation, &others)),
             _ => names(),
         }
     }
@@ -362,6 +363,12 @@ impl Model {
     }
 }
 
+/// How the other one of a conversation of two is called, to stand behind the address.
+pub(crate) fn beside(conversation: &ConversationView, others: &[Address]) -> String {
+    let [other] = others else { return String::new() };
+    conversation.names.get(other).map(|name| format!(" ({name})")).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::tests::{a, direct, model};
@@ -382,6 +389,10 @@ mod tests {
         let m = model();
         assert_eq!(m.name(&a("bob@x.example")), "bob");
         assert_eq!(m.name(&a("carol@y.example")), "carol@y.example");
-        assert_eq!(m.title(&direct("bob@x.example")), "bob");
+        let mut bob = direct("bob@x.example");
+        assert_eq!(m.title(&bob), "bob");
+        // A name stands behind the address, whatever it says.
+        bob.names.insert(a("bob@x.example"), "carol".into());
+        assert_eq!(m.title(&bob), "bob (carol)");
     }
 }

@@ -4,6 +4,8 @@ mod keys;
 mod news;
 mod screens;
 
+use std::collections::BTreeMap;
+
 use jiff::tz::TimeZone;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
@@ -37,6 +39,7 @@ pub(super) fn conversation(others: &[&str]) -> ConversationView {
         title: None,
         members: conversation.members(),
         moderators: Vec::new(),
+        names: BTreeMap::new(),
         unread: 0,
         mentioned: false,
         last: None,
@@ -73,6 +76,7 @@ pub(super) fn said(n: u8, from: &str, text: &str) -> MessageView {
             device: DeviceId::from_bytes([1; 16]),
             message: MessageId::from_bytes([n; 16]),
         },
+        sender_name: None,
         position: u64::from(n) * 10,
         conversation: direct("bob@x.example").id,
         own,

@@ -1,10 +1,12 @@
 //! `sotto conversations`, `sotto read`, `sotto settings`.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use sotto_client::{ConversationKind, ConversationView};
 
 use super::profile::open;
-use super::talk::{self, MessageLine, names, short};
+use super::talk::{self, MessageLine, called, called_all, names, short};
 use super::trust;
 use crate::args::{ConversationsArgs, ReadArgs, SettingsArgs, TextFormat};
 use crate::commands::time;
@@ -21,6 +23,9 @@ struct Line {
     title: Option<String>,
     members: Vec<String>,
     moderators: Vec<String>,
+    /// How members are called, by address.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    names: BTreeMap<String, String>,
     unread: u32,
     mentioned: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -71,6 +76,7 @@ fn json(view: &ConversationView) -> Line {
         title: view.title.clone(),
         members: names(&view.members),
         moderators: names(&view.moderators),
+        names: called_all(&view.names),
         unread: view.unread,
         mentioned: view.mentioned,
         last: view.last.as_ref().map(MessageLine::from),
@@ -85,7 +91,8 @@ fn json(view: &ConversationView) -> Line {
 }
 
 fn text(view: &ConversationView, me: &str) -> String {
-    let others: Vec<&str> = view.members.iter().map(sotto_crypto::Address::as_str).filter(|m| *m != me).collect();
+    let others = view.members.iter().filter(|who| who.as_str() != me);
+    let others: Vec<String> = others.map(|who| called(who, view.names.get(who).map(String::as_str))).collect();
     let name = match &view.title {
         Some(title) => title.clone(),
         None if others.is_empty() => "notes to yourself".to_owned(),

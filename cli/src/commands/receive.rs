@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep_until};
 use super::acks::Acks;
 use super::devices::own_device;
 use super::profile::open;
-use super::talk::{self, names};
+use super::talk::{self, called, names};
 use super::trust::{Watch, waits};
 use crate::args::{ReceiveArgs, TextFormat};
 use crate::commands::time;
@@ -384,7 +384,8 @@ fn text(message: &ReceivedMessage, path: Option<&Path>) -> String {
     }
     let others = message.content.conversation.members().len();
     let group = if others > 2 { format!(" (group of {others})") } else { String::new() };
-    format!("{} {}{group}{marks}: {}", time(message.content.sent_at_ms), message.sender, continued(&body))
+    let sender = called(&message.sender, message.sender_name.as_deref());
+    format!("{} {sender}{group}{marks}: {}", time(message.content.sent_at_ms), continued(&body))
 }
 
 /// A text behind the head of its line. Every further line is indented: no line that begins at the left is of a stranger's
@@ -441,6 +442,9 @@ impl<'a> GapLine<'a> {
 struct Line<'a> {
     message_id: String,
     from: &'a str,
+    /// How the sender is called.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
     to: Vec<String>,
     conversation: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -556,6 +560,7 @@ impl<'a> Line<'a> {
         Self {
             message_id: message.message.to_string(),
             from: message.sender.as_str(),
+            name: message.sender_name.as_deref(),
             to: members.iter().filter(|m| **m != message.sender).map(ToString::to_string).collect(),
             conversation: message.conversation.id(),
             text,

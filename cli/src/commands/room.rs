@@ -1,5 +1,6 @@
 //! `sotto room`.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
@@ -9,6 +10,7 @@ use sotto_crypto::Address;
 use sotto_wire::room::RoomChange;
 
 use super::profile::{address, open};
+use super::talk::{called, called_all};
 use super::trust;
 use crate::args::{ProfileArgs, TextFormat, duration};
 use crate::error::CliError;
@@ -318,6 +320,9 @@ struct Line {
     description: String,
     members: Vec<String>,
     moderators: Vec<String>,
+    /// How members are called, by address.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    names: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     expires_in_seconds: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -330,12 +335,13 @@ struct Line {
     stopped_by: Option<String>,
 }
 
-impl From<RoomView> for Line {
-    fn from(room: RoomView) -> Self {
+impl Line {
+    fn of(room: RoomView, called: &BTreeMap<Address, String>) -> Self {
         let names = |people: &[Address]| people.iter().map(ToString::to_string).collect();
         Self {
             members: names(&room.members),
             moderators: names(&room.moderators),
+            names: called_all(called),
             room: room.id,
             title: room.title,
             description: room.description,
@@ -352,8 +358,9 @@ impl From<RoomView> for Line {
 
 async fn show(client: &Client, id: &str, format: TextFormat, ui: Ui) -> Result<(), CliError> {
     let room = client.rooms().get(id).await?.ok_or_else(|| CliError::usage(format!("there is no room `{id}` here")))?;
+    let names = client.contacts().names(&room.members).await?;
     if format == TextFormat::Json {
-        return ui.json(&Line::from(room));
+        return ui.json(&Line::of(room, &names));
     }
     ui.result(&format!("{}  {}", room.id, room.title))?;
     if !room.description.is_empty() {
@@ -367,6 +374,7 @@ async fn show(client: &Client, id: &str, format: TextFormat, ui: Ui) -> Result<(
     for member in &room.members {
         let place = room.moderators.iter().position(|who| who == member);
         let mark = place.map(|place| format!("  moderator {}", place + 1)).unwrap_or_default();
+        let member = called(member, names.get(member).map(String::as_str));
         ui.result(&format!("  {member}{mark}"))?;
     }
     if let Some(who) = &room.stopped_by {
@@ -395,6 +403,7 @@ mod tests {
             title: Some(title.into()),
             members: Vec::new(),
             moderators: Vec::new(),
+            names: BTreeMap::new(),
             unread: 0,
             mentioned: false,
             last: None,

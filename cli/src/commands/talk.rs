@@ -1,5 +1,6 @@
 //! What the commands about conversations have in common: finding what is meant, and printing it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -7,6 +8,7 @@ use sotto_client::{
     Client, ConversationView, DeliveryState, Error, MessageView, Missing, Refusal, Target, TrustError, TrustState,
     ViewBody,
 };
+use sotto_crypto::Address;
 use sotto_wire::content::{FileKind, MessageRef};
 
 use super::profile::address;
@@ -209,7 +211,7 @@ pub(crate) fn line(view: &MessageView) -> String {
         reason.extend(["  (not to ", member.address.as_str(), ": ", &member.reason, ")"]);
     }
     let id = view.key.message.to_string();
-    let (sender, said) = (&view.key.sender, said(&view.body));
+    let (sender, said) = (called(&view.key.sender, view.sender_name.as_deref()), said(&view.body));
     format!("{} {} {sender}{marks}{answer}: {said}{reactions}{reason}", short(&id), time(view.sent_at_ms))
 }
 
@@ -225,6 +227,9 @@ pub(crate) fn short(id: &str) -> &str {
 pub(crate) struct MessageLine {
     message_id: String,
     from: String,
+    /// How the sender is called.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
     device: String,
     conversation: String,
     position: u64,
@@ -307,8 +312,18 @@ struct ReactionLine {
     by: Vec<String>,
 }
 
+/// Somebody for people: the address first, whatever they are called.
+pub(crate) fn called(who: &Address, name: Option<&str>) -> String {
+    name.map_or_else(|| who.to_string(), |name| format!("{who} ({name})"))
+}
+
+/// How people are called, by address, for programs.
+pub(crate) fn called_all(names: &BTreeMap<Address, String>) -> BTreeMap<String, String> {
+    names.iter().map(|(who, name)| (who.to_string(), name.clone())).collect()
+}
+
 /// Addresses for programs.
-pub(crate) fn names(people: &[sotto_crypto::Address]) -> Vec<String> {
+pub(crate) fn names(people: &[Address]) -> Vec<String> {
     people.iter().map(ToString::to_string).collect()
 }
 
@@ -338,6 +353,7 @@ impl From<&MessageView> for MessageLine {
         Self {
             message_id: view.key.message.to_string(),
             from: view.key.sender.to_string(),
+            name: view.sender_name.clone(),
             device: view.key.device.to_string(),
             conversation: view.conversation.clone(),
             position: view.position,

@@ -4,6 +4,7 @@ use serde::Serialize;
 use sotto_client::{Anchor, Contact, Error, TrustError, TrustState};
 
 use super::profile::{address, open};
+use super::talk::called;
 use super::trust::{self, ChangeLine, place};
 use crate::args::{TextFormat, VerifyArgs};
 use crate::commands::time;
@@ -15,6 +16,9 @@ use crate::ui::Ui;
 #[serde(rename_all = "camelCase")]
 struct Line {
     address: String,
+    /// How they are called.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
     /// `pinned`, `verified`, `replaced` or `changed`.
     state: &'static str,
     safety_number: String,
@@ -130,9 +134,11 @@ fn show(contact: &Contact, explain: bool, format: TextFormat, ui: Ui) -> Result<
             _ => "not compared yet",
         },
     };
+    let who = called(&contact.address, contact.name.as_deref());
     match format {
         TextFormat::Json => ui.json(&Line {
             address: contact.address.to_string(),
+            name: contact.name.clone(),
             state,
             safety_number: contact.safety_number.to_string(),
             fingerprint: contact.fingerprint.to_string(),
@@ -142,12 +148,7 @@ fn show(contact: &Contact, explain: bool, format: TextFormat, ui: Ui) -> Result<
             replaced: contact.change.as_ref().map(ChangeLine::from),
         })?,
         TextFormat::Text if explain => {
-            ui.result(&format!(
-                "{}  {}\n  {words}, since {}",
-                contact.address,
-                contact.safety_number,
-                time(contact.since_ms)
-            ))?;
+            ui.result(&format!("{who}  {}\n  {words}, since {}", contact.safety_number, time(contact.since_ms)))?;
             if let Some(change) = &contact.change {
                 ui.result(&format!(
                     "  changed from {} to {}, first seen {} {}",
@@ -161,7 +162,7 @@ fn show(contact: &Contact, explain: bool, format: TextFormat, ui: Ui) -> Result<
                 ui.result(&format!("  the identity that the relay shows now has the number\n  {new}"))?;
             }
         }
-        TextFormat::Text => ui.result(&format!("{}  {state}  {}", contact.address, contact.safety_number))?,
+        TextFormat::Text => ui.result(&format!("{who}  {state}  {}", contact.safety_number))?,
     }
     if explain && contact.state == TrustState::Pinned {
         ui.note(

@@ -12,6 +12,9 @@ use crate::ui::Ui;
 #[serde(rename_all = "camelCase")]
 struct Me {
     address: String,
+    /// How others are shown this user, beside the address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
     network: String,
     device: String,
     label: String,
@@ -23,8 +26,10 @@ struct Me {
 
 /// Runs the command. Does not talk to the relay.
 pub(crate) async fn run(args: &WhoamiArgs, ui: Ui) -> Result<(), CliError> {
-    let me = open(&args.profile, ui).await?.whoami();
+    let client = open(&args.profile, ui).await?;
+    let me = client.whoami();
     let me = Me {
+        name: client.contacts().names(std::slice::from_ref(&me.address)).await?.remove(&me.address),
         address: me.address.to_string(),
         network: me.network.to_string(),
         device: me.device.to_string(),
@@ -37,9 +42,17 @@ pub(crate) async fn run(args: &WhoamiArgs, ui: Ui) -> Result<(), CliError> {
     match args.output {
         TextFormat::Json => ui.json(&me),
         TextFormat::Text => ui.result(&format!(
-            "address             {}\nnetwork             {}\ndevice              {} ({})\nrelay               {}\n\
+            "address             {}{}\nnetwork             {}\ndevice              {} ({})\nrelay               {}\n\
              identity            {}\ndevice key          {}\nnetwork policy key  {}",
-            me.address, me.network, me.device, me.label, me.relay, me.fingerprint, me.device_fingerprint, me.policy_key
+            me.address,
+            me.name.map(|name| format!(" ({name})")).unwrap_or_default(),
+            me.network,
+            me.device,
+            me.label,
+            me.relay,
+            me.fingerprint,
+            me.device_fingerprint,
+            me.policy_key
         )),
     }
 }

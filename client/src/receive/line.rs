@@ -191,7 +191,7 @@ impl Line {
         }
     }
 
-    /// Looks after the prekeys beside the receiving; only one look at a time.
+    /// Looks after the prekeys, and what is known of people, beside the receiving; only one look at a time.
     pub(super) fn maintain(&mut self) {
         if self.maintenance.as_ref().is_none_or(JoinHandle::is_finished) {
             (self.used, self.looked_after) = (0, Instant::now());
@@ -205,6 +205,9 @@ impl Line {
                     Err(error) => {
                         tracing::warn!(%error, "the prekeys could not be looked after; tried again with the next connection");
                     }
+                }
+                if let Err(error) = receiving.refresh_memberships().await {
+                    tracing::warn!(%error, "what is known of people could not be looked through");
                 }
             }));
         }

@@ -33,6 +33,8 @@ pub struct ReceivedMessage {
     pub commitment: [u8; 32],
     /// Who sent it.
     pub sender: Address,
+    /// How people call them, as the administrator of their network says: to be shown beside the address.
+    pub sender_name: Option<String>,
     /// From which device.
     pub sender_device: DeviceId,
     /// Fingerprint of the sender's identity.

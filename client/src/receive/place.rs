@@ -229,12 +229,9 @@ impl Placing {
         let late = missed || tx.is_lost(&name_of(&header, message))?;
         let lost = Lost::answered(&self.account.address, &header, &content.body).map(Arc::new);
         let removed = self.removed(tx, &header, &opened, &content)?;
-        let retention_missing = self.retention_missing(
-            tx,
-            &header.sender,
-            &opened.recipients,
-            content.sent_at_ms.max(delivery.accepted_at_ms),
-        )?;
+        let known: Option<MembershipRecord> = tx.get(&MembershipRecord::key_of(&header.sender))?;
+        let at_ms = content.sent_at_ms.max(delivery.accepted_at_ms);
+        let retention_missing = self.retention_missing(&header.sender, known.as_ref(), &opened.recipients, at_ms);
         let received_at_ms = now_ms();
         let expires_at_ms = content.ends_at_ms(received_at_ms);
         let stored = self.purpose.keeps_history().then(|| {
@@ -261,6 +258,7 @@ impl Placing {
             sender_identity: opened.identity.fingerprint(),
             sender_device_key: opened.certificate.key().fingerprint(),
             sender: header.sender,
+            sender_name: known.and_then(|known| known.name),
             sender_device: header.device,
             conversation: content.conversation.clone(),
             content,
@@ -308,27 +306,24 @@ impl Placing {
     }
 
     /// Policies that should have kept this message and did not get it. Of the times that its sender and the relay name, the later counts:
-    /// neither of the two alone can make it look as if it came before the policy.
+    /// neither of the two alone can make it look as if it came before the policy. `known` is what is
+    /// known of the sender's group.
     fn retention_missing(
         &self,
-        tx: &Tx<'_>,
         sender: &Address,
+        known: Option<&MembershipRecord>,
         recipients: &RecipientList,
         sent_at_ms: u64,
-    ) -> Result<Vec<String>, StoreError> {
-        let Some(policy) = &self.policy else { return Ok(Vec::new()) };
+    ) -> Vec<String> {
+        let Some(policy) = &self.policy else { return Vec::new() };
         let me = &self.account.address;
-        let known: Option<MembershipRecord> = if sender.domain_str() == me.domain_str() && sender != me {
-            tx.get(&MembershipRecord::key_of(sender))?
-        } else {
-            None
-        };
+        let known = known.filter(|_| sender.domain_str() == me.domain_str() && sender != me);
         let group = known.filter(|m| {
             m.policy_key == self.account.policy_key.fingerprint()
                 && now_ms() < m.seen_at_ms.saturating_add(policy::GROUP_KNOWN_MS)
         });
         let has = |who: &Address| recipients.has(who);
-        Ok(policy::retention_missing(policy, me, group.as_ref().map(|m| m.group.as_str()), sent_at_ms, has))
+        policy::retention_missing(policy, me, group.map(|m| m.group.as_str()), sent_at_ms, has)
     }
 }
 

@@ -6,7 +6,7 @@ use sotto_wire::policy::{GroupDocument, MembershipDocument, NetworkDocument};
 
 use super::records::Record;
 
-/// Which group somebody is in, by the newest membership document that was seen.
+/// Which group somebody is in and how people call them, by the newest membership document that was seen.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(array)]
 pub(crate) struct MembershipRecord {
@@ -23,6 +23,9 @@ pub(crate) struct MembershipRecord {
     /// When it was last shown.
     #[n(4)]
     pub(crate) seen_at_ms: u64,
+    /// As it is shown.
+    #[n(5)]
+    pub(crate) name: Option<String>,
 }
 
 impl MembershipRecord {

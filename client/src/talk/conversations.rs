@@ -15,6 +15,7 @@ use crate::core::clock::now_ms;
 use crate::core::error::{Error, Refusal, StoreError};
 use crate::store::{ConversationRecord, Pin, Placed, SettingsRecord, Tx, conversation, sweep};
 use crate::trust::identity::TrustState;
+use crate::trust::names::name_of;
 use crate::trust::policy::Policy;
 use crate::trust::retention::retainers;
 use crate::trust::state::Trust;
@@ -241,18 +242,25 @@ fn holds(view: &MessageView, words: &[String]) -> bool {
     words.iter().all(|word| text.contains(word))
 }
 
+/// What is known of somebody.
+#[derive(Clone, Default)]
+struct Person {
+    trust: Option<TrustState>,
+    name: Option<String>,
+}
+
 /// One look at the store, which asks for nothing twice.
 struct Look<'a, 't> {
     tx: &'a Tx<'t>,
     me: &'a Address,
-    people: BTreeMap<Address, Option<TrustState>>,
+    people: BTreeMap<Address, Person>,
     conversations: BTreeMap<String, (Vec<Address>, Vec<Address>)>,
 }
 
 impl Look<'_, '_> {
     fn message(&mut self, placed: &Placed) -> Result<MessageView, StoreError> {
         let annotations = self.tx.annotations(&placed.message.key())?;
-        let sender = self.trust_in(&placed.message.sender)?;
+        let sender = self.person(&placed.message.sender)?;
         let id = &placed.message.conversation;
         if !self.conversations.contains_key(id) {
             let record = conversation(self.tx, id)?;
@@ -261,16 +269,18 @@ impl Look<'_, '_> {
         }
         let none = (Vec::new(), Vec::new());
         let (members, moderators) = self.conversations.get(id).unwrap_or(&none);
-        Ok(fold(placed, &annotations, &Around { me: self.me, members, moderators, sender }))
+        let (sender, sender_name) = (sender.trust, sender.name.as_deref());
+        Ok(fold(placed, &annotations, &Around { me: self.me, members, moderators, sender, sender_name }))
     }
 
-    fn trust_in(&mut self, who: &Address) -> Result<Option<TrustState>, StoreError> {
+    fn person(&mut self, who: &Address) -> Result<Person, StoreError> {
         if let Some(known) = self.people.get(who) {
-            return Ok(*known);
+            return Ok(known.clone());
         }
-        let state = self.tx.get::<Pin>(&Pin::key_of(who))?.map(|pin| pin.state());
-        self.people.insert(who.clone(), state);
-        Ok(state)
+        let trust = self.tx.get::<Pin>(&Pin::key_of(who))?.map(|pin| pin.state());
+        let person = Person { trust, name: name_of(self.tx, who)? };
+        self.people.insert(who.clone(), person.clone());
+        Ok(person)
     }
 
     fn conversation(&mut self, record: &ConversationRecord) -> Result<ConversationView, StoreError> {
@@ -281,12 +291,14 @@ impl Look<'_, '_> {
         let mut retained_by = [retainers.by, record.retained_by.clone()].concat();
         retained_by.sort();
         retained_by.dedup();
-        let mut changed = Vec::new();
+        let (mut changed, mut names) = (Vec::new(), BTreeMap::new());
         let me = self.me;
-        for who in record.members.iter().filter(|who| *who != me) {
-            if matches!(self.trust_in(who)?, Some(TrustState::Replaced | TrustState::Changed)) {
+        for who in &record.members {
+            let Person { trust, name } = self.person(who)?;
+            if who != me && matches!(trust, Some(TrustState::Replaced | TrustState::Changed)) {
                 changed.push(who.clone());
             }
+            names.extend(name.map(|name| (who.clone(), name)));
         }
         Ok(ConversationView {
             id: record.id.clone(),
@@ -298,6 +310,7 @@ impl Look<'_, '_> {
             title: record.title.clone(),
             members: record.members.clone(),
             moderators: record.moderators.clone(),
+            names,
             unread,
             mentioned,
             last: last.first().map(|placed| self.message(placed)).transpose()?,

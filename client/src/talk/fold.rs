@@ -22,6 +22,8 @@ pub(crate) struct Around<'a> {
     pub(crate) moderators: &'a [Address],
     /// How far the sender's identity is known.
     pub(crate) sender: Option<TrustState>,
+    /// How people call the sender.
+    pub(crate) sender_name: Option<&'a str>,
 }
 
 /// The message as it is shown.
@@ -35,6 +37,7 @@ pub(crate) fn fold(placed: &Placed, annotations: &[Annotation], around: &Around<
     let sent_at_ms = content.as_ref().map_or(message.stored_at_ms, |c| c.sent_at_ms);
     let mut view = MessageView {
         key: key.clone(),
+        sender_name: around.sender_name.map(str::to_owned),
         position: placed.position,
         conversation: message.conversation.clone(),
         own,

@@ -1,6 +1,7 @@
 //! What is shown: conversations and messages as values, with all that was done to them folded in. No Debug on what holds
 //! clear text.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -157,6 +158,8 @@ pub struct ConversationView {
     pub members: Vec<Address>,
     /// A room's moderators.
     pub moderators: Vec<Address>,
+    /// How people call its members, as far as the administrators of their networks say: to be shown beside the addresses.
+    pub names: BTreeMap<Address, String>,
     /// Messages of others that have not been read.
     pub unread: u32,
     /// Whether one of them names this user.
@@ -185,6 +188,8 @@ pub struct ConversationView {
 pub struct MessageView {
     /// Names it.
     pub key: MessageRef,
+    /// How people call its sender now, as the administrator of their network says: to be shown beside the address.
+    pub sender_name: Option<String>,
     /// Its place in the local history: grows, with gaps; stays.
     pub position: u64,
     /// Where it belongs.

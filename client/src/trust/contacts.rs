@@ -1,5 +1,6 @@
 //! The people whom this user knows, and what a person decides about them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sotto_crypto::{Address, Fingerprint, IdentityPublic, SafetyNumber, safety_number};
@@ -17,6 +18,8 @@ use crate::store::{Change, Pin, SeenIn};
 pub struct Contact {
     /// Who.
     pub address: Address,
+    /// How people call them, as the administrator of their network says: to be shown beside the address.
+    pub name: Option<String>,
     /// Fingerprint of the identity that counts.
     pub fingerprint: Fingerprint,
     /// To compare with them.
@@ -46,15 +49,24 @@ impl Contacts {
 
     /// Everybody whose identity is pinned, by address.
     pub async fn list(&self) -> Result<Vec<Contact>, Error> {
-        let mut contacts: Vec<Contact> =
-            self.trust.store.list::<Pin>().await?.iter().map(|pin| self.contact(pin)).collect();
+        let mut contacts = self.contacts(self.trust.store.list::<Pin>().await?).await?;
         contacts.sort_by(|a, b| a.address.cmp(&b.address));
         Ok(contacts)
     }
 
     /// What is known of these people. Asks nobody.
     pub async fn known(&self, people: &[Address]) -> Result<Vec<Contact>, Error> {
-        Ok(self.trust.pins(people.to_vec()).await?.iter().map(|pin| self.contact(pin)).collect())
+        self.contacts(self.trust.pins(people.to_vec()).await?).await
+    }
+
+    /// How these people are called, as far as it is known, whether they are pinned or not. Asks nobody.
+    pub async fn names(&self, people: &[Address]) -> Result<BTreeMap<Address, String>, Error> {
+        self.trust.names(people.to_vec()).await
+    }
+
+    /// The same, after having asked the relay for those of whom nothing is known yet: seconds at the most.
+    pub async fn learn_names(&self, people: &[Address]) -> Result<BTreeMap<Address, String>, Error> {
+        self.trust.learn_names(people.to_vec()).await
     }
 
     /// Asks the relay who somebody is, and compares it with what is known.
@@ -69,7 +81,7 @@ impl Contacts {
         }
         let now = now_ms();
         let seen = self.trust.store.run(move |tx| see(tx, &shown, now, SeenIn::Lookup)).await?;
-        Ok(self.contact(&seen.pin))
+        self.named(seen.pin).await
     }
 
     /// The user has compared the safety number of this contact, as it is given here: acknowledged, and verified from now on.
@@ -132,15 +144,26 @@ impl Contacts {
         let pin = decided.ok_or_else(|| Refusal::NoIdentity(address.clone()))??;
         // What was held back because of it may go on.
         self.trust.acknowledged.notify_one();
-        Ok(self.contact(&pin))
+        self.named(pin).await
     }
 
-    fn contact(&self, pin: &Pin) -> Contact {
+    async fn contacts(&self, pins: Vec<Pin>) -> Result<Vec<Contact>, Error> {
+        let mut names = self.trust.names(pins.iter().map(|pin| pin.address.clone()).collect()).await?;
+        Ok(pins.iter().map(|pin| self.contact(pin, names.remove(&pin.address))).collect())
+    }
+
+    async fn named(&self, pin: Pin) -> Result<Contact, Error> {
+        let name = self.trust.names(vec![pin.address.clone()]).await?.remove(&pin.address);
+        Ok(self.contact(&pin, name))
+    }
+
+    fn contact(&self, pin: &Pin, name: Option<String>) -> Contact {
         let account = &self.trust.account;
         let number = |theirs: &IdentityPublic| safety_number(&account.address, &account.identity, &pin.address, theirs);
         let shown = pin.change.as_ref().filter(|_| pin.verified);
         Contact {
             address: pin.address.clone(),
+            name,
             fingerprint: pin.identity.fingerprint(),
             safety_number: number(&pin.identity),
             state: pin.state(),

@@ -100,7 +100,8 @@ pub(crate) fn membership(
         return Err(TrustError::Rollback { what: WHAT, domain });
     }
     let (serial, group) = (document.serial, document.group.clone());
-    let record = MembershipRecord { address: address.clone(), policy_key, serial, group, seen_at_ms: now_ms };
+    let name = document.shown_name().map(str::to_owned);
+    let record = MembershipRecord { address: address.clone(), policy_key, serial, group, seen_at_ms: now_ms, name };
     Ok((record, document))
 }
 
@@ -319,6 +320,7 @@ pub(crate) mod tests {
             identity: None,
             invite: None,
             devices_from_ms: 0,
+            name: None,
         };
         let signed = Signed::sign(&document(5), &key);
         let (known, _) = membership(&signed, &public, &alice, None, 9).unwrap();
@@ -331,6 +333,16 @@ pub(crate) mod tests {
         assert!(membership(&signed, &other.verifying_key(), &alice, None, 9).is_err(), "under another key");
         let newer = MembershipDocument { version: 2, ..document(6) };
         assert!(membership(&Signed::sign(&newer, &key), &public, &alice, None, 9).is_err());
+        let called = |name: &str| Signed::sign(&MembershipDocument { name: Some(name.into()), ..document(6) }, &key);
+        let name = |name: &str| membership(&called(name), &public, &alice, Some(&known), 10).unwrap().0.name;
+        assert_eq!((known.name.as_deref(), name("Alice Archer").as_deref()), (None, Some("Alice Archer")));
+        for misleading in ["bob@x.example", "Alice\u{202e}", "Alice\nbob", ""] {
+            assert_eq!(name(misleading), None, "who signs such names has them shown nowhere: {misleading:?}");
+        }
+        assert!(
+            membership(&called("Mallory"), &other.verifying_key(), &alice, None, 9).is_err(),
+            "nobody else names her"
+        );
         let mut group = group_document("x.example", 1);
         same_group(&known.group, &group).unwrap();
         group.name = "traders".into();

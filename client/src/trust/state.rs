@@ -1,5 +1,6 @@
 //! What every layer above stands on: an account with its store, its relay, and what is known of others.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
@@ -46,6 +47,8 @@ pub(crate) struct Trust {
     pub(super) policy: tokio::sync::Mutex<Option<(u64, Policy)>>,
     /// When the relay was last asked for a policy to warn by.
     pub(super) asked_at_ms: AtomicU64,
+    /// Who was asked for lately.
+    pub(super) asked: Asked,
     /// What was last put beside the store.
     pub(super) device_lockout: AtomicU32,
     /// Something new waits in the outbox.
@@ -56,6 +59,18 @@ pub(crate) struct Trust {
     pub(crate) acknowledged: Notify,
     /// Who wants to hear of conversations that have changed.
     listeners: Mutex<Vec<mpsc::UnboundedSender<String>>>,
+}
+
+/// Who was asked for lately, and when (milliseconds since the epoch): addresses, and networks that gave no answer. Whoever holds
+/// one of them is asking.
+#[derive(Default)]
+pub(super) struct Asked {
+    /// In the own network.
+    pub(super) own: tokio::sync::Mutex<HashMap<String, u64>>,
+    /// In others.
+    pub(super) abroad: tokio::sync::Mutex<HashMap<String, u64>>,
+    /// Of whom something is known, and was long ago.
+    pub(super) anew: tokio::sync::Mutex<HashMap<String, u64>>,
 }
 
 /// What has been verified before, for work on any thread: as many memories as threads may be at it, since opening holds one
@@ -104,6 +119,7 @@ impl Trust {
             known: Verified::default(),
             policy: tokio::sync::Mutex::default(),
             asked_at_ms: AtomicU64::new(0),
+            asked: Asked::default(),
             device_lockout: AtomicU32::new(UNKNOWN),
             news: Notify::new(),
             connections: AtomicU64::new(0),

@@ -106,6 +106,7 @@ pub(crate) mod tests {
             identity: None,
             invite: None,
             devices_from_ms: 0,
+            name: None,
         }
     }
 

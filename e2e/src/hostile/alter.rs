@@ -95,7 +95,24 @@ pub(super) fn answer(shared: &Shared, call: &Call, asked: &[u8], answer: Vec<u8>
         "/v1/password/start" => other_rules(&state, &answer),
         _ => None,
     };
-    altered.unwrap_or(answer)
+    let mut answer = altered.unwrap_or(answer);
+    if matches!(call.path.as_str(), "/v1/recipients" | "/v1/identities" | "/v1/policy") {
+        call_otherwise(&state, &mut answer);
+    }
+    answer
+}
+
+fn call_otherwise(state: &State, answer: &mut [u8]) {
+    for trick in &state.tricks {
+        let Trick::Call(name, other) = trick else { continue };
+        let Some(most) = answer.len().checked_sub(name.len()) else { continue };
+        for at in 0..=most {
+            let place = &mut answer[at..at + name.len()];
+            if place == name.as_bytes() && name.len() == other.len() {
+                place.copy_from_slice(other.as_bytes());
+            }
+        }
+    }
 }
 
 /// Those who are shown with a false identity, to those who ask in this way.

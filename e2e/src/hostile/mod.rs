@@ -53,6 +53,9 @@ pub enum Trick {
     KeepFrom(Address),
     /// Whoever asks for this person as a recipient is told that they cannot be written to.
     MemberGone(Address),
+    /// In what the relay says of people this name stands in the place of that one. Both are of one length, so that all around them
+    /// stays as it is.
+    Call(String, String),
     /// The documents of policy are those that were seen first, however often they change.
     HoldBack,
     /// Everybody, also this person, is shown the list of their devices before the last one: a device that was removed is in it again.

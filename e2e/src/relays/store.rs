@@ -203,8 +203,8 @@ mod tests {
     fn membership(local: &str, group: &str, serial: u64, key: &PolicyKey) -> Vec<u8> {
         let address = Address::new(local, &"chat.acme.example".parse().unwrap()).unwrap();
         let (version, group) = (sotto_crypto::VERSION, group.to_owned());
-        let document =
-            MembershipDocument { version, serial, address, group, identity: None, invite: None, devices_from_ms: 0 };
+        let (identity, invite, devices_from_ms, name) = (None, None, 0, None);
+        let document = MembershipDocument { version, serial, address, group, identity, invite, devices_from_ms, name };
         Signed::sign(&document, key).to_bytes()
     }
 

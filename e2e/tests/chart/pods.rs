@@ -148,17 +148,18 @@ fn the_network_of_the_operator_is_closed_but_for_what_it_needs() -> Outcome {
             variant.ensure(open || ingress[0]["from"] == *from, || format!("in comes {ingress:?}"))?;
             let egress = spec["egress"].as_array().cloned().unwrap_or_default();
             let extra = values["extraEgress"].as_array().map_or(0, Vec::len);
-            variant.ensure(egress.len() == 3 + extra, || format!("out goes {egress:?}"))?;
+            variant.ensure(egress.len() == 4 + extra, || format!("out goes {egress:?}"))?;
             variant.ensure(egress.iter().all(|rule| rule["ports"].is_array()), || "a rule without ports".into())?;
-            let relays = &egress[2]["to"][0];
-            variant.ensure(relays["podSelector"]["matchLabels"]["sotto.dev/component"] == "relay", || {
-                format!("relays are {relays}")
-            })?;
-            let places = &relays["namespaceSelector"]["matchExpressions"][0]["values"];
-            let watched = &variant.values["operator"]["watchNamespaces"];
-            variant.ensure(places == watched || (*watched == json!([]) && places.is_null()), || {
-                format!("relays in {places}, where {watched} is looked after")
-            })?;
+            for (rule, part, port) in [(&egress[2], "relay", 9443), (&egress[3], "retention", 8080)] {
+                let pods = &rule["to"][0];
+                let right = pods["podSelector"]["matchLabels"]["sotto.dev/component"] == part;
+                variant.ensure(right && rule["ports"][0]["port"] == port, || format!("the {part} is {rule}"))?;
+                let places = &pods["namespaceSelector"]["matchExpressions"][0]["values"];
+                let watched = &variant.values["operator"]["watchNamespaces"];
+                variant.ensure(places == watched || (*watched == json!([]) && places.is_null()), || {
+                    format!("each {part} in {places}, where {watched} is looked after")
+                })?;
+            }
         }
     }
     Ok(())

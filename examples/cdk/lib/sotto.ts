@@ -607,11 +607,15 @@ export interface UserSpec {
    * not learn it.
    */
   readonly email?: string;
-  /** First name, up to 100 characters. */
+  /**
+   * First name, up to 100 characters. First and last name are shown to everybody beside the address, never in its
+   * place, and kept in records: signed by the operator, so that no relay can change them. No characters that are
+   * not seen, and none of @ < > ( ) [ ] { } " : ; | and backslash.
+   */
   readonly firstName?: string;
   /** The invite that a new user registers with. */
   readonly invite?: UserInvite;
-  /** Last name, up to 100 characters. */
+  /** Last name, up to 100 characters; the same as of the first name. */
   readonly lastName?: string;
   /** The Network, in the same namespace, that the user belongs to. It cannot be changed. */
   readonly networkRef: UserNetworkRef;

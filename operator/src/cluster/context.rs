@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use futures::{StreamExt as _, stream};
+use futures::{FutureExt as _, StreamExt as _, stream};
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
@@ -14,6 +14,7 @@ use kube::api::{ApiResource, DynamicObject};
 use kube::runtime::events::{Recorder, Reporter};
 use kube::{Api, Client};
 use sotto_crds::{Network, RetentionPolicy, SecurityGroup, User};
+use sotto_wire::status::{RetentionState, STATUS_PATH};
 use tokio_util::sync::CancellationToken;
 
 use super::Options;
@@ -22,11 +23,13 @@ use super::kept::{Compact, Entry, Mark, Packed};
 use super::labels::MANAGER;
 use super::memo::Memos;
 use super::optional::{self, Absent};
+use super::places::retention_host;
 use super::queue::{Queue, Unit};
 use super::watch::SecretWatches;
 use crate::admin::{AdminClient, AdminError};
 use crate::documents::Verified;
 use crate::lease::Fence;
+use crate::probe;
 use crate::secret::SecretData;
 
 /// How long one call to the API server may take, with the client's own repetitions.
@@ -124,6 +127,26 @@ impl Context {
             None => AdminClient::new(&unit.network, url, identity)?,
         };
         Ok(client.held_to(&self.fence))
+    }
+}
+
+impl Context {
+    /// What a retention process says of its record, where it says anything.
+    pub(super) async fn record(&self, namespace: &str, policy: &str) -> Option<RetentionState> {
+        let (host, port) = retention_host(policy, namespace);
+        let http = probe::client(self.options.admin_resolve.map(|address| (host.as_str(), address))).ok()?;
+        let port = self.options.admin_resolve.map_or(port, |address| address.port());
+        probe::retention(&http, &format!("http://{host}:{port}{STATUS_PATH}")).await
+    }
+
+    /// The same of several.
+    pub(super) async fn records<'a>(
+        &self,
+        namespace: &str,
+        policies: impl Iterator<Item = &'a String>,
+    ) -> BTreeMap<String, Option<RetentionState>> {
+        let work = policies.map(|policy| async move { (policy.clone(), self.record(namespace, policy).await) }.boxed());
+        together(work.collect()).await.into_iter().collect()
     }
 }
 

@@ -1,10 +1,11 @@
 //! What is remembered of a network from one look to the next, so that a network of which nothing has changed costs one short
 //! question to its relay, and nothing else.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use sotto_wire::status::RetentionState;
 use tokio::time::Instant;
 
 use super::queue::Unit;
@@ -18,11 +19,16 @@ const LIVELY: Duration = Duration::from_mins(2);
 /// A network is looked at as a whole this often whatever happens: certificates and invites come to their end by time alone.
 const WHOLE: Duration = Duration::from_mins(10);
 
+/// What retention processes say of their records, by name of the policy; nothing where they say nothing.
+pub(super) type Records = BTreeMap<String, Option<RetentionState>>;
+
 /// What is remembered of one network.
 #[derive(Clone, Debug)]
 pub(super) struct Memo {
     /// The relay's mark of the state that was seen last ([RFC 9110 section 8.8.3](https://www.rfc-editor.org/rfc/rfc9110#section-8.8.3)).
     pub(super) etag: Option<String>,
+    /// What the retention processes that were ready said last of their records.
+    pub(super) records: Records,
     /// When something was different last.
     changed: Instant,
     /// When it was looked at as a whole.
@@ -40,6 +46,8 @@ pub(super) struct Seen {
     pub(super) changed: bool,
     /// The relay's mark of its state.
     pub(super) etag: Option<String>,
+    /// What retention processes say of their records.
+    pub(super) records: Records,
 }
 
 impl Memo {
@@ -47,7 +55,7 @@ impl Memo {
     pub(super) fn after(before: Option<&Self>, seen: Seen, now: Instant) -> Self {
         let waits = if seen.waiting { before.map_or(0, |memo| memo.waits) + 1 } else { 0 };
         let changed = before.filter(|_| !seen.changed).map_or(now, |memo| memo.changed);
-        Self { etag: seen.etag, changed, whole: now, waits }
+        Self { etag: seen.etag, records: seen.records, changed, whole: now, waits }
     }
 
     /// When to look again without being called.
@@ -85,7 +93,7 @@ mod tests {
     use super::*;
 
     fn seen(waiting: bool, changed: bool) -> Seen {
-        Seen { waiting, changed, etag: Some("\"a\"".into()) }
+        Seen { waiting, changed, etag: Some("\"a\"".into()), ..Seen::default() }
     }
 
     #[test]

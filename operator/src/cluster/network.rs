@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures::FutureExt as _;
 use sotto_crds::Network;
+use sotto_wire::status::RetentionState;
 
 use super::apply::ApplyError;
 use super::context::{Context, together};
@@ -42,6 +43,8 @@ pub(super) struct Brought {
     pub(super) observed: Observed,
     /// The relay's mark of the state that was seen.
     pub(super) etag: Option<String>,
+    /// What the retention processes that are ready have said of their records, where they have said something.
+    pub(super) records: BTreeMap<String, Option<RetentionState>>,
 }
 
 fn object_of(id: &SecretId, network: &str) -> ObjectId {
@@ -84,7 +87,16 @@ impl Context {
             let secrets = Secrets::kept(existing);
             // Nothing that is built on other keys: what runs goes on with those that it has.
             let relay_is_made = relay.is_some();
-            return Brought { places, secrets, keys_are_kept: false, relay_is_made, plan: None, observed, etag };
+            return Brought {
+                places,
+                secrets,
+                keys_are_kept: false,
+                relay_is_made,
+                plan: None,
+                observed,
+                etag,
+                records: BTreeMap::new(),
+            };
         }
         let (mut secrets, failures) = ensure_secrets(network, &places, &existing, observed.state.as_ref(), now_ms);
         let mut keys_are_kept = true;
@@ -104,7 +116,16 @@ impl Context {
         }
         failpoint::hit("secrets");
         secrets.referenced = seen.secret_versions(self, namespace);
-        Brought { places, secrets, keys_are_kept, relay_is_made: relay.is_some(), plan: None, observed, etag }
+        Brought {
+            places,
+            secrets,
+            keys_are_kept,
+            relay_is_made: relay.is_some(),
+            plan: None,
+            observed,
+            etag,
+            records: BTreeMap::new(),
+        }
     }
 
     /// Builds and applies the network's objects, and tells the relay what it should hold.
@@ -130,6 +151,10 @@ impl Context {
         }
         let live = self.apply_all(unit, network, &plan, brought, owners).await;
         observe(network, &live, &mut brought.observed, slow);
+        let ready = brought.observed.retention.iter().filter(|(_, part)| part.ready).map(|(policy, _)| policy);
+        brought.records = self.records(&unit.namespace, ready).await;
+        let said = brought.records.iter().filter_map(|(policy, said)| Some((policy.clone(), (*said)?)));
+        brought.observed.records = said.collect();
         certificate(network, &live, &mut brought.observed, slow);
         self.tell_relay(unit, network, &plan, brought, now_ms).await;
         brought.plan = Some(plan);

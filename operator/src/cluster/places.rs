@@ -41,6 +41,11 @@ pub(super) fn admin_url(network: &str, namespace: &str) -> String {
     format!("https://{}.{namespace}.svc:{INTERNAL_PORT}", labels::relay_admin(network))
 }
 
+/// Where the operator reaches the telemetry port of a retention process: host, and port.
+pub(super) fn retention_host(policy: &str, namespace: &str) -> (String, u16) {
+    (format!("{}.{namespace}.svc", labels::retention(policy)), TELEMETRY_PORT)
+}
+
 pub(super) fn places(network: &ValidNetwork, namespace: &str) -> Places {
     let host = |service: String| format!("{service}.{namespace}.svc");
     let (scheme, usual) = if network.relay.tls == ValidTls::Disabled { ("http", 80) } else { ("https", 443) };

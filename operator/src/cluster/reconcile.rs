@@ -57,6 +57,7 @@ pub(super) async fn reconcile(
         && let Some(memo) = &memo
         && memo.is_quiet(begin)
         && relay_is_the_same(context, unit, memo).await
+        && context.records(&unit.namespace, memo.records.keys()).await == memo.records
     {
         return Ok(Some(memo.again(begin)));
     }
@@ -78,9 +79,11 @@ pub(super) async fn reconcile(
         return Err(ReconcileError(trouble.join(" · ")));
     }
     let etag = brought.as_mut().and_then(|brought| brought.etag.take());
-    let changed = cause == Cause::Change || memo.as_ref().is_none_or(|memo| memo.etag != etag);
+    let records = brought.map(|brought| brought.records).unwrap_or_default();
+    let same = |memo: &Memo| memo.etag == etag && memo.records == records;
+    let changed = cause == Cause::Change || !memo.as_ref().is_some_and(same);
     let now = Instant::now();
-    let memo = Memo::after(memo.as_ref(), Seen { waiting, changed, etag }, now);
+    let memo = Memo::after(memo.as_ref(), Seen { waiting, changed, etag, records }, now);
     let again = memo.again(now);
     context.memos.set(unit, memo);
     Ok(Some(again))

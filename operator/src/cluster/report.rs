@@ -27,8 +27,8 @@ use super::labels::MANAGER;
 use super::members::Unreadable;
 use crate::failpoint;
 use crate::plan::{
-    DEGRADED, Facts, Health, Kind, OURS, ObjectId, PAUSED_ANNOTATION, READY, STALLED_AFTER, group_status, is_paused,
-    network_status, paused_conditions, policy_status, unreadable_problem, update_conditions, user_status,
+    COMPLETE, DEGRADED, Facts, Health, Kind, OURS, ObjectId, PAUSED_ANNOTATION, READY, STALLED_AFTER, group_status,
+    is_paused, network_status, paused_conditions, policy_status, unreadable_problem, update_conditions, user_status,
 };
 use crate::reasons::Reason;
 
@@ -81,6 +81,8 @@ impl Conditioned for RetentionPolicyStatus {
 struct Change<'a> {
     before: &'a [Condition],
     same: bool,
+    /// Whether a retention process says something else of its record.
+    is_of_record: bool,
     status: Value,
 }
 
@@ -94,7 +96,7 @@ impl Report<'_> {
 
 fn change<'a, S: PartialEq + serde::Serialize>(before: Option<&S>, now: &S, conditions: &'a [Condition]) -> Change<'a> {
     let same = before == Some(now);
-    Change { before: conditions, same, status: if same { Value::Null } else { json!(now) } }
+    Change { before: conditions, same, is_of_record: false, status: if same { Value::Null } else { json!(now) } }
 }
 
 fn conditions<S>(status: Option<&S>, of: impl Fn(&S) -> &[Condition]) -> &[Condition] {
@@ -107,7 +109,7 @@ impl Context {
         let before = object.status.as_ref();
         let status = network_status(before, health, object.metadata.generation, report.facts, report.now);
         let change = change(before, &status, conditions(before, |s| &s.conditions));
-        self.report(report, &self.networks, &id, object, health, change).await
+        self.report(report, &self.networks, &id, object, health, change).await.map(drop)
     }
 
     pub(super) async fn report_group(&self, report: &Report<'_>, object: &SecurityGroup) -> Result<(), ReportError> {
@@ -118,7 +120,7 @@ impl Context {
         let before = object.status.as_ref();
         let status = group_status(before, &id.name, health, object.metadata.generation, report.facts, report.now);
         let change = change(before, &status, conditions(before, |s| &s.conditions));
-        self.report(report, &self.groups, &id, object, health, change).await
+        self.report(report, &self.groups, &id, object, health, change).await.map(drop)
     }
 
     pub(super) async fn report_user(&self, report: &Report<'_>, object: &User) -> Result<(), ReportError> {
@@ -129,7 +131,7 @@ impl Context {
         let before = object.status.as_ref();
         let status = user_status(before, &id.name, health, object.metadata.generation, report.facts, report.now);
         let change = change(before, &status, conditions(before, |s| &s.conditions));
-        self.report(report, &self.users, &id, object, health, change).await
+        self.report(report, &self.users, &id, object, health, change).await.map(drop)
     }
 
     pub(super) async fn report_policy(&self, report: &Report<'_>, object: &RetentionPolicy) -> Result<(), ReportError> {
@@ -141,10 +143,18 @@ impl Context {
         let Some((id, health)) = report.of(Kind::RetentionPolicy, object) else { return Ok(()) };
         let before = object.status.as_ref();
         let status = policy_status(before, &id.name, health, object.metadata.generation, report.facts, report.now);
-        let change = change(before, &status, conditions(before, |s| &s.conditions));
-        self.report(report, &self.policies, &id, object, health, change).await
+        let old = conditions(before, |s| &s.conditions);
+        let news = news_of_record(old, &status.conditions);
+        let change = Change { is_of_record: news.is_some(), ..change(before, &status, old) };
+        if self.report(report, &self.policies, &id, object, health, change).await?
+            && let Some(news) = news
+        {
+            self.tell(object, &news).await;
+        }
+        Ok(())
     }
 
+    /// Writes a status where that is to be done, and whether it was.
     async fn report<K, T>(
         &self,
         report: &Report<'_>,
@@ -153,23 +163,23 @@ impl Context {
         object: &K,
         health: &Health,
         change: Change<'_>,
-    ) -> Result<(), ReportError>
+    ) -> Result<bool, ReportError>
     where
         K: Belongs + Resource<Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
         T: Holds<K>,
     {
         let meta = object.meta();
         if change.same
-            || stays(id.kind, meta.generation, change.before, health)
+            || stays(id.kind, meta.generation, change.before, health) && !change.is_of_record
             || settles(id.kind, meta, change.before, health, report.now)
         {
-            return Ok(());
+            return Ok(false);
         }
         self.write_status(report.namespace, index, id, change.status).await?;
         if turned(change.before, health) && is_news(id.kind, change.before, health) {
             self.tell(object, health).await;
         }
-        Ok(())
+        Ok(true)
     }
 
     /// An object that is left as it is says so; what was true of it before stays there, also which generation it was true of.
@@ -335,6 +345,19 @@ fn turned(before: &[Condition], health: &Health) -> bool {
     ready.is_none_or(|c| c.reason != health.reason().as_str() || (c.status == "True") != health.is_ready())
 }
 
+/// What is to be told of a record: that something is missing, or nobody knows, and that it is complete again.
+fn news_of_record(before: &[Condition], now: &[Condition]) -> Option<Health> {
+    let complete = |conditions: &[Condition]| conditions.iter().find(|c| c.type_ == COMPLETE).cloned();
+    let (before, now) = (complete(before), complete(now)?);
+    let was = before.as_ref().map(|c| c.status.as_str());
+    match now.status.as_str() {
+        same if was == Some(same) => None,
+        "False" => Some(Health::degraded(Reason::MessagesMissing, now.message)),
+        "True" => was.map(|_| Health::ready(now.message)),
+        _ => was.map(|_| Health::degraded(Reason::ProcessSilent, now.message)),
+    }
+}
+
 /// What the relay holds of a user stays true while the relay is away; that it is away is said once, in the status of its Network,
 /// and not in those of ten thousand users.
 fn stays(kind: Kind, generation: Option<i64>, before: &[Condition], health: &Health) -> bool {
@@ -379,6 +402,29 @@ mod tests {
         assert!(!turned(&before, &Health::progressing(Reason::RollingOut, "other words")));
         assert!(turned(&before, &Health::degraded(Reason::WorkloadFailing, "a")));
         assert!(turned(&before, &Health::ready("a")));
+    }
+
+    #[test]
+    fn what_is_missing_in_a_record_is_told_when_it_turns() {
+        let said = |status: &str| {
+            vec![Condition {
+                type_: COMPLETE.into(),
+                status: status.into(),
+                reason: "R".into(),
+                message: "in words".into(),
+                observed_generation: None,
+                last_transition_time: Time(Timestamp::from_second(1).unwrap()),
+            }]
+        };
+        let news = |before: &[Condition], now: &str| news_of_record(before, &said(now));
+        assert_eq!(news(&[], "True"), None, "as it should be from the beginning");
+        assert_eq!(news(&[], "Unknown"), None, "it is starting");
+        let missing = Some(Health::degraded(Reason::MessagesMissing, "in words"));
+        assert_eq!(news(&[], "False"), missing);
+        assert_eq!((news(&said("True"), "False"), news(&said("False"), "False")), (missing, None));
+        assert_eq!(news(&said("False"), "True"), Some(Health::ready("in words")));
+        assert_eq!(news(&said("True"), "Unknown"), Some(Health::degraded(Reason::ProcessSilent, "in words")));
+        assert_eq!(news_of_record(&said("False"), &[]), None);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use sotto_wire::status::{RetentionState, STATUS_PATH};
 use tokio::process::{Child, Command};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
@@ -18,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::folder;
 use super::logs::Log;
 use super::ports::is_free;
+use crate::probe;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
@@ -74,12 +76,7 @@ struct Running {
 impl Processes {
     /// None yet. `changed` is told whenever the state of one changes.
     pub fn new(program: PathBuf, changed: Arc<Notify>) -> Result<Self, reqwest::Error> {
-        let http = reqwest::Client::builder()
-            .tls_backend_preconfigured(no_tls())
-            .no_proxy()
-            .timeout(Duration::from_secs(2))
-            .build()?;
-        Ok(Self { program, http, changed, running: BTreeMap::new() })
+        Ok(Self { program, http: probe::client(None)?, changed, running: BTreeMap::new() })
     }
 
     /// Brings the processes to what is wanted: others are stopped, changed ones started anew, missing ones started.
@@ -100,6 +97,13 @@ impl Processes {
     /// How the process `name` does; `None` where it is not wanted.
     pub fn state(&self, name: &str) -> Option<State> {
         self.running.get(name).map(|running| running.state.borrow().clone())
+    }
+
+    /// What a retention process says of its record, where it is ready and says it.
+    pub(crate) async fn record(&self, name: &str) -> Option<RetentionState> {
+        let running = self.running.get(name).filter(|running| *running.state.borrow() == State::Ready)?;
+        let url = format!("http://127.0.0.1:{}{STATUS_PATH}", running.spec.health_port);
+        probe::retention(&self.http, &url).await
     }
 
     /// Stops all of them.
@@ -130,20 +134,6 @@ async fn stop_all(running: BTreeMap<String, Running>) {
     for (_, running) in running {
         let _ = running.task.await;
     }
-}
-
-/// Health listeners speak plain HTTP on loopback; a client without a root store asks no system for one.
-fn no_tls() -> rustls::ClientConfig {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    #[expect(
-        clippy::expect_used,
-        reason = "the provider supports the default versions; there is no input that could change it"
-    )]
-    rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("aws-lc-rs supports the default protocol versions")
-        .with_root_certificates(rustls::RootCertStore::empty())
-        .with_no_client_auth()
 }
 
 /// Keeps one process running until it is asked to stop.

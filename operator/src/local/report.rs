@@ -6,6 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::snapshot::{OpenInvite, Snapshot};
+use crate::plan::COMPLETE;
 
 /// One object as a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +39,7 @@ fn row(item: &Value) -> Row {
         match text("/kind").as_str() {
             "Network" => text("/status/url"),
             "User" => [text("/status/address"), text("/status/state")].join(" "),
-            "RetentionPolicy" => text("/status/destination"),
+            "RetentionPolicy" => [text("/status/destination"), incomplete(item)].join(""),
             _ => number("/status/users").map(|n| format!("{n} users")).unwrap_or_default(),
         }
     } else {
@@ -51,6 +52,14 @@ fn row(item: &Value) -> Row {
         reason: of("reason"),
         detail,
     }
+}
+
+/// What a RetentionPolicy says of its record, where that is not complete.
+fn incomplete(item: &Value) -> String {
+    let conditions = item.pointer("/status/conditions").and_then(Value::as_array);
+    let complete = conditions.into_iter().flatten().find(|c| c["type"] == COMPLETE && c["status"] != "True");
+    let of = |field: &str| complete.and_then(|c| c[field].as_str()).unwrap_or_default();
+    if complete.is_none() { String::new() } else { format!(" · {}: {}", of("reason"), of("message")) }
 }
 
 /// The lines as a table with a heading; with the namespaces where there is more than the default one.
@@ -263,6 +272,28 @@ mod tests {
         assert_eq!(progress.update(&bad).notes, [""; 0]);
         assert_eq!(progress.update(&Snapshot::default()).notes, ["the manifests are good again"]);
         assert_eq!(reasons(&bad).len(), 1);
+    }
+
+    #[test]
+    fn a_record_with_holes_is_told_beside_where_it_is() {
+        let policy = |complete: &str| {
+            json!({
+                "kind": "RetentionPolicy", "metadata": { "name": "keep", "namespace": "default" },
+                "status": {
+                    "destination": "s3://records",
+                    "conditions": [
+                        { "type": "Ready", "status": "True", "reason": "Reconciled", "message": "good" },
+                        { "type": "Complete", "status": complete, "reason": "MessagesMissing", "message": "3 are missing" }
+                    ]
+                }
+            })
+        };
+        assert_eq!(rows(&[policy("True")])[0].detail, "s3://records");
+        let row = rows(&[policy("False")]).remove(0);
+        assert_eq!(
+            (row.ready.as_str(), row.detail.as_str()),
+            ("True", "s3://records · MessagesMissing: 3 are missing")
+        );
     }
 
     #[test]

@@ -181,6 +181,11 @@ impl Runner {
         self.processes.apply(processes).await;
         leftovers::collect(&self.folder, &self.objects)?;
         self.folder.write_json("ports.json", &self.ports)?;
+        for (.., running) in &mut seen {
+            for one in running {
+                self.observe(one).await;
+            }
+        }
         self.tell(seen)
     }
 
@@ -285,10 +290,7 @@ impl Runner {
         let before = statuses(&self.snapshot.items);
         let mut items: BTreeMap<&Key, Value> = BTreeMap::new();
         let mut healths = Vec::new();
-        for (namespace, objects, validation, mut running) in seen {
-            for one in &mut running {
-                self.observe(one);
-            }
+        for (namespace, objects, validation, running) in seen {
             let observed = running.iter().map(|r| (r.network.name.clone(), r.observed.clone())).collect();
             let found = assess(&objects, &validation, &observed);
             for (key, entry) in self.objects.iter().filter(|(key, _)| key.namespace == namespace) {
@@ -322,7 +324,7 @@ impl Runner {
     }
 
     /// How the processes of a network do.
-    fn observe(&self, one: &mut Running) {
+    async fn observe(&self, one: &mut Running) {
         let part = |name: &str, what: &str| match self.processes.state(name) {
             Some(State::Ready) => Part { ready: true, failing: false, message: format!("{what}: ready") },
             Some(State::Starting(why)) => Part { ready: false, failing: false, message: format!("{what}: {why}") },
@@ -331,10 +333,12 @@ impl Runner {
         };
         one.observed.relay = part(&one.process("relay"), "relay");
         one.observed.gateway = one.network.federation.as_ref().map(|_| part(&one.process("gateway"), "gateway"));
-        let policies = one.network.policies.keys();
-        let retention =
-            policies.map(|p| (p.clone(), part(&one.process(&format!("retention-{p}")), "retention process")));
-        one.observed.retention = retention.collect();
+        let process = |policy: &String| one.process(&format!("retention-{policy}"));
+        let policies: Vec<String> = one.network.policies.keys().cloned().collect();
+        let retention = policies.iter().map(|p| (p.clone(), part(&process(p), "retention process"))).collect();
+        let records = policies.iter().map(async |p| Some((p.clone(), self.processes.record(&process(p)).await?)));
+        let records = join_all(records).await.into_iter().flatten().collect();
+        (one.observed.retention, one.observed.records) = (retention, records);
     }
 
     /// Stops the processes and says so.

@@ -44,6 +44,8 @@ pub struct NetworkPlan {
     pub users: BTreeMap<String, PutUser>,
     /// Invites that are open, by local part: for the memberships.
     pub invites: BTreeMap<String, OpenInvite>,
+    /// How people call them, by local part: for the memberships.
+    pub names: BTreeMap<String, String>,
     /// Policies of which the relay's rule stays.
     pub kept_policies: BTreeSet<String>,
     /// What stays as the relay has it.
@@ -121,6 +123,7 @@ pub fn build(
             .collect(),
         users: BTreeMap::new(),
         invites: BTreeMap::new(),
+        names: BTreeMap::new(),
         kept_policies: network.kept_policies.clone(),
         untouched: network.untouched.clone(),
         problems: Vec::new(),
@@ -137,6 +140,9 @@ pub fn build(
         let invite = secrets.get(&SecretId::Invite(name.clone()));
         if let Some(open) = invite.and_then(invites::open) {
             plan.invites.insert(user.address.local().to_owned(), open);
+        }
+        if let Some(shown) = &user.name {
+            plan.names.insert(user.address.local().to_owned(), shown.clone());
         }
         let invite = invite.and_then(invites::grant);
         // The word for a new invite goes with the invite: without it, the relay would take it for done.

@@ -26,8 +26,12 @@ pub const GATEWAY_READY: &str = "GatewayReady";
 /// Of a RetentionPolicy: its process has an account and a device at the relay, and is a recipient.
 pub const REGISTERED: &str = "Registered";
 
+/// Of a RetentionPolicy: nothing is missing of what its process should have, as the process says; Unknown where it says nothing.
+pub const COMPLETE: &str = "Complete";
+
 /// Every type of condition that the operator writes; others are somebody else's.
-pub const OURS: [&str; 8] = [READY, PROGRESSING, DEGRADED, STALLED, PAUSED, RELAY_READY, GATEWAY_READY, REGISTERED];
+pub const OURS: [&str; 9] =
+    [READY, PROGRESSING, DEGRADED, STALLED, PAUSED, RELAY_READY, GATEWAY_READY, REGISTERED, COMPLETE];
 
 /// How long an object is Degraded before it is Stalled too: Flux gives up at the first object that is, and objects that are applied
 /// together, or a pod that is replaced, need a moment.
@@ -79,12 +83,24 @@ pub(super) fn set_condition(
     generation: Option<i64>,
     now: Timestamp,
 ) {
+    match holds {
+        None => conditions.retain(|c| c.type_ != kind),
+        Some((holds, reason, message)) => {
+            let status = if holds { "True" } else { "False" };
+            put_condition(conditions, kind, (status, reason, message), generation, now);
+        }
+    }
+}
+
+/// Puts a condition of one kind of object, with its status, reason and message.
+pub(super) fn put_condition(
+    conditions: &mut Vec<Condition>,
+    kind: &str,
+    (status, reason, message): (&str, Reason, &str),
+    generation: Option<i64>,
+    now: Timestamp,
+) {
     let old = conditions.iter().position(|c| c.type_ == kind);
-    let Some((holds, reason, message)) = holds else {
-        conditions.retain(|c| c.type_ != kind);
-        return;
-    };
-    let status = if holds { "True" } else { "False" };
     let since = old.map(|i| &conditions[i]).filter(|c| c.status == status).map(|c| c.last_transition_time.clone());
     let condition = Condition {
         type_: kind.to_owned(),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use kube::{Resource, ResourceExt as _};
 use sotto_wire::admin::AdminState;
+use sotto_wire::status::RetentionState;
 
 use super::objects::{Kind, ObjectId, Objects, is_paused};
 use super::problem::Problem;
@@ -91,6 +92,8 @@ pub struct Observed {
     pub gateway: Option<Part>,
     /// The retention processes', by name of the policy.
     pub retention: BTreeMap<String, Part>,
+    /// What retention processes that are ready say of their record, by name of the policy. Not those that did not answer.
+    pub records: BTreeMap<String, RetentionState>,
     /// What the relay holds after the last synchronisation; `None` where it did not answer.
     pub state: Option<AdminState>,
     /// Why it did not answer, where it was asked.

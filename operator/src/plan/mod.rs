@@ -27,8 +27,8 @@ pub(crate) mod tests;
 
 pub use build::{GatewayPlan, NetworkPlan, PeerFacts, build, introduce, relay_url};
 pub use conditions::{
-    DEGRADED, GATEWAY_READY, OURS, PAUSED, PROGRESSING, READY, REGISTERED, RELAY_READY, STALLED, STALLED_AFTER,
-    paused_conditions, update_conditions,
+    COMPLETE, DEGRADED, GATEWAY_READY, OURS, PAUSED, PROGRESSING, READY, REGISTERED, RELAY_READY, STALLED,
+    STALLED_AFTER, paused_conditions, update_conditions,
 };
 pub use health::{Finding, Health, Observed, Part, assess};
 pub use objects::{Kind, ObjectId, Objects, PAUSED_ANNOTATION, is_paused};

@@ -4,9 +4,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use sotto_crds::{NetworkStatus, Reset, RetentionPolicyStatus, SecurityGroupStatus, UserState, UserStatus};
 use sotto_wire::admin::Resets;
+use sotto_wire::status::RetentionState;
 
 use super::build::NetworkPlan;
-use super::conditions::{GATEWAY_READY, REGISTERED, RELAY_READY, set_condition, update_conditions};
+use super::conditions::{
+    COMPLETE, GATEWAY_READY, REGISTERED, RELAY_READY, put_condition, set_condition, update_conditions,
+};
 use super::health::{Health, Observed, Part};
 use super::places::Places;
 use super::secrets::{SecretId, Secrets};
@@ -157,6 +160,29 @@ fn is_another(before: i64, now: i64) -> bool {
     (before == 0) != (now == 0) || before.abs_diff(now) > before.unsigned_abs() / 2
 }
 
+/// Whether nothing is missing of what a retention process should have, as it says itself, for a condition: status, reason and
+/// message. What a process that is not ready said before stays.
+fn complete(said: Option<&RetentionState>) -> (&'static str, Reason, String) {
+    const LOOK: &str = "the documents below missing/ of the destination say whose and which";
+    let Some(record) = said else {
+        let words = "the retention process is ready and does not say whether messages are missing; see whether the operator \
+                     reaches its telemetry port, and the log of the process";
+        return ("Unknown", Reason::ProcessSilent, words.to_owned());
+    };
+    let since = record.missing_since_ms.and_then(time).map(|at| format!(" since {}", at.0)).unwrap_or_default();
+    match record.missing {
+        0 => ("True", Reason::Reconciled, "no message that should be retained is missing".to_owned()),
+        missing => {
+            let (messages, their) = if missing == 1 { ("message is", "its") } else { ("messages are", "their") };
+            let words = format!(
+                "{missing} {messages} missing{since}: somebody keeps them from the record, or they come late. The devices of {their} \
+                 senders are asked for them; {LOOK}. If they do not come, ask the senders, and see what stands between them and the relay"
+            );
+            ("False", Reason::MessagesMissing, words)
+        }
+    }
+}
+
 /// Of the RetentionPolicy called `name`.
 pub fn policy_status(
     before: Option<&RetentionPolicyStatus>,
@@ -184,6 +210,12 @@ pub fn policy_status(
             }
         }
     });
+    if let Some(observed) = facts.observed
+        && observed.retention.get(name).is_some_and(|part| part.ready)
+    {
+        let (holds, reason, message) = complete(observed.records.get(name));
+        put_condition(&mut status.conditions, COMPLETE, (holds, reason, &message), generation, now);
+    }
     let certificate = facts.secrets.and_then(|s| s.get(&SecretId::Retention(name.to_owned())));
     let certificate = certificate.and_then(keys::retention_certificate).and_then(|c| c.unverified().ok());
     status.certificate_expires_at = certificate.and_then(|c| time(c.expires_at_ms));

@@ -234,6 +234,8 @@ pub struct ValidUser {
     pub address: Address,
     /// Name of a good group of the network.
     pub group: String,
+    /// How people call them, where the object says so.
+    pub name: Option<String>,
     /// Is shut out.
     pub suspended: bool,
     /// How long an invite is good.

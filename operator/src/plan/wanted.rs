@@ -36,7 +36,9 @@ pub fn wanted(plan: &NetworkPlan, have: &AdminState, key: &PolicyKey, now_ms: u6
         };
         let group = user.group.clone();
         let devices_from_ms = devices_from(&address, account, &user.reset, key, now_ms, verified);
-        let content = MembershipDocument { version: 1, serial: 0, address, group, identity, invite, devices_from_ms };
+        let name = plan.names.get(local).cloned();
+        let content =
+            MembershipDocument { version: 1, serial: 0, address, group, identity, invite, devices_from_ms, name };
         let membership = sign_if_changed(content, current, key, now_ms, verified);
         Some((local.clone(), PutUser { membership, ..user.clone() }))
     });
@@ -152,7 +154,8 @@ mod tests {
 
     fn document(identity: Option<Established>, invite: Option<OpenInvite>) -> MembershipDocument {
         let group = "staff".into();
-        MembershipDocument { version: 1, serial: 1, address: ann(), group, identity, invite, devices_from_ms: 0 }
+        let (address, devices_from_ms, name) = (ann(), 0, None);
+        MembershipDocument { version: 1, serial: 1, address, group, identity, invite, devices_from_ms, name }
     }
 
     #[test]

@@ -66,6 +66,7 @@ async fn what_is_put_must_be_signed_for_this_user_and_group() {
         identity: None,
         invite: None,
         devices_from_ms: 0,
+        name: None,
     };
     let put = async |document: &MembershipDocument, key: &PolicyKey| {
         let wanted = PutUser { membership: Signed::sign(document, key).to_bytes(), ..world.wanted("code") };

@@ -50,6 +50,21 @@ fn a_text_between_two_has_every_documented_field() {
 }
 
 #[test]
+fn people_are_called_as_they_were_that_day_beside_their_addresses() {
+    let mut item = text("x");
+    item.names = BTreeMap::from([(a("alice"), "Alice Adams".to_owned()), (a("bob"), "Bob Brown".to_owned())]);
+    let named = record(&item, &Attachment::None);
+    assert_eq!((&named["sender"], &named["sender_name"]), (&json!("alice@chat.acme.example"), &json!("Alice Adams")));
+    assert_eq!(named["names"], json!({"bob@chat.acme.example": "Bob Brown"}));
+    assert_eq!(named["members"], json!(["alice@chat.acme.example", "bob@chat.acme.example"]));
+    // Who only claims to be alice does not get her name.
+    item.keys = item.keys.map(|keys| SenderKeys { established_by: None, ..keys });
+    let claimed = record(&item, &Attachment::None);
+    assert_eq!((claimed.get("sender_name"), &claimed["sender_verified"]), (None, &json!(false)));
+    assert_eq!(claimed["names"], named["names"]);
+}
+
+#[test]
 fn a_message_under_a_used_id_says_so() {
     let mut again = text("never mind");
     again.conflicts_with = again.message.replace(MessageId::from_bytes([5; 16]));

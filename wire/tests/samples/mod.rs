@@ -129,6 +129,7 @@ pub(crate) static SAMPLES: LazyLock<Vec<Sample>> = LazyLock::new(|| {
         identity: Some(Established { invited_at_ms: 4, identity: identity.verifying_key().fingerprint() }),
         invite: Some(OpenInvite { invited_at_ms: 9, key: invite.verifying_key() }),
         devices_from_ms: 0,
+        name: Some("Bob Baker".into()),
     };
     let membership = Signed::sign(&member, &policy);
     let info = NetworkInfo { policy_key: policy.verifying_key(), document: network.clone() };

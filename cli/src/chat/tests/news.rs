@@ -169,6 +169,7 @@ fn the_change_that_is_shown_is_accepted_and_no_other() {
     let (mine, first, second, third) = (identity(), identity(), identity(), identity());
     let changed = |new: &IdentityPublic| Contact {
         address: a(BOB),
+        name: None,
         fingerprint: new.fingerprint(),
         safety_number: safety_number(&a(ALICE), &mine, &a(BOB), new),
         state: TrustState::Replaced,

@@ -35,6 +35,32 @@ fn pane(shown: &str) -> Vec<String> {
 }
 
 #[test]
+fn a_name_stands_behind_the_address_and_takes_no_room_from_what_must_be_known() {
+    let mut message = said(1, BOB, "what time?");
+    message.sender_name = Some("Bob Brown".into());
+    let mut own = said(2, ALICE, "at nine");
+    own.sender_name = Some("Alice Adams".into());
+    let mut m = open_with(&[message.clone(), own]);
+    let mut bob = ConversationView { last: Some(message.clone()), ..direct(BOB) };
+    bob.names.insert(a(BOB), "Bob Brown".to_owned());
+    give(&mut m, News::Conversations(vec![bob]));
+    let shown = screen(&mut m, 80, 24);
+    let rows = pane(&shown);
+    assert_eq!(rows[1], " bob@x.example (Bob Brown)                not verified");
+    assert_eq!((rows[3].as_str(), rows[5].as_str()), (" bob (Bob Brown)  11:01", " you  11:02  accepted"));
+    assert!(shown.contains(" bob (Bob Brown)"), "in the list: {shown}");
+
+    // However long a name is, and whoever has given it.
+    message.sender_name = Some(format!("carol {}", "x".repeat(190)));
+    message.identity_changed = true;
+    for width in [60, 80, 200] {
+        let shown = screen(&mut open_with(&[message.clone()]), width, 24);
+        let row = pane(&shown)[3].clone();
+        assert!(row.starts_with(" bob ") && row.contains("11:01  IDENTITY CHANGED"), "{width}: {row}");
+    }
+}
+
+#[test]
 fn a_conversation() {
     let mut reply = said(3, ALICE, "at nine, I think");
     reply.reply_to = Some(said(1, BOB, "").key);

@@ -297,6 +297,8 @@ fn begin(model: &mut Model, people: Vec<Address>) -> Vec<Effect> {
     let id = conversation.id();
     let mut effects = Vec::new();
     if model.conversation(&id).is_none() {
+        let name = |who: &Address| Some((who.clone(), model.contacts.get(who)?.name.clone()?));
+        let names = people.iter().filter_map(name).collect();
         effects.push(Effect::Begin(people));
         model.begun = Some(ConversationView {
             id: id.clone(),
@@ -307,6 +309,7 @@ fn begin(model: &mut Model, people: Vec<Address>) -> Vec<Effect> {
             title: None,
             members: conversation.members(),
             moderators: Vec::new(),
+            names,
             unread: 0,
             mentioned: false,
             last: None,

@@ -20,6 +20,8 @@ use super::theme::Theme;
 const TOGETHER_MS: u64 = 300_000;
 /// That a message ends is shown beside it when it does within this time (milliseconds).
 const SOON_MS: u64 = 7 * 86_400_000;
+/// The least room for how somebody is called.
+const CALLED: usize = 6;
 /// Left of every row: the cursor's mark; left of what was said, more.
 const INDENT: usize = 3;
 
@@ -168,9 +170,14 @@ impl Block<'_> {
         let at = if named { "@ " } else { "" };
         let name = cut(&self.model.name(&message.key.sender), room.saturating_sub(8 + at.len()));
         let tail = cut(&tail, room.saturating_sub(width(&name) + at.len()));
+        // How they are called gets what is left: it takes no room from the address, nor from what is to be known.
+        let left = room.saturating_sub(width(&name) + at.len() + width(&tail));
+        let called = message.sender_name.as_deref().filter(|_| !message.own && left >= CALLED);
+        let called = called.map(|called| cut(&format!(" ({called})"), left)).unwrap_or_default();
         self.row(vec![
             Span::styled(at, self.theme.mention()),
             Span::styled(name, self.theme.name(&message.key.sender, message.own)),
+            Span::styled(called, self.theme.dim()),
             Span::styled(tail, self.theme.dim()),
         ]);
     }

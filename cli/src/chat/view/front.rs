@@ -14,6 +14,7 @@ use super::super::stamp;
 use super::super::text::{clean, cut, fit, one_line, span, width, wrap};
 use super::theme::Theme;
 use super::{block, ends, help, place, put, trust};
+use crate::commands::talk::called;
 use crate::commands::trust::place as place_of;
 
 /// The widest that a window in front gets.
@@ -143,7 +144,8 @@ fn verify(
     room: usize,
     theme: Theme,
 ) -> Vec<Line<'static>> {
-    let mut lines = vec![Line::styled(cut(who.as_str(), room), theme.bold())];
+    let name = contact.and_then(|contact| contact.name.as_deref());
+    let mut lines = vec![Line::styled(cut(&called(who, name), room), theme.bold())];
     let say = |lines: &mut Vec<Line<'static>>, words: &str, style| {
         lines.extend(wrap(words, room).into_iter().map(|row| Line::styled(row, style)));
     };
@@ -216,7 +218,7 @@ fn info(model: &Model, key: &MessageRef, room: usize, theme: Theme) -> Vec<Line<
         (_, words) => cut(&words, room * 3),
     };
     fact("says", &said);
-    fact("from", key.sender.as_str());
+    fact("from", &called(&key.sender, message.sender_name.as_deref()));
     let known = if message.own || message.verified { "verified" } else { "not verified" };
     fact("identity", if message.identity_changed { "HAS CHANGED: Alt+V" } else { known });
     fact("sent", &stamp::whole(message.sent_at_ms, &model.zone));

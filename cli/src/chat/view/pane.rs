@@ -9,7 +9,7 @@ use sotto_wire::content::Presence;
 
 use super::super::dialog::preview;
 use super::super::keys::Focus;
-use super::super::model::{Composer, Mode, Model, Transfer};
+use super::super::model::{Composer, Mode, Model, Transfer, beside};
 use super::super::text::{bytes, clean, cut, fit, one_line, rows, span, width};
 use super::super::update::pile;
 use super::areas::{Areas, banners, composer_width};
@@ -81,7 +81,7 @@ fn head(model: &Model, frame: &mut Frame<'_>, area: Rect, theme: Theme) {
     if conversation.kind == ConversationKind::Direct
         && let [other] = others.as_slice()
     {
-        title = other.to_string();
+        title = format!("{other}{}", beside(conversation, &others));
     }
     let line = ends(&format!(" {title}"), &format!("  {} ", facts.join(" · ")), usize::from(area.width));
     put(frame, area, 0, Line::styled(line, theme.bold()));

@@ -42,6 +42,7 @@ fn user(address: &Address, policy: &PolicyKey) -> RecipientUser {
         identity: Some(known),
         invite: None,
         devices_from_ms: 0,
+        name: None,
     };
     RecipientUser {
         address: address.clone(),

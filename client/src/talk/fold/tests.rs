@@ -40,7 +40,7 @@ fn mark(by: u8, n: u8, at_ms: u64, mark: Mark) -> Annotation {
 fn view(annotations: &[Annotation], me: u8, moderators: &[Address]) -> MessageView {
     let placed = Placed { position: 7, message: message() };
     let members = conversation().members();
-    fold(&placed, annotations, &Around { me: &who(me), members: &members, moderators, sender: None })
+    fold(&placed, annotations, &Around { me: &who(me), members: &members, moderators, sender: None, sender_name: None })
 }
 
 fn text(view: &MessageView) -> Option<&str> {
@@ -141,7 +141,7 @@ fn through_the_store(marks: &[Annotation], before: usize, me: u8) -> MessageView
             let placed = tx.placed_message(&name(0, 1))?.unwrap();
             let annotations = tx.annotations(&name(0, 1))?;
             let members = conversation().members();
-            let around = Around { me: &me, members: &members, moderators: &[], sender: None };
+            let around = Around { me: &me, members: &members, moderators: &[], sender: None, sender_name: None };
             Ok(MessageView { position: 0, ..fold(&placed, &annotations, &around) })
         })
         .unwrap()
@@ -175,7 +175,7 @@ fn a_receipt_says_that_an_uncertain_message_went_out() {
     let uncertain = StoredMessage { state: MessageState::Uncertain, reason: Some("not again".into()), ..message() };
     let placed = Placed { position: 7, message: uncertain };
     let members = conversation().members();
-    let around = Around { me: &who(0), members: &members, moderators: &[], sender: None };
+    let around = Around { me: &who(0), members: &members, moderators: &[], sender: None, sender_name: None };
     let of = |marks: &[Annotation]| {
         let view = fold(&placed, marks, &around);
         (view.state, view.reason)

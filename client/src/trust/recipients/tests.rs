@@ -128,6 +128,7 @@ fn membership(account: &Account) -> MembershipDocument {
         identity: Some(identity),
         invite: None,
         devices_from_ms: 0,
+        name: None,
     }
 }
 

@@ -51,6 +51,8 @@ pub(crate) struct Network {
     /// The invites that were made last, by name, each with its number.
     invites: Mutex<BTreeMap<String, (u64, InviteSecret)>>,
     established: Mutex<BTreeMap<String, Established>>,
+    /// How people call somebody, where the administrator says so.
+    names: Mutex<BTreeMap<String, String>>,
 }
 
 struct Running {
@@ -82,7 +84,7 @@ impl Network {
             federation: FederationRule::default(),
             read_receipts: ReadReceipts::default(),
         };
-        let (invites, established) = (Mutex::default(), Mutex::default());
+        let (invites, established, names) = (Mutex::default(), Mutex::default(), Mutex::default());
         let mut network = Self {
             folder,
             policy,
@@ -95,6 +97,7 @@ impl Network {
             admin,
             invites,
             established,
+            names,
         };
         network.run().await;
         network.put_document().await;
@@ -192,8 +195,17 @@ impl Network {
             invites.get(name).map(|(at, secret)| OpenInvite { invited_at_ms: *at, key: secret.key().verifying_key() });
         let newest = identity.as_ref().map_or(0, |known: &Established| known.invited_at_ms);
         let invite = invite.filter(|invite| invite.invited_at_ms > newest);
-        let (address, group) = (address(name), "staff".into());
-        MembershipDocument { version: 1, serial: 1, address, group, identity, invite, devices_from_ms: 0 }
+        let shown = self.names.lock().unwrap().get(name).cloned();
+        MembershipDocument {
+            version: 1,
+            serial: 1,
+            address: address(name),
+            group: "staff".into(),
+            identity,
+            invite,
+            devices_from_ms: 0,
+            name: shown,
+        }
     }
 
     /// What the operator says vouches for nobody any more: as of somebody who has registered by no invite of its making.
@@ -201,6 +213,12 @@ impl Network {
         self.invites.lock().unwrap().remove(name);
         self.established.lock().unwrap().remove(name);
         self.put_user(name, Role::Person, false).await;
+    }
+
+    /// The administrator gives somebody a name.
+    pub(crate) async fn call(&self, who: &str, name: &str) {
+        self.names.lock().unwrap().insert(who.to_owned(), name.to_owned());
+        self.put_user(who, Role::Person, false).await;
     }
 
     /// As the operator does when it has seen that somebody has registered: from now on this identity counts by its word.

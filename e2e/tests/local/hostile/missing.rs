@@ -5,7 +5,7 @@ use sotto_e2e::hostile::{Trick, address};
 use sotto_e2e::{Outcome, ensure, wait_until};
 
 use super::stage::{RETAINED, Stage, at, lines};
-use crate::site::PATIENCE;
+use crate::site::{PATIENCE, condition};
 
 const ARCHIVE: &str = "retention.acme-records@chat.acme.example";
 
@@ -85,6 +85,15 @@ fn a_message_that_is_kept_from_the_record_is_in_it_as_missing_and_then_late() ->
     let events = |records: &[Value]| -> Vec<Value> {
         records.iter().filter(|record| record["msgtype"] == 9300).map(|record| record["gap"]["event"].clone()).collect()
     };
+    let complete = |want: &str, words: &[&str]| {
+        wait_until(&format!("Complete: {want}"), PATIENCE, || {
+            let policy = stage.site.object("RetentionPolicy", "acme-records")?;
+            let told = condition(&policy, "Complete").cloned().unwrap_or_default();
+            let good = told["status"] == want && words.iter().all(|word| told.to_string().contains(word));
+            ensure(good && condition(&policy, "Ready").is_some_and(|c| c["status"] == "True"), || format!("{policy:#}"))
+        })
+    };
+    complete("True", &["Reconciled"])?;
     // The very first message is one of those that are missed.
     stage.relay.play(Trick::KeepFrom(address(ARCHIVE)?));
     let lines = said(&stage, "not for the record")?;
@@ -100,6 +109,11 @@ fn a_message_that_is_kept_from_the_record_is_in_it_as_missing_and_then_late() ->
     let good = gap["sender"] == at("ann") && gap["gap"] == json!({"event": "missing", "first": 0, "count": 1});
     ensure(good && !has(&all, "not for the record"), || format!("{gap}"))?;
 
+    // The administrator is told, until it has come.
+    complete("False", &["MessagesMissing", "1 message is missing since", "missing/"])?;
+    let status = stage.site.sotto("status")?.args(["--state", "state"]).finish()?;
+    ensure(status.stdout.contains("MessagesMissing: 1 message is missing"), || status.shown())?;
+
     wait_until("the late record", PATIENCE, || {
         let received = stage.good("ann", &["receive", "-o", "json"])?;
         ensure(lines_are_quiet(&received)?, || received.shown())?;
@@ -109,6 +123,7 @@ fn a_message_that_is_kept_from_the_record_is_in_it_as_missing_and_then_late() ->
         events.sort_by_key(ToString::to_string);
         ensure(late && events == ["came", "missing"], || format!("{records:#?}"))
     })?;
+    complete("True", &["Reconciled"])?;
     // Ben hears nothing of it.
     let lines = received(&stage, "ben")?;
     ensure(lines.is_empty(), || format!("{lines:?}"))

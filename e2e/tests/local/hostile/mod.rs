@@ -6,6 +6,7 @@ mod flood;
 mod identity;
 mod left_out;
 mod missing;
+mod names;
 mod relay;
 mod restore;
 mod retention;

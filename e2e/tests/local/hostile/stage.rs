@@ -10,7 +10,7 @@ use crate::site::Site;
 pub(crate) const SOON: std::time::Duration = std::time::Duration::from_secs(45);
 
 /// One network and one group, in which everybody is.
-const ACME: &str = "
+pub(crate) const ACME: &str = "
 apiVersion: sotto.dev/v1alpha1
 kind: Network
 metadata: {name: acme}

@@ -8,10 +8,10 @@ use sotto_wire::config::RetentionConfig;
 
 use super::pod::{Pod, Source, Volume, resources_or, template};
 use super::{
-    Owner, Part, RenderError, Scene, access, config_map, digest, selector, service_account, volume_claim, yaml,
+    Owner, Part, RenderError, Scene, access, config_map, digest, selector, service, service_account, volume_claim, yaml,
 };
 use crate::cluster::labels::{self, Component};
-use crate::cluster::places::{CONFIG_DIR, SECRETS_DIR, STATE_DIR, VOLUME_DIR};
+use crate::cluster::places::{CONFIG_DIR, SECRETS_DIR, STATE_DIR, TELEMETRY_PORT, VOLUME_DIR};
 use crate::plan::{SecretId, ValidDestination, ValidPolicy};
 use crate::{keys, pki};
 
@@ -49,6 +49,8 @@ pub(super) fn render(
         service_account(scene, &name, &part, &policy.pod),
         config_map(scene, &name, &part, &files),
         volume_claim(scene, &state, &part, &state_storage, keep),
+        // The operator asks whether its record is complete.
+        service(scene, &name, &part, &[("telemetry", TELEMETRY_PORT, TELEMETRY_PORT)], false),
     ];
     let mut environment: Vec<String> = network.cloud_watch.iter().filter_map(|c| c.credentials.clone()).collect();
     match &policy.destination {

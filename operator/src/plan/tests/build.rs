@@ -323,6 +323,16 @@ fn documents_are_signed_where_they_changed_and_rules_of_bad_policies_stay() {
     assert_eq!((document.serial, document.group.as_str()), (NOW + 5, "elsewhere"));
     assert!(users.iter().all(|(local, put)| local == "alice" || *put == first.users[local]));
 
+    // Their name is in it, and another name makes another one.
+    assert_eq!(read(&first.users["alice"]).name.as_deref(), Some("Alice Adams"));
+    assert!(first.users.values().filter(|put| put.role == Role::Retention).all(|put| read(put).name.is_none()));
+    let mut renamed = plan.clone();
+    renamed.names.insert("alice".into(), "Alice Baker".into());
+    let users = wanted(&renamed, &have, &key, NOW + 5, &Verified::default()).users;
+    let document = read(&users["alice"]);
+    assert_eq!((document.serial, document.name.as_deref()), (NOW + 5, Some("Alice Baker")));
+    assert!(users.iter().all(|(local, put)| local == "alice" || *put == first.users[local]));
+
     // The policy's object turns bad: the relay goes on enforcing what it had.
     let mut bad = network.clone();
     let (name, _) = bad.policies.pop_first().unwrap();

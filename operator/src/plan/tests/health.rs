@@ -2,6 +2,7 @@
 
 use k8s_openapi::jiff::Timestamp;
 use sotto_wire::admin::{PutUser, Resets, Role, UserState};
+use sotto_wire::status::RetentionState;
 
 use super::*;
 use crate::reasons::Reason;
@@ -178,6 +179,51 @@ fn statuses_tell_the_facts_and_nothing_secret() {
         now,
     );
     assert_eq!(later.invite_secret_name, bob.invite_secret_name);
+}
+
+#[test]
+fn a_record_is_complete_incomplete_or_nobody_knows() {
+    let validation = super::super::validate(&examples());
+    let network = &validation.networks["acme"];
+    let at = |second: i64| Timestamp::from_second(1_800_000_000 + second).unwrap();
+    let step = |before: Option<&sotto_crds::RetentionPolicyStatus>, observed: &Observed, now| {
+        let facts = Facts { network: Some(network), observed: Some(observed), ..Facts::default() };
+        policy_status(before, "acme-records", &Health::ready("good"), Some(1), facts, at(now))
+    };
+    let complete = |status: &sotto_crds::RetentionPolicyStatus| {
+        let found = status.conditions.iter().find(|c| c.type_ == COMPLETE).cloned();
+        found.map(|c| (c.status, c.reason, c.message, c.last_transition_time.0.as_second() - 1_800_000_000))
+    };
+    let says = |record: RetentionState| Observed { records: [("acme-records".to_owned(), record)].into(), ..running() };
+    let whole = says(RetentionState::default());
+    let holes = says(RetentionState { missing: 3, missing_since_ms: Some(1_800_000_007_000) });
+    let one = says(RetentionState { missing: 1, missing_since_ms: None });
+
+    let first = step(None, &whole, 0);
+    assert_eq!(complete(&first).map(|c| (c.0, c.1)), Some(("True".into(), "Reconciled".into())));
+    let second = step(Some(&first), &holes, 10);
+    let (status, reason, message, since) = complete(&second).unwrap();
+    assert_eq!((status.as_str(), reason.as_str(), since), ("False", "MessagesMissing", 10));
+    for words in ["3 messages are missing since 2027-01-15T08:00:07Z", "missing/", "ask the senders"] {
+        assert!(message.contains(words), "`{words}` is not in: {message}");
+    }
+    // Until it is closed, also when there is less of it; nothing to write while it is the same.
+    assert_eq!(step(Some(&second), &holes, 20), second);
+    let third = step(Some(&second), &one, 30);
+    let (status, _, message, since) = complete(&third).unwrap();
+    assert_eq!((status.as_str(), since), ("False", 10));
+    assert!(message.starts_with("1 message is missing: "), "{message}");
+    // A process that starts anew has nothing to say: what it said stays.
+    let mut starting = one.clone();
+    starting.records.clear();
+    starting.retention.insert("acme-records".into(), Part { ready: false, failing: false, message: String::new() });
+    assert_eq!(step(Some(&third), &starting, 40), third);
+    // One that is ready and says nothing is no good news.
+    let silent = step(Some(&third), &running(), 50);
+    assert_eq!(complete(&silent).map(|c| (c.0, c.1, c.3)), Some(("Unknown".into(), "ProcessSilent".into(), 50)));
+    assert_eq!(complete(&step(Some(&silent), &whole, 60)).unwrap().3, 60);
+    // It is no reason for not being ready: nothing in the spec or the cluster puts it right.
+    assert!(second.conditions.iter().any(|c| c.type_ == READY && c.status == "True"));
 }
 
 #[test]

@@ -156,6 +156,30 @@ fn the_older_network_has_the_domain() {
 }
 
 #[test]
+fn a_name_is_what_can_be_shown_and_keeps_nobody_out() {
+    let named = |rest: &str| with(&[&user("alice", rest)]);
+    let good = |rest: &str| {
+        let validation = super::super::validate(&named(rest));
+        assert_eq!(validation.problems, BTreeMap::new());
+        validation.networks["acme"].users["alice"].name.clone()
+    };
+    assert_eq!(good(""), None);
+    assert_eq!(good(", firstName: Alice, lastName: Archer").as_deref(), Some("Alice Archer"));
+    assert_eq!(good(", lastName: \" van  Dyke \"").as_deref(), Some("van Dyke"));
+    for (rest, field, words) in [
+        (", firstName: \"Ali\\u202Ece\", lastName: Archer", "spec.firstName", "U+202E"),
+        (", firstName: Alice, lastName: bob@chat.acme.example", "spec.lastName", "@"),
+        (", firstName: \"Al\\eice\"", "spec.firstName", "U+001B"),
+        (", firstName: \" \"", "spec.firstName", "empty"),
+    ] {
+        let objects = named(rest);
+        says(&problem(&objects, Kind::User, "alice"), Reason::InvalidSpec, &[field, words, "beside the address"]);
+        let user = &super::super::validate(&objects).networks["acme"].users["alice"];
+        assert_eq!(user.name, None, "{rest}");
+    }
+}
+
+#[test]
 fn suspension_holds_whatever_else_is_wrong() {
     let objects = with(&[&user("alice", ", suspended: true, securityGroupRef: {name: nix}")]);
     says(&problem(&objects, Kind::User, "alice"), Reason::SecurityGroupNotFound, &["nix"]);

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use kube::ResourceExt as _;
-use sotto_crds::{GroupFederationMode, SecurityGroup, Tier, User};
+use sotto_crds::{GroupFederationMode, SecurityGroup, Tier, User, UserSpec};
 use sotto_crypto::{Address, Domain};
 use sotto_wire::admin::Resets;
+use sotto_wire::name;
 use sotto_wire::policy::{GroupFederation, PasswordRule};
 
 use super::{Validation, network_of};
@@ -207,13 +208,33 @@ fn valid_user(
         invite_life.map_err(|error| Problem::new(Reason::InvalidSpec, "spec.invite.ttl", error.to_string(), ""))?;
     let sotto_crds::Reset { devices, invite, lockout } = spec.reset.clone();
     let reset = Resets { devices, invite, lockout };
-    let valid = |group: String| ValidUser { address, group, suspended: spec.suspended, invite_life, reset };
+    // A name that cannot be shown keeps nobody out: then there is none.
+    let (name, unfit) = match shown_name(&user.spec) {
+        Ok(name) => (name, None),
+        Err(problem) => (None, Some(problem)),
+    };
+    let valid = |group: String| ValidUser { address, group, name, suspended: spec.suspended, invite_life, reset };
     match group_of(user, objects, network) {
-        Ok(group) => Ok((valid(group), None)),
+        Ok(group) => Ok((valid(group), unfit)),
         // Whoever is suspended has to be out, whatever else is wrong.
         Err(problem) if spec.suspended => Ok((valid(network.default_group.clone()), Some(problem))),
         Err(problem) => Err(problem),
     }
+}
+
+/// First and last name as they are shown beside the address.
+fn shown_name(spec: &UserSpec) -> Result<Option<String>, Problem> {
+    let mut names = Vec::new();
+    for (field, given) in [("spec.firstName", &spec.first_name), ("spec.lastName", &spec.last_name)] {
+        let Some(given) = given else { continue };
+        let name = given.split_whitespace().collect::<Vec<_>>().join(" ");
+        name::check(&name).map_err(|error| {
+            let remedy = "write it as it is to be shown beside the address; until then no name is shown";
+            Problem::new(Reason::InvalidSpec, field, error.to_string(), remedy)
+        })?;
+        names.push(name);
+    }
+    Ok(Some(names.join(" ")).filter(|name| !name.is_empty()))
 }
 
 fn group_of(user: &User, objects: &Objects, network: &ValidNetwork) -> Result<String, Problem> {

@@ -291,6 +291,7 @@ impl World {
             identity: None,
             invite: Some(invite),
             devices_from_ms: 0,
+            name: None,
         };
         PutUser { membership: Signed::sign(&document, &self.policy_key).to_bytes(), ..put.clone() }
     }
