@@ -22,7 +22,7 @@ pub(crate) async fn watch(client: Client) {
         match client.stale().await {
             Ok(stale) => told = publish(stale.as_ref(), told, now_ms()),
             Err(error) => {
-                tracing::warn!(%error, "it cannot be looked up whether the documents of the network are of today")
+                tracing::warn!(%error, "it cannot be looked up whether the documents of the network are of today");
             }
         }
     }

@@ -64,7 +64,7 @@ fn make() -> Value {
     let old = {
         let memberships = vec![member("alice", "staff"), member("bob", "traders")];
         let key = sotto_crypto::PolicyKey::from_bytes(&signer.key.to_bytes()).unwrap();
-        Signer { memberships, key, ..Signer::new("x.example") }
+        Signer { key, memberships, ..Signer::new("x.example") }
     };
     let other = Signer::new("x.example");
     let head = |serial| signer.head(serial, NOW);

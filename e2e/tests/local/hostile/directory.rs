@@ -50,12 +50,11 @@ fn a_relay_that_freezes_is_noticed() -> Outcome {
     std::thread::sleep(life + Duration::from_secs(1));
     let sent = stage.good("ann", &["send", &ben, "now it is noticed", "-o", "json"])?;
     ensure(is_warned(&sent), || format!("send does not tell\n{}", sent.shown()))?;
-    let line = lines(&sent)?.pop().unwrap_or_default();
-    let stale = &line["stale"][0];
-    ensure(stale["network"] == "chat.acme.example", || line.to_string())?;
-    let (since, from) =
-        (stale["since"].as_str().unwrap_or_default(), stale["refusedFrom"].as_str().unwrap_or_default());
-    ensure(since.len() >= 20 && from > since, || line.to_string())?;
+    let printed = lines(&sent)?.pop().unwrap_or_default();
+    let told = &printed["stale"][0];
+    ensure(told["network"] == "chat.acme.example", || printed.to_string())?;
+    let (since, from) = (told["since"].as_str().unwrap_or_default(), told["refusedFrom"].as_str().unwrap_or_default());
+    ensure(since.len() >= 20 && from > since, || printed.to_string())?;
     for who in ["ann", "ben"] {
         let received = stage.good(who, &["receive"])?;
         ensure(is_warned(&received), || format!("receive does not tell {who}\n{}", received.shown()))?;
@@ -153,11 +152,11 @@ fn somebody_new_is_shown_old_documents() -> Outcome {
 #[ignore = "starts whole sites: `make e2e-local`"]
 fn a_relay_from_a_backup_is_put_right_by_the_operator() -> Outcome {
     let stage = Stage::new(&["ann", "ben"], "")?;
-    let state = stage.site.state().join("networks/default.acme/relay");
+    let store = stage.site.state().join("networks/default.acme/relay");
     let copy = stage.site.folder().join("backup");
     stage.good("ann", &["receive"])?;
     stage.site.down()?;
-    copy_folder(&state, &copy)?;
+    copy_folder(&store, &copy)?;
     stage.site.up()?.output()?;
     new_rules(&stage, "minLength: 12}", "minLength: 12}, messaging: {quickResponses: [On my way]}")?;
     let knows_the_rules = || {
@@ -169,8 +168,8 @@ fn a_relay_from_a_backup_is_put_right_by_the_operator() -> Outcome {
     wait_until("ann knows the new rules", PATIENCE, knows_the_rules)?;
 
     stage.site.down()?;
-    fs::remove_dir_all(&state)?;
-    copy_folder(&copy, &state)?;
+    fs::remove_dir_all(&store)?;
+    copy_folder(&copy, &store)?;
     stage.site.up()?.output()?;
     // Ready: and ann is shown nothing older than she has seen.
     knows_the_rules()?;
