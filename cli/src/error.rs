@@ -119,7 +119,7 @@ fn kind(error: &Error) -> Kind {
         Error::Profile(ProfileError::Missing(_) | ProfileError::PasswordNeeded(_) | ProfileError::Taken { .. }) => {
             Kind::Usage
         }
-        Error::Profile(ProfileError::Wiped(_)) => Kind::Refused,
+        Error::Profile(ProfileError::Wiped(_) | ProfileError::OldProtocol { .. }) => Kind::Refused,
         Error::Uncertain { source, .. } | Error::WrongClock { source, .. } => kind(source),
         Error::Relay(answer) => match answer.code {
             ErrorCode::Forbidden
@@ -199,6 +199,9 @@ fn profile(error: &ProfileError) -> Option<&'static str> {
         ProfileError::Taken { .. } => "choose another profile",
         ProfileError::PasswordNeeded(_) => "give --password-file F, or set SOTTO_PASSWORD_FILE",
         ProfileError::Wiped(_) => "join again with `sotto devices link` on another device, or with a new invite",
+        ProfileError::OldProtocol { .. } => {
+            "ask the administrator for a new invite, and run `sotto join INVITE --profile NAME --replace`: the history is taken over"
+        }
         ProfileError::Keyring(_) => {
             "choose `--unlock password` or `--unlock file` for `sotto join`, or `sotto unlock password`"
         }

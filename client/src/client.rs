@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use sotto_crypto::{Address, DeviceId, Domain, Fingerprint};
+use sotto_crypto::{Address, DeviceId, Domain, Fingerprint, VERSION};
 
 use crate::core::clock::WrongClock;
 use crate::core::clock::now_ms;
@@ -234,5 +234,29 @@ pub(crate) async fn open_store(profile: &Profile, unlock: Unlock) -> Result<Stor
 }
 
 pub(crate) fn account_of(record: &AccountRecord) -> Result<Account, Error> {
+    let certificate = record.certificate.unverified();
+    if let Some(other) = certificate.ok().filter(|made| made.version != VERSION) {
+        return Err(ProfileError::OldProtocol { address: other.address, version: other.version }.into());
+    }
     Account::from_record(record).map_err(|e| StoreError::Value { table: "account", reason: e.to_string() }.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use sotto_crypto::{DeviceCertificate, PolicyKey, Signed, SystemRng};
+
+    use super::*;
+    use crate::store::account::tests::account;
+
+    #[test]
+    fn a_profile_of_another_version_of_the_protocol_is_told_apart() {
+        let account = account("alice@x.example", &PolicyKey::generate(&mut SystemRng));
+        let mut record = account.to_record(true);
+        assert!(account_of(&record).is_ok());
+        let certificate = DeviceCertificate { version: 1, ..record.certificate.unverified().unwrap() };
+        record.certificate = Signed::sign(&certificate, account.identity_key());
+        let refused = account_of(&record).err().unwrap();
+        let told = |address: &Address| address == &account.address;
+        assert!(matches!(&refused, Error::Profile(ProfileError::OldProtocol { address, version: 1 }) if told(address)));
+    }
 }

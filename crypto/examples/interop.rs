@@ -211,7 +211,7 @@ fn offer(request: &Value, keys: &LinkKeys, purpose: LinkPurpose) -> Answer {
     let (address, device, key, certificate) = own_device(request)?;
     let secret = LinkSecret::generate(&mut SystemRng);
     let offer = LinkOffer {
-        version: 1,
+        version: 2,
         suite: 1,
         purpose,
         link: keys.id(),
@@ -229,7 +229,7 @@ fn offer(request: &Value, keys: &LinkKeys, purpose: LinkPurpose) -> Answer {
 fn answer_history(request: &Value, keys: &LinkKeys, offer: &LinkOffer) -> Answer {
     let (address, device, key, certificate) = own_device(request)?;
     let answer = HistoryAnswer {
-        version: 1,
+        version: 2,
         suite: 1,
         link: keys.id(),
         address,

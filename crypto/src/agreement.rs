@@ -59,17 +59,17 @@ macro_rules! point {
 point!(
     /// The public half of a prekey: a validated point.
     PrekeyPublic,
-    "sotto/1 prekey"
+    "sotto/2 prekey"
 );
 point!(
     /// The public half of the ephemeral key of one message: a validated point.
     EphemeralPublic,
-    "sotto/1 ephemeral key"
+    "sotto/2 ephemeral key"
 );
 point!(
     /// A public key of a link between two devices: a validated point.
     LinkPublic,
-    "sotto/1 link key"
+    "sotto/2 link key"
 );
 
 macro_rules! secret {

@@ -56,7 +56,7 @@ impl DeviceCertificate {
 }
 
 impl Document for DeviceCertificate {
-    const LABEL: &'static str = "sotto/1 device certificate";
+    const LABEL: &'static str = "sotto/2 device certificate";
     type Signer = Identity;
 }
 
@@ -87,7 +87,7 @@ pub struct RetentionCertificate {
 }
 
 impl Document for RetentionCertificate {
-    const LABEL: &'static str = "sotto/1 retention certificate";
+    const LABEL: &'static str = "sotto/2 retention certificate";
     type Signer = Policy;
 }
 

@@ -118,7 +118,7 @@ impl RecoveryKey {
 
     /// The 256 bits of the key, and the first 19 of its digest, five to a digit.
     fn digits(&self) -> Zeroizing<Vec<u8>> {
-        let digest = Zeroizing::new(Current::short_hash(&[b"sotto/1 recovery key", self.0.as_slice()]));
+        let digest = Zeroizing::new(Current::short_hash(&[b"sotto/2 recovery key", self.0.as_slice()]));
         let all = self.0.iter().chain(digest.iter());
         let bits = all.flat_map(|byte| (0..8).rev().map(move |place| byte >> place & 1));
         let mut digits = Zeroizing::new(vec![0_u8; RECOVERY_DIGITS]);

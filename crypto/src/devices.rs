@@ -61,7 +61,7 @@ impl DeviceList {
 }
 
 impl Document for DeviceList {
-    const LABEL: &'static str = "sotto/1 device list";
+    const LABEL: &'static str = "sotto/2 device list";
     type Signer = Identity;
 }
 

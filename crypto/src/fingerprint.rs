@@ -112,7 +112,7 @@ pub fn safety_number(
 fn half(address: &Address, identity: &IdentityPublic) -> [u32; 6] {
     // The key has a fixed length, so that nothing of it can be taken for a part of the address.
     let digest =
-        Current::hash(&[b"sotto/1 safety number", &[0], address.as_str().as_bytes(), &[0], identity.as_bytes()]);
+        Current::hash(&[b"sotto/2 safety number", &[0], address.as_str().as_bytes(), &[0], identity.as_bytes()]);
     let mut groups = [0; 6];
     for (group, bytes) in groups.iter_mut().zip(digest.chunks_exact(8)) {
         // Of 64 bits modulo 100,000: the bias is below 2^-47.

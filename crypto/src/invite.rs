@@ -20,7 +20,7 @@ use crate::{SUITE, VERSION, check_version};
 const DIGITS: usize = 28;
 /// Digits of a group, as it is written.
 const GROUP: usize = 4;
-const SALT: &[u8] = b"sotto/1 invite";
+const SALT: &[u8] = b"sotto/2 invite";
 
 /// The secret of an invite. Erased when dropped; no Debug.
 #[derive(Clone, PartialEq, Eq)]
@@ -119,7 +119,7 @@ pub struct Voucher {
 }
 
 impl Document for Voucher {
-    const LABEL: &'static str = "sotto/1 voucher";
+    const LABEL: &'static str = "sotto/2 voucher";
     type Signer = Invite;
 }
 
@@ -167,8 +167,8 @@ mod tests {
         assert_eq!(secret.key().verifying_key().fingerprint().to_string(), FINGERPRINT);
     }
 
-    const REGISTRATION: &str = "134b1701c0d46b6e";
-    const FINGERPRINT: &str = "qtj4j55twsduullafahssyn2xza7a275wz23l2i745kgk3zmmy6q";
+    const REGISTRATION: &str = "183ba898bb4fb5b6";
+    const FINGERPRINT: &str = "dr46ehzpnhiw2pyse5dknhamy2vxwhv2qpyia5ebzpmcg2a55oxq";
 
     #[test]
     fn a_voucher_holds_under_its_invite_only() {

@@ -174,7 +174,7 @@ fn what_our_vectors_say<P: Primitives>() {
     for person in ["/safety_number/a", "/safety_number/b"] {
         let address = vector.text(&format!("{person}/address"));
         let identity = vector.bytes(&format!("{person}/identity"));
-        let digest = P::hash(&[b"sotto/1 safety number\0", address.as_bytes(), &[0], &identity]);
+        let digest = P::hash(&[b"sotto/2 safety number\0", address.as_bytes(), &[0], &identity]);
         assert_eq!(digest.to_vec(), vector.bytes(&format!("{person}/digest")));
     }
     for place in 0..4 {
@@ -209,7 +209,7 @@ fn the_info_of_a_wrap_is_that_of_the_vector() {
     use crate::{Address, BatchId, DeviceId, Domain, EphemeralPublic, MessageId, PrekeyRef, SealedHeader};
     let vector = Vector::derivation();
     let header = SealedHeader {
-        version: 1,
+        version: 2,
         suite: 1,
         network: Domain::parse(vector.text("/wrap/network")).unwrap(),
         message: MessageId::from_bytes(vector.array("/wrap/message")),

@@ -134,7 +134,7 @@ pub use rand_core;
 pub use zeroize;
 
 /// Version of the protocol.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 /// The suite that this crate implements (see `suite.rs`).
 pub const SUITE: u16 = 1;
 

@@ -36,8 +36,8 @@ impl LinkPurpose {
     /// Salt of the derivation from the code: a code is good for one purpose.
     const fn salt(self) -> &'static [u8] {
         match self {
-            Self::Device => b"sotto/1 device link",
-            Self::History => b"sotto/1 history link",
+            Self::Device => b"sotto/2 device link",
+            Self::History => b"sotto/2 history link",
         }
     }
 }
@@ -105,7 +105,7 @@ pub struct LinkOffer {
 }
 
 impl Document for LinkOffer {
-    const LABEL: &'static str = "sotto/1 link offer";
+    const LABEL: &'static str = "sotto/2 link offer";
     type Signer = Device;
 }
 
@@ -165,7 +165,7 @@ pub struct HistoryAnswer {
 }
 
 impl Document for HistoryAnswer {
-    const LABEL: &'static str = "sotto/1 history answer";
+    const LABEL: &'static str = "sotto/2 history answer";
     type Signer = Device;
 }
 
@@ -256,7 +256,7 @@ impl LinkKeys {
     }
 
     fn offer_aad(&self) -> Vec<u8> {
-        codec::encode(&("sotto/1 link offer", self.id))
+        codec::encode(&("sotto/2 link offer", self.id))
     }
 
     /// Hands the identity key over to the device that made the offer.
@@ -341,7 +341,7 @@ impl LinkKeys {
     /// Everything that both know of the link goes into the derivation.
     fn answer_info(&self, offer: &LinkOffer) -> Vec<u8> {
         let digest = minicbor::bytes::ByteArray::from(Current::short_hash(&[&codec::encode(offer)]));
-        codec::encode(&("sotto/1 link answer", SUITE, self.purpose, self.id, &offer.address, offer.device, digest))
+        codec::encode(&("sotto/2 link answer", SUITE, self.purpose, self.id, &offer.address, offer.device, digest))
     }
 
     /// Seals a note for a slot: one number, whose meaning the slot says.
@@ -355,7 +355,7 @@ impl LinkKeys {
     }
 
     fn note_aad(&self, slot: u32) -> Vec<u8> {
-        codec::encode(&("sotto/1 link note", self.id, slot))
+        codec::encode(&("sotto/2 link note", self.id, slot))
     }
 
     /// `nonce || AES-256-GCM`, under a key of the code: whoever opens it knows that it was made by somebody who has the

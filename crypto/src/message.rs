@@ -25,9 +25,9 @@ pub const MAX_RECIPIENTS: usize = 2000;
 /// The largest sealed body: the largest content, 2,000 recipients with an address each, and padding, rounded up.
 pub const MAX_BODY: usize = 1024 * 1024;
 
-pub(crate) const MESSAGE_LABEL: &str = "sotto/1 message";
-const WRAP_LABEL: &str = "sotto/1 wrap";
-const COMMITMENT_LABEL: &[u8] = b"sotto/1 commitment";
+pub(crate) const MESSAGE_LABEL: &str = "sotto/2 message";
+const WRAP_LABEL: &str = "sotto/2 wrap";
+const COMMITMENT_LABEL: &[u8] = b"sotto/2 commitment";
 
 /// What the relay sees of a message besides its wraps; also the body's associated data.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -158,7 +158,7 @@ impl fmt::Debug for Opened {
 pub(crate) struct ContentKey(pub(crate) Zeroizing<[u8; KEY_LEN]>);
 
 impl ContentKey {
-    /// `HKDF-Expand(content key, "sotto/1 commitment", 32)`. The content key is 32 uniformly random bytes; it is
+    /// `HKDF-Expand(content key, "sotto/2 commitment", 32)`. The content key is 32 uniformly random bytes; it is
     /// padded with zeros to the length that HKDF-Expand's key has (HMAC does the same to a shorter key).
     pub(crate) fn commitment(&self) -> Result<[u8; DIGEST_LEN], crate::suite::Failed> {
         let mut prk = Zeroizing::new([0; crate::suite::HASH_LEN]);

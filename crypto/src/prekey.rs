@@ -93,7 +93,7 @@ pub struct PrekeyBatchHeader {
 }
 
 impl Document for PrekeyBatchHeader {
-    const LABEL: &'static str = "sotto/1 prekey batch";
+    const LABEL: &'static str = "sotto/2 prekey batch";
     type Signer = Device;
 }
 

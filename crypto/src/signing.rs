@@ -38,23 +38,23 @@ macro_rules! role {
 role!(
     /// A user's identity: certifies the user's devices.
     Identity,
-    "sotto/1 identity key"
+    "sotto/2 identity key"
 );
 role!(
     /// A device: signs messages and prekeys.
     Device,
-    "sotto/1 device key"
+    "sotto/2 device key"
 );
 role!(
     /// A network's policy: signs what clients must not believe the relay about.
     Policy,
-    "sotto/1 policy key"
+    "sotto/2 policy key"
 );
 
 role!(
     /// An invite: vouches for the identity of who is invited.
     Invite,
-    "sotto/1 invite key"
+    "sotto/2 invite key"
 );
 
 /// A user's identity key.

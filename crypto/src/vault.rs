@@ -11,7 +11,7 @@ use crate::signing::IdentityKey;
 use crate::suite::{Current, Failed, KEY_LEN, NONCE_LEN, Primitives, SCALAR_LEN, TAG_LEN};
 use crate::{SUITE, Unsupported, VERSION, check_version, codec};
 
-const LABEL: &str = "sotto/1 vault";
+const LABEL: &str = "sotto/2 vault";
 
 /// A vault that does not open.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

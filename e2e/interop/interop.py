@@ -166,7 +166,7 @@ def stranger_opens(wrap, header, prekey_secret):
     """The wrap opens with HPKE receivers that we did not write, and both give the same content key."""
     _, suite, network, message, sender, sender_device, ephemeral, committed = sotto.decode(raw(header), sotto.HEADER)
     name, device, reference, wrapped = sotto.decode(raw(wrap), sotto.WRAP)
-    info = sotto.encode(["sotto/1 wrap", suite, network, message, sender, sender_device, name, device, reference])
+    info = sotto.encode(["sotto/2 wrap", suite, network, message, sender, sender_device, name, device, reference])
 
     theirs = pyhpke.CipherSuite.new(
         pyhpke.KEMId.DHKEM_P521_HKDF_SHA512, pyhpke.KDFId.HKDF_SHA512, pyhpke.AEADId.AES256_GCM
@@ -352,7 +352,7 @@ def device_list():
     there = vector["list"]
     listed = [[raw(one["device"]), raw(one["device_key"]), one["since_ms"]] for one in there["devices"]]
     fields = sotto.verify_devices(raw(vector["identity"]), sotto.decode(raw(vector["document"]), sotto.SIGNED))
-    assert fields == [1, 1, there["address"], there["serial"], there["expires_at_ms"], listed]
+    assert fields == [2, 1, there["address"], there["serial"], there["expires_at_ms"], listed]
     ours = sotto.device_list(raw(vector["identity_secret"]), there["address"], there["serial"], there["expires_at_ms"], listed[::-1])
     assert ours[0] == raw(vector["payload"])
     sotto.verify_devices(raw(vector["identity"]), ours)
@@ -368,7 +368,7 @@ def directory():
         listed = sotto.decode(raw(case["membership"]), sotto.LISTED)
         try:
             fields = sotto.verify_head(policy, network, head, seen, case["now_ms"])
-            payload = sotto.verify_listed(fields, "sotto/1 membership document", listed)
+            payload = sotto.verify_listed(fields, "sotto/2 membership document", listed)
             version, _, name = sotto.decode_first(payload, 3)
             result = "ok" if (version, name) == (1, member) else "Document"
         except sotto.Refused as refused:

@@ -39,7 +39,7 @@ class Event:
     def __init__(self, payload):
         fields = cbor(payload)[0]
         _, self.room, self.parents, self.author, _, _, (self.kind, self.what) = fields
-        self.name = hashlib.new("sha512_256", b"sotto/1 room event\0" + payload).digest()
+        self.name = hashlib.new("sha512_256", b"sotto/2 room event\0" + payload).digest()
         self.room = self.room or self.name
 
     def cost(self):

@@ -280,7 +280,7 @@ def verify_document(key, label, schema, document):
         fields = decode(payload, schema)
     except Refused:
         raise Refused("Payload") from None
-    if fields[:2] != [1, 1]:
+    if fields[:2] != [2, 1]:
         raise Refused("Unsupported")
     return fields
 
@@ -297,12 +297,12 @@ def sha512(data):
 
 
 def fingerprint(role, key):
-    return base64.b32encode(H(f"sotto/1 {role} key".encode(), key)).decode().rstrip("=").lower()
+    return base64.b32encode(H(f"sotto/2 {role} key".encode(), key)).decode().rstrip("=").lower()
 
 
 def safety_number(address_a, identity_a, address_b, identity_b):
     def half(name, identity):
-        digest = sha512(b"sotto/1 safety number\0" + name.encode() + b"\0" + identity)
+        digest = sha512(b"sotto/2 safety number\0" + name.encode() + b"\0" + identity)
         return [number % 100_000 for number in struct.unpack(">6Q", digest[:48])]
 
     halves = sorted([half(address_a, identity_a), half(address_b, identity_b)])
@@ -351,12 +351,12 @@ def new_device(name, identity_secret, count, now_ms, expires_ms):
     """A device with certificate and a batch of one-time prekeys; returns a dict of bytes."""
     device, secret, batch = os.urandom(16), new_secret(), os.urandom(16)
     key, identity = public_of(secret), public_of(identity_secret)
-    certificate = sign_document(identity_secret, "sotto/1 device certificate", [1, 1, name, device, key, now_ms])
+    certificate = sign_document(identity_secret, "sotto/2 device certificate", [2, 1, name, device, key, now_ms])
     secrets = [new_secret() for _ in range(count)]
     keys = [public_of(prekey) for prekey in secrets]
     leaves = [leaf(index, prekey) for index, prekey in enumerate(keys)]
-    fields = [1, 1, device, batch, 0, count, merkle_root(leaves), now_ms, expires_ms]
-    header = sign_document(secret, "sotto/1 prekey batch", fields)
+    fields = [2, 1, device, batch, 0, count, merkle_root(leaves), now_ms, expires_ms]
+    header = sign_document(secret, "sotto/2 prekey batch", fields)
     return {
         "address": name,
         "identity": identity,
@@ -370,18 +370,18 @@ def new_device(name, identity_secret, count, now_ms, expires_ms):
 
 
 def verify_device(identity, certificate):
-    fields = verify_document(identity, "sotto/1 device certificate", CERTIFICATE, certificate)
+    fields = verify_document(identity, "sotto/2 device certificate", CERTIFICATE, certificate)
     _, _, name, device, key, _ = fields
     return name, device, key
 
 
 def device_list(identity_secret, name, serial, expires_ms, devices):
     """All devices of a user, [[device id, key point, since ms], ...], signed as a whole."""
-    return sign_document(identity_secret, "sotto/1 device list", [1, 1, name, serial, expires_ms, sorted(devices)])
+    return sign_document(identity_secret, "sotto/2 device list", [2, 1, name, serial, expires_ms, sorted(devices)])
 
 
 def verify_devices(identity, document):
-    fields = verify_document(identity, "sotto/1 device list", DEVICE_LIST, document)
+    fields = verify_document(identity, "sotto/2 device list", DEVICE_LIST, document)
     ids = [device for device, _, _ in fields[5]]
     if not 1 <= len(ids) <= MAX_LISTED_DEVICES or ids != sorted(set(ids)):
         raise Refused("Devices")
@@ -389,7 +389,7 @@ def verify_devices(identity, document):
 
 
 def verify_retention(policy, document, now_ms):
-    fields = verify_document(policy, "sotto/1 retention certificate", RETENTION, document)
+    fields = verify_document(policy, "sotto/2 retention certificate", RETENTION, document)
     if not fields[5] <= now_ms < fields[6]:
         raise Refused("NotNow")
     return fields
@@ -407,7 +407,7 @@ def document_leaf(label, payload):
 def _head_fields(policy, network, document):
     payload, signature = document
     try:
-        verify(policy, "sotto/1 directory head", payload, signature)
+        verify(policy, "sotto/2 directory head", payload, signature)
         fields = decode(payload, DIRECTORY_HEAD)
     except Refused:
         raise Refused("Document") from None
@@ -442,7 +442,7 @@ def verify_listed(head, label, listed):
 
 
 def _batch_header(device_key, document):
-    header = verify_document(device_key, "sotto/1 prekey batch", BATCH_HEADER, document)
+    header = verify_document(device_key, "sotto/2 prekey batch", BATCH_HEADER, document)
     if not 1 <= header[5] <= MAX_BATCH:
         raise Refused("Count")
     return header
@@ -492,7 +492,7 @@ def hkdf_expand(prk, info, length):
 
 
 def commitment(content_key):
-    return hkdf_expand(content_key + bytes(32), b"sotto/1 commitment", 32)
+    return hkdf_expand(content_key + bytes(32), b"sotto/2 commitment", 32)
 
 
 KEM = b"KEM" + struct.pack(">H", 0x0012)
@@ -518,7 +518,7 @@ def wrap_key(secret, public, ephemeral, prekey, info):
 
 def wrap_info(header, name, device, reference):
     _, suite, network, message, sender, sender_device, _, _ = header
-    return encode(["sotto/1 wrap", suite, network, message, sender, sender_device, name, device, reference])
+    return encode(["sotto/2 wrap", suite, network, message, sender, sender_device, name, device, reference])
 
 
 def transcript(header, recipients, content):
@@ -550,12 +550,12 @@ def seal(sender, content, recipients):
     content_key, secret = os.urandom(32), new_secret()
     ephemeral = public_of(secret)
     network = sender["address"].split("@")[1]
-    header = [1, 1, network, os.urandom(16), sender["address"], sender["device"], ephemeral, commitment(content_key)]
+    header = [2, 1, network, os.urandom(16), sender["address"], sender["device"], ephemeral, commitment(content_key)]
     wraps = []
     for name, device, reference, prekey in recipients:
         key, nonce = wrap_key(secret, prekey, ephemeral, prekey, wrap_info(header, name, device, reference))
         wraps.append(encode([name, device, reference, AESGCM(key).encrypt(nonce, content_key, b"")]))
-    signature = sign(sender["device_secret"], "sotto/1 message", transcript(header, users, content))
+    signature = sign(sender["device_secret"], "sotto/2 message", transcript(header, users, content))
     certificate = decode(sender["certificate"], SIGNED)
     body = pad(encode([content, users, sender["identity"], certificate, signature]))
     return encode(header), AESGCM(content_key).encrypt(bytes(12), body, encode(header)), wraps
@@ -565,7 +565,7 @@ def open_message(header_bytes, body, name, device, reference, secret, wrapped):
     """Returns content, identity, recipients; the caller compares the identity with the one that it has pinned."""
     header = decode(header_bytes, HEADER)
     version, suite, network, _, sender, sender_device, ephemeral, committed = header
-    if (version, suite) != (1, 1):
+    if (version, suite) != (2, 1):
         raise Refused("Unsupported")
     if len(body) > MAX_BODY:
         raise Refused("TooLarge")
@@ -585,7 +585,7 @@ def open_message(header_bytes, body, name, device, reference, secret, wrapped):
         *owner, key = verify_device(identity, certificate)
         if owner != [sender, sender_device]:
             raise Refused("Forged")
-        verify(key, "sotto/1 message", transcript(header, users, content), signature)
+        verify(key, "sotto/2 message", transcript(header, users, content), signature)
     except Refused:
         raise Refused("Forged") from None
     if device not in dict(users).get(name, []):
@@ -663,7 +663,7 @@ def _typed(text):
 
 
 def recovery_text(key):
-    bits = "".join(f"{byte:08b}" for byte in key + H(b"sotto/1 recovery key", key))[:275]
+    bits = "".join(f"{byte:08b}" for byte in key + H(b"sotto/2 recovery key", key))[:275]
     return _grouped([int(bits[place : place + 5], 2) for place in range(0, 275, 5)])
 
 
@@ -681,7 +681,7 @@ def recovery_key(text):
 
 
 def _invite_prk(secret):
-    return hkdf_extract(b"sotto/1 invite", "".join(DIGITS[digit] for digit in _typed(secret)).encode())
+    return hkdf_extract(b"sotto/2 invite", "".join(DIGITS[digit] for digit in _typed(secret)).encode())
 
 
 def registration_code(secret):
@@ -698,17 +698,17 @@ def invite_key(secret):
 
 
 def vault_key(kind, secret):
-    return hkdf_expand(hkdf_extract(b"sotto/1 vault", secret), (b"password", b"recovery")[kind], 32)
+    return hkdf_expand(hkdf_extract(b"sotto/2 vault", secret), (b"password", b"recovery")[kind], 32)
 
 
 def _vault_aad(kind, name):
-    return encode(["sotto/1 vault", 1, 1, kind, name])
+    return encode(["sotto/2 vault", 2, 1, kind, name])
 
 
 def seal_vault(kind, secret, name, identity_secret):
     nonce = os.urandom(12)
     sealed = AESGCM(vault_key(kind, secret)).encrypt(nonce, identity_secret, _vault_aad(kind, name))
-    return encode([1, 1, nonce, sealed])
+    return encode([2, 1, nonce, sealed])
 
 
 def open_vault(kind, secret, name, vault):
@@ -716,7 +716,7 @@ def open_vault(kind, secret, name, vault):
         version, suite, nonce, sealed = decode(vault, [U8, U16, octets(12), octets(82)])
     except Refused:
         raise Refused("Decode") from None
-    if (version, suite) != (1, 1):
+    if (version, suite) != (2, 1):
         raise Refused("Unsupported")
     try:
         identity = AESGCM(vault_key(kind, secret)).decrypt(nonce, sealed, _vault_aad(kind, name))
@@ -759,7 +759,7 @@ class Link:
             raise Refused("Check")
         characters = "".join(DIGITS[digit] for digit in digits[:19]).encode()
         self.code, self.purpose = _grouped(digits), purpose
-        self.prk = hkdf_extract((b"sotto/1 device link", b"sotto/1 history link")[purpose], characters)
+        self.prk = hkdf_extract((b"sotto/2 device link", b"sotto/2 history link")[purpose], characters)
         self.id = self.derive(b"id", 16)
 
     def derive(self, info, length):
@@ -780,22 +780,22 @@ class Link:
 
     def offer(self, name, device, device_secret, receiver, label, certificate=None):
         """Returns the document and its sealed form; `certificate` decoded."""
-        fields = [1, 1, self.purpose, self.id, name, device, public_of(device_secret), receiver, label]
+        fields = [2, 1, self.purpose, self.id, name, device, public_of(device_secret), receiver, label]
         payload = encode(fields if certificate is None else fields + [certificate])
-        document = [payload, sign(device_secret, "sotto/1 link offer", payload)]
-        return payload, self._seal(b"offer", ["sotto/1 link offer", self.id], encode(document))
+        document = [payload, sign(device_secret, "sotto/2 link offer", payload)]
+        return payload, self._seal(b"offer", ["sotto/2 link offer", self.id], encode(document))
 
     def open_offer(self, data):
-        clear = self._open(b"offer", ["sotto/1 link offer", self.id], data)
+        clear = self._open(b"offer", ["sotto/2 link offer", self.id], data)
         try:
             payload, signature = decode(clear, SIGNED)
             fields = decode_offer(payload)
         except Refused:
             raise Refused("Unopenable") from None
-        if fields[:2] != [1, 1]:
+        if fields[:2] != [2, 1]:
             raise Refused("Unsupported")
         try:
-            verify(fields[6], "sotto/1 link offer", payload, signature)
+            verify(fields[6], "sotto/2 link offer", payload, signature)
         except Refused:
             raise Refused("Forged") from None
         if fields[2:4] != [self.purpose, self.id]:
@@ -804,7 +804,7 @@ class Link:
 
     def _answer_info(self, payload):
         fields = decode_offer(payload)
-        return encode(["sotto/1 link answer", 1, self.purpose, self.id, fields[4], fields[5], H(payload)])
+        return encode(["sotto/2 link answer", 1, self.purpose, self.id, fields[4], fields[5], H(payload)])
 
     def _schedule(self, secret, public, enc, receiver, info):
         dh = secret_key(secret).exchange(ec.ECDH(), public_key(public))
@@ -816,14 +816,14 @@ class Link:
     def answer(self, payload, clear):
         secret, receiver = new_secret(), decode_offer(payload)[7]
         key, nonce = self._schedule(secret, receiver, public_of(secret), receiver, self._answer_info(payload))
-        return encode([1, 1, public_of(secret), AESGCM(key).encrypt(nonce, clear, b"")])
+        return encode([2, 1, public_of(secret), AESGCM(key).encrypt(nonce, clear, b"")])
 
     def open_answer(self, secret, payload, data):
         try:
             version, suite, enc, sealed = decode(data, [U8, U16, point, octets()])
         except Refused:
             raise Refused("Unopenable") from None
-        if (version, suite) != (1, 1):
+        if (version, suite) != (2, 1):
             raise Refused("Unsupported")
         key, nonce = self._schedule(secret, enc, enc, public_of(secret), self._answer_info(payload))
         try:
@@ -840,19 +840,19 @@ class Link:
         return identity
 
     def note(self, slot, number):
-        return self._seal(b"note", ["sotto/1 link note", self.id, slot], encode(number))
+        return self._seal(b"note", ["sotto/2 link note", self.id, slot], encode(number))
 
     def open_note(self, slot, data):
         try:
-            return decode(self._open(b"note", ["sotto/1 link note", self.id, slot], data), U64)
+            return decode(self._open(b"note", ["sotto/2 link note", self.id, slot], data), U64)
         except Refused:
             raise Refused("Unopenable") from None
 
     # --- 10. History transfer
 
     def history_answer(self, payload, file_key, name, device, device_secret, certificate, label, size, digest, records):
-        document = encode([1, 1, self.id, name, device, certificate, label, size, digest, records])
-        signed = [document, sign(device_secret, "sotto/1 history answer", document)]
+        document = encode([2, 1, self.id, name, device, certificate, label, size, digest, records])
+        signed = [document, sign(device_secret, "sotto/2 history answer", document)]
         return self.answer(payload, encode([file_key, signed]))
 
     def open_history(self, secret, payload, identity, data):
@@ -862,11 +862,11 @@ class Link:
             fields = decode(document, [U8, U16, ID, address, ID, SIGNED, text, U64, octets(32), U64])
         except Refused:
             raise Refused("Unopenable") from None
-        if fields[:2] != [1, 1]:
+        if fields[:2] != [2, 1]:
             raise Refused("Unsupported")
         try:
             name, device, key = verify_device(identity, fields[5])
-            verify(key, "sotto/1 history answer", document, signature)
+            verify(key, "sotto/2 history answer", document, signature)
         except Refused:
             raise Refused("Forged") from None
         owner = decode_offer(payload)[4]

@@ -212,7 +212,7 @@ static FORGER: LazyLock<Forger> = LazyLock::new(|| {
     let key: [u8; 32] = bytes(&vector, "/content_key").try_into().unwrap();
     let header: SealedHeader = decode_strict(&bytes(&vector, "/header")).unwrap();
     let draft = Draft {
-        version: 1,
+        version: 2,
         suite: 1,
         network: header.network.to_string(),
         message: *header.message.as_bytes(),

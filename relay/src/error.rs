@@ -134,9 +134,10 @@ impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Closed => Self::new(ErrorCode::Unavailable, "the relay is stopping; try again"),
-            StoreError::Engine(_) | StoreError::Corrupt(_) | StoreError::Newer { .. } => {
-                Self::internal("store", &error)
-            }
+            StoreError::Engine(_)
+            | StoreError::Corrupt(_)
+            | StoreError::Newer { .. }
+            | StoreError::OldProtocol { .. } => Self::internal("store", &error),
         }
     }
 }

@@ -56,7 +56,7 @@ impl CryptoRng for OldRng {}
 pub(crate) struct Refused;
 
 const NONCE_LEN: usize = 12;
-const ATTEMPT_AAD: &[u8] = b"sotto/1 log-in attempt";
+const ATTEMPT_AAD: &[u8] = b"sotto/2 log-in attempt";
 
 /// What is remembered between the steps of a log-in.
 #[derive(Encode, Decode)]

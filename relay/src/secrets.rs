@@ -36,7 +36,7 @@ impl Secret {
     }
 
     pub(crate) fn new(bytes: &[u8], domain: &Domain) -> Self {
-        Self { hkdf: Hkdf::new(Some(b"sotto/1 relay secret"), bytes), domain: domain.clone() }
+        Self { hkdf: Hkdf::new(Some(b"sotto/2 relay secret"), bytes), domain: domain.clone() }
     }
 
     /// The key with this label.

@@ -70,7 +70,9 @@ pub async fn run(config: RetentionConfig, shutdown: CancellationToken) -> Result
     let watchdog = tokio::spawn(health::watch(health.clone(), Timing::default(), shutdown.clone()));
 
     let served = match &config.destination {
-        DestinationConfig::Folder { path } => serve(settings, Folder::new(path.clone()), health, &shutdown).await,
+        DestinationConfig::Folder { path } => {
+            Box::pin(serve(settings, Folder::new(path.clone()), health, &shutdown)).await
+        }
         DestinationConfig::S3 { bucket, prefix, region, endpoint_url, kms_key_arn } => {
             let target = destination::Bucket {
                 name: bucket.clone(),
@@ -79,7 +81,7 @@ pub async fn run(config: RetentionConfig, shutdown: CancellationToken) -> Result
                 spool: settings.spool.clone(),
             };
             let bucket = S3::connect(target, region.clone(), endpoint_url.clone()).await;
-            serve(settings, bucket, health, &shutdown).await
+            Box::pin(serve(settings, bucket, health, &shutdown)).await
         }
     };
     // Also when serving failed: the other tasks have to end.

@@ -18,7 +18,7 @@ impl ObjectName {
     /// Of the record of what has happened to somebody's chain of messages: the same however often it is written.
     pub(crate) fn of_gap(gap: &Gap) -> Self {
         let day = timestamp(gap.at_ms).to_zoned(TimeZone::UTC).strftime("%Y/%m/%d").to_string();
-        let mut chain = b"sotto/1 gap\0".to_vec();
+        let mut chain = b"sotto/2 gap\0".to_vec();
         chain.extend_from_slice(gap.conversation.as_bytes());
         chain.push(0);
         chain.extend_from_slice(gap.sender.as_str().as_bytes());
@@ -98,7 +98,7 @@ impl Names {
 fn mark<R>(item: &Item<R>) -> String {
     let digest = match (&item.fault, &item.sender, &item.device) {
         (None, Some(sender), Some(device)) => {
-            let mut input = b"sotto/1 record\0".to_vec();
+            let mut input = b"sotto/2 record\0".to_vec();
             input.extend_from_slice(sender.as_str().as_bytes());
             input.push(0);
             input.extend_from_slice(device.as_bytes());

@@ -110,6 +110,7 @@ impl Outcome {
 }
 
 /// One document. Holds clear text: no Debug.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each a field of the document")]
 #[derive(Serialize)]
 pub(crate) struct Record {
     #[serde(skip_serializing_if = "Option::is_none")]

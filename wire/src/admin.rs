@@ -153,7 +153,7 @@ impl Resets {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct InviteGrant {
-    /// Hex of SHA-512/256 over `"sotto/1 invite\0"` and the code ([`crate::invite::code_digest`]).
+    /// Hex of SHA-512/256 over `"sotto/2 invite\0"` and the code ([`crate::invite::code_digest`]).
     pub code_digest: String,
     /// When it ends (milliseconds since the epoch).
     pub expires_at_ms: u64,

@@ -41,7 +41,7 @@ use crate::directory::DirectoryHead;
 use crate::policy::{GroupDocument, MembershipDocument, NetworkDocument};
 
 /// Label of the signature that opens a session: over the challenge.
-pub const SESSION_LABEL: &str = "sotto/1 session";
+pub const SESSION_LABEL: &str = "sotto/2 session";
 
 /// What anybody may know of a network. The client compares the key's fingerprint with its invite's.
 #[derive(Clone, Debug, Encode, Decode)]

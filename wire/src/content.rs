@@ -175,7 +175,7 @@ impl Conversation {
             id.replace_range(0..1, "S");
             return id;
         }
-        let mut input = b"sotto/1 conversation\0".to_vec();
+        let mut input = b"sotto/2 conversation\0".to_vec();
         input.extend_from_slice(&sotto_crypto::encode(self));
         let mut id = data_encoding::HEXLOWER.encode(&sotto_crypto::digest(&input));
         if matches!(self, Self::Group(_)) {

@@ -40,7 +40,7 @@ pub struct DirectoryHead {
 }
 
 impl Document for DirectoryHead {
-    const LABEL: &'static str = "sotto/1 directory head";
+    const LABEL: &'static str = "sotto/2 directory head";
     type Signer = Policy;
 }
 

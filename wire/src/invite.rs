@@ -95,7 +95,7 @@ pub enum InviteError {
 
 /// Hex digest under which the relay knows a code.
 pub fn code_digest(code: &str) -> String {
-    let mut input = b"sotto/1 invite\0".to_vec();
+    let mut input = b"sotto/2 invite\0".to_vec();
     input.extend_from_slice(code.as_bytes());
     data_encoding::HEXLOWER.encode(&sotto_crypto::digest(&input))
 }

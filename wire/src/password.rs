@@ -4,7 +4,7 @@
 //! (RFC 9106 §4, second recommendation: 3 passes, 64 MiB, 4 lanes) as the key stretching function.
 
 /// Context string of the key exchange (RFC 9807 §6.4).
-pub const CONTEXT: &[u8] = b"sotto/1 opaque";
+pub const CONTEXT: &[u8] = b"sotto/2 opaque";
 /// Argon2id: memory in KiB.
 pub const ARGON2_MEMORY_KIB: u32 = 64 * 1024;
 /// Argon2id: passes.

@@ -41,7 +41,7 @@ pub struct NetworkDocument {
 }
 
 impl Document for NetworkDocument {
-    const LABEL: &'static str = "sotto/1 network document";
+    const LABEL: &'static str = "sotto/2 network document";
     type Signer = Policy;
 }
 
@@ -196,7 +196,7 @@ pub struct GroupDocument {
 }
 
 impl Document for GroupDocument {
-    const LABEL: &'static str = "sotto/1 group document";
+    const LABEL: &'static str = "sotto/2 group document";
     type Signer = Policy;
 }
 
@@ -312,7 +312,7 @@ impl MembershipDocument {
 }
 
 impl Document for MembershipDocument {
-    const LABEL: &'static str = "sotto/1 membership document";
+    const LABEL: &'static str = "sotto/2 membership document";
     type Signer = Policy;
 }
 

@@ -34,7 +34,7 @@ macro_rules! digest_id {
 }
 
 digest_id! {
-    /// Names an event: SHA-512/256 over `"sotto/1 room event\0"` and its payload's bytes.
+    /// Names an event: SHA-512/256 over `"sotto/2 room event\0"` and its payload's bytes.
     EventId
 }
 digest_id! {
@@ -83,7 +83,7 @@ pub struct RoomEvent {
 }
 
 impl Document for RoomEvent {
-    const LABEL: &'static str = "sotto/1 room event";
+    const LABEL: &'static str = "sotto/2 room event";
     type Signer = Device;
 }
 

@@ -179,6 +179,14 @@ pub enum ProfileError {
     /// Too many wrong passwords.
     #[error("too many wrong passwords: the profile in {0} has been wiped, as your security group asks")]
     Wiped(PathBuf),
+    /// Made for a version of the protocol that is not spoken any more.
+    #[error("the profile of {address} was made for version {version} of the protocol, which nobody speaks any more")]
+    OldProtocol {
+        /// Whose.
+        address: Address,
+        /// Which version.
+        version: u8,
+    },
     /// The system's keyring does not serve.
     #[error("the system's keyring cannot be used: {0}")]
     Keyring(String),

@@ -8,7 +8,7 @@ use sotto_wire::room::{
 use crate::store::account::Account;
 
 /// Before what is hashed for an event's name.
-const ID_LABEL: &[u8] = b"sotto/1 room event\0";
+const ID_LABEL: &[u8] = b"sotto/2 room event\0";
 /// Longest description in characters.
 pub(crate) const MAX_DESCRIPTION: usize = 1000;
 /// Bytes of one event's payload, so that it fits a message with its signature and certificate. Who has more to say makes

@@ -35,7 +35,7 @@ impl Exact {
     /// The key that it is kept under where its id is another message's. The same for a repeat, on every device.
     pub(crate) fn apart(&self) -> MessageKey {
         let (sender, device, id) = &self.key;
-        let digest = digest(&[b"sotto/1 same id\0", id.as_bytes().as_slice(), &self.commitment].concat());
+        let digest = digest(&[b"sotto/2 same id\0", id.as_bytes().as_slice(), &self.commitment].concat());
         let (apart, _) = digest.split_first_chunk().unwrap_or((&[0; 16], &[]));
         (sender.clone(), *device, MessageId::from_bytes(*apart))
     }

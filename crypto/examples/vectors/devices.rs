@@ -49,7 +49,7 @@ fn check(digits: &[u8]) -> u8 {
 }
 
 fn recovery_text(key: &[u8; 32]) -> String {
-    let digest = sha512_256(&[b"sotto/1 recovery key", key]);
+    let digest = sha512_256(&[b"sotto/2 recovery key", key]);
     let bits: Vec<u8> =
         key.iter().chain(&digest).flat_map(|byte| (0..8).rev().map(move |place| byte >> place & 1)).collect();
     let digits: Vec<u8> =
@@ -71,7 +71,7 @@ impl Link {
     fn new(name: &str, purpose: u64) -> Self {
         let digits = bytes::<19>(&format!("{name}, code")).map(|byte| byte & 31);
         let characters: Vec<u8> = digits.iter().map(|digit| ALPHABET[usize::from(*digit)]).collect();
-        let salt = if purpose == 0 { "sotto/1 device link" } else { "sotto/1 history link" };
+        let salt = if purpose == 0 { "sotto/2 device link" } else { "sotto/2 history link" };
         let prk = extract(salt.as_bytes(), &characters);
         let id = expand(&prk, b"id", 16);
         let receiver = Pair::named(&format!("{name}, receiver key"));
@@ -109,23 +109,23 @@ impl Link {
     }
 
     fn sealed_offer(&self, payload: &[u8], key: &Pair) -> Vec<u8> {
-        let aad = [text("sotto/1 link offer"), blob(&self.id)];
-        self.sealed("offer", &aad, &signed("sotto/1 link offer", payload, key))
+        let aad = [text("sotto/2 link offer"), blob(&self.id)];
+        self.sealed("offer", &aad, &signed("sotto/2 link offer", payload, key))
     }
 
     fn note(&self, slot: u64, note: u64) -> Vec<u8> {
-        self.sealed("note", &[text("sotto/1 link note"), blob(&self.id), int(slot)], &int(note))
+        self.sealed("note", &[text("sotto/2 link note"), blob(&self.id), int(slot)], &int(note))
     }
 
     fn answer_info(&self) -> Vec<u8> {
         array(&[
-            text("sotto/1 link answer"),
+            text("sotto/2 link answer"),
             int(1),
             int(self.purpose),
             blob(&self.id),
             text(&self.device.address),
             blob(&self.device.device),
-            blob(&sha512_256(&[&self.offer(1, self.purpose, &self.id)])),
+            blob(&sha512_256(&[&self.offer(2, self.purpose, &self.id)])),
         ])
     }
 
@@ -133,11 +133,11 @@ impl Link {
         let ephemeral = Pair::named("answer, ephemeral key");
         let psk = expand(&self.prk, b"psk", 32);
         let sealed = wrap_psk(&ephemeral, &self.receiver.point, &self.answer_info(), &psk, &self.id, clear);
-        array(&[int(1), int(1), blob(&ephemeral.point), blob(&sealed)])
+        array(&[int(2), int(1), blob(&ephemeral.point), blob(&sealed)])
     }
 
     fn json(&self, answer: &[u8]) -> Value {
-        let payload = self.offer(1, self.purpose, &self.id);
+        let payload = self.offer(2, self.purpose, &self.id);
         json!({
             "code": self.code(), "purpose": self.purpose, "prk": hex(&self.prk), "link": hex(&self.id),
             "further_link_1": hex(&expand(&self.prk, b"more\0\0\0\x01", 16)),
@@ -170,7 +170,7 @@ fn history_file() -> (Vec<u8>, [u8; 32], Vec<u8>) {
 fn history_answer(link: &[u8], device: &Device) -> Vec<u8> {
     let (_, _, sealed) = history_file();
     array(&[
-        int(1),
+        int(2),
         int(1),
         blob(link),
         text(&device.address),
@@ -185,7 +185,7 @@ fn history_answer(link: &[u8], device: &Device) -> Vec<u8> {
 
 fn history_clear(payload: &[u8], key: &Pair) -> Vec<u8> {
     let (_, file_key, _) = history_file();
-    array(&[blob(&file_key), signed("sotto/1 history answer", payload, key)])
+    array(&[blob(&file_key), signed("sotto/2 history answer", payload, key)])
 }
 
 pub fn vault() -> Value {
@@ -193,12 +193,12 @@ pub fn vault() -> Value {
     let export_key: [u8; 64] = bytes("export key");
     let recovery: [u8; 32] = bytes("recovery key");
     let case = |kind: u64, info: &str, secret: &[u8]| {
-        let prk = extract(b"sotto/1 vault", secret);
+        let prk = extract(b"sotto/2 vault", secret);
         let key = expand(&prk, info.as_bytes(), 32);
         json!({
             "kind": kind, "secret": hex(secret), "prk": hex(&prk), "key": hex(&key),
             "address": alice.address, "identity_secret": hex(&alice.identity.secret),
-            "identity": hex(&alice.identity.point), "vault": hex(&sealed_vault(1, kind, &key, &alice.address)),
+            "identity": hex(&alice.identity.point), "vault": hex(&sealed_vault(2, kind, &key, &alice.address)),
         })
     };
     json!({
@@ -210,7 +210,7 @@ pub fn vault() -> Value {
 
 fn sealed_vault(version: u64, kind: u64, key: &[u8], address: &str) -> Vec<u8> {
     let nonce: [u8; 12] = bytes(&format!("vault nonce {kind}"));
-    let aad = array(&[text("sotto/1 vault"), int(1), int(1), int(kind), text(address)]);
+    let aad = array(&[text("sotto/2 vault"), int(2), int(1), int(kind), text(address)]);
     let sealed = gcm(key, &nonce, &aad, &old_device().identity.secret);
     array(&[int(version), int(1), blob(&nonce), blob(&sealed)])
 }
@@ -260,7 +260,7 @@ pub fn refusals(mut case: impl FnMut(&str, &str, &str, Value)) {
 
     let vault = vault();
     let (key, address) = (bytes::<64>("export key"), "alice@chat.acme.example");
-    let derived = expand(&extract(b"sotto/1 vault", &key), b"password", 32);
+    let derived = expand(&extract(b"sotto/2 vault", &key), b"password", 32);
     let mut open = |name: &str, kind: &str, export_key: &[u8], address: &str, vault: &[u8]| {
         let fields = json!({"export_key": hex(export_key), "address": address, "vault": hex(vault)});
         case("vault", name, kind, fields);
@@ -268,8 +268,8 @@ pub fn refusals(mut case: impl FnMut(&str, &str, &str, Value)) {
     let right = data_encoding::HEXLOWER.decode(vault["password"]["vault"].as_str().unwrap().as_bytes()).unwrap();
     open("another password", "Unopenable", &bytes::<64>("another export key"), address, &right);
     open("another user", "Unopenable", &key, "bob@chat.acme.example", &right);
-    open("another kind", "Unopenable", &key, address, &sealed_vault(1, 1, &derived, address));
-    open("another version", "Unsupported", &key, address, &sealed_vault(2, 0, &derived, address));
+    open("another kind", "Unopenable", &key, address, &sealed_vault(2, 1, &derived, address));
+    open("another version", "Unsupported", &key, address, &sealed_vault(1, 0, &derived, address));
     let mut flipped = right.clone();
     *flipped.last_mut().unwrap() ^= 1;
     open("changed", "Unopenable", &key, address, &flipped);
@@ -284,7 +284,7 @@ fn links(case: &mut impl FnMut(&str, &str, &str, Value)) {
     let mut offer = |name: &str, kind: &str, bytes: &[u8]| {
         case("link offer", name, kind, json!({"code": link.code(), "purpose": 0, "bytes": hex(bytes)}));
     };
-    let payload = link.offer(1, 0, &link.id);
+    let payload = link.offer(2, 0, &link.id);
     let good = link.sealed_offer(&payload, &link.device.key);
     let mut flipped = good.clone();
     flipped[40] ^= 1;
@@ -293,10 +293,10 @@ fn links(case: &mut impl FnMut(&str, &str, &str, Value)) {
     let another = Link::new("another link", 0);
     offer("under another code", "Unopenable", &another.sealed_offer(&payload, &link.device.key));
     offer("a payload that is no offer", "Unopenable", &link.sealed_offer(&[0x80], &link.device.key));
-    offer("another version", "Unsupported", &link.sealed_offer(&link.offer(2, 0, &link.id), &link.device.key));
+    offer("another version", "Unsupported", &link.sealed_offer(&link.offer(1, 0, &link.id), &link.device.key));
     offer("signed by another key", "Forged", &link.sealed_offer(&payload, &link.device.identity));
-    offer("for another link", "Forged", &link.sealed_offer(&link.offer(1, 0, &another.id), &link.device.key));
-    offer("for another purpose", "Forged", &link.sealed_offer(&link.offer(1, 1, &link.id), &link.device.key));
+    offer("for another link", "Forged", &link.sealed_offer(&link.offer(2, 0, &another.id), &link.device.key));
+    offer("for another purpose", "Forged", &link.sealed_offer(&link.offer(2, 1, &link.id), &link.device.key));
     let history = Link::new("link", 1);
     offer("under the code's other purpose", "Unopenable", &history.sealed_offer(&payload, &link.device.key));
 
@@ -314,7 +314,7 @@ fn links(case: &mut impl FnMut(&str, &str, &str, Value)) {
     answer("another receiver", "Unopenable", &another.receiver, &good);
     answer("made with another code", "Unopenable", &link.receiver, &another.answer(&link.device.identity.secret));
     answer("no identity key", "Unopenable", &link.receiver, &link.answer(b"not a key"));
-    answer("another version", "Unsupported", &link.receiver, &[&[good[0], 2], &good[2..]].concat());
+    answer("another version", "Unsupported", &link.receiver, &[&[good[0], 1], &good[2..]].concat());
     answer("something follows", "Unopenable", &link.receiver, &[good.as_slice(), &[0]].concat());
 }
 
@@ -324,7 +324,7 @@ fn histories(case: &mut impl FnMut(&str, &str, &str, Value)) {
     let mut answer = |name: &str, kind: &str, clear: &[u8]| {
         let fields = json!({
             "code": link.code(), "receiver_secret": hex(&link.receiver.secret),
-            "offer_document": hex(&link.offer(1, 1, &link.id)), "identity": hex(&old.identity.point),
+            "offer_document": hex(&link.offer(2, 1, &link.id)), "identity": hex(&old.identity.point),
             "bytes": hex(&link.answer(clear)),
         });
         case("history answer", name, kind, fields);
@@ -333,7 +333,7 @@ fn histories(case: &mut impl FnMut(&str, &str, &str, Value)) {
     answer("signed by another key", "Forged", &history_clear(&payload, &old.identity));
     answer("of another user's device", "Forged", &history_clear(&history_answer(&link.id, &bob), &bob.key));
     answer("of another link", "Forged", &history_clear(&history_answer(&[7; 16], &old), &old.key));
-    answer("another version", "Unsupported", &history_clear(&[&[payload[0], 2], &payload[2..]].concat(), &old.key));
+    answer("another version", "Unsupported", &history_clear(&[&[payload[0], 1], &payload[2..]].concat(), &old.key));
     answer("no history's answer", "Unopenable", &old.identity.secret);
     let note = link.note(2, 1);
     let mut wrong = |name: &str, slot: u64, bytes: &[u8]| {

@@ -15,7 +15,7 @@ pub fn derivation() -> Value {
     let wrapped = wrap(&draft.ephemeral, &recipient.prekeys[0].point, &info, &draft.content_key);
     let prk = [draft.content_key.as_slice(), &[0; 32]].concat();
     let fingerprint = |role: &str, key: &Pair| {
-        let label = format!("sotto/1 {role} key");
+        let label = format!("sotto/2 {role} key");
         let digest = sha512_256(&[label.as_bytes(), &key.point]);
         json!({
             "role": role, "label": label, "key": hex(&key.point),
@@ -31,7 +31,7 @@ pub fn derivation() -> Value {
         }],
         "commitment": {
             "content_key": hex(&draft.content_key), "prk": hex(&prk),
-            "info": "sotto/1 commitment", "commitment": hex(&expand(&prk, b"sotto/1 commitment", 32)),
+            "info": "sotto/2 commitment", "commitment": hex(&expand(&prk, b"sotto/2 commitment", 32)),
         },
         "wrap": {
             "ephemeral_secret": hex(&draft.ephemeral.secret),
@@ -49,10 +49,10 @@ pub fn derivation() -> Value {
             "content_key": hex(&draft.content_key), "wrap": hex(&wrapped.wrap),
         },
         "signature": {
-            "label": "sotto/1 session", "message": hex(message.as_bytes()), "secret": hex(&sender.key.secret),
+            "label": "sotto/2 session", "message": hex(message.as_bytes()), "secret": hex(&sender.key.secret),
             "public": hex(&sender.key.point),
-            "signed_bytes": hex(&[b"sotto/1 session\0", message.as_bytes()].concat()),
-            "signature": hex(&sender.key.sign("sotto/1 session", message.as_bytes())),
+            "signed_bytes": hex(&[b"sotto/2 session\0", message.as_bytes()].concat()),
+            "signature": hex(&sender.key.sign("sotto/2 session", message.as_bytes())),
         },
         "fingerprints": [
             fingerprint("identity", &sender.identity), fingerprint("device", &sender.identity),
@@ -65,7 +65,7 @@ pub fn derivation() -> Value {
 
 fn safety_number(a: &Device, b: &Device) -> Value {
     let half = |who: &Device| {
-        let digest = sha512(&[b"sotto/1 safety number\0", who.address.as_bytes(), &[0], &who.identity.point]);
+        let digest = sha512(&[b"sotto/2 safety number\0", who.address.as_bytes(), &[0], &who.identity.point]);
         let group = |bytes: &[u8]| u64::from_be_bytes(bytes.try_into().unwrap()) % 100_000;
         (digest[..48].chunks(8).map(group).collect::<Vec<_>>(), digest)
     };
@@ -87,7 +87,7 @@ pub fn device_list() -> Value {
     let mut devices = ["phone", "laptop"].map(|name| Device::new("dora@chat.acme.example", name, 0));
     devices.sort_by_key(|device| device.device);
     let [first, second] = &devices;
-    let payload = first.list_payload(1, &[first, second]);
+    let payload = first.list_payload(2, &[first, second]);
     let listed = devices
         .each_ref()
         .map(|one| json!({"device": hex(&one.device), "device_key": hex(&one.key.point), "since_ms": MADE}));
@@ -95,10 +95,10 @@ pub fn device_list() -> Value {
         "identity_secret": hex(&first.identity.secret),
         "identity": hex(&first.identity.point),
         "list": {
-            "version": 1, "suite": 1, "address": first.address, "serial": MADE, "expires_at_ms": ENDS, "devices": listed,
+            "version": 2, "suite": 1, "address": first.address, "serial": MADE, "expires_at_ms": ENDS, "devices": listed,
         },
         "payload": hex(&payload),
-        "document": hex(&people::signed("sotto/1 device list", &payload, &first.identity)),
+        "document": hex(&people::signed("sotto/2 device list", &payload, &first.identity)),
     })
 }
 
@@ -122,7 +122,7 @@ pub fn prekeys() -> Value {
         "device": device.json(),
         "now_ms": MADE,
         "header": {
-            "version": 1, "suite": 1, "device": hex(&device.device), "batch": hex(&device.batch), "kind": 0,
+            "version": 2, "suite": 1, "device": hex(&device.device), "batch": hex(&device.batch), "kind": 0,
             "count": 5, "root": hex(&root(&leaves)), "created_at_ms": MADE, "expires_at_ms": ENDS,
         },
         "payload": hex(&device.batch_payload(5, &root(&leaves))),

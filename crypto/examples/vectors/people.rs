@@ -47,7 +47,7 @@ impl Device {
     }
 
     pub fn certificate(&self) -> Vec<u8> {
-        signed("sotto/1 device certificate", &self.certificate_payload(1), &self.identity)
+        signed("sotto/2 device certificate", &self.certificate_payload(2), &self.identity)
     }
 
     /// A list of the devices of this one's user.
@@ -68,12 +68,12 @@ impl Device {
     /// The header of its keys as medium-term ones, a key a week, that end at this time.
     pub fn weekly_header(&self, ends: u64) -> Vec<u8> {
         let payload = self.payload(1, self.prekeys.len() as u64, &root(&self.leaves()), ends);
-        signed("sotto/1 prekey batch", &payload, &self.key)
+        signed("sotto/2 prekey batch", &payload, &self.key)
     }
 
     fn payload(&self, kind: u64, count: u64, root: &[u8; 32], ends: u64) -> Vec<u8> {
         array(&[
-            int(1),
+            int(2),
             int(1),
             blob(&self.device),
             blob(&self.batch),
@@ -87,7 +87,7 @@ impl Device {
 
     pub fn batch_header(&self) -> Vec<u8> {
         let payload = self.batch_payload(self.prekeys.len() as u64, &root(&self.leaves()));
-        signed("sotto/1 prekey batch", &payload, &self.key)
+        signed("sotto/2 prekey batch", &payload, &self.key)
     }
 
     pub fn prekey(&self, index: usize) -> Vec<u8> {
@@ -159,7 +159,7 @@ pub fn draft(sender: &Device, recipients: &[Device]) -> Draft {
         }
     }
     Draft {
-        version: 1,
+        version: 2,
         suite: 1,
         network: "chat.acme.example".to_owned(),
         message: bytes("message id"),

@@ -116,7 +116,7 @@ pub fn gcm(key: &[u8], nonce: &[u8], aad: &[u8], clear: &[u8]) -> Vec<u8> {
 
 /// The commitment to a content key.
 pub fn commitment(content_key: &[u8; 32]) -> Vec<u8> {
-    expand(&[content_key.as_slice(), &[0; 32]].concat(), b"sotto/1 commitment", 32)
+    expand(&[content_key.as_slice(), &[0; 32]].concat(), b"sotto/2 commitment", 32)
 }
 
 /// All that is between two keys and a wrap.
@@ -239,7 +239,7 @@ impl Draft {
     }
 
     pub fn signature(&self) -> [u8; 132] {
-        self.signer.sign("sotto/1 message", &self.transcript())
+        self.signer.sign("sotto/2 message", &self.transcript())
     }
 
     pub fn body(&self, signature: &[u8]) -> Vec<u8> {
@@ -264,7 +264,7 @@ impl Draft {
 
     pub fn info(&self, recipient: &str, device: &Id, batch: &Id, index: u64) -> Vec<u8> {
         array(&[
-            text("sotto/1 wrap"),
+            text("sotto/2 wrap"),
             int(self.suite),
             text(&self.network),
             blob(&self.message),

@@ -122,16 +122,16 @@ fn encodings(cases: &mut Vec<Value>) {
 
 fn documents(cases: &mut Vec<Value>) {
     let (alice, [bob, ..]) = people::cast();
-    let label = "sotto/1 device certificate";
+    let label = "sotto/2 device certificate";
     let mut certificate = |name: &str, kind: &str, bytes: &[u8]| {
         let fields = json!({"identity": hex(&alice.identity.point), "document": hex(bytes)});
         cases.push(case("certificate", name, kind, &fields));
     };
-    let good = alice.certificate_payload(1);
+    let good = alice.certificate_payload(2);
     certificate("signed by another identity", "Signature", &signed(label, &good, &bob.identity));
     certificate("signed by the device itself", "Signature", &signed(label, &good, &alice.key));
-    certificate("signed under another label", "Signature", &signed("sotto/1 prekey batch", &good, &alice.identity));
-    certificate("another version", "Unsupported", &signed(label, &alice.certificate_payload(2), &alice.identity));
+    certificate("signed under another label", "Signature", &signed("sotto/2 prekey batch", &good, &alice.identity));
+    certificate("another version", "Unsupported", &signed(label, &alice.certificate_payload(1), &alice.identity));
     let longer = [&good[..1], &[0x18, 1], &good[2..]].concat();
     certificate("signed, but not deterministic", "Payload", &signed(label, &longer, &alice.identity));
     certificate(
@@ -145,7 +145,7 @@ fn documents(cases: &mut Vec<Value>) {
     certificate(
         "certifies a key off the curve",
         "Payload",
-        &signed(label, &with_bad_key.certificate_payload(1), &alice.identity),
+        &signed(label, &with_bad_key.certificate_payload(2), &alice.identity),
     );
 
     device_lists(cases, &alice, &bob);
@@ -153,7 +153,7 @@ fn documents(cases: &mut Vec<Value>) {
     let policy = Pair::named("policy key");
     let retention = |from: u64, until: u64, key: &Pair| {
         let payload = array(&[
-            int(1),
+            int(2),
             int(1),
             text("chat.acme.example"),
             text("retention@chat.acme.example"),
@@ -161,7 +161,7 @@ fn documents(cases: &mut Vec<Value>) {
             int(from),
             int(until),
         ]);
-        signed("sotto/1 retention certificate", &payload, key)
+        signed("sotto/2 retention certificate", &payload, key)
     };
     let mut retained = |name: &str, kind: &str, bytes: &[u8]| {
         let fields = json!({"policy": hex(&policy.point), "document": hex(bytes), "now_ms": MADE});
@@ -173,21 +173,21 @@ fn documents(cases: &mut Vec<Value>) {
 }
 
 fn device_lists(cases: &mut Vec<Value>, alice: &Device, bob: &Device) {
-    let label = "sotto/1 device list";
+    let label = "sotto/2 device list";
     let (tablet, phone) = (Device::new("alice@chat.acme.example", "tablet", 0), alice);
     let (first, second) = if tablet.device < phone.device { (&tablet, phone) } else { (phone, &tablet) };
     let mut list = |name: &str, kind: &str, bytes: &[u8]| {
         let fields = json!({"identity": hex(&alice.identity.point), "document": hex(bytes)});
         cases.push(case("device list", name, kind, &fields));
     };
-    let good = alice.list_payload(1, &[first, second]);
+    let good = alice.list_payload(2, &[first, second]);
     list("signed by another identity", "Signature", &signed(label, &good, &bob.identity));
     list("signed by a device", "Signature", &signed(label, &good, &alice.key));
-    list("signed under another label", "Signature", &signed("sotto/1 device certificate", &good, &alice.identity));
-    list("another version", "Unsupported", &signed(label, &alice.list_payload(2, &[first]), &alice.identity));
-    list("no device", "Devices", &signed(label, &alice.list_payload(1, &[]), &alice.identity));
-    list("a device twice", "Devices", &signed(label, &alice.list_payload(1, &[first, first]), &alice.identity));
-    list("in another order", "Devices", &signed(label, &alice.list_payload(1, &[second, first]), &alice.identity));
+    list("signed under another label", "Signature", &signed("sotto/2 device certificate", &good, &alice.identity));
+    list("another version", "Unsupported", &signed(label, &alice.list_payload(1, &[first]), &alice.identity));
+    list("no device", "Devices", &signed(label, &alice.list_payload(2, &[]), &alice.identity));
+    list("a device twice", "Devices", &signed(label, &alice.list_payload(2, &[first, first]), &alice.identity));
+    list("in another order", "Devices", &signed(label, &alice.list_payload(2, &[second, first]), &alice.identity));
     let cut = &good[..good.len() - 1];
     list("signed, but cut off", "Payload", &signed(label, cut, &alice.identity));
 }
@@ -219,7 +219,7 @@ fn prekeys(cases: &mut Vec<Value>) {
     let mut wrong = path.clone();
     wrong[1][0] ^= 1;
     handed("proof changed", "Proof", MADE, &good, 2, 2, &wrong);
-    let label = "sotto/1 prekey batch";
+    let label = "sotto/2 prekey batch";
     let payload = device.batch_payload(5, &root(&leaves));
     handed("signed by the identity", "Signature", MADE, &signed(label, &payload, &device.identity), 2, 2, &path);
     let other = Device { device: bytes("another device id"), ..Device::new("bob@chat.acme.example", "tablet", 5) };
@@ -279,7 +279,7 @@ fn messages(cases: &mut Vec<Value>) {
         let body = draft.sealed();
         Delivery { draft, to: &recipients[0] }.json(&body)
     };
-    message("another version", "Unsupported", made(&|draft| draft.version = 2));
+    message("another version", "Unsupported", made(&|draft| draft.version = 1));
     message("another suite", "Unsupported", made(&|draft| draft.suite = 2));
     message("another network than the sender's", "Unopenable", made(&|draft| draft.network = "other.example".into()));
     message("a commitment to another key", "Unopenable", made(&|draft| draft.commitment = commitment(&[7; 32])));
@@ -367,7 +367,7 @@ fn messages(cases: &mut Vec<Value>) {
         "a certificate of another version",
         "Forged",
         made(&|draft| {
-            draft.certificate = signed("sotto/1 device certificate", &alice.certificate_payload(2), &alice.identity);
+            draft.certificate = signed("sotto/2 device certificate", &alice.certificate_payload(1), &alice.identity);
         }),
     );
     let resealed = |name: &str, edit: &dyn Fn(&mut Draft)| {

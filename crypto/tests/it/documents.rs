@@ -128,7 +128,7 @@ fn device_certificates_of_other_versions_are_refused() {
     let mut certificate = alice.certificate.unverified().unwrap();
     certificate.suite = 7;
     let error = verify_device(&alice.identity_public, &Signed::sign(&certificate, &alice.identity)).unwrap_err();
-    assert_eq!(error, CertificateError::Unsupported(Unsupported { version: 1, suite: 7 }));
+    assert_eq!(error, CertificateError::Unsupported(Unsupported { version: VERSION, suite: 7 }));
 }
 
 #[test]

@@ -211,7 +211,7 @@ impl Colleague {
 
 /// The name of an event (docs/protocol.md, rooms).
 fn event_id(payload: &[u8]) -> EventId {
-    EventId::from_bytes(sotto_crypto::digest(&[b"sotto/1 room event\0", payload].concat()))
+    EventId::from_bytes(sotto_crypto::digest(&[b"sotto/2 room event\0", payload].concat()))
 }
 
 fn random() -> [u8; 32] {

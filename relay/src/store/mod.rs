@@ -55,6 +55,14 @@ pub(crate) enum StoreError {
         /// What this program knows.
         known: i64,
     },
+    /// Made for a version of the protocol that is not spoken any more.
+    #[error(
+        "the store is of version 1 of the protocol (schema version {found}), which nobody speaks any more; nothing was changed in it: set the state folder aside and start with an empty one, and give each user a new invite"
+    )]
+    OldProtocol {
+        /// What the file says.
+        found: i64,
+    },
     /// The relay is stopping.
     #[error("the store is closed")]
     Closed,

@@ -152,11 +152,11 @@ fn somebody_new_is_shown_old_documents() -> Outcome {
 #[ignore = "starts whole sites: `make e2e-local`"]
 fn a_relay_from_a_backup_is_put_right_by_the_operator() -> Outcome {
     let stage = Stage::new(&["ann", "ben"], "")?;
-    let store = stage.site.state().join("networks/default.acme/relay");
+    let folder = stage.site.state().join("networks/default.acme/relay");
     let copy = stage.site.folder().join("backup");
     stage.good("ann", &["receive"])?;
     stage.site.down()?;
-    copy_folder(&store, &copy)?;
+    copy_folder(&folder, &copy)?;
     stage.site.up()?.output()?;
     new_rules(&stage, "minLength: 12}", "minLength: 12}, messaging: {quickResponses: [On my way]}")?;
     let knows_the_rules = || {
@@ -168,8 +168,8 @@ fn a_relay_from_a_backup_is_put_right_by_the_operator() -> Outcome {
     wait_until("ann knows the new rules", PATIENCE, knows_the_rules)?;
 
     stage.site.down()?;
-    fs::remove_dir_all(&store)?;
-    copy_folder(&copy, &store)?;
+    fs::remove_dir_all(&folder)?;
+    copy_folder(&copy, &folder)?;
     stage.site.up()?.output()?;
     // Ready: and ann is shown nothing older than she has seen.
     knows_the_rules()?;

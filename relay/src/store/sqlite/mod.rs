@@ -36,7 +36,7 @@ impl Sqlite {
     pub(crate) fn open(path: &Path, wake: Arc<dyn Wake>) -> Result<Self, StoreError> {
         let mut connection = Connection::open(path)?;
         schema::configure(&connection)?;
-        schema::migrate(&mut connection)?;
+        schema::prepare(&mut connection)?;
         let mut idle = Vec::with_capacity(READERS);
         for _ in 0..READERS {
             let reader = Connection::open(path)?;

@@ -4,19 +4,28 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use crate::store::StoreError;
 
-/// One step a version; a step that has been released is never changed.
-const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5, V6, V7];
+/// Version of the schema: the first of protocol 2. Those of protocol 1 had 1 to 9.
+const SCHEMA: i64 = 10;
 
 /// Bodies are appended by rowid and mailbox rows are small: measured the fastest layout (reference/stores.md).
 /// A body lives as long as `messages.refs`, the number of mailbox and outbox rows that need it; the row in `messages`
 /// stays a while longer, so that a repeat is known.
-const V1: &str = "
+const TABLES: &str = "
 CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 INSERT INTO meta VALUES ('next_seq', 1);
 
 CREATE TABLE network (id INTEGER PRIMARY KEY CHECK (id = 1), document BLOB NOT NULL, serial INTEGER NOT NULL);
 CREATE TABLE groups (name TEXT PRIMARY KEY, document BLOB NOT NULL, serial INTEGER NOT NULL);
+-- The directory head, and the documents as they were when it was put.
+CREATE TABLE head (id INTEGER PRIMARY KEY CHECK (id = 1), document BLOB NOT NULL, serial INTEGER NOT NULL);
+CREATE TABLE listed (
+  kind INTEGER NOT NULL,
+  name TEXT NOT NULL,
+  document BLOB NOT NULL,
+  PRIMARY KEY (kind, name)
+) WITHOUT ROWID;
 
+-- The last word of each thing that is done once is in reset_*.
 CREATE TABLE users (
   local TEXT PRIMARY KEY,
   grp TEXT NOT NULL REFERENCES groups (name),
@@ -26,18 +35,35 @@ CREATE TABLE users (
   invite_expires_ms INTEGER,
   record BLOB,
   identity BLOB,
-  generation INTEGER NOT NULL DEFAULT 1
+  generation INTEGER NOT NULL DEFAULT 1,
+  membership BLOB NOT NULL,
+  membership_serial INTEGER NOT NULL,
+  used_digest TEXT,
+  reset_devices TEXT,
+  reset_invite TEXT,
+  reset_lockout TEXT,
+  password_vault BLOB,
+  recovery_vault BLOB,
+  voucher BLOB,
+  device_list BLOB,
+  device_list_serial INTEGER
 );
 CREATE INDEX users_by_group ON users (grp);
--- Also for names that are no users, so that a lockout tells nobody who exists.
-CREATE TABLE logins (local TEXT PRIMARY KEY, failures INTEGER NOT NULL, updated_ms INTEGER NOT NULL);
+-- Failed log-ins by where they come from. Also for names that are no users, so that a lockout tells nobody who exists.
+CREATE TABLE logins (
+  local TEXT NOT NULL,
+  origin TEXT NOT NULL,
+  failures INTEGER NOT NULL,
+  updated_ms INTEGER NOT NULL,
+  PRIMARY KEY (local, origin)
+) WITHOUT ROWID;
+CREATE INDEX logins_by_time ON logins (updated_ms);
 
 CREATE TABLE devices (
   id INTEGER PRIMARY KEY,
   device BLOB NOT NULL UNIQUE,
   local TEXT NOT NULL REFERENCES users (local) ON DELETE CASCADE,
   key BLOB NOT NULL,
-  certificate BLOB NOT NULL,
   label TEXT NOT NULL,
   last_seen_ms INTEGER
 );
@@ -51,12 +77,15 @@ CREATE TABLE prekey_batches (
   expires_ms INTEGER NOT NULL,
   PRIMARY KEY (device, batch)
 ) WITHOUT ROWID;
+-- Each is handed out in its time: a medium-term batch has one for each week.
 CREATE TABLE prekeys (
   device BLOB NOT NULL,
   batch BLOB NOT NULL,
   idx INTEGER NOT NULL,
   key BLOB NOT NULL,
   proof BLOB NOT NULL,
+  from_ms INTEGER NOT NULL,
+  until_ms INTEGER NOT NULL,
   PRIMARY KEY (device, batch, idx),
   FOREIGN KEY (device, batch) REFERENCES prekey_batches (device, batch) ON DELETE CASCADE
 ) WITHOUT ROWID;
@@ -110,23 +139,9 @@ CREATE TABLE blobs (
 ) WITHOUT ROWID;
 CREATE INDEX blobs_by_owner ON blobs (owner);
 CREATE INDEX blobs_by_expiry ON blobs (expires_ms);
-";
-
-/// Memberships (users of before have none until the operator puts them again), new invites, resets, vaults, links.
-const V2: &str = "
-ALTER TABLE users ADD COLUMN membership BLOB NOT NULL DEFAULT x'';
-ALTER TABLE users ADD COLUMN membership_serial INTEGER NOT NULL DEFAULT 0;
 -- To count what waits, and to find what is due for one network.
 CREATE INDEX outbox_by_sender ON outbox (sender_device);
 CREATE INDEX outbox_by_domain ON outbox (domain, next_ms);
-ALTER TABLE users ADD COLUMN used_digest TEXT;
-UPDATE users SET used_digest = invite_digest WHERE record IS NOT NULL;
--- The last word of each thing that is done once.
-ALTER TABLE users ADD COLUMN reset_devices TEXT;
-ALTER TABLE users ADD COLUMN reset_invite TEXT;
-ALTER TABLE users ADD COLUMN reset_lockout TEXT;
-ALTER TABLE users ADD COLUMN password_vault BLOB;
-ALTER TABLE users ADD COLUMN recovery_vault BLOB;
 
 CREATE TABLE links (
   local TEXT NOT NULL REFERENCES users (local) ON DELETE CASCADE,
@@ -147,49 +162,6 @@ CREATE TABLE link_slots (
 );
 ";
 
-/// Failed log-ins by where they come from. Those of before are of nobody known.
-const V3: &str = "
-ALTER TABLE logins RENAME TO logins_before;
-CREATE TABLE logins (
-  local TEXT NOT NULL,
-  origin TEXT NOT NULL,
-  failures INTEGER NOT NULL,
-  updated_ms INTEGER NOT NULL,
-  PRIMARY KEY (local, origin)
-) WITHOUT ROWID;
-CREATE INDEX logins_by_time ON logins (updated_ms);
-INSERT INTO logins SELECT local, '', failures, updated_ms FROM logins_before;
-DROP TABLE logins_before;
-";
-
-/// Vouchers. Who has registered before has none, and needs a new invite: nobody would believe the identity.
-const V4: &str = "ALTER TABLE users ADD COLUMN voucher BLOB;";
-
-/// Lists of devices, which say all that certificates did.
-const V5: &str = "
-ALTER TABLE users ADD COLUMN device_list BLOB;
-ALTER TABLE users ADD COLUMN device_list_serial INTEGER;
-ALTER TABLE devices DROP COLUMN certificate;
-";
-
-/// When each prekey is handed out: a medium-term batch has one for each week. Those of before are what they were, until their batch ends.
-const V6: &str = "
-ALTER TABLE prekeys ADD COLUMN from_ms INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE prekeys ADD COLUMN until_ms INTEGER NOT NULL DEFAULT 9223372036854775807;
-UPDATE prekeys SET until_ms = (SELECT expires_ms FROM prekey_batches b WHERE b.device = prekeys.device AND b.batch = prekeys.batch);
-";
-
-/// The directory head, and the documents as they were when it was put.
-const V7: &str = "
-CREATE TABLE head (id INTEGER PRIMARY KEY CHECK (id = 1), document BLOB NOT NULL, serial INTEGER NOT NULL);
-CREATE TABLE listed (
-  kind INTEGER NOT NULL,
-  name TEXT NOT NULL,
-  document BLOB NOT NULL,
-  PRIMARY KEY (kind, name)
-) WITHOUT ROWID;
-";
-
 /// Settings of every connection.
 pub(super) fn configure(connection: &Connection) -> Result<(), StoreError> {
     connection.execute_batch(
@@ -200,18 +172,16 @@ pub(super) fn configure(connection: &Connection) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Brings the file to the current version.
-pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
-    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+/// Makes the tables, where there are none.
+pub(super) fn prepare(connection: &mut Connection) -> Result<(), StoreError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let found: i64 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    if !(0..=known).contains(&found) {
-        return Err(StoreError::Newer { found, known });
+    match transaction.query_row("PRAGMA user_version", [], |row| row.get(0))? {
+        0 => transaction.execute_batch(TABLES)?,
+        SCHEMA => {}
+        found if found < SCHEMA => return Err(StoreError::OldProtocol { found }),
+        found => return Err(StoreError::Newer { found, known: SCHEMA }),
     }
-    for step in MIGRATIONS.iter().skip(usize::try_from(found).unwrap_or(usize::MAX)) {
-        transaction.execute_batch(step)?;
-    }
-    transaction.pragma_update(None, "user_version", known)?;
+    transaction.pragma_update(None, "user_version", SCHEMA)?;
     transaction.commit()?;
     Ok(())
 }
@@ -221,26 +191,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn migrating_twice_changes_nothing_and_a_newer_file_is_refused() {
+    fn preparing_twice_changes_nothing_and_other_files_are_refused() {
         let mut connection = Connection::open_in_memory().unwrap();
-        migrate(&mut connection).unwrap();
-        migrate(&mut connection).unwrap();
+        prepare(&mut connection).unwrap();
+        prepare(&mut connection).unwrap();
         connection.pragma_update(None, "user_version", 99).unwrap();
-        let error = migrate(&mut connection).unwrap_err().to_string();
+        let error = prepare(&mut connection).unwrap_err().to_string();
         assert!(error.contains("schema version 99"), "{error}");
-    }
-    #[test]
-    fn failed_log_ins_of_before_are_of_nobody_known() {
+        // What protocol 1 has left stays as it is.
         let mut connection = Connection::open_in_memory().unwrap();
-        for step in [V1, V2] {
-            connection.execute_batch(step).unwrap();
-        }
-        connection.pragma_update(None, "user_version", 2).unwrap();
-        connection.execute("INSERT INTO logins VALUES ('alice', 7, 1000)", []).unwrap();
-        migrate(&mut connection).unwrap();
-        let row: (String, String, u32, u64) = connection
-            .query_row("SELECT * FROM logins", [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
-            .unwrap();
-        assert_eq!(row, ("alice".to_owned(), String::new(), 7, 1000));
+        connection.execute_batch("CREATE TABLE users (local TEXT); INSERT INTO users VALUES ('alice')").unwrap();
+        connection.pragma_update(None, "user_version", 4).unwrap();
+        let error = prepare(&mut connection).unwrap_err().to_string();
+        assert!(error.contains("version 1 of the protocol") && error.contains("new invite"), "{error}");
+        let row: String = connection.query_row("SELECT local FROM users", [], |row| row.get(0)).unwrap();
+        assert_eq!(row, "alice");
     }
 }
