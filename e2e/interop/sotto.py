@@ -110,7 +110,10 @@ def decode(data, schema):
 
 def decode_first(data, count):
     """The first fields of a structure, of which the others do not matter here."""
-    return _Reader(data).item()[:count]
+    reader = _Reader(data)
+    head = reader.take(1)[0]
+    _is(head >> 5 == 4 and count <= head & 31 < 24)
+    return [reader.item() for _ in range(count)]
 
 
 def _check(value, schema):

@@ -139,7 +139,7 @@ async fn receive<D: Destination>(client: &Client, keeper: &Arc<Keeper<D>>, shutd
     let files = AbortOnDrop(tokio::spawn(Arc::clone(keeper).fetch_files(Arc::clone(&inbox))));
     let mut tasks = JoinSet::new();
     let mut missing = pin!(gaps::keep(client.clone(), keeper.clone()));
-    let mut stale = pin!(directory::watch(client.clone()));
+    let mut stale = Box::pin(directory::watch(client.clone()));
     let mut heard = false;
     let end = loop {
         let event = tokio::select! {

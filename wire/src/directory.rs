@@ -11,8 +11,6 @@ use crate::policy::{GroupDocument, MembershipDocument, NetworkDocument};
 
 /// How long a head holds (milliseconds), unless the operator is told otherwise. It is renewed at half of it.
 pub const HEAD_LIFE_MS: u64 = 24 * 3600 * 1000;
-/// How far (milliseconds) the clock of who signs a head and the clock of who reads it may be apart.
-pub const CLOCK_TOLERANCE_MS: u64 = 5 * 60 * 1000;
 
 /// The root of the tree over all documents of a network, at a moment.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]

@@ -73,8 +73,8 @@ pub(crate) async fn register_device(
     for _ in 0..ROUNDS {
         const PATH: &str = "/v1/devices";
         let call = Call { method: &reqwest::Method::GET, path: PATH, name: "GET /v1/devices", token: Some(token) };
-        let there: OwnDevices = retrying(|| http.call(call, None::<&()>)).await?;
         let seen = SeenHeads::new(store.list::<DirectoryRecord>().await?);
+        let there: OwnDevices = retrying(|| http.call(call, None::<&()>)).await?;
         let (account, keys, made) = (account.clone(), store.clone(), batches.take());
         let (body, list) = blocking(move || {
             let now = now_ms();

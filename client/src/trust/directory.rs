@@ -1,9 +1,10 @@
 //! The way to every document of a network: policy key, directory head, proof. Only what comes by it counts. Pure.
 
 use sotto_crypto::{Address, Document, Domain, Listed, Policy, PolicyPublic, Signed};
-use sotto_wire::directory::{CLOCK_TOLERANCE_MS, DirectoryHead};
+use sotto_wire::directory::DirectoryHead;
 use sotto_wire::policy::{GroupDocument, MembershipDocument, NetworkDocument};
 
+use crate::core::clock::is_future;
 use crate::core::error::{Refusal, StoreError, TrustError};
 use crate::store::{DirectoryRecord, MembershipRecord, PolicyRecord, Record as _, Tx};
 
@@ -101,7 +102,7 @@ impl Directory {
         if &head.domain != domain {
             return Err(bad(HEAD, domain, format!("it is that of {}", head.domain)));
         }
-        if head.created_at_ms > now_ms.saturating_add(CLOCK_TOLERANCE_MS) {
+        if is_future(head.created_at_ms, now_ms) {
             return Err(TrustError::Clock { domain: domain.clone(), ahead_ms: head.created_at_ms - now_ms });
         }
         match before.map(Signed::unverified).transpose().map_err(|e| bad(HEAD, domain, e.to_string()))? {

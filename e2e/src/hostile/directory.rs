@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 
 use sotto_crypto::{Address, Document, Domain, Listed, MerkleTree, Policy, PolicyKey, Signed, decode_strict, encode};
-use sotto_wire::api::{Identities, NetworkInfo, PasswordStarted, PolicyAnswer, Recipients, RegisterStarted};
+use sotto_wire::api::{
+    Identities, NetworkInfo, OwnDevices, PasswordStarted, PolicyAnswer, Recipients, RegisterStarted,
+};
 use sotto_wire::directory::{DirectoryHead, HEAD_LIFE_MS};
 use sotto_wire::policy::{GroupDocument, MembershipDocument, NetworkDocument};
 
@@ -200,6 +202,13 @@ fn each(path: &str, answer: &[u8], mut work: impl FnMut(&Domain, &mut Documents<
             let PasswordStarted { group, head, .. } = &mut started;
             work(Documents { head, network: None, group: Some(group), memberships: Vec::new() });
             Some(encode(&started))
+        }
+        "/v1/devices" => {
+            // Registering a device is answered with nothing.
+            let mut own: OwnDevices = decode_strict(answer).ok()?;
+            let OwnDevices { membership, head, .. } = &mut own;
+            work(Documents { head, network: None, group: None, memberships: vec![membership] });
+            Some(encode(&own))
         }
         "/v1/identities" => {
             let mut found: Identities = decode_strict(answer).ok()?;

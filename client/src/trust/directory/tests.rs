@@ -1,4 +1,4 @@
-use sotto_crypto::{PolicyKey, SystemRng};
+use sotto_crypto::{CLOCK_TOLERANCE_MS, PolicyKey, SystemRng};
 use sotto_wire::directory::{Directory as Documents, HEAD_LIFE_MS};
 
 use super::*;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use data_encoding::HEXLOWER;
 use serde_json::{Value, json};
-use sotto_crypto::{Address, Listed, decode_strict, encode};
+use sotto_crypto::{Address, CLOCK_TOLERANCE_MS, Listed, decode_strict, encode};
 use sotto_wire::directory::HEAD_LIFE_MS;
 use sotto_wire::policy::MembershipDocument;
 
