@@ -253,14 +253,16 @@ impl Tx<'_> {
         before: Option<u64>,
         limit: u32,
     ) -> Result<Vec<Placed>, StoreError> {
-        let conversation = conversation.map(|id| self.conversation_row(id));
-        let mut statement = self.sql.prepare_cached(
-            "SELECT seq, key, slot, value FROM messages WHERE (?1 IS NULL OR conversation = ?1) AND seq < ?2
-             ORDER BY seq DESC LIMIT ?3",
-        )?;
-        let rows = statement
-            .query_map((conversation, clamp(before.unwrap_or(u64::MAX)), limit), sealed)?
-            .collect::<Result<Vec<_>, _>>()?;
+        // Two statements: one for both would not use the index, and look through all messages for those of a conversation that is quiet.
+        const ALL: &str = "SELECT seq, key, slot, value FROM messages WHERE seq < ?1 ORDER BY seq DESC LIMIT ?2";
+        const ONE: &str = "SELECT seq, key, slot, value FROM messages WHERE conversation = ?3 AND seq < ?1 ORDER BY seq DESC LIMIT ?2";
+        let before = clamp(before.unwrap_or(u64::MAX));
+        let rows = match conversation.map(|id| self.conversation_row(id)) {
+            None => self.sql.prepare_cached(ALL)?.query_map((before, limit), sealed)?.collect::<Result<Vec<_>, _>>()?,
+            Some(row) => {
+                self.sql.prepare_cached(ONE)?.query_map((before, limit, row), sealed)?.collect::<Result<Vec<_>, _>>()?
+            }
+        };
         rows.into_iter().rev().map(|row| self.placed(row)).collect()
     }
 

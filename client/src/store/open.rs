@@ -31,7 +31,7 @@ CREATE TABLE messages (
 -- What comes by history transfer is older than all that is here, and gets the numbers below.
 INSERT INTO sqlite_sequence (name, seq) VALUES ('messages', 1099511627776);
 CREATE INDEX messages_conversation ON messages (conversation, seq);
-CREATE INDEX messages_unread ON messages (conversation) WHERE unread > 0;
+CREATE INDEX messages_unread ON messages (conversation, unread) WHERE unread > 0;
 CREATE INDEX messages_expiry ON messages (expires_at_ms) WHERE expires_at_ms IS NOT NULL;
 CREATE TABLE annotations (
     key BLOB PRIMARY KEY, target BLOB NOT NULL, expires_at_ms INTEGER, value BLOB NOT NULL, slot INTEGER) WITHOUT ROWID;
