@@ -65,8 +65,6 @@ pub const MAX_SIGNAL_DEVICES: usize = 64;
 pub const MAX_RESEND: usize = 64;
 /// Messages that one receipt names.
 pub const MAX_RECEIPTS: usize = 256;
-/// The most that two clocks may differ (milliseconds): what is made for a later time is refused. Five minutes.
-pub const CLOCKS_MS: u64 = 5 * 60 * 1000;
 
 /// Longest name of a person, in characters: a first and a last name of 100 each, and the space between them.
 pub const MAX_NAME_CHARS: usize = 201;

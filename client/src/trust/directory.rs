@@ -240,5 +240,3 @@ fn bad(what: &'static str, domain: &Domain, reason: String) -> TrustError {
 
 #[cfg(test)]
 pub(crate) mod tests;
-#[cfg(test)]
-mod vectors;

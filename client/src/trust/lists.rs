@@ -1,8 +1,9 @@
 //! Which devices are somebody's: what a signed list says, compared with what was seen before. Pure; what is written is written by
 //! [`put_list`], in the transaction in which it was compared.
 
-use sotto_crypto::{Address, DeviceId, DeviceList, Fingerprint, ListedDevice, Signed, VerifiedDevices};
-use sotto_wire::limits::CLOCKS_MS;
+use sotto_crypto::{
+    Address, CLOCK_TOLERANCE_MS, DeviceId, DeviceList, Fingerprint, ListedDevice, Signed, VerifiedDevices,
+};
 
 use crate::core::error::{ListProblem, StoreError};
 use crate::store::{DeviceChange, GoneDevice, ListRecord, Record as _, Tx};
@@ -42,7 +43,7 @@ pub(crate) fn judge(
         return Err(ListProblem::Ended);
     }
     // After a reset it may have to be a little ahead, to count.
-    if list.serial() > now_ms.max(from_ms).saturating_add(CLOCKS_MS) {
+    if list.serial() > now_ms.max(from_ms).saturating_add(CLOCK_TOLERANCE_MS) {
         return Err(ListProblem::Future);
     }
     let unseen = || ListRecord::unseen(list.address().clone(), identity);
@@ -77,7 +78,7 @@ pub(crate) fn hear(
     now_ms: u64,
 ) -> Result<(), StoreError> {
     let known = known_list(tx, address, identity)?;
-    if serial > known.heard.max(known.serial) && serial <= now_ms.saturating_add(CLOCKS_MS) {
+    if serial > known.heard.max(known.serial) && serial <= now_ms.saturating_add(CLOCK_TOLERANCE_MS) {
         tx.put(&ListRecord { heard: serial, ..known })?;
     }
     Ok(())

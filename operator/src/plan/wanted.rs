@@ -1,8 +1,7 @@
 //! A plan and what the relay holds → what the relay should hold: documents signed where their content changed.
 
-use sotto_crypto::{Address, PolicyKey, Signed, Voucher};
+use sotto_crypto::{Address, CLOCK_TOLERANCE_MS, PolicyKey, Signed, Voucher};
 use sotto_wire::admin::{AdminState, PutGroup, PutNetwork, PutUser, Resets, Role, UserState};
-use sotto_wire::limits::CLOCKS_MS;
 use sotto_wire::policy::{Anchor, Established, MembershipDocument, NetworkDocument, OpenInvite};
 
 use super::build::NetworkPlan;
@@ -62,7 +61,7 @@ fn devices_from(
 ) -> u64 {
     let Some(account) = account else { return 0 };
     if account.registered && reset.devices.is_some() && reset.devices != account.wanted.reset.devices {
-        return now_ms.saturating_add(CLOCKS_MS);
+        return now_ms.saturating_add(CLOCK_TOLERANCE_MS);
     }
     membership_of(address, account, key, verified).map_or(0, |before| before.devices_from_ms)
 }
@@ -169,10 +168,10 @@ mod tests {
         };
         let reset = MembershipDocument { devices_from_ms: 7, ..document(None, None) };
         assert_eq!(from(&document(None, None), None, None), 0);
-        assert_eq!(from(&document(None, None), None, Some("lost")), 100 + CLOCKS_MS);
+        assert_eq!(from(&document(None, None), None, Some("lost")), 100 + CLOCK_TOLERANCE_MS);
         assert_eq!(from(&reset, Some("lost"), Some("lost")), 7, "once");
         assert_eq!(from(&reset, Some("lost"), None), 7, "and it stays");
-        assert_eq!(from(&reset, Some("lost"), Some("again")), 100 + CLOCKS_MS);
+        assert_eq!(from(&reset, Some("lost"), Some("again")), 100 + CLOCK_TOLERANCE_MS);
         let carols = MembershipDocument { address: Address::parse("carol@x.example").unwrap(), ..reset };
         assert_eq!(from(&carols, Some("lost"), None), 0);
         assert_eq!(devices_from(&ann(), None, &Resets::default(), &policy, 100, &verified), 0);

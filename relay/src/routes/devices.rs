@@ -2,12 +2,13 @@
 
 use axum::extract::State;
 use sotto_crypto::{
-    Address, DeviceId, DeviceList, DevicePublic, PrekeyBatch, PrekeyKind, Signed, VerifiedDevices, verify_devices,
+    Address, CLOCK_TOLERANCE_MS, DeviceId, DeviceList, DevicePublic, PrekeyBatch, PrekeyKind, Signed, VerifiedDevices,
+    verify_devices,
 };
 use sotto_telemetry::names;
 use sotto_wire::ErrorCode;
 use sotto_wire::api::{DeviceEntry, OwnDevices, PrekeyCount, PutDevices, RegisterDevice, UploadPrekeys};
-use sotto_wire::limits::{CLOCKS_MS, MAX_DEVICES_A_USER, MAX_PREKEYS_A_BATCH};
+use sotto_wire::limits::{MAX_DEVICES_A_USER, MAX_PREKEYS_A_BATCH};
 
 use super::{DONE, Empty};
 use crate::auth::{Account, Caller, LoginToken};
@@ -127,7 +128,8 @@ fn check_list(
     if verified.serial() < from_ms {
         return Err(Failure::invalid("list.serial: is from before the administrator has removed all devices"));
     }
-    if verified.serial() > now_ms.max(from_ms).saturating_add(CLOCKS_MS) || verified.expires_at_ms() <= now_ms {
+    if verified.serial() > now_ms.max(from_ms).saturating_add(CLOCK_TOLERANCE_MS) || verified.expires_at_ms() <= now_ms
+    {
         return Err(Failure::invalid("list: made for another time than now; set the clock of the device"));
     }
     if verified.devices().len() > MAX_DEVICES_A_USER {

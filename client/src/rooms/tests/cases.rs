@@ -26,6 +26,8 @@ fn moderators_do_and_members_leave() {
     // Who was put out does nothing any more, and may be taken in again.
     let no = story.then("erin", Leave);
     assert!(!story.counts(no));
+    // Later than that, whatever its name is.
+    story.then("bob", title("newer"));
     story.then("bob", Add(all(&["erin"])));
     assert_eq!(story.people(), names("alice bob dave erin"));
     // Who was never named is a stranger.

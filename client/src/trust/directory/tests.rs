@@ -4,6 +4,8 @@ use sotto_wire::directory::{Directory as Documents, HEAD_LIFE_MS};
 use super::*;
 use crate::trust::policy::tests::{domain, group_document, network_document};
 
+mod vectors;
+
 const NOW: u64 = 10_000_000_000;
 
 /// A network whose operator signs what it is told to.

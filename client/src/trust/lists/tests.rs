@@ -96,11 +96,11 @@ fn a_list_counts_for_its_time_and_not_beyond_a_reset() {
     let list = world.shown(NOW, &[0]);
     assert_eq!(at(&list, 0, NOW + LIFE_MS - 1), Ok(()));
     assert_eq!(at(&list, 0, NOW + LIFE_MS), Err(ListProblem::Ended));
-    assert_eq!(at(&list, 0, NOW - CLOCKS_MS), Ok(()));
-    assert_eq!(at(&list, 0, NOW - CLOCKS_MS - 1), Err(ListProblem::Future));
+    assert_eq!(at(&list, 0, NOW - CLOCK_TOLERANCE_MS), Ok(()));
+    assert_eq!(at(&list, 0, NOW - CLOCK_TOLERANCE_MS - 1), Err(ListProblem::Future));
     assert_eq!((at(&list, NOW, NOW), at(&list, NOW + 1, NOW)), (Ok(()), Err(ListProblem::Reset)));
-    let ahead = world.shown(NOW + CLOCKS_MS + 1, &[0]);
-    assert_eq!((at(&ahead, 0, NOW), at(&ahead, NOW + CLOCKS_MS, NOW)), (Err(ListProblem::Future), Ok(())));
+    let ahead = world.shown(NOW + CLOCK_TOLERANCE_MS + 1, &[0]);
+    assert_eq!((at(&ahead, 0, NOW), at(&ahead, NOW + CLOCK_TOLERANCE_MS, NOW)), (Err(ListProblem::Future), Ok(())));
 }
 
 #[test]

@@ -10,8 +10,8 @@ use sotto_crypto::{Address, CLOCK_TOLERANCE_MS, Listed, decode_strict, encode};
 use sotto_wire::directory::HEAD_LIFE_MS;
 use sotto_wire::policy::MembershipDocument;
 
-use super::tests::Signer;
-use super::*;
+use super::super::*;
+use super::Signer;
 
 const NOW: u64 = 1_800_000_000_000;
 
