@@ -333,6 +333,20 @@ mod tests {
         Address::parse(s).unwrap()
     }
 
+    /// What protocol 2 has added to what each device gets: the place in the chain and the list of devices. Header, wrap and body have
+    /// nothing new.
+    #[test]
+    fn what_a_message_says_of_its_device_takes_64_bytes_at_most() {
+        let conversation = Conversation::of([a("a@x.example"), a("b@x.example")]).unwrap();
+        let bare = Content::new(conversation, 1_800_000_000_000, Body::Text("x".repeat(1024)));
+        for number in [0, 1_000, u64::from(u32::MAX)] {
+            let link = Link { index: number, since: number, previous: [7; 32] };
+            let said = Content { link: Some(link), devices: Some(1_800_000_000_000), ..bare.clone() };
+            let more = sotto_crypto::encode(&said).len() - sotto_crypto::encode(&bare).len();
+            assert!(more <= 64, "{more} bytes for message {number}");
+        }
+    }
+
     #[test]
     fn a_conversation_is_the_same_from_both_sides() {
         let one = Conversation::of([a("a@x.example"), a("b@x.example")]).unwrap();
