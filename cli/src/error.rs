@@ -265,7 +265,9 @@ fn refusal(error: &Refusal) -> Option<&'static str> {
         Refusal::NoRecipients => "name at least one address; a note to yourself needs a second device",
         Refusal::TooLong { .. } => "send a long text as a file, with --file",
         Refusal::RecipientsKeepChanging => "try again",
-        Refusal::DeviceRemoved(_) => "join again with a new invite",
+        Refusal::DeviceRemoved(_) => {
+            "run `sotto devices link` on another device of yours, and join by the link with a new profile; where there is none, ask for a new invite"
+        }
         Refusal::NoSuchCode => {
             "compare it with what the other device shows, and leave that one running; a code is good for a day"
         }
@@ -346,7 +348,7 @@ mod tests {
             (Refusal::BurnTooLong { max_seconds: 1 }.into(), "--burn"),
             (Refusal::NoConversation("x".into()).into(), "`sotto conversations`"),
             (Refusal::EarlierWaits.into(), "`sotto outbox`"),
-            (Refusal::DeviceRemoved(DeviceId::from_bytes([0; 16])).into(), "new invite"),
+            (Refusal::DeviceRemoved(DeviceId::from_bytes([0; 16])).into(), "devices link"),
             (Refusal::OwnDevice.into(), "`sotto devices reset`"),
             (Refusal::RetentionProcess(bob()).into(), "leave it out"),
             (Refusal::RoomStopped(bob()).into(), "`sotto room create`"),

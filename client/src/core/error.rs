@@ -266,6 +266,9 @@ pub enum ListProblem {
     /// Another list was seen with the same serial.
     #[error("the relay shows two lists of them for the same time")]
     Other,
+    /// A device is in it again that was removed.
+    #[error("the list of them that the relay shows has a device in it that was removed: it was made from an old one")]
+    PutBack,
     /// The administrator has removed all devices since.
     #[error("the relay shows a list of them from before the administrator removed them all")]
     Reset,

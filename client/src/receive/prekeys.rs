@@ -10,6 +10,7 @@ use super::state::Receiving;
 use crate::core::clock::now_ms;
 use crate::core::error::{Error, StoreError};
 use crate::core::platform::blocking;
+use crate::send::chain::say_all_heads;
 use crate::store::account::Account;
 use crate::store::{BatchRecord, PrekeyRecord, Record as _, Tx, list_all, sweep};
 
@@ -215,9 +216,15 @@ impl Receiving {
             if medium_term {
                 forget_replaced(tx, &newest, replace, now)?;
             }
+            if replace {
+                say_all_heads(tx, now)?;
+            }
             bound(tx)
         };
         self.store.run(forget).await?;
+        if replace {
+            self.wake();
+        }
         Ok(replace)
     }
 }

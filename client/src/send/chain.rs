@@ -123,6 +123,21 @@ pub(super) fn say_heads(tx: &Tx<'_>, account: &Account, now_ms: u64) -> Result<(
     Ok(())
 }
 
+/// The relay was restored from a backup, and what was said last may be gone with it: it is said now how far each of the own chains has
+/// come, where its last message can still be asked for.
+pub(crate) fn say_all_heads(tx: &Tx<'_>, now_ms: u64) -> Result<(), StoreError> {
+    for own in list_all::<OwnChainRecord>(tx)? {
+        let Some(last) = own.next.checked_sub(1) else { continue };
+        if tx.sent(&own.conversation, last)?.is_none() {
+            continue;
+        }
+        if let Some(record) = conversation(tx, &own.conversation)?.filter(|record| !record.left) {
+            tx.put(&HeadRecord { conversation: record.conversation, due_at_ms: now_ms, news: true })?;
+        }
+    }
+    Ok(())
+}
+
 /// Puts questions for what is missing into the outbox.
 pub(super) fn ask(tx: &Tx<'_>, account: &Account, now_ms: u64) -> Result<(), StoreError> {
     for mut gaps in list_all::<GapsRecord>(tx)? {

@@ -39,6 +39,10 @@ pub(crate) fn judge(
     if list.serial() < from_ms {
         return Err(ListProblem::Reset);
     }
+    // A new device that was shown an old list signs a newer one with all that was in it.
+    if known.is_some_and(|known| list.devices().iter().any(|device| known.gone_at_ms(device.device()).is_some())) {
+        return Err(ListProblem::PutBack);
+    }
     if list.expires_at_ms() <= now_ms {
         return Err(ListProblem::Ended);
     }
@@ -149,8 +153,8 @@ pub(crate) fn own(
     };
     let judged = shown.map(|(signed, list)| (judge(identity, signed, list, known, from_ms, now_ms), signed, list));
     match judged {
-        Some((Ok(_), _, list)) if back.is_empty() && list.device(me.device).is_none() => Own::Removed,
-        Some((Ok(record), signed, list)) if back.is_empty() => {
+        Some((Ok(_), _, list)) if list.device(me.device).is_none() => Own::Removed,
+        Some((Ok(record), signed, list)) => {
             let gone = ours.iter().filter(|listed| list.device(listed.device).is_none());
             news.extend(gone.map(|listed| (listed.device, DeviceChange::Removed)));
             if now_ms >= list.serial().saturating_add(RENEW_MS) {
@@ -159,7 +163,7 @@ pub(crate) fn own(
             Own::Counts(Box::new(ListRecord { own: Some(signed.clone()), ..record }), news)
         }
         // A newer list, that was made from one with devices that are removed.
-        Some((Ok(_), ..)) => {
+        Some((Err(ListProblem::PutBack), ..)) => {
             news.extend(back.iter().map(|device| (*device, DeviceChange::PutRight)));
             put(theirs.iter().filter(|listed| !removed(listed.device)).cloned().collect(), news)
         }

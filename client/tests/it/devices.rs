@@ -348,6 +348,11 @@ async fn a_relay_that_was_restored_from_a_backup_brings_no_removed_device_back()
     let refused = bob.outbox().send_text(&[address("alice")], "to whom?").await.unwrap_err();
     let older = |error: &Error| matches!(error, Error::Trust(TrustError::Devices { problem: ListProblem::Older, .. }));
     assert!(older(&refused), "{refused}");
+    // A new device knows of nothing, and makes a newer list from the old one: nor does Bob believe that.
+    let tablet = joined(options(&network, &alice, "tablet")).await;
+    let refused = bob.outbox().send_text(&[address("alice")], "to whom now?").await.unwrap_err();
+    let back = |error: &Error| matches!(error, Error::Trust(TrustError::Devices { problem: ListProblem::PutBack, .. }));
+    assert!(back(&refused), "{refused}");
     let mut receiver = alice.receive(false).unwrap();
     let told = loop {
         match next(&mut receiver).await {
@@ -356,14 +361,14 @@ async fn a_relay_that_was_restored_from_a_backup_brings_no_removed_device_back()
             _ => {}
         }
     };
-    assert_eq!(
-        told.iter().map(|one| (one.device, one.change)).collect::<Vec<_>>(),
-        [(laptop.device(), DeviceChange::PutRight)]
-    );
+    let told: Vec<_> = told.iter().map(|one| (one.device, one.change)).collect();
+    for news in [(laptop.device(), DeviceChange::PutRight), (tablet.device(), DeviceChange::Added)] {
+        assert!(told.contains(&news) && told.len() == 2, "{told:?}");
+    }
     receiver.close().await;
-    assert_eq!(bob.outbox().send_text(&[address("alice")], "to one again").await.unwrap().devices, 1);
+    assert_eq!(bob.outbox().send_text(&[address("alice")], "to two").await.unwrap().devices, 2);
     let devices = alice.devices().list().await.unwrap();
-    assert_eq!(devices.iter().map(|one| one.device).collect::<Vec<_>>(), [alice.device()]);
+    assert_eq!(devices.iter().map(|one| one.device).collect::<Vec<_>>(), [alice.device(), tablet.device()]);
     let out = laptop.outbox().send_text(&[address("bob")], "still here?").await.unwrap_err();
     assert!(matches!(out, Error::Refused(Refusal::DeviceRemoved(_))), "{out}");
 }

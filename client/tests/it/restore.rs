@@ -146,3 +146,42 @@ async fn without_a_restore_nothing_is_replaced() {
         network.run().await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_relay_has_lost_is_missed_without_another_word_of_its_sender() {
+    let mut network = Network::start(false).await;
+    let (alice, bob) = (network.member("alice").await, network.member("bob").await);
+    say(&alice, "bob", "before").await;
+    say(&bob, "alice", "before, too").await;
+    assert_eq!((receive(&bob).await.texts.len(), receive(&alice).await.texts.len()), (1, 1));
+    let backup = network.back_up().await;
+    // The relay has it, and loses it before bob connects. Alice has used a prekey meanwhile, by which she notices the restore.
+    say(&alice, "bob", "lost with the relay").await;
+    say(&bob, "alice", "delivered").await;
+    assert_eq!(receive(&alice).await.texts, ["delivered"]);
+    network.restore(&backup).await;
+    let mut receiver = alice.receive(true).unwrap();
+    while !matches!(next(&mut receiver).await, Event::PrekeysReplaced) {}
+    // Bob hears how far alice has come, asks, and gets it.
+    let got = async {
+        loop {
+            let brought = receive(&bob).await;
+            if !brought.texts.is_empty() {
+                return brought;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        }
+    };
+    let follow = async {
+        loop {
+            if let Event::Message(message) = next(&mut receiver).await {
+                receiver.ack(message.receipt()).await.unwrap();
+            }
+        }
+    };
+    let brought = tokio::select! {
+        brought = tokio::time::timeout(std::time::Duration::from_mins(1), got) => brought.expect("what was lost comes"),
+        () = follow => unreachable!("it follows until it is dropped"),
+    };
+    assert_eq!((brought.texts, brought.late), (vec!["lost with the relay".to_owned()], 1));
+}

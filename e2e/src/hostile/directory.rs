@@ -84,9 +84,12 @@ impl SeenDocuments {
         self.frozen = self.newest.clone();
     }
 
-    /// A group's document, with the head that it was under.
+    /// A group's document, with the head that it was under: the newest, where it was seen under that.
     pub(super) fn group(&self, name: &str) -> Option<(Listed<GroupDocument>, Signed<DirectoryHead>)> {
-        self.newest.values().find_map(|kept| Some((kept.groups.get(name)?.clone(), kept.head.clone()?)))
+        self.newest
+            .values()
+            .chain(self.first.values())
+            .find_map(|kept| Some((kept.groups.get(name)?.clone(), kept.head.clone()?)))
     }
 
     fn note(&mut self, domain: &Domain, documents: &Documents<'_>) {

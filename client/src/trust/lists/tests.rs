@@ -81,6 +81,8 @@ fn a_list_that_is_older_than_one_seen_or_heard_of_does_not_count() {
     assert_eq!(world.judge(&two, Some(&known)).map(|same| same.serial), Ok(NOW - 8));
     assert_eq!(world.judge(&all, Some(&known)), Err(ListProblem::Older));
     assert_eq!(world.judge(&world.shown(NOW - 8, &[0, 1, 2]), Some(&known)), Err(ListProblem::Other));
+    // A new device has made a newer one from the old one.
+    assert_eq!(world.judge(&world.shown(NOW - 7, &[0, 1, 2]), Some(&known)), Err(ListProblem::PutBack));
     let heard = ListRecord { heard: NOW - 7, ..known.clone() };
     assert_eq!(world.judge(&two, Some(&heard)), Err(ListProblem::Older));
     assert!(world.judge(&world.shown(NOW - 7, &[0]), Some(&heard)).is_ok());

@@ -261,6 +261,8 @@ fn a_device_that_was_removed_is_not_sealed_to_again() {
     // The relay shows the list of before, or another one of the same time; or a prekey of who is not in the list.
     assert!(refused(&both, ListProblem::Older));
     assert!(refused(&shown(&[&bob, &stolen], NOW + 1), ListProblem::Other));
+    // Or a newer one, which a new device has made from the one before.
+    assert!(refused(&shown(&[&bob, &stolen, &another(&bob)], NOW + 2), ListProblem::PutBack));
     let mut put_back = shown(&[&bob], NOW + 1);
     put_back.users[0].devices = device_list(&[&bob], NOW + 2);
     put_back.users[0].prekeys.push(prekey(&stolen, u64::MAX));

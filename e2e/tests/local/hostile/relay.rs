@@ -40,7 +40,7 @@ fn another_groups_rules_for_a_new_password() -> Outcome {
     for (file, password) in [("third", "A-Longer-Password-3"), ("short", "Short-44")] {
         wait_until("the rules of the other group under the newest head", PATIENCE, || {
             // As they are now: under an older head they would be refused for that.
-            stage.good("gus", &["receive"])?;
+            stage.good("gus", &["send", &at("ann"), "the rules of guests pass by"])?;
             let refused = change("second", file, password)?;
             ensure(!refused.status.success(), || format!("another group's rules count\n{}", refused.shown()))?;
             ensure(refused.stderr.contains("acme-staff"), || format!("the own group is not named\n{}", refused.shown()))
