@@ -208,6 +208,11 @@ impl Tx<'_> {
         found.map(|(slot, sealed)| decode(R::TABLE, &self.open(R::TABLE, &row, slot, &sealed)?)).transpose()
     }
 
+    /// The values with these keys, in their order; without those that are not there.
+    pub(crate) fn those<R: Record>(&self, keys: impl Iterator<Item = [Vec<u8>; 1]>) -> Result<Vec<R>, StoreError> {
+        keys.filter_map(|key| self.get(&key).transpose()).collect()
+    }
+
     /// Whether there is a value with this key.
     pub(crate) fn has<R: Record>(&self, key: &[Vec<u8>]) -> Result<bool, StoreError> {
         let row = self.row(R::TABLE, key);

@@ -59,7 +59,7 @@ fn after(known: ListRecord, list: &VerifiedDevices, digest: [u8; 32]) -> ListRec
     let there = |device: &DeviceId| list.device(*device).is_some();
     let newly = known.devices.iter().filter(|device| !there(device));
     let newly = newly.map(|device| GoneDevice { device: *device, at_ms: list.serial() });
-    let mut gone: Vec<_> = known.gone.iter().filter(|gone| !there(&gone.device)).copied().chain(newly).collect();
+    let mut gone: Vec<_> = known.gone.iter().copied().chain(newly).collect();
     gone.drain(..gone.len().saturating_sub(GONE));
     let devices = list.devices().iter().map(sotto_crypto::VerifiedDevice::device).collect();
     ListRecord { serial: list.serial(), digest, devices, gone, ..known }

@@ -30,12 +30,7 @@ pub(crate) fn name_of(tx: &Tx<'_>, who: &Address) -> Result<Option<String>, Stor
 impl Trust {
     /// What is known of the memberships of these people.
     async fn memberships(&self, people: Vec<Address>) -> Result<Vec<MembershipRecord>, Error> {
-        self.store
-            .run(move |tx| {
-                let known = people.iter().map(|who| tx.get::<MembershipRecord>(&MembershipRecord::key_of(who)));
-                Ok(known.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
-            })
-            .await
+        self.store.run(move |tx| tx.those(people.iter().map(MembershipRecord::key_of))).await
     }
 
     /// How these people are called, as far as it is known. Asks nobody.

@@ -44,8 +44,8 @@ impl Trust {
             let (mut devices, above, news, record) = match found.own {
                 Own::Removed => return Err(Refusal::DeviceRemoved(self.account.device).into()),
                 Own::Counts(record, news) => {
-                    let list = record.own.as_ref().and_then(|list| list.unverified().ok());
-                    (list.map(|list| list.devices).unwrap_or_default(), record.serial, news, Some(record))
+                    let (devices, above) = listed_in(record.own.as_ref());
+                    (devices, above, news, Some(record))
                 }
                 Own::Put(devices, above, news) => (devices, above, news, None),
             };
@@ -86,12 +86,7 @@ impl Trust {
 
     /// What is known of the devices of these people.
     pub(crate) async fn lists(&self, people: Vec<Address>) -> Result<Vec<ListRecord>, Error> {
-        self.store
-            .run(move |tx| {
-                let known = people.iter().map(|who| tx.get::<ListRecord>(&ListRecord::key_of(who)));
-                Ok(known.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
-            })
-            .await
+        self.store.run(move |tx| tx.those(people.iter().map(ListRecord::key_of))).await
     }
 
     /// What is known of the own devices.
@@ -102,8 +97,7 @@ impl Trust {
 
     /// The own devices, by the list that counts.
     pub(crate) async fn own_devices(&self) -> Result<Vec<ListedDevice>, Error> {
-        let list = self.own_list().await?.and_then(|known| known.own?.unverified().ok());
-        Ok(list.map(|list| list.devices).unwrap_or_default())
+        Ok(listed_in(self.own_list().await?.and_then(|known| known.own).as_ref()).0)
     }
 
     /// What is new about the own devices; told once.
@@ -116,6 +110,11 @@ impl Trust {
             })
             .await
     }
+}
+
+/// The devices in a list, and its serial; none where there is no list.
+fn listed_in(list: Option<&Signed<sotto_crypto::DeviceList>>) -> (Vec<ListedDevice>, u64) {
+    list.and_then(|list| list.unverified().ok()).map(|list| (list.devices, list.serial)).unwrap_or_default()
 }
 
 /// This device, as it is listed.
@@ -176,16 +175,9 @@ pub(crate) fn first_list(
 ) -> Result<(PutDevices, ListRecord), Error> {
     let found = find_out(account, answer, None, seen, now_ms)?;
     let (mut devices, above) = match found.own {
-        Own::Counts(record, _) => {
-            let list = record.own.as_ref().and_then(|list| list.unverified().ok());
-            (list.map(|list| list.devices).unwrap_or_default(), record.serial)
-        }
         Own::Put(devices, above, _) => (devices, above),
-        // This device is not in it yet.
-        Own::Removed => {
-            let list = answer.list.as_ref().and_then(|list| list.unverified().ok());
-            list.map(|list| (list.devices, list.serial)).unwrap_or_default()
-        }
+        // This device is in it already, where it has registered before and not heard of it; or not yet.
+        Own::Counts(..) | Own::Removed => listed_in(answer.list.as_ref()),
     };
     if !devices.iter().any(|listed| listed.device == account.device) {
         devices.push(listed(account));

@@ -69,11 +69,6 @@ pub(crate) fn put_membership(tx: &Tx<'_>, membership: &MembershipRecord) -> Resu
 impl Trust {
     /// The pins of these people.
     pub(crate) async fn pins(&self, addresses: Vec<Address>) -> Result<Vec<Pin>, Error> {
-        self.store
-            .run(move |tx| {
-                let pins = addresses.iter().map(|who| tx.get::<Pin>(&Pin::key_of(who)));
-                Ok(pins.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
-            })
-            .await
+        self.store.run(move |tx| tx.those(addresses.iter().map(Pin::key_of))).await
     }
 }
